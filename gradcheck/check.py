@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck import plain
 from gradcheck.batch import Batch
 from gradcheck.bounds import Estimate, Evaluations, Probe, auto, fixed
 from gradcheck.compare import norm_difference
@@ -119,13 +120,12 @@ def pose(cell: Cell) -> Problem:
     analytic = correct
     if _injected(cell.bug):
         analytic = _wrong(cell, theta, batch, correct)
-    kinks = model.kinks(theta, batch)
     n = len(batch.X) or None
     return Problem(
         layout=layout,
         theta=theta,
         loss=lambda point: model.loss(point, batch),
-        perturbed_losses=partial(_model_losses, model, theta, batch, kinks),
+        perturbed_losses=model.perturbation(theta, batch),
         analytic=analytic,
         correct=correct,
         rounding=model.rounding(theta, batch),
@@ -155,14 +155,6 @@ def _wrong(cell: Cell, theta: Array, batch: Batch, correct: Array) -> Array:
     return analytic
 
 
-def _model_losses(
-    model: Any, theta: Array, batch: Batch, kinks: Any, index: Array, points: Array
-) -> tuple[Array, Array]:
-    """A model's losses and deviations; a complex point lies infinitely near theta, where no kink is crossed."""
-    losses, deviations = model.perturbed_losses(theta, batch, index, points, None if np.iscomplexobj(points) else kinks)
-    return losses, deviations
-
-
 def _injected(bug: Any) -> bool:
     return bool(bug.name != "none")
 
@@ -170,14 +162,35 @@ def _injected(bug: Any) -> bool:
 def check(
     problem: Problem, scheme: Scheme, eps: float | None, match_at: float, bug_injected: bool = False
 ) -> CellResult:
-    """Compare the analytic gradient with the numeric one, weight by weight; ``eps`` None chooses each weight's step."""
+    """Compare the analytic gradient with the numeric one, weight by weight; ``eps`` None chooses each weight's step.
+
+    Raises FloatingPointError where the loss at theta is not finite, ArithmeticError where losses that a model computes from
+    its structure are not those of its plain loss.
+    """
     index = np.arange(problem.theta.size)
     estimate, judged, count, center = examine(problem, scheme, eps, match_at, index)
+    if problem.perturbed_losses is not None:
+        step = np.zeros_like(estimate.step) if scheme.complex_valued else estimate.step
+        count += _compare_with_plain(problem, center, step)
     weights = columns(problem, index, estimate, judged, eps)
     diagnosis = diagnose(problem, estimate.value, judged)
     summary = summarise(weights, judged, diagnosis, str(problem.theta.dtype))
     summary |= {"loss": float(center), "bug_injected": bug_injected, "n_evals": count}
     return CellResult(weights, summary)
+
+
+def _compare_with_plain(problem: Problem, center: Array, step: Array) -> int:
+    """Evaluations spent on a few losses in full.  Raises ArithmeticError where they are not those that structure gave."""
+    assert problem.perturbed_losses is not None
+    apart = plain.compare(problem.loss, problem.perturbed_losses, problem.theta, center, problem.rounding, step)
+    if apart is not None:
+        i, found, full = apart
+        name, position = problem.layout.locate(int(i))
+        raise ArithmeticError(
+            f"{name}{list(position)}: the perturbed loss is {float(found)!r} by structure and {float(full)!r} in full, "
+            "which rounding does not explain"
+        )
+    return 2 * min(plain.COMPARED, problem.theta.size)
 
 
 def examine(

@@ -38,9 +38,11 @@ ROOMS: dict[str, set[str]] = {
     "compare": VALUES,
     "rules": VALUES | {"compare"},
     "bounds": VALUES | {"models.rounding", "numeric"},
+    "plain": VALUES | {"models.rounding", "models.perturbation", "bounds"},
     "verdict": VALUES | {"models.rounding", "bounds", "compare"},
     "diagnose": VALUES | {"compare", "verdict"},
-    "check": VALUES | {"models", "bugs", "numeric", "bounds", "compare", "rules", "verdict", "diagnose", "given"},
+    "check": VALUES
+    | {"models", "bugs", "numeric", "bounds", "compare", "plain", "rules", "verdict", "diagnose", "given"},
     "given": VALUES | {"models", "check", "domain", "function", "parameters"},
     # somebody's own functions
     "noise": VALUES,
