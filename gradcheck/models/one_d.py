@@ -106,8 +106,8 @@ class OneD:
         loss = u * math.hypot(d * size, 2 * f, 2 * penalty, f + penalty)
         gradient = u * math.hypot(abs(x) * d2 * size, 2 * abs(x) * d, 2 * self.l2 * abs(float(t)))
         length = 1 / abs(x) if x else 1.0
-        if self.curve == "cubic" and t:
-            length = min(length, abs(float(t)))  # s**3 has no scale but s
+        if self.curve in ("cubic", "abs") and t:
+            length = min(length, abs(float(t)))  # s**3 has no scale but s, and the kink of |s| lies that far
         return Rounding(loss, np.array([loss]), np.array([gradient]), np.zeros(1), np.array([length]), u)
 
     def perturbation(self, theta: Array, batch: Batch) -> Losses:
