@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
 
+from gradcheck import threads
 from gradcheck.errors import BadInput, Meaningless
 
 SERIAL_SECONDS = 1.0  # `auto` computes here for so long before it asks what is left
@@ -504,7 +505,8 @@ def _end_with(parent: int) -> None:
 
 def _work(configs: list[Any], settings: Settings) -> list[tuple[Any, float]]:
     _prepare(settings)
-    with one_blas_thread():
+    # every core has a process of its own
+    with one_blas_thread(), threads.limit(1):
         return [outcome_of(config, settings) for config in configs]
 
 

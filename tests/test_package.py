@@ -29,7 +29,8 @@ VALUES = {"batch", "layout", "errors", "streams"}
 # Pure rooms, numbers in and numbers out, and the rooms (or modules of a room) that each may import beside itself.
 ROOMS: dict[str, set[str]] = {
     **dict.fromkeys(VALUES, VALUES),
-    "models": VALUES,
+    "threads": VALUES,
+    "models": VALUES | {"threads"},
     "bugs": VALUES | {"models"},
     "tables": VALUES,
     "data": VALUES | {"tables"},
