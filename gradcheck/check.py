@@ -12,7 +12,7 @@ import numpy as np
 from gradcheck import plain
 from gradcheck.batch import Batch
 from gradcheck.bounds import Estimate, Evaluations, Probe, auto, fixed
-from gradcheck.compare import norm_difference
+from gradcheck.compare import median
 from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.layout import Layout
@@ -93,15 +93,17 @@ def refuse_at(cell: Cell, theta: Array) -> None:
         given.require_complex(cell.model, theta)
 
 
-def check_cell(cell: Cell) -> CellResult:
+def check_cell(cell: Cell, posing: Callable[[Cell], Problem] | None = None) -> CellResult:
     """Check one cell.
+
+    posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps and match_at.
 
     Raises Meaningless or NoEffect where there is nothing to check (the cell is skipped), ValueError for data that do not fit
     the model, FloatingPointError where the loss at theta is not finite.
     """
     refuse(cell)
     with np.errstate(all="ignore"):
-        problem = pose(cell)
+        problem = (posing or pose)(cell)
         return check(problem, cell.scheme, cell.eps, cell.match_at, _injected(cell.bug))
 
 
@@ -321,10 +323,10 @@ def summarise(weights: dict[str, Any], judged: Judgement, diagnosis: Diagnosis, 
     return {
         "n_weights": len(rel_err),
         "max_rel_err": None if worst is None else float(rel_err[worst]),
-        "median_rel_err": None if worst is None else float(np.nanmedian(rel_err)),
-        "norm_difference": _known(norm_difference(analytic, numeric)),
+        "median_rel_err": None if worst is None else median(rel_err[~np.isnan(rel_err)]),
+        "norm_difference": _known(evidence.norms),
         "max_resolution": float(judged.resolution.max()) if len(rel_err) else None,
-        "median_resolution": float(np.median(judged.resolution)) if len(rel_err) else None,
+        "median_resolution": median(judged.resolution) if len(rel_err) else None,
         "worst_param": None if worst is None else weights["param"][worst],
         "worst_flat_index": None if worst is None else int(weights["flat_index"][worst]),
         **counts,

@@ -349,9 +349,13 @@ def build(config: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
     Raises ValueError (key, value, what is allowed) for a config that is wrong, Meaningless for parts that do not fit
     together.
     """
+    return assemble(canonical(config), allow)
+
+
+def assemble(form: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
+    """``build`` of a config that is in canonical form already."""
     import numpy as np
 
-    form = canonical(config)
     parts: dict[str, Any] = {}
     for section in TABLES:
         parts[section] = build_section(section, form[section])

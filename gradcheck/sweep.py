@@ -315,6 +315,8 @@ class _Forms:
         return config.from_x0(form)
 
 
+# They look at one problem in several ways: varied fastest, such cells are neighbours and the problem is posed once.
+_LOOKS = ("eps", "scheme", "match_at")
 _DRAWN = ("normal", "zeros", "optimum")  # parameters that fit whatever the data are
 
 
@@ -328,7 +330,7 @@ def why_skipped(
     Raises ValueError, naming the key, for data or parameters that cannot be used.
     """
     try:
-        cell = config.build(form, allow)
+        cell = config.assemble(form, allow)
         refuse(cell)
         cell.bug.refuse_model(cell.model)
     except Meaningless as error:
@@ -363,7 +365,8 @@ def sweep(hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str]
     """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput."""
     params = OmegaConf.select(master, "hydra.sweeper.params") or {}
     lines = [f"{key}={value}" for key, value in params.items()] + [str(line) for line in master.hydra.overrides.task]
-    return plan(points(hydra, master, grid(hydra, lines, max_cells)), max_cells, allow=allow)
+    axes = sorted(grid(hydra, lines, max_cells), key=lambda axis: axis.path in _LOOKS)
+    return plan(points(hydra, master, axes), max_cells, allow=allow)
 
 
 # -------------------------------------------------------------------------------------------------------------- record
