@@ -26,6 +26,7 @@ from gradcheck.errors import BadInput, Meaningless
 from gradcheck.models.function import module_of
 from gradcheck.progress import Progress
 from gradcheck.sweep import PLAN, Planned, plan, read_plan, sweep, write_plan
+from gradcheck.terminal import printable
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,10 @@ def settings(cfg: DictConfig) -> Settings:
             raise BadInput(f"{key}={value}: must be one of {', '.join(allowed)}")
     if chosen.n_jobs == 0:
         raise BadInput("engine.n_jobs=0: must be a number of processes, or -1 for one per core")
+    if chosen.address is not None and chosen.engine != "dask":
+        raise BadInput(f"engine.address={chosen.address}: only engine=dask has an address")
+    if chosen.address is not None and chosen.n_jobs is not None:
+        raise BadInput(f"engine.n_jobs={chosen.n_jobs}: the cluster at engine.address has its own number of workers")
     if chosen.cell_timeout is not None and not 0 < chosen.cell_timeout < float("inf"):
         raise BadInput(f"cell_timeout={chosen.cell_timeout}: must be a finite number of seconds > 0, or null")
     if chosen.max_cells < 1:
@@ -215,6 +220,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
     if chosen.dry_run:
         return _dry_run(jobs)
     _refuse_used(_folder(cfg, "hydra.run.dir"), chosen)
+    engines.refuse(chosen.engine, chosen.address)
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=compose.CONFIG_NAME)
 
@@ -238,6 +244,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
 def _sweep(hydra: Hydra, cfg: DictConfig, jobs: list[Planned], chosen: Settings) -> int:
     folder = _folder(cfg, "hydra.sweep.dir")
     _refuse_used(folder, chosen)
+    engines.refuse(chosen.engine, chosen.address)
     callbacks = Callbacks(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=compose.CONFIG_NAME)
     with _composing():
@@ -286,6 +293,7 @@ def resume(path: str, arguments: Sequence[str]) -> int:
     if not (run_dir / PLAN).is_file():
         run_dir = results.locate(path)
     jobs, overrides = read_plan(run_dir, chosen.allow)
+    engines.refuse(chosen.engine, chosen.address)
     done = results.finished(run_dir) if list((run_dir / "cells").glob("*.parquet")) else set()
     return compute(jobs, run_dir, chosen, overrides, done=done)
 
@@ -341,7 +349,7 @@ def compute(
         planned = {job.cell for job in jobs}
         tally = summary.Tally(row for row in results.cell_rows(target, summary.COLUMNS) if row["cell"] in planned)
     log.info("%d cells planned, %d to compute, engine %s", len(jobs), len(left), chosen.engine)
-    interrupted = False
+    interrupted, lost = False, ""
     extra = results.extra_columns(job.swept for job in jobs)
     with engines.sigterm_interrupts():
         try:
@@ -362,19 +370,30 @@ def compute(
                             log.warning("cell %s failed: %s", job.cell, rows.cell["message"])
         except KeyboardInterrupt:
             interrupted = True
+        except engines.EngineLost as error:
+            lost = f"engine={chosen.engine}: {error}; what was finished is stored"
+            print(f"gradcheck: {printable(lost)}", file=sys.stderr)
     print(summary.text(tally, target, overrides, planned=len(jobs)))
     log.info(
-        "%s: %s", "interrupted" if interrupted else "done", ", ".join(f"{n} {word}" for word, n in tally.status.items())
+        "%s: %s",
+        "interrupted" if interrupted else lost or "done",
+        ", ".join(f"{n} {word}" for word, n in tally.status.items()),
     )
     if interrupted:
         return INTERRUPTED
-    return 0 if tally.ok(chosen.fail_on) else 1
+    return 0 if tally.ok(chosen.fail_on) and not lost else 1
 
 
 def _outcomes(jobs: Sequence[Planned], chosen: Settings) -> Iterable[tuple[Planned, Any, float]]:
     options: dict[str, Any] = {"allow": chosen.allow} if chosen.allow else {}
     return engines.run(
-        jobs, chosen.n_jobs, chosen.engine, timeout=chosen.cell_timeout, fail_fast=chosen.fail_fast, **options
+        jobs,
+        chosen.n_jobs,
+        chosen.engine,
+        timeout=chosen.cell_timeout,
+        fail_fast=chosen.fail_fast,
+        address=chosen.address,
+        **options,
     )
 
 

@@ -61,6 +61,9 @@ LIBRARIES: dict[str, set[str]] = {
     "hydra": {"config", "compose", "sweep", "launch", "run"},
     "omegaconf": {"config", "compose", "sweep", "launch", "run"},
     "joblib": {"engines"},
+    "dask": {"cluster"},
+    "distributed": {"cluster"},
+    "cryptography": {"cluster"},
     "threadpoolctl": {"engines", "provenance"},
     "pyarrow": {"arrow", "tables", "results", "sweep", "analysis", "report", "outcome"},
     "pandas": {"outcome", "textbook", "results", "analysis", "plots", "report"},
@@ -163,7 +166,7 @@ def test_no_config_is_code() -> None:
     assert [str(file) for file in files if forbidden.search(file.read_text(encoding="utf-8"))] == []
 
 
-HEAVY = ("hydra", "omegaconf", "pyarrow", "pandas", "joblib", "sklearn", "rich", "matplotlib", "plotly", "altair")
+HEAVY = ("hydra", "omegaconf", "pyarrow", "pandas", "joblib", "dask", "sklearn", "rich", "matplotlib", "altair")
 
 
 def loaded(statement: str) -> set[str]:
