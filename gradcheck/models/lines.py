@@ -16,7 +16,7 @@ Every value depends on its own column and step, and on z and y: blocks follow fr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +83,19 @@ def cross_entropy_along_rounding(z: Array, y: Array, u: float) -> float:
     return u * math.sqrt(VARIANCE * (float(own.sum()) + factors + _sum_variance(terms)))
 
 
+class Lines(NamedTuple):
+    """How a loss that is a sum over examples and outputs is computed along a line of one output's z.
+
+    totals : of z (n,), y (n,), columns (m, n) and steps (m, k): the sums over the examples at z + step column, (m, k).
+    rounding : of z, y and u: the standard deviation of what this adds to the rounding error of z.
+    reach : how far a step may change an entry of z.
+    """
+
+    totals: Callable[[Array, Array, Array, Array], Array]
+    rounding: Callable[[Array, Array, float], float]
+    reach: float
+
+
 def squared_along(residual: Array, columns: Array, steps: Array) -> Array:
     """Sum over the examples of (residual + steps[r, c] columns[r])**2; (m, k).
 
@@ -114,6 +127,13 @@ def squared_along_rounding(residual: Array, u: float) -> float:
     # r + step x, twice in the square, and the square
     return u * math.sqrt(VARIANCE * (5 * float((squares**2).sum()) + _sum_variance(squares)))
 
+
+CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_along_rounding, REACH)
+SQUARED = Lines(
+    lambda z, y, columns, steps: squared_along(z - y, columns, steps),
+    lambda z, y, u: squared_along_rounding(z - y, u),
+    math.inf,
+)
 
 # --- blocks -----------------------------------------------------------------------------------------------------------
 
