@@ -57,7 +57,8 @@ class Perturbation:
     @cached_property
     def _largest(self) -> Array:
         """The largest absolute value of each of the last layer's columns."""
-        return np.abs(self.columns[-1]).max(axis=1, initial=0)
+        columns = self.columns[-1]
+        return np.maximum(columns.max(axis=1, initial=0), -columns.min(axis=1, initial=0))
 
     @cached_property
     def outputs(self) -> list[Array]:
