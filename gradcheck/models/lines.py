@@ -34,6 +34,11 @@ REACH = 1.0
 BLOCK_NUMBERS = 2**16
 # examples that are summed at once: BLAS adds that many with one thread, and a column of them is contiguous enough
 SEGMENT = 2**13
+CACHE_LINE = 64
+# numbers in a line of the cache, for float64
+LANES = 8
+# rows of fewer numbers are not worth an alignment
+SHORT = 256
 # factors of a product: with more, the logarithms are no longer what takes time
 MOST_FACTORS = 16
 
@@ -46,23 +51,16 @@ def cross_entropy_along(z: Array, y: Array, columns: Array, steps: Array, larges
     steps : (m, k) in z's dtype, or complex: then by the plain formula.
     largest : (m,) max |columns| along the examples, if it is known.
     """
+    z, y = np.ascontiguousarray(z), np.ascontiguousarray(y)
     out = np.empty(steps.shape, np.result_type(z, steps))
     near = np.zeros(steps.shape, dtype=bool)
     with np.errstate(all="ignore"):
         if not np.iscomplexobj(steps) and _factored(z, y):
-            if largest is None:
-                largest = np.maximum(columns.max(axis=1, initial=0), -columns.min(axis=1, initial=0))
-            near = largest[:, None] * np.abs(steps) <= REACH
-        rows = near.any(axis=1)
-        if rows.all():
-            out[:] = _by_factors(z, y, columns, np.where(near, steps, 0))
-        elif rows.any():
-            out[rows] = _by_factors(z, y, columns[rows], np.where(near, steps, 0)[rows])
+            out, near = _by_factors(z, y, columns, steps, largest)
         rows = ~near.all(axis=1)
-        if rows.all():
-            out[:] = np.where(near, out, _plainly(z, y, columns, steps))
-        elif rows.any():
-            out[rows] = np.where(near[rows], out[rows], _plainly(z, y, columns[rows], steps[rows]))
+        if rows.any():
+            chosen = slice(None) if rows.all() else rows
+            out[chosen] = np.where(near[chosen], out[chosen], _plainly(z, y, columns[chosen], steps[chosen]))
     return out
 
 
@@ -105,7 +103,7 @@ def squared_along(residual: Array, columns: Array, steps: Array) -> Array:
     out = np.zeros(steps.shape, np.result_type(residual, steps))
 
     def work(blocks: Iterator[slice]) -> None:
-        shifted = np.empty((_lines(n), min(n, SEGMENT)), out.dtype)
+        shifted = _buffer(_lines(n), min(n, SEGMENT), out.dtype)
         with np.errstate(all="ignore"):
             for block in blocks:
                 for part in _segments(n):
@@ -150,6 +148,16 @@ def _lines(n: int) -> int:
     return max(1, BLOCK_NUMBERS // max(1, min(n, SEGMENT)))
 
 
+def _buffer(m: int, n: int, dtype: np.dtype) -> Array:
+    """An array (m, n) whose rows each begin with a line of the cache: additions of misaligned rows take twice as long."""
+    line = CACHE_LINE // dtype.itemsize
+    # short rows are contiguous, so that a call goes over all of them at once
+    stride = -(-n // line) * line if n >= SHORT else n
+    memory = np.empty(m * stride + line, dtype)
+    start = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
+    return memory[start : start + m * stride].reshape(m, stride)[:, :n]
+
+
 def _segments(n: int) -> Iterator[slice]:
     return (slice(start, min(start + SEGMENT, n)) for start in range(0, n, SEGMENT))
 
@@ -168,20 +176,37 @@ def _factored(z: Array, y: Array) -> bool:
 
 
 def _plainly(z: Array, y: Array, columns: Array, steps: Array) -> Array:
-    """The formula as it stands."""
+    """The formula of ``cross_entropy_total`` as it stands, in the same order, on buffers; complex steps through itself."""
     n = z.size
     out = np.empty(steps.shape, np.result_type(z, steps))
+    # no segments: the plain sum is pairwise over all examples
+    lines = max(1, BLOCK_NUMBERS // max(1, n))
 
     def work(blocks: Iterator[slice]) -> None:
+        buffers = [_buffer(lines, n, out.dtype) for _ in range(3)]
         for block in blocks:
+            x = columns[block]
+            s, e, f = (b[: len(x)] for b in buffers)
             for c in range(steps.shape[1]):
-                # a stack of logits (lines, n, 1), as a layer with one output has them
-                moved = columns[block] * steps[block, c, None] + z
-                out[block, c] = cross_entropy_total(moved[..., None], y[:, None])
+                np.multiply(x, steps[block, c, None], out=s)
+                s += z
+                if np.iscomplexobj(s):
+                    # a stack of logits (lines, n, 1), as a layer with one output has them
+                    out[block, c] = cross_entropy_total(s[..., None], y[:, None])
+                    continue
+                np.clip(s, -LOGIT_LIMIT, LOGIT_LIMIT, out=s)
+                np.abs(s, out=e)
+                np.negative(e, out=e)
+                np.exp(e, out=e)
+                np.log1p(e, out=e)
+                np.maximum(s, 0, out=f)
+                s *= y
+                f -= s
+                f += e
+                out[block, c] = f.sum(axis=1)
 
     with np.errstate(all="ignore"):
-        # no segments: the plain sum is pairwise over all examples
-        over_blocks(work, len(columns), max(1, BLOCK_NUMBERS // max(1, n)), 4 * columns.size * steps.shape[1])
+        over_blocks(work, len(columns), lines, 4 * columns.size * steps.shape[1])
     return out
 
 
@@ -196,63 +221,67 @@ class _Side(NamedTuple):
     at_zero: list[Array]
 
 
-def _by_factors(z: Array, y: Array, columns: Array, steps: Array) -> Array:
-    """Totals for steps within ``REACH``."""
+def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array | None) -> tuple[Array, Array]:
+    """Totals for steps within ``REACH``, and which these are."""
     n = z.size
     size = np.abs(z)
     live = size < LOGIT_LIMIT - REACH
     edge = ~live & (size <= LOGIT_LIMIT + REACH)
     # log of the largest factor: a power of two so many that their product does not overflow, with as many again to spare
     log_factor = float(np.max(size, where=live, initial=REACH)) + math.log(2)
-    room = math.log(float(np.finfo(np.float64).max)) if z.dtype.itemsize > 4 else math.log(float(np.finfo(z.dtype).max))
-    factors = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
-    sides = [
-        _side(np.where(live, np.exp(-sign * z), 0), live, linear, factors) for sign, linear in ((1, y), (-1, 1 - y))
-    ]
-    at_zero = cross_entropy_total(z[:, None], y[:, None])
+    room = math.log(float(np.finfo(np.float32 if z.dtype.itemsize == 4 else np.float64).max))
+    count = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
+    sides = [_side(np.where(live, np.exp(-sign * z), 0), live, linear, count) for sign, linear in ((1, y), (-1, 1 - y))]
     change = np.zeros(steps.shape, z.dtype)
+    near = np.empty(steps.shape, dtype=bool)
     # columns that mirror each other have one exponential
     order = np.argsort(np.abs(steps).max(axis=0, initial=0), kind="stable")
 
     def work(blocks: Iterator[slice]) -> None:
-        shape = _lines(n), min(n, SEGMENT)
-        powers, products = np.empty(shape, z.dtype), np.empty(shape, z.dtype)
-        with np.errstate(all="ignore"):
-            for block in blocks:
-                for k, part in enumerate(_segments(n)):
-                    x = columns[block, part]
-                    own = steps[block]
-                    found = change[block]
-                    e, f = powers[: len(x), : x.shape[1]], products[: len(x), : x.shape[1]]
-                    slopes = [_dot(x, side.linear[part]) for side in sides]
-                    held = np.full(len(x), np.nan, z.dtype)
-                    for c in order:
-                        h = np.abs(own[:, c])
-                        _exponentials(x, h, held, e)
-                        up = own[:, c] >= 0
-                        for side, slope, which in zip(sides, slopes, (up, ~up), strict=True):
-                            if not which.any():
-                                continue
-                            rows = slice(None) if which.all() else which
+        powers, factors = (_buffer(_lines(n), min(n, SEGMENT), z.dtype) for _ in range(2))
+        for block in blocks:
+            reach = _largest(columns[block]) if largest is None else largest[block]
+            np.less_equal(reach[:, None] * np.abs(steps[block]), REACH, out=near[block])
+            if not near[block].any():
+                continue
+            own = np.where(near[block], steps[block], 0)
+            for k, part in enumerate(_segments(n)):
+                x = columns[block, part]
+                e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
+                slopes = [_dot(x, side.linear[part]) for side in sides]
+                held = np.full(len(x), np.nan, z.dtype)
+                for c in order:
+                    h = np.abs(own[:, c])
+                    _exponentials(x, h, held, e)
+                    up = own[:, c] >= 0
+                    for side, slope, which in zip(sides, slopes, (up, ~up), strict=True):
+                        if which.any():
                             np.add(e, side.added[part], out=f)
-                            logs = _log_of_product(f, factors, side.inverse[k])
-                            found[rows, c] += ((logs - side.at_zero[k]) - h * slope)[rows]
+                            logs = _log_of_product(f, count, side.inverse[k])
+                            change[block, c] += np.where(which, (logs - side.at_zero[k]) - h * slope, 0)
 
     over_blocks(work, len(columns), _lines(n), columns.size * steps.shape[1])
     if edge.any():
         z_edge, y_edge = z[edge], y[edge]
-        there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), steps)
+        there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), np.where(near, steps, 0))
         change += there - cross_entropy_total(z_edge[:, None], y_edge[:, None])
-    totals: Array = at_zero + change
-    return totals
+    return cross_entropy_total(z[:, None], y[:, None]) + change, near
+
+
+def _largest(x: Array) -> Array:
+    """max |x| along each row, without a temporary."""
+    found: Array = np.maximum(x.max(axis=1, initial=0), -x.min(axis=1, initial=0))
+    return found
 
 
 def _side(added: Array, live: Array, linear: Array, factors: int) -> _Side:
     parts = list(_segments(added.size))
+    aligned = _buffer(1, added.size, added.dtype)[0]
+    aligned[:] = added
     inverse = [1 / _products(1 + added[None, part], factors)[0] for part in parts]
     at_zero = [_log_of_product(1 + added[None, part], factors, i) for part, i in zip(parts, inverse, strict=True)]
     # an example that is not live has the factor E and takes off h x, which is nothing
-    return _Side(added, np.where(live, linear, 1).astype(added.dtype), inverse, at_zero)
+    return _Side(aligned, np.where(live, linear, 1).astype(added.dtype), inverse, at_zero)
 
 
 def _exponentials(x: Array, h: Array, held: Array, e: Array) -> None:
@@ -270,6 +299,8 @@ def _products(f: Array, factors: int) -> Array:
     """Products of ``factors`` to twice as many of the entries of each row, contiguous; f is overwritten."""
     m, n = f.shape
     lanes = max(1, n // factors)
+    if lanes > LANES:
+        lanes -= lanes % LANES
     used = n // lanes * lanes
     f[:, : n - used] *= f[:, used:]
     products: Array = np.multiply.reduce(f[:, :used].reshape(m, n // lanes, lanes), axis=1)
