@@ -427,6 +427,11 @@ def cell_id(form: Mapping[str, Any], allow: Sequence[str] = ()) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def has_sources(form: Mapping[str, Any]) -> bool:
+    """Whether the id of a canonical config depends on the content of files, beside the config itself."""
+    return form["model"]["name"] == "function" or any("path" in form[section] for section in ("data", "init"))
+
+
 @lru_cache(maxsize=1024)  # all cells of a sweep have the same functions
 def _digests(fun: str, jac: str, allow: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     model = MODELS["function"](fun=fun, jac=jac)

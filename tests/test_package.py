@@ -50,6 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "parameters": VALUES,
     "function": VALUES | {"models.rounding", "bounds", "check", "noise", "parameters"},
     "domain": VALUES | {"models.rounding", "numeric", "bounds", "function"},
+    "store": VALUES,
     "outcome": VALUES | {"verdict", "results"},
     "directional": VALUES | {"models.rounding", "numeric", "check", "diagnose", "verdict", "outcome"},
     "gradient": VALUES
@@ -65,7 +66,7 @@ LIBRARIES: dict[str, set[str]] = {
     "distributed": {"cluster"},
     "cryptography": {"cluster"},
     "threadpoolctl": {"engines", "provenance"},
-    "pyarrow": {"arrow", "tables", "results", "sweep", "analysis", "report", "outcome"},
+    "pyarrow": {"arrow", "tables", "results", "store", "sweep", "analysis", "report", "outcome"},
     "pandas": {"outcome", "textbook", "results", "analysis", "plots", "report"},
     "sklearn": {"data"},
     "rich": {"terminal"},
