@@ -23,6 +23,7 @@ from gradcheck.bugs import BUGS
 from gradcheck.check import Cell
 from gradcheck.data import DATA
 from gradcheck.errors import Meaningless
+from gradcheck.footprint import MAX_MEMORY
 from gradcheck.init import INITS
 from gradcheck.models import MODELS
 from gradcheck.numeric import SCHEMES
@@ -99,6 +100,7 @@ class Run:
     progress: str = "auto"
     dry_run: bool = False
     max_cells: int = 1_000_000
+    max_memory: float = MAX_MEMORY
     allow: list[str] = field(default_factory=list)
 
 

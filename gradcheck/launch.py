@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gradcheck import compose, config, engines, provenance, results, store, summary
 from gradcheck.errors import BadInput, Meaningless, WriteError
+from gradcheck.footprint import MAX_MEMORY, layout
 from gradcheck.models.function import module_of
 from gradcheck.progress import Progress
 from gradcheck.store import Place
@@ -32,7 +34,15 @@ from gradcheck.terminal import printable
 log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
-RESUMABLE = ("engine", "progress", "fail_on", "fail_fast", "cell_timeout", "allow")  # may be typed beside resume=
+RESUMABLE = (
+    "engine",
+    "progress",
+    "fail_on",
+    "fail_fast",
+    "cell_timeout",
+    "allow",
+    "max_memory",
+)  # may be typed beside resume=
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Settings:
     progress: str
     dry_run: bool
     max_cells: int
+    max_memory: float
     allow: tuple[str, ...]
 
 
@@ -67,6 +78,7 @@ def settings(cfg: DictConfig) -> Settings:
         progress=str(given["progress"]),
         dry_run=bool(given["dry_run"]),
         max_cells=given["max_cells"],
+        max_memory=float(given["max_memory"]),
         allow=tuple(given["allow"] or ()),
     )
     for key, value, allowed in (
@@ -86,6 +98,8 @@ def settings(cfg: DictConfig) -> Settings:
         raise BadInput(f"cell_timeout={chosen.cell_timeout}: must be a finite number of seconds > 0, or null")
     if chosen.max_cells < 1:
         raise BadInput(f"max_cells={chosen.max_cells}: must be a whole number >= 1")
+    if not chosen.max_memory > 0:
+        raise BadInput(f"max_memory={chosen.max_memory}: must be a number of bytes > 0")
     if given["store"] == "":
         raise BadInput("store=: must be a folder or a URI such as s3://bucket/prefix, or null")
     return chosen
@@ -147,7 +161,7 @@ def run(arguments: Sequence[str]) -> int:
         if not multirun:
             compose.unswept(parsed)
             return _single(hydra, cfg, chosen)
-        jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow)
+        jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory)
         if chosen.dry_run:
             return _dry_run(jobs)
         if any(text.startswith(("hydra/launcher=", "hydra/sweeper=")) for text in overrides):
@@ -232,7 +246,13 @@ def _outline(hydra: Hydra, overrides: Sequence[Override]) -> list[str]:
 
 
 def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
-    jobs = plan(iter([(compose.science(cfg), {})]), chosen.max_cells, single=True, allow=chosen.allow)
+    jobs = plan(
+        iter([(compose.science(cfg), {})]),
+        chosen.max_cells,
+        single=True,
+        allow=chosen.allow,
+        max_memory=chosen.max_memory,
+    )
     if chosen.dry_run:
         return _dry_run(jobs)
     _refuse_used(_folder(cfg, "hydra.run.dir"), chosen)
@@ -281,7 +301,7 @@ def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...]) -> int:
 
     def task(cfg: DictConfig) -> int:
         chosen = replace(settings(cfg), allow=allow)
-        jobs = plan(iter([(compose.science(cfg), {})]), chosen.max_cells, allow=allow)
+        jobs = plan(iter([(compose.science(cfg), {})]), chosen.max_cells, allow=allow, max_memory=chosen.max_memory)
         statuses.append(
             compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, list(HydraConfig.get().overrides.task))
         )
@@ -350,6 +370,7 @@ def _refuse_used(folder: Path, chosen: Settings) -> None:
     target = folder if chosen.store is None else chosen.store
     _refuse_run(target)
     if not isinstance(target, Path):
+        target.require_bucket()
         return
     above = target
     while not above.exists() and above != above.parent:
@@ -372,7 +393,8 @@ def compute(jobs: Sequence[Planned], run_dir: Path, chosen: Settings, overrides:
 
 def _refuse_run(target: Place) -> None:
     if any((target / name).exists() for name in ("cells", "errors", PLAN)):
-        raise BadInput(f"{target}: holds a run already; finish it with resume={target} or choose another folder")
+        resumed = shlex.quote(f"resume={target}")
+        raise BadInput(f"{target}: holds a run already; finish it with {resumed} or choose another folder")
 
 
 @contextmanager
@@ -427,6 +449,8 @@ def _compute(jobs: Sequence[Planned], target: Place, chosen: Settings, overrides
 
 def _outcomes(jobs: Sequence[Planned], chosen: Settings) -> Iterable[tuple[Planned, Any, float]]:
     options: dict[str, Any] = {"allow": chosen.allow} if chosen.allow else {}
+    if chosen.max_memory != MAX_MEMORY:
+        options["max_memory"] = chosen.max_memory
     return engines.run(
         jobs,
         chosen.n_jobs,
@@ -477,8 +501,7 @@ def _weights() -> Callable[[dict[str, Any]], int | None]:
         key = json.dumps([form["model"], data])
         if key not in known:
             try:
-                cell = config.build(form)
-                known[key] = cell.model.layout(cell.data.batch(cell.model.target, cell.dtype)).size
+                known[key] = layout(config.build(form)).size
             except (ValueError, OSError):
                 known[key] = None
         return known[key]

@@ -108,17 +108,20 @@ def reproduce(
     wanted: Sequence[str] | None = None,
     allow: Sequence[str] = (),
     allow_path: Sequence[str | Path] = (),
+    max_memory: float | None = None,
 ) -> Comparison:
     """Run recorded cells again (all, or those wanted) and compare every column but `seconds`.
 
     allow : modules that a recorded ``model=function`` may import.
     allow_path : folders, beside the current one, in which a recorded config may name data files.
+    max_memory : bytes that a cell may take.
 
     Raises BadInput where the record cannot be read or a config in it is none.
     """
     found = Comparison(summary={name: Column(name) for name in _cell_columns(run_dir)})
     roots = [Path.cwd().resolve(), *(Path(path).resolve() for path in allow_path)]
-    settings = engines.Settings(options={"allow": tuple(allow)} if allow else {})
+    options: dict[str, Any] = {"allow": tuple(allow)} if allow else {}
+    settings = engines.Settings(options=options | ({} if max_memory is None else {"max_memory": max_memory}))
     with engines.one_blas_thread():
         for row, weights in _recorded(run_dir, None if wanted is None else set(wanted)):
             cell = str(row["cell"])

@@ -10,6 +10,7 @@ import fnmatch
 import logging
 import os
 import re
+import shlex
 import threading
 import time
 import uuid
@@ -117,10 +118,28 @@ class Remote:
         """Object stores have no folders; a bucket is made where the URI allows it."""
         if self._fs.type_name not in OBJECT_STORES:
             self._fs.create_dir(self._path)
-        elif "allow_bucket_creation=true" in self._shown[1].lower():
-            bucket = self._path.partition("/")[0]
-            if self._fs.get_file_info(bucket).type.name == "NotFound":
-                self._fs.create_dir(bucket, recursive=False)
+        elif self._may_make_bucket and self._bucket_is_missing():
+            self._fs.create_dir(self._bucket, recursive=False)
+
+    def require_bucket(self) -> None:
+        """Raise BadInput where the bucket is missing and must not be made."""
+        if self._fs.type_name in OBJECT_STORES and not self._may_make_bucket and self._bucket_is_missing():
+            advice = "; make it, or add allow_bucket_creation=true" if self._fs.type_name == "s3" else ""
+            raise BadInput(f"{self}: there is no bucket {self._bucket}{advice}")
+
+    @property
+    def _bucket(self) -> str:
+        return self._path.partition("/")[0]
+
+    @property
+    def _may_make_bucket(self) -> bool:
+        return "allow_bucket_creation=true" in self._shown[1].lower()
+
+    def _bucket_is_missing(self) -> bool:
+        try:
+            return bool(self._fs.get_file_info(self._bucket).type.name == "NotFound")
+        except OSError:  # who may use a prefix only may not ask for the bucket
+            return False
 
     def unlink(self, missing_ok: bool = False) -> None:
         try:
@@ -478,7 +497,7 @@ def not_stored(run_dir: Place, error: Exception) -> WriteError:
     """What a run ends with when a write fails."""
     return WriteError(
         f"{run_dir}: results could not be stored: {one_line(error)}; what was stored before is intact, and"
-        f" resume={run_dir} goes on"
+        f" {shlex.quote(f'resume={run_dir}')} goes on"
     )
 
 

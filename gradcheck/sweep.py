@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from gradcheck import compose, config, store
 from gradcheck.check import refuse, refuse_at
 from gradcheck.errors import BadInput, Meaningless
+from gradcheck.footprint import MAX_MEMORY, require_memory
 from gradcheck.store import Place
 
 PLAN = "plan.parquet"
@@ -263,6 +264,7 @@ def plan(
     *,
     single: bool = False,
     allow: Sequence[str] = (),
+    max_memory: float = MAX_MEMORY,
 ) -> list[Planned]:
     """The cells of some points, each once, every value of ``eps`` a cell of its own.
 
@@ -281,7 +283,7 @@ def plan(
                     continue
                 if len(found) >= max_cells:
                     raise BadInput(f"eps={eps}: more than max_cells={max_cells} cells; raise it with max_cells=...")
-                skip = why_skipped(form, examined, thoroughly=single, allow=allow)
+                skip = why_skipped(form, examined, thoroughly=single, allow=allow, max_memory=max_memory)
                 if skip is not None and single:
                     raise BadInput(skip)
                 own = {key: _select(form, key) for key in swept if key not in _COLUMNS}
@@ -321,7 +323,12 @@ _DRAWN = ("normal", "zeros", "optimum")  # parameters that fit whatever the data
 
 
 def why_skipped(
-    form: Mapping[str, Any], examined: dict[str, str | None], *, thoroughly: bool, allow: Sequence[str] = ()
+    form: Mapping[str, Any],
+    examined: dict[str, str | None],
+    *,
+    thoroughly: bool,
+    allow: Sequence[str] = (),
+    max_memory: float = MAX_MEMORY,
 ) -> str | None:
     """Why a cell has no meaning, as far as that is known without computing it; None where it has one.
 
@@ -333,6 +340,7 @@ def why_skipped(
         cell = config.assemble(form, allow)
         refuse(cell)
         cell.bug.refuse_model(cell.model)
+        require_memory(cell, max_memory)
     except Meaningless as error:
         return str(error)
     given = form["data"]["source"] not in ("gaussian", "none") or form["init"]["name"] not in _DRAWN
@@ -361,12 +369,14 @@ def why_skipped(
     return examined[key]
 
 
-def sweep(hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str] = ()) -> list[Planned]:
+def sweep(
+    hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
+) -> list[Planned]:
     """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput."""
     params = OmegaConf.select(master, "hydra.sweeper.params") or {}
     lines = [f"{key}={value}" for key, value in params.items()] + [str(line) for line in master.hydra.overrides.task]
     axes = sorted(grid(hydra, lines, max_cells), key=lambda axis: axis.path in _LOOKS)
-    return plan(points(hydra, master, axes), max_cells, allow=allow)
+    return plan(points(hydra, master, axes), max_cells, allow=allow, max_memory=max_memory)
 
 
 # -------------------------------------------------------------------------------------------------------------- record

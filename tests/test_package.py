@@ -42,6 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "plain": VALUES | {"models.rounding", "models.perturbation", "bounds"},
     "verdict": VALUES | {"models.rounding", "bounds", "compare"},
     "diagnose": VALUES | {"compare", "verdict"},
+    "footprint": VALUES,
     "check": VALUES
     | {"models", "bugs", "numeric", "bounds", "compare", "plain", "rules", "verdict", "diagnose", "given"},
     "given": VALUES | {"models", "check", "domain", "function", "parameters"},
