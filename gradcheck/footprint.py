@@ -17,6 +17,7 @@ DATA_ARRAYS = 5
 ROW_NUMBERS = 10
 LAYER_ARRAYS = 14
 WEIGHT_BYTES = 3200
+LARGEST = 2**59  # beyond what an array can hold in each direction
 
 
 def layout(cell: Any) -> Layout:
@@ -40,7 +41,7 @@ def require_memory(cell: Any, max_memory: float = MAX_MEMORY) -> None:
     if needed > max_memory:
         n, outline = _outline(cell)
         sizes = f"{n} x {outline.X.shape[1]} examples and {cell.model.layout(outline).size} weights"
-        keys = ", ".join(key for key in ("data.n", "data.d", "model.layers") if _has(cell, key))
+        keys = ", ".join(key for key in ("data.n", "data.d", "model.layers", "model.n_classes") if _has(cell, key))
         raise ValueError(
             f"{keys}: {sizes} take about {needed:.1e} bytes, more than max_memory={max_memory:.1e}; "
             f"raise it with max_memory={needed * 1.1:.1e}"
@@ -56,10 +57,10 @@ def _outline(cell: Any) -> tuple[int, Batch]:
     """The number of examples, and one that stands for all of them."""
     target = cell.model.target
     n, d, k = cell.data.size(target)
-    return n, _example(d, k, target.kind == "classes")
+    return n, _example(min(d, LARGEST), min(k, LARGEST), target.kind == "classes")
 
 
 @lru_cache(maxsize=64)
 def _example(d: int, k: int, labels: bool) -> Batch:
     X = np.broadcast_to(np.zeros(1), (1, d))  # takes no memory, however large d is
-    return Batch(X, np.arange(k) if labels else np.broadcast_to(np.zeros(1), (1, k)))
+    return Batch(X, np.array([k - 1]) if labels else np.broadcast_to(np.zeros(1), (1, k)))

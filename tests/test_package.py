@@ -62,6 +62,7 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "hydra": {"config", "compose", "sweep", "launch", "run"},
     "omegaconf": {"config", "compose", "sweep", "launch", "run"},
+    "yaml": {"compose"},  # Hydra's own
     "joblib": {"engines"},
     "dask": {"cluster"},
     "distributed": {"cluster"},
