@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 from gradcheck import threads
 from gradcheck.errors import BadInput, Meaningless
+from gradcheck.footprint import MAX_MEMORY
 
 SERIAL_SECONDS = 1.0  # `auto` computes here for so long before it asks what is left
 WORTH_SECONDS = 3.0  # starting workers takes about a second: less work than this is done sooner without
@@ -82,17 +83,21 @@ class Settings:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def compute(config: dict[str, Any], allow: Sequence[str] = ()) -> Any:
+def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float = MAX_MEMORY) -> Any:
     """CellResult of a canonical config: builds the cell and checks it.
 
     A pure function of its arguments and of the files that the config names.
 
     allow : modules that ``model=function`` may import.
+    max_memory : bytes that a cell may take.
     """
     from gradcheck.check import check_cell
     from gradcheck.config import assemble
+    from gradcheck.footprint import require_memory
 
-    return check_cell(assemble(config, tuple(allow)), partial(_pose, config))
+    cell = assemble(config, tuple(allow))
+    require_memory(cell, max_memory)
+    return check_cell(cell, partial(_pose, config))
 
 
 _last: tuple[str | None, Any] = (None, None)

@@ -42,6 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "plain": VALUES | {"models.rounding", "models.perturbation", "bounds"},
     "verdict": VALUES | {"models.rounding", "bounds", "compare"},
     "diagnose": VALUES | {"compare", "verdict"},
+    "footprint": VALUES,
     "check": VALUES
     | {"models", "bugs", "numeric", "bounds", "compare", "plain", "rules", "verdict", "diagnose", "given"},
     "given": VALUES | {"models", "check", "domain", "function", "parameters"},
@@ -50,6 +51,7 @@ ROOMS: dict[str, set[str]] = {
     "parameters": VALUES,
     "function": VALUES | {"models.rounding", "bounds", "check", "noise", "parameters"},
     "domain": VALUES | {"models.rounding", "numeric", "bounds", "function"},
+    "store": VALUES,
     "outcome": VALUES | {"verdict", "results"},
     "directional": VALUES | {"models.rounding", "numeric", "check", "diagnose", "verdict", "outcome"},
     "gradient": VALUES
@@ -60,12 +62,13 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "hydra": {"config", "compose", "sweep", "launch", "run"},
     "omegaconf": {"config", "compose", "sweep", "launch", "run"},
+    "yaml": {"compose"},  # Hydra's own
     "joblib": {"engines"},
     "dask": {"cluster"},
     "distributed": {"cluster"},
     "cryptography": {"cluster"},
     "threadpoolctl": {"engines", "provenance"},
-    "pyarrow": {"arrow", "tables", "results", "sweep", "analysis", "report", "outcome"},
+    "pyarrow": {"arrow", "tables", "results", "store", "sweep", "analysis", "report", "outcome"},
     "pandas": {"outcome", "textbook", "results", "analysis", "plots", "report"},
     "sklearn": {"data"},
     "rich": {"terminal"},
