@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradcheck.bounds import DEVIATIONS
 from gradcheck.models.perturbation import Losses
 from gradcheck.models.rounding import Rounding
+from gradcheck.quotients import DEVIATIONS
 
 Array = np.ndarray
 

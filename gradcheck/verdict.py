@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.bounds import DEVIATIONS, Estimate
 from gradcheck.compare import absolute_error, relative_error
 from gradcheck.models.rounding import Rounding
+from gradcheck.quotients import DEVIATIONS, Estimate
 
 Array = np.ndarray
 

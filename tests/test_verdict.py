@@ -11,13 +11,13 @@ from exact import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.bounds import Estimate
 from gradcheck.compare import absolute_error, norm_difference, relative_error
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal, Zeros
 from gradcheck.models import MLP, Linear, Logistic, OneD
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES
+from gradcheck.quotients import Estimate
 from gradcheck.verdict import REASONS, VERDICTS, Judgement, judge, overall
 
 INF, NAN = math.inf, math.nan
