@@ -351,23 +351,23 @@ def compute(
     log.info("%d cells planned, %d to compute, engine %s", len(jobs), len(left), chosen.engine)
     interrupted, lost = False, ""
     extra = results.extra_columns(job.swept for job in jobs)
+    try:
+        write_plan(target, jobs, overrides)  # first of all: without it there is nothing to resume
+    except OSError as error:
+        raise BadInput(f"{target}: the plan cannot be stored there: {error.strerror or error}") from error
     with engines.sigterm_interrupts():
         try:
-            with results.Writer(target, provenance.collect(overrides), extra) as writer:
-                try:
-                    write_plan(target, jobs, overrides)
-                except OSError as error:
-                    raise results.WriteError(
-                        f"{target}: the plan could not be stored: {error.strerror or error}"
-                    ) from error
-                with Progress(len(left), chosen.progress) as progress:
-                    for job, outcome, seconds in _outcomes(left, chosen):
-                        rows = results.cell_row(job, outcome, seconds)
-                        writer.add(rows)
-                        tally.add(rows.cell, rows.weights["reason"] if rows.weights else ())
-                        progress.advance(rows.cell["status"] == "failed")
-                        if rows.cell["status"] == "failed":
-                            log.warning("cell %s failed: %s", job.cell, rows.cell["message"])
+            with (
+                results.Writer(target, provenance.collect(overrides), extra) as writer,
+                Progress(len(left), chosen.progress) as progress,
+            ):
+                for job, outcome, seconds in _outcomes(left, chosen):
+                    rows = results.cell_row(job, outcome, seconds)
+                    writer.add(rows)
+                    tally.add(rows.cell, rows.weights["reason"] if rows.weights else ())
+                    progress.advance(rows.cell["status"] == "failed")
+                    if rows.cell["status"] == "failed":
+                        log.warning("cell %s failed: %s", job.cell, printable(rows.cell["message"]))
         except KeyboardInterrupt:
             interrupted = True
         except engines.EngineLost as error:
