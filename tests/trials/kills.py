@@ -120,6 +120,12 @@ def _age_of_loss(folder: Path, noted: dict[str, float], killed_at: float) -> flo
     return max((killed_at - at for cell, at in noted.items() if cell not in stored), default=0.0)
 
 
+def _wait_for_work(folder: Path, process: subprocess.Popen[str]) -> None:
+    notes = folder.parent / f"{folder.name}.notes"
+    while process.poll() is None and not (notes.exists() and notes.stat().st_size):
+        time.sleep(0.01)
+
+
 def _notes(folder: Path) -> dict[str, float]:
     path = folder.parent / f"{folder.name}.notes"
     text = path.read_text() if path.exists() else ""
@@ -182,6 +188,8 @@ def _disturbed(
         first = [*sweep, f"hydra.sweep.dir={run}"]
         done = _start(run, *([f"resume={run}"] if started else first), f"engine={engine}", *where)
         pause = moments.uniform(0.0, longest) if figures["kills"] < kills else None
+        if pause is not None and moments.random() < 0.8:  # most of them while cells are computed, not while it starts
+            _wait_for_work(run, done)
         try:
             _, err = done.communicate(timeout=pause)
         except subprocess.TimeoutExpired:
