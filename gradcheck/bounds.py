@@ -122,24 +122,38 @@ class Quotients(NamedTuple):
     finite: Array
 
 
-def relative_noise(probe: Probe) -> float:
-    """Noise of the loss over its size, between u and 1; or the one that several outputs share, to share their steps."""
+class Noise(NamedTuple):
+    """Standard deviations of what separates the losses along m weights: at theta, and as it grows with the step; (m,)."""
+
+    here: Array
+    growth: Array
+
+
+def noise_along(probe: Probe, index: Array) -> Noise:
+    """The noise of the loss along the weights of ``index``; that of an opaque function is measured and does not grow."""
+    growth = np.zeros(len(index)) if probe.opaque else probe.rounding.gradient[index]
+    return Noise(probe.rounding.line[index], growth)
+
+
+def relative_noise(probe: Probe, index: Array) -> Array:
+    """Noise of the loss over its size, between u and 1, (m,); or the one that several outputs share, to share their steps."""
     if probe.relative_noise is not None:
-        return min(1.0, max(probe.relative_noise, probe.rounding.unit))
+        return np.full(len(index), min(1.0, max(probe.relative_noise, probe.rounding.unit)))
     size = abs(float(probe.center))
-    noise = DEVIATIONS * probe.rounding.loss
-    return min(1.0, max(noise / size if size > noise else 1.0, probe.rounding.unit))
+    noise = DEVIATIONS * probe.rounding.line[index]
+    with np.errstate(all="ignore"):
+        return np.clip(np.where(size > noise, noise / size, 1.0), probe.rounding.unit, 1.0)
 
 
-def optimal_fraction(probe: Probe, order: int) -> float:
-    """The step, in units of the loss's scale, at which truncation h**order meets roundoff noise / h."""
-    return relative_noise(probe) ** (1 / (order + 1))
+def optimal_fraction(probe: Probe, order: int, index: Array) -> Array:
+    """The step, in units of the loss's scale, at which truncation h**order meets roundoff noise / h; (m,)."""
+    return relative_noise(probe, index) ** (1 / (order + 1))
 
 
-def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: Evaluations, own: Array) -> Quotients:
+def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: Evaluations, noise: Noise) -> Quotients:
     """The scheme's derivative at already evaluated points (m, k), ordered as ``scheme.offsets``, with its noise.
 
-    own : (m,) standard deviation of the gradient's rounding, by which the loss's noise grows along the step.
+    noise : that of the loss along these weights.
     """
     u = probe.rounding.unit
     value = difference_quotient(scheme, theta, points, found.losses, probe.center)
@@ -148,12 +162,11 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
         # in the dtype first: a difference of nearly equal losses must not be rounded before it is taken
         change = (found.losses - probe.center).astype(np.float64)
         # the loss's noise at a perturbed point: what it is at theta, and a few units of what the loss has moved since
-        noise = np.hypot(probe.rounding.loss, 4 * u * change) + probe.rounding.underflow
+        moved = np.hypot(noise.here[:, None], 4 * u * change) + probe.rounding.underflow
         at = {
-            o: (noise[:, j], found.deviations[:, j], points[:, j], change[:, j]) for j, o in enumerate(scheme.offsets)
+            o: (moved[:, j], found.deviations[:, j], points[:, j], change[:, j]) for j, o in enumerate(scheme.offsets)
         }
-        here = probe.rounding.loss + probe.rounding.underflow
-        at[0.0] = (np.full(len(theta), here), np.zeros(len(theta)), theta, np.zeros(len(theta)))
+        at[0.0] = (noise.here + probe.rounding.underflow, np.zeros(len(theta)), theta, np.zeros(len(theta)))
         deviation = np.zeros(len(theta))
         kink = np.zeros(len(theta))
         arithmetic = np.zeros(len(theta))
@@ -172,7 +185,7 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
                 bend = np.abs(c1 + c0) / (distance / 2)
                 # points that rounding has not left symmetric let the second derivative in
                 skew += w * bend * np.abs(((x1 - theta) - (theta - x0)).astype(np.float64)) / distance
-        roundoff = DEVIATIONS * np.hypot(deviation, own) + arithmetic + skew
+        roundoff = DEVIATIONS * np.hypot(deviation, noise.growth) + arithmetic + skew
     finite = np.isfinite(losses).all(axis=1) & np.isfinite(probe.center)
     return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite)
 
@@ -186,11 +199,11 @@ def fixed(probe: Probe, scheme: Scheme, eps: float, index: Array) -> Estimate:
     if scheme.complex_valued:
         return _complex(probe, index, np.full(len(index), eps))
     theta = probe.theta[index]
-    own = _growth(probe, index)
+    noise = noise_along(probe, index)
     h = representable_step(theta, np.full(len(index), eps))
     points = perturbed_weights(theta, h, scheme.offsets)
     vanished = _vanished(theta, points)
-    here = quotients(probe, scheme, theta, points, probe.evaluate(index, points), own)
+    here = quotients(probe, scheme, theta, points, probe.evaluate(index, points), noise)
     step = h.astype(np.float64)
     if probe.opaque:
         return _estimate(step, here, *_anchored_on_ladder(probe, scheme, here, step, index), vanished)
@@ -198,7 +211,7 @@ def fixed(probe: Probe, scheme: Scheme, eps: float, index: Array) -> Estimate:
     one_sided = scheme.order == 1
     formula = scheme if scheme.order > 2 else CENTRAL
     ratio = ANCHOR_RATIO[formula.order]
-    fraction = min(ANCHOR_GAIN[formula.order] * optimal_fraction(probe, formula.order), LARGEST_ANCHOR)
+    fraction = np.minimum(ANCHOR_GAIN[formula.order] * optimal_fraction(probe, formula.order, index), LARGEST_ANCHOR)
     # with one anchor alone convergence is assumed, so it lies where truncation is far below the noise
     length = probe.rounding.length[index] * (fraction / 32 if one_sided else fraction)
     length = _at_least(length, theta, probe.rounding.unit)
@@ -214,7 +227,7 @@ def fixed(probe: Probe, scheme: Scheme, eps: float, index: Array) -> Estimate:
 
     def at(wanted: tuple[float, ...]) -> Quotients:
         columns = [offsets.index(o) for o in wanted]
-        return quotients(probe, formula, theta, anchor_points[:, columns], _columns(found, columns), own)
+        return quotients(probe, formula, theta, anchor_points[:, columns], _columns(found, columns), noise)
 
     near = at(inner)
     a = a.astype(np.float64)
@@ -253,7 +266,7 @@ def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
         tiny = _tiny(probe, index)
         return _complex(probe, index, tiny)
     theta = probe.theta[index]
-    own = _growth(probe, index)
+    noise = noise_along(probe, index)
     nested = CENTRAL if scheme.order == 1 else scheme
     ratio = ANCHOR_RATIO[nested.order] if nested.order > 2 or len(nested.pairs) == 1 else 2.0
     # an extrapolating formula spans several steps of the ladder itself
@@ -266,7 +279,7 @@ def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
     if scheme.order == 1:
         levels_wanted -= 1  # the step of a one-sided formula follows from the ladder, and is evaluated after it
     multiples = tuple(ratio**k for k in range(levels_wanted))
-    fraction = min(optimal_fraction(probe, scheme.order), LARGEST_ANCHOR * BELOW_OPTIMUM) / start
+    fraction = np.minimum(optimal_fraction(probe, scheme.order, index), LARGEST_ANCHOR * BELOW_OPTIMUM) / start
     base = representable_step(theta, _at_least(probe.rounding.length[index] * fraction, theta, probe.rounding.unit))
     offsets = tuple(sorted({o * m for o in nested.offsets for m in multiples}))
     points = perturbed_weights(theta, base, offsets)
@@ -278,7 +291,7 @@ def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
         if any(j is None for j in wanted):
             return None
         picked = [j for j in wanted if j is not None]
-        return quotients(probe, formula, theta, points[:, picked], _columns(found, picked), own)
+        return quotients(probe, formula, theta, points[:, picked], _columns(found, picked), noise)
 
     central = [(m, q) for m in multiples if (q := at(CENTRAL, m)) is not None]
     levels = [(m, q) for m in multiples if (q := at(scheme, m)) is not None]
@@ -300,7 +313,7 @@ def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
             anchor = np.stack([q.value for _, q in central])[best, rows]
             anchor_bound = bounds[best, rows]
             curvature = np.stack([(q.bend + 2 * q.roundoff) / (m * size) for m, q in central])[best, rows]
-            step, quotient = _one_sided(probe, scheme, theta, index, own, curvature, base)
+            step, quotient = _one_sided(probe, scheme, theta, index, noise, curvature, base)
             tried, sizes = [*tried, quotient], [*sizes, step]
             truncations = [np.abs(q.value - anchor) + anchor_bound for q in tried]
         steps = np.stack(sizes)
@@ -320,21 +333,20 @@ def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
 
 
 def _one_sided(
-    probe: Probe, scheme: Scheme, theta: Array, index: Array, own: Array, curvature: Array, fallback: Array
+    probe: Probe, scheme: Scheme, theta: Array, index: Array, noise: Noise, curvature: Array, fallback: Array
 ) -> tuple[Array, Quotients]:
     """A one-sided formula at the step where its roundoff N / h meets its truncation |f''| h / 2; step (m,), quotients.
 
     At a minimum the loss and its noise may be almost nothing while the curvature is not, so that this step lies far
     below any that the scale of the loss suggests.
     """
-    noise = DEVIATIONS * math.sqrt(2) * (probe.rounding.loss + probe.rounding.underflow)
-    wanted = np.sqrt(2 * noise / curvature)
+    wanted = np.sqrt(2 * DEVIATIONS * math.sqrt(2) * (noise.here + probe.rounding.underflow) / curvature)
     wanted = np.where(np.isfinite(wanted) & (wanted > 0), wanted, fallback.astype(np.float64))
     # one point only, which is a number of the dtype: a step of few spacings is as exact as any
     spacings = 4 * probe.rounding.unit * np.abs(theta.astype(np.float64))
     h = representable_step(theta, np.maximum(wanted, spacings))
     points = perturbed_weights(theta, h, scheme.offsets)
-    return h.astype(np.float64), quotients(probe, scheme, theta, points, probe.evaluate(index, points), own)
+    return h.astype(np.float64), quotients(probe, scheme, theta, points, probe.evaluate(index, points), noise)
 
 
 def _third_derivative(
@@ -487,11 +499,6 @@ def _complex(probe: Probe, index: Array, h: Array) -> Estimate:
     zero = np.zeros(len(index))
     step = h.astype(np.float64)
     return Estimate(step, value.astype(np.float64), np.where(finite, truncation, np.inf), roundoff, zero, finite)
-
-
-def _growth(probe: Probe, index: Array) -> Array:
-    """Standard deviation by which the loss's noise grows along a step; of an opaque function, 0: all of it is measured."""
-    return np.zeros(len(index)) if probe.opaque else probe.rounding.gradient[index]
 
 
 def _tiny(probe: Probe, index: Array) -> Array:

@@ -5,6 +5,7 @@ The rows of a cell depend on its own config alone, so they are the same on every
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -14,10 +15,13 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
 
+from gradcheck import threads
 from gradcheck.errors import BadInput, Meaningless
+from gradcheck.footprint import MAX_MEMORY
 
 SERIAL_SECONDS = 1.0  # `auto` computes here for so long before it asks what is left
 WORTH_SECONDS = 3.0  # starting workers takes about a second: less work than this is done sooner without
@@ -79,18 +83,40 @@ class Settings:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def compute(config: dict[str, Any], allow: Sequence[str] = ()) -> Any:
+def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float = MAX_MEMORY) -> Any:
     """CellResult of a canonical config: builds the cell and checks it.
 
     A pure function of its arguments and of the files that the config names.
 
     allow : modules that ``model=function`` may import.
+    max_memory : bytes that a cell may take.
     """
     from gradcheck.check import check_cell
-    from gradcheck.config import build
+    from gradcheck.config import assemble
+    from gradcheck.footprint import require_memory
 
-    options: dict[str, Any] = {"allow": tuple(allow)} if config["model"]["name"] == "function" else {}
-    return check_cell(build(config, **options))
+    cell = assemble(config, tuple(allow))
+    require_memory(cell, max_memory)
+    return check_cell(cell, partial(_pose, config))
+
+
+_last: tuple[str | None, Any] = (None, None)
+
+
+def _pose(config: dict[str, Any], cell: Any) -> Any:
+    """The problem of a cell, posed once for neighbours that differ in eps, scheme or match_at alone.
+
+    Where files or somebody's functions have a say, which may change, it is posed anew.
+    """
+    from gradcheck.check import pose
+
+    global _last
+    if config["model"]["name"] == "function" or "path" in config["data"] or "path" in config["init"]:
+        return pose(cell)
+    key = json.dumps([config[part] for part in ("model", "data", "init", "bug", "dtype")], sort_keys=True)
+    if key != _last[0]:
+        _last = key, pose(cell)
+    return _last[1]
 
 
 def run(
@@ -609,7 +635,8 @@ def _end_with(parent: int) -> None:
 def work(configs: list[Any], settings: Settings) -> list[tuple[Any, float]]:
     """Outcomes of a chunk, in the process that computes it."""
     _prepare(settings)
-    with one_blas_thread():
+    # every core has a process of its own
+    with one_blas_thread(), threads.limit(1):
         return [outcome_of(config, settings) for config in configs]
 
 

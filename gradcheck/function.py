@@ -315,7 +315,8 @@ def measured_rounding(function: Function, theta: Array, value: Array, gradient: 
     with np.errstate(all="ignore"):
         own = np.fmax(own, near_noise(values))
     zero = np.zeros(theta.size)
-    return [Rounding(MEASURED * float(s), MEASURED * own[k], zero, length, u) for k, s in enumerate(noise)]
+    noise = [MEASURED * float(s) for s in noise]
+    return [Rounding(s, np.full(theta.size, s), MEASURED * own[k], zero, length, u) for k, s in enumerate(noise)]
 
 
 def _finite_line(

@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--allow-path", metavar="DIR", action="append", default=[], help="a folder whose files may be read"
     )
+    made.add_argument("--max-memory", metavar="BYTES", type=float, help="what a cell may take (4e9)")
     return made
 
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise BadInput("--cell and --sample: choose one of them")
         run_dir = results.locate(typed.run)
         wanted = replay.chosen(run_dir, typed.cell, typed.sample)
-        found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path)
+        found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory)
         found.provenance = provenance.differences(results.provenance(run_dir), provenance.collect())
     except BadInput as error:
         print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)

@@ -16,9 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(f"gradcheck {__version__}")
             return 0
-        from gradcheck.errors import BadInput, Meaningless
+        from gradcheck.errors import BadInput, Meaningless, WriteError
         from gradcheck.launch import run
-        from gradcheck.results import WriteError
 
         try:
             return run(typed)

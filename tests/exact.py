@@ -53,7 +53,7 @@ class Neighbourhood:
 
     def __post_init__(self) -> None:
         self.index = np.arange(self.theta.size)
-        self.kinks = None if self.opaque else self.model.kinks(self.theta, self.batch)
+        self.perturbation = self.model.perturbation(self.theta, self.batch)
         self.rounding = self.model.rounding(self.theta, self.batch)
 
     @property
@@ -63,7 +63,8 @@ class Neighbourhood:
 
     def _evaluate(self, index: np.ndarray, points: np.ndarray) -> Evaluations:
         self.count += points.size
-        return Evaluations(*self.model.perturbed_losses(self.theta, self.batch, index, points, self.kinks))
+        losses, deviations = self.perturbation(index, points)
+        return Evaluations(losses, np.zeros_like(deviations) if self.opaque else deviations)
 
     def _derivative(self, index: np.ndarray, h: np.ndarray) -> np.ndarray:
         self.count += len(index)

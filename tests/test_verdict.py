@@ -39,7 +39,7 @@ def judgement(
     estimate = Estimate(
         *(np.array([float(v)]) for v in (step, numeric, truncation, roundoff, kink)), np.array([finite])
     )
-    rounding = Rounding(0.0, np.zeros(1), np.array([clipped]), np.ones(1), 2.0**-53)
+    rounding = Rounding(0.0, np.zeros(1), np.zeros(1), np.array([clipped]), np.ones(1), 2.0**-53)
     return judge(np.array([float(analytic)]), estimate, rounding, np.zeros(1, int), match_at, kinked)
 
 
@@ -230,7 +230,7 @@ def test_a_correct_gradient_scaled_beyond_three_bounds_is_a_mismatch(scheme):
     estimate = Estimate(
         right["step"], right["numeric"], right["truncation"], right["roundoff"], 0 * right["step"], right["step"] > 0
     )
-    rounding = Rounding(0.0, np.zeros(5), np.zeros(5), np.ones(5), 2.0**-53)
+    rounding = Rounding(0.0, np.zeros(5), np.zeros(5), np.zeros(5), np.ones(5), 2.0**-53)
     wrong = right["numeric"] + 3 * right["bound"]
     assert set(judge(wrong, estimate, rounding, np.arange(5), 1e-2, False).verdict) == {"mismatch"}
     # the same difference is none where the bound is ten times as large

@@ -27,7 +27,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b]8;;http://owned.example\x07\u202e[bold]x[/bold]\r\n\x9b31m<script>owned()</script>"
+ESCAPES = (
+    "\x1b]0;owned\x07\x1b[2J\x1b]8;;http://owned.example\x07\u202e[bold]x[/bold]\r\n\x9b31m<script>owned()</script>"
+)
 SECRET = "the secret of somebody else"
 SECONDS = 60
 
@@ -290,7 +292,9 @@ class Watch:
                 self.seen.append(f"import {arguments[0]}")
         elif event == "open":
             path, mode, flags = arguments
-            writes = bool((flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) or any(c in (mode or "") for c in "wa+x")
+            writes = bool((flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) or any(
+                c in (mode or "") for c in "wa+x"
+            )
             if isinstance(path, (str, bytes, os.PathLike)):
                 self._file(path, writes)
         elif event in _CHANGES:
