@@ -431,7 +431,7 @@ def _compute(jobs: Sequence[Planned], target: Place, chosen: Settings, overrides
                     tally.add(rows.cell, rows.weights["reason"] if rows.weights else ())
                     progress.advance(rows.cell["status"] == "failed")
                     if rows.cell["status"] == "failed":
-                        log.warning("cell %s failed: %s", job.cell, rows.cell["message"])
+                        log.warning("cell %s failed: %s", job.cell, printable(rows.cell["message"]))
         except KeyboardInterrupt:
             interrupted = True
         except engines.EngineLost as error:
