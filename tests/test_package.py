@@ -43,7 +43,10 @@ ROOMS: dict[str, set[str]] = {
     "bounds": VALUES | {"numeric", "ladder", "quotients"},
     "plain": VALUES | {"models.rounding", "models.perturbation", "quotients"},
     "verdict": VALUES | {"models.rounding", "quotients", "compare"},
-    "diagnose": VALUES | {"compare", "verdict"},
+    "evidence": VALUES | {"verdict"},
+    "fits": VALUES | {"evidence", "verdict"},
+    "wording": VALUES | {"evidence", "fits"},
+    "diagnose": VALUES | {"evidence", "fits", "verdict", "wording"},
     "footprint": VALUES,
     "check": VALUES
     | {
