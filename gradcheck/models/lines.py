@@ -86,12 +86,13 @@ def cross_entropy_along_rounding(z: Array, y: Array, u: float) -> float:
 class Lines(NamedTuple):
     """How a loss that is a sum over examples and outputs is computed along a line of one output's z.
 
-    totals : of z (n,), y (n,), columns (m, n) and steps (m, k): the sums over the examples at z + step column, (m, k).
+    totals : of z (n,), y (n,), columns (m, n), steps (m, k) and the columns' largest absolute values (m,): the sums over the
+        examples at z + step column, (m, k).
     rounding : of z, y and u: the standard deviation of what this adds to the rounding error of z.
     reach : how far a step may change an entry of z.
     """
 
-    totals: Callable[[Array, Array, Array, Array], Array]
+    totals: Callable[[Array, Array, Array, Array, Array], Array]
     rounding: Callable[[Array, Array, float], float]
     reach: float
 
@@ -143,7 +144,7 @@ def squared_along_rounding(residual: Array, u: float) -> float:
 
 CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_along_rounding, REACH)
 SQUARED = Lines(
-    lambda z, y, columns, steps: squared_along(z - y, columns, steps),
+    lambda z, y, columns, steps, largest: squared_along(z - y, columns, steps),
     lambda z, y, u: squared_along_rounding(z - y, u),
     math.inf,
 )
