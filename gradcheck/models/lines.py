@@ -227,12 +227,11 @@ def _plainly(z: Array, y: Array, columns: Array, steps: Array) -> Array:
 
 
 class _Side(NamedTuple):
-    """One side of z: what is added to E, (n,); what the linear part takes off, (n,); by segment 1 / the products at z, and
-    the sum of the logarithms there, which is 0 but for rounding: so that a step of 0 changes nothing.
+    """One side of z: what is added to E, (n,); by segment 1 / the products at z, and the sum of the logarithms there, which
+    is 0 but for rounding: so that a step of 0 changes nothing.
     """
 
     added: Array
-    linear: Array
     inverse: list[Array]
     at_zero: list[Array]
 
@@ -247,8 +246,10 @@ def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array
     log_factor = float(np.max(size, where=live, initial=REACH)) + math.log(2)
     room = math.log(float(np.finfo(np.float32 if z.dtype.itemsize == 4 else np.float64).max))
     count = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
-    above = _side(np.where(live, np.exp(-z), 0), live, y, count)
-    below = _side(np.where(live, np.exp(z), 0), live, 1 - y, count)
+    above = _side(np.where(live, np.exp(-z), 0), count)
+    below = _side(np.where(live, np.exp(z), 0), count)
+    # an example that is not live has the factor E and takes off h x, which is nothing
+    linear = np.where(live, [y, 1 - y], 1).astype(z.dtype)
     near = (largest_of(columns) if largest is None else largest)[:, None] * np.abs(steps) <= REACH
     steps = np.where(near, steps, 0)
     h, up = np.abs(steps), steps >= 0
@@ -269,15 +270,14 @@ def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array
             change[block] = 0
             for k, part in enumerate(_segments(n)):
                 products = np.empty((len(order), block.stop - block.start, above.inverse[k].size), z.dtype)
-                slopes = np.empty((2, products.shape[1]), z.dtype)
+                slopes = np.empty((products.shape[1], 2), z.dtype)
                 for start in range(block.start, block.stop, lines):
                     rows = slice(start, min(start + lines, block.stop))
                     here = slice(start - block.start, rows.stop - block.start)
                     at = start // lines
                     x = columns[rows, part]
                     e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
-                    _dot(x, above.linear[part], slopes[0, here])
-                    _dot(x, below.linear[part], slopes[1, here])
+                    _dots(x, linear[:, part], slopes[here])
                     for c in order:
                         if fresh[at][c]:
                             np.multiply(x, h[rows, c, None], out=e)
@@ -294,8 +294,8 @@ def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array
                     products[c] *= np.where(up[block, c, None], above.inverse[k], below.inverse[k])
                 np.log(products, out=products)
                 logs = products.sum(axis=2).T
-                upward = (logs - above.at_zero[k]) - h[block] * slopes[0][:, None]
-                downward = (logs - below.at_zero[k]) - h[block] * slopes[1][:, None]
+                upward = (logs - above.at_zero[k]) - h[block] * slopes[:, :1]
+                downward = (logs - below.at_zero[k]) - h[block] * slopes[:, 1:]
                 change[block] += np.where(up[block], upward, downward)
 
     over_blocks(work, len(columns), GROUP * lines, columns.size * steps.shape[1])
@@ -306,15 +306,14 @@ def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array
     return cross_entropy_total(z[:, None], y[:, None]) + change, near
 
 
-def _side(added: Array, live: Array, linear: Array, factors: int) -> _Side:
+def _side(added: Array, factors: int) -> _Side:
     parts = list(_segments(added.size))
     aligned = _buffer(1, added.size, added.dtype)[0]
     aligned[:] = added
     products = [_products(1 + added[None, part], factors) for part in parts]
     inverse = [1 / p[0] for p in products]
     at_zero = [np.log(p * i).sum(axis=1) for p, i in zip(products, inverse, strict=True)]
-    # an example that is not live has the factor E and takes off h x, which is nothing
-    return _Side(aligned, np.where(live, linear, 1).astype(added.dtype), inverse, at_zero)
+    return _Side(aligned, inverse, at_zero)
 
 
 def _products(f: Array, factors: int, out: Array | None = None) -> Array:
@@ -330,9 +329,9 @@ def _products(f: Array, factors: int, out: Array | None = None) -> Array:
     return products
 
 
-def _dot(x: Array, v: Array, out: Array) -> None:
-    """Each row of x times v; not one after the other where there is no BLAS."""
+def _dots(x: Array, linear: Array, out: Array) -> None:
+    """The scalar products of each row of x with each of ``linear``; not term after term where there is no BLAS."""
     if x.dtype.itemsize <= 8:
-        np.vecdot(x, v, out=out)
+        np.vecdot(x[:, None], linear, out=out)
     else:
-        np.sum(x * v, axis=1, out=out)
+        np.sum(x[:, None] * linear, axis=2, out=out)
