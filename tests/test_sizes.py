@@ -49,13 +49,14 @@ def expanding_parquet() -> None:
 
 
 def expanding_npz() -> None:
-    with zipfile.ZipFile("bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("W.npy", "w", force_zip64=True) as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": "<f8", "fortran_order": False, "shape": (2 * 10**8, 1)}
-            )
-            for _ in range(1600):
-                file.write(bytes(10**6))
+    header = {"descr": "<f8", "fortran_order": False, "shape": (2 * 10**8, 1)}
+    with (
+        zipfile.ZipFile("bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("W.npy", "w", force_zip64=True) as file,
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
+        for _ in range(1600):
+            file.write(bytes(10**6))
 
 
 def lying_npz() -> None:
