@@ -6,14 +6,13 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.errors import BadInput
 from gradcheck.results import (
     AXES,
-    CELLS,
     ERRORS,
     SCHEMA_VERSION,
     Part,
@@ -22,6 +21,7 @@ from gradcheck.results import (
     parts,
     read_cells,
     read_weights,
+    reading,
 )
 from gradcheck.summary import COLUMNS, VERDICTS, Tally, eps_text, headline
 from gradcheck.terminal import Table, cut, printable, short
@@ -29,6 +29,8 @@ from gradcheck.terminal import Table, cut, printable, short
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow.dataset as ds
+
+    from gradcheck.plots import Plots
 
 GROUPS = ("model", "bug", "eps")
 STATUSES = (*VERDICTS, "failed", "skipped")
@@ -41,16 +43,33 @@ class Runs:
     cells : DataFrame, one row a cell; integers and booleans in pandas' nullable types. `run` is the folder, where
         several were loaded.
     errors : pyarrow dataset, one row a weight; ``errors.to_table(filter=...)`` reads what is asked for.
+    plot : charts: ``plot.v_curve()``, ``plot.detection()``, ``plot.rules()``, ``plot.histogram()``, ``plot.weights(cell)``.
     """
 
     cells: pd.DataFrame
     errors: ds.Dataset
 
     def weights(self, cell: str) -> pd.DataFrame:
-        """The weights of one cell, in the order of `flat_index`."""
+        """The weights of one cell, in the order of `flat_index`; those of every run that holds the cell."""
         import pyarrow.dataset as ds
 
-        return _frame(self.errors.to_table(filter=ds.field("cell") == cell).sort_by("flat_index"))
+        with reading("errors"):
+            return _frame(self.errors.to_table(filter=ds.field("cell") == cell).sort_by("flat_index"))
+
+    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Columns of ``errors`` in pieces of bounded size, as pyarrow tables."""
+        import pyarrow as pa
+
+        with reading("errors"):
+            for batch in self.errors.to_batches(columns=list(columns), batch_size=65_536):
+                yield pa.Table.from_batches([batch])
+
+    @property
+    def plot(self) -> Plots:
+        """Charts of these runs (needs Altair: ``pip install 'gradcheck[charts]'``)."""
+        from gradcheck.plots import Plots
+
+        return Plots(self)
 
 
 def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs:
@@ -96,12 +115,8 @@ class Record:
         self.folder = locate(run)
         self.name = str(run) if str(run) != "latest" else os.path.relpath(self.folder)
         self.provenance = cell_parts(self.folder)[0].provenance
-        columns = [name for name in CELLS.names if name not in ("config", "seconds")]
-        known = {name for part in cell_parts(self.folder) for name in part.columns}
-        self.rules = sorted(name.removeprefix("rule_") for name in known if name.startswith("rule_"))
-        self.cells = _frame(
-            read_cells(self.folder, [*columns, *(f"rule_{n}" for n in self.rules if f"rule_{n}" not in columns)])
-        )
+        known = dict.fromkeys(name for part in cell_parts(self.folder) for name in part.columns)
+        self.cells = _frame(read_cells(self.folder, [name for name in known if name not in ("config", "seconds")]))
 
     @property
     def heading(self) -> str:
@@ -154,17 +169,7 @@ class Record:
 
         Without a bug (``bug`` is ``none``) every accusation is a false alarm.
         """
-        import pandas as pd
-
-        done = self.cells[self.cells["status"] == "ok"]
-        rows = []
-        for bug, group in done.groupby("bug", dropna=False, sort=True):
-            own = group["verdict"] == "mismatch"
-            accusations = {"gradcheck": own} | {rule: group[f"rule_{rule}"] for rule in self.rules}
-            for rule, accused in accusations.items():
-                known = accused.dropna()
-                rows.append({"rule": rule, "bug": bug, "cells": len(known), "accused": int(known.astype(bool).sum())})
-        return pd.DataFrame(rows, columns=["rule", "bug", "cells", "accused"])
+        return accusations(self.cells)
 
     def problems(self) -> pd.DataFrame:
         """Failed and skipped cells by reason, failed first: status, message, how many, one of them."""
@@ -190,6 +195,25 @@ class Record:
     def weights(self, cell: str) -> pd.DataFrame:
         """The weights of a cell."""
         return _frame(read_weights(self.folder, {cell}))
+
+    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Columns of ``errors`` in pieces of bounded size, as pyarrow tables."""
+        for path in parts(self.folder, "errors"):
+            yield from Part(path, ERRORS).tables(columns)
+
+
+def accusations(cells: pd.DataFrame) -> pd.DataFrame:
+    """For each rule and bug: how many cells there are and how many the rule accuses; our own verdict comes first."""
+    import pandas as pd
+
+    rules = sorted(name.removeprefix("rule_") for name in cells.columns if name.startswith("rule_"))
+    rows = []
+    for bug, group in cells[cells["status"] == "ok"].groupby("bug", dropna=False, sort=True):
+        own = group["verdict"] == "mismatch"
+        for rule, accused in ({"gradcheck": own} | {rule: group[f"rule_{rule}"] for rule in rules}).items():
+            known = accused.dropna()
+            rows.append({"rule": rule, "bug": bug, "cells": len(known), "accused": int(known.astype(bool).sum())})
+    return pd.DataFrame(rows, columns=["rule", "bug", "cells", "accused"])
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -59,14 +59,14 @@ LIBRARIES: dict[str, set[str]] = {
     "omegaconf": {"config", "compose", "sweep", "launch", "run"},
     "joblib": {"engines"},
     "threadpoolctl": {"engines", "provenance"},
-    "pyarrow": {"arrow", "tables", "results", "sweep", "analysis", "report", "outcome"},
-    "pandas": {"outcome", "textbook", "results", "analysis", "plots", "report"},
+    "pyarrow": {"arrow", "tables", "results", "sweep", "analysis", "chart_data", "outcome"},
+    "pandas": {"outcome", "textbook", "results", "analysis", "chart_data", "plots", "page"},
     "sklearn": {"data"},
     "rich": {"terminal"},
     "altair": {"calibration_plots", "plots"},
     "vl_convert": {"calibration_plots", "plots"},
 }
-COMMANDS = ("run", "show", "reproduce", "__main__")
+COMMANDS = ("run", "show", "report", "reproduce", "__main__")
 
 
 def room(path: Path) -> str:
