@@ -23,7 +23,7 @@ from gradcheck.results import (
     read_weights,
     reading,
 )
-from gradcheck.summary import COLUMNS, VERDICTS, Tally, eps_text, headline
+from gradcheck.summary import COLUMNS, HEADLINE, VERDICTS, Tally, eps_text, headline
 from gradcheck.terminal import Table, cut, printable, short
 
 if TYPE_CHECKING:
@@ -128,7 +128,10 @@ class Record:
             [f"commit {str(git['commit'])[:10]}{' (changed)' if git.get('dirty') else ''}"] if git.get("commit") else []
         )
         made = [f"gradcheck {found['gradcheck']}"] if found.get("gradcheck") else []
-        tally = Tally(records(self.cells[list(COLUMNS)]))
+        # what the headline names stands in few distinct rows, however many cells there are
+        named = ["status", *HEADLINE]
+        tally = Tally(records(self.cells.loc[~self.cells.duplicated(named), list(COLUMNS)]))
+        tally.status |= {str(name): int(n) for name, n in self.cells["status"].value_counts().items()}
         status = ", ".join(f"{n} {printable(name)}" for name, n in tally.status.items() if n)
         tools = ", ".join(map(printable, made + versions + commit))
         return f"{printable(self.name)}: {status or 'no cells yet'}{f'  ({tools})' if tools else ''}\n{headline(tally)}"

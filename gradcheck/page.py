@@ -14,6 +14,7 @@ import math
 import os
 import re
 import shlex
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ class Page:
             self._chosen.add(table)
         self._drawn = {cell: rows for cell in self._chosen.counts if (rows := self._chosen.rows(cell))}
 
+    @cached_property
     def charts(self) -> dict[str, Any]:
         """Altair charts by name; the weights are those of the cell that deserves a look first."""
         cells = self._record.cells
@@ -95,7 +97,7 @@ class Page:
             "name": _name(self._record),
             "heading": self._record.heading.removeprefix(f"{printable(self._record.name)}: ").splitlines(),
             "tiles": _tiles(self._record.cells),
-            "charts": {name: plots.specification(chart) for name, chart in self.charts().items()},
+            "charts": {name: plots.specification(chart) for name, chart in self.charts.items()},
             "themes": {name: plots.THEMES[name] for name in ("light", "dark")},
             "cells": self._cell_table(),
             "weights": {

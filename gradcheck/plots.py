@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -120,6 +121,7 @@ def version() -> str:
     return ".".join(str(library().SCHEMA_VERSION).lstrip("v").split(".")[:2])
 
 
+@cache
 def bundle() -> str:
     """The JavaScript that draws in a browser: Vega, Vega-Lite, Vega-Embed."""
     library()
@@ -172,7 +174,8 @@ def decades(**settings: Any) -> Any:
     """Axis of powers of ten."""
     alt = library()
     whole = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-9"
-    return alt.Axis(format="~e", gridOpacity=alt.condition(whole, alt.value(0.45), alt.value(0)), **settings)
+    grid = alt.condition(whole, alt.value(0.45), alt.value(0))
+    return alt.Axis(format="~e", gridOpacity=grid, labelOverlap="parity", labelSeparation=6, **settings)
 
 
 def log_scale(**settings: Any) -> Any:

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         page.write(made.html(), out)
         written = [out]
         if typed.figures is not None:
-            written += plots.write(made.charts(), Path(typed.figures))
+            written += plots.write(made.charts, Path(typed.figures))
         print(*(f"saved  {terminal.printable(path)}" for path in written), sep="\n")
     except BadInput as error:
         print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)

@@ -63,8 +63,8 @@ LIBRARIES: dict[str, set[str]] = {
     "pandas": {"outcome", "textbook", "results", "analysis", "chart_data", "plots", "page"},
     "sklearn": {"data"},
     "rich": {"terminal"},
-    "altair": {"calibration_plots", "plots"},
-    "vl_convert": {"calibration_plots", "plots"},
+    "altair": {"plots"},
+    "vl_convert": {"plots"},
 }
 COMMANDS = ("run", "show", "report", "reproduce", "__main__")
 

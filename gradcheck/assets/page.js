@@ -195,5 +195,5 @@
     (zero ? ` ${zero} with rel_err = 0 are not drawn.` : "") + (nan ? ` ${nan} are not a number.` : "");
 
   weights(content.cells.rows.findIndex((row) => row[idColumn] in content.weights.cells));
-  charts().then(() => { document.documentElement.dataset.ready = "yes"; });
+  charts().then(() => { document.documentElement.dataset.ready = Math.round(performance.now()); });
 })();
