@@ -36,6 +36,12 @@ def name(text: Any) -> str:
     return "-" if text is None else cut(printable(text), NAME)
 
 
+def _run(folder: str | None) -> str | None:
+    """The end of a folder's name, where runs differ."""
+    text = None if folder is None else printable(folder)
+    return text if text is None or len(text) <= NAME else "…" + text[1 - NAME :]
+
+
 def v_curve(cells: pd.DataFrame) -> Rows:
     """Error and bound against the step, relative to the gradient: medians over the cells without a planted bug.
 
@@ -56,9 +62,15 @@ def v_curve(cells: pd.DataFrame) -> Rows:
             value = row["median"]
             if value is not None and math.isfinite(value) and value > 0:  # there is no 0 on a log axis
                 shown = {key: name(row[key]) for key in ("scheme", "dtype")}
-                run = None if row["run"] is None else name(row["run"])
                 rows.append(
-                    {"run": run, **shown, "eps": row["eps"], "what": what, "value": value, "cells": row["size"]}
+                    {
+                        "run": _run(row["run"]),
+                        **shown,
+                        "eps": row["eps"],
+                        "what": what,
+                        "value": value,
+                        "cells": row["size"],
+                    }
                 )
     return rows
 
@@ -97,12 +109,11 @@ def detection(cells: pd.DataFrame) -> Rows:
     for row in records(
         grouped.agg(cells=("caught", "size"), caught=("caught", "sum"), planted=("bug_injected", "max")).reset_index()
     ):
-        run = None if row["run"] is None else name(row["run"])
         share = row["caught"] / row["cells"]
         rows.append(
             {
                 **row,
-                "run": run,
+                "run": _run(row["run"]),
                 "bug": name(row["bug"]),
                 "planted": bool(row["planted"]),
                 "share": share,
