@@ -232,7 +232,7 @@ def _plain(value: Any) -> Any:
     return None if value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value
 
 
-def as_json(record: Record, cell: str | None = None, by: Sequence[str] = GROUPS) -> str:
+def as_json(record: Record, cell: str | None = None, by: Sequence[str] | None = None) -> str:
     """All tables (or one cell with its weights) as a JSON object; infinite numbers are the strings "inf" and "-inf"."""
     content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "run": record.name}
     if cell is not None:
@@ -241,7 +241,7 @@ def as_json(record: Record, cell: str | None = None, by: Sequence[str] = GROUPS)
     else:
         content |= {
             "n_cells": len(record.cells),
-            "verdicts": records(record.verdicts(by)),
+            "verdicts": records(record.verdicts(by or GROUPS)),
             "worst": records(record.worst()),
             "rules": records(record.rule_table()),
             "problems": records(record.problems()),
@@ -273,9 +273,14 @@ def _finite(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------ what is shown
 
 
-def overview(record: Record, lines: int | None, by: Sequence[str] = GROUPS) -> list[Table | str]:
-    """The tables of a run, cut so that they fill no more than `lines` lines (None: whole)."""
-    verdicts = _verdict_table(record, by if lines is None else _coarse(record, by, max(4, lines // 4)))
+def overview(record: Record, lines: int | None, by: Sequence[str] | None = None) -> list[Table | str]:
+    """The tables of a run, cut so that they fill no more than `lines` lines (None: whole).
+
+    by : columns to count by; None: as many of model, bug and eps as leave room for the other tables.
+    """
+    if by is None:
+        by = GROUPS if lines is None else _coarse(record, GROUPS, max(4, lines // 4))
+    verdicts = _verdict_table(record, by)
     tables = (verdicts, _worst_table(record), _rule_table(record), _problem_table(record))
     sections = [section for section in tables if section.rows]
     blocks: list[Table | str] = [record.heading]

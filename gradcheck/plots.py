@@ -212,14 +212,21 @@ def v_curve(rows: Rows) -> Any:
     alt = library()
     if not rows:
         return empty("No cell was computed.")
-    return _by_run(alt, rows, lambda own: _v_panels(alt, own))
-
-
-def _v_panels(alt: Any, rows: Rows) -> Any:
-    schemes = [name for name in SCHEMES if any(row["scheme"] == name for row in rows)]
-    schemes += sorted({row["scheme"] for row in rows} - set(schemes))
-    words = ["observed error", "bound"]
     pick = alt.selection_point(fields=["scheme"], bind="legend", name="scheme")
+    present = {row["scheme"] for row in rows}
+    schemes = [name for name in SCHEMES if name in present] + sorted(present - set(SCHEMES))
+
+    def panels(own: Rows) -> Any:
+        found = _v_panels(alt, own, schemes, pick)
+        if own[0] is rows[0]:  # once: all panels share the choice
+            found[0] = found[0].add_params(pick)
+        return alt.hconcat(*found).resolve_scale(y="shared")
+
+    return _by_run(alt, rows, panels)
+
+
+def _v_panels(alt: Any, rows: Rows, schemes: Sequence[str], pick: Any) -> list[Any]:
+    words = ["observed error", "bound"]
     fixed = [row for row in rows if row["eps"] is not None]
     automatic = [row for row in rows if row["eps"] is None]
     floor, top = min(row["value"] for row in rows), max(row["value"] for row in rows)
@@ -260,8 +267,7 @@ def _v_panels(alt: Any, rows: Rows) -> Any:
         )
         ticks = base.mark_tick(thickness=2, size=12).transform_filter("datum.what == 'bound'")
         panels.append((ticks + points).properties(title="eps=auto: ● error, – bound", width=alt.Step(13), height=300))
-    panels[0] = panels[0].add_params(pick)
-    return alt.hconcat(*panels).resolve_scale(y="shared")
+    return panels
 
 
 def detection(rows: Rows) -> Any:

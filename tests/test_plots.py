@@ -153,6 +153,18 @@ def test_charts_of_a_loaded_run_are_altair_charts(run: Path) -> None:
         plot.weights("zz")
 
 
+def test_a_scheme_has_its_colour_whatever_other_runs_hold(tmp_path: Path) -> None:
+    for name, schemes in (("a", ["central"]), ("b", ["forward", "richardson", "central"])):
+        with Writer(tmp_path / name, {}) as writer:
+            for i, scheme in enumerate(schemes):
+                cell = planned(i)
+                cell.config["scheme"] = scheme
+                writer.add(cell_row(cell, result(i), 0.0))
+    chart = plots.svg(gradcheck.load([tmp_path / "a", tmp_path / "b"]).plot.v_curve())
+    marks = re.findall(r'fill="(#\w{6})"', chart)
+    assert {plots.SCHEME_COLOURS[scheme] for scheme in ("central", "forward", "richardson")} <= set(marks)
+
+
 def test_several_runs_stand_under_each_other(run: Path, tmp_path: Path) -> None:
     one_cell(tmp_path / "other")
     runs = gradcheck.load([run, tmp_path / "other"])

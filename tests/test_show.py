@@ -75,6 +75,16 @@ def test_no_more_than_a_screen_unless_asked(tmp_path: Path, capsys: pytest.Captu
     assert len(printed(capsys, tmp_path, "--cell", planned(0, "bug_0").cell, "--all").splitlines()) >= 40
 
 
+def test_columns_that_were_asked_for_are_counted_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Writer(tmp_path, {}) as writer:
+        for i in range(60):
+            writer.add(rows(i, "mismatch", f"bug_{i % 20}"))
+    assert "cells by model" in printed(capsys, tmp_path)
+    asked = printed(capsys, tmp_path, "--by", "bug,eps")
+    assert "cells by bug, eps  (first " in asked
+    assert len(asked.splitlines()) <= 23
+
+
 def test_one_cell_weight_by_weight(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, run, "--cell", planned(3).cell[:9])
     lines = text.splitlines()
