@@ -346,6 +346,10 @@ def _worst_table(record: Record) -> Table:
         for row in records(record.worst())
     ]
     header = ["cell", "model", "bug", "eps", "worst weight", "rel_err", "diagnosis"]
+    # what is the same in the whole run stands in the heading
+    same = {name for name in ("model", "bug", "eps") if record.cells[name].nunique(dropna=False) == 1}
+    kept = [i for i, name in enumerate(header) if name not in same]
+    header, rows = [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
     return Table("mismatches, the worst weight of each cell", header, rows, left=frozenset(header) - {"rel_err", "eps"})
 
 
@@ -392,20 +396,21 @@ def cell_view(record: Record, start: str, lines: int | None) -> list[Table | str
     weights = records(record.weights(row["cell"]))
     shown = weights if lines is None else weights[: max(1, lines - 4)]
     columns = [
-        "weight",
-        "step",
+        "verdict",
         "analytic",
         "numeric",
         "abs_err",
         "bound",
         "rel_err",
         "resolution",
-        "verdict",
+        "weight",
+        "step",
         "reason",
     ]
-    rows = [
-        [_name(weight), *(_number(weight[c]) if c in columns[:4] else weight[c] for c in columns)] for weight in shown
-    ]
+    if not any(weight["reason"] for weight in weights):
+        columns.remove("reason")
+    precise = {"analytic", "numeric", "weight", "step"}
+    rows = [[_name(w), *(_number(w[c]) if c in precise else w[c] for c in columns)] for w in shown]
     title = "" if len(shown) == len(weights) else f"first {len(shown)} of {len(weights)} weights; --all shows every one"
     if rows:
         blocks.append(Table(title, ["parameter", *columns], rows, left=frozenset({"parameter", "verdict", "reason"})))
