@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gradcheck import store
 from gradcheck.errors import BadInput
 from gradcheck.results import (
     AXES,
@@ -84,20 +85,21 @@ def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs
     folders = [locate(run)] if isinstance(run, (str, os.PathLike)) else [locate(one) for one in run]
     if not folders:
         raise BadInput("load([]): needs at least one run folder")
-    tables, files = [], []
+    tables, datasets = [], []
     for folder in folders:
         table = read_cells(folder)
         if several:
             table = table.append_column("run", pa.array([str(folder)] * table.num_rows, pa.string()))
         tables.append(table)
-        for path in parts(folder, "errors"):
+        files = parts(folder, "errors")
+        for path in files:
             Part(path, ERRORS)  # raises where it is not ours
-            files.append(str(path))
+        datasets.append(store.dataset(folder, files, ERRORS))
     try:
         cells = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise BadInput(f"load: runs that do not fit together: {' '.join(str(error).split())[:200]}") from error
-    return Runs(_frame(cells), ds.dataset(files, schema=ERRORS, format="parquet"))
+    return Runs(_frame(cells), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
 
 
 def _frame(table: Any) -> pd.DataFrame:
@@ -113,7 +115,7 @@ class Record:
 
     def __init__(self, run: str | os.PathLike[str]) -> None:
         self.folder = locate(run)
-        self.name = str(run) if str(run) != "latest" else os.path.relpath(self.folder)
+        self.name = store.without_credentials(str(run)) if str(run) != "latest" else os.path.relpath(self.folder)
         self.provenance = cell_parts(self.folder)[0].provenance
         known = dict.fromkeys(name for part in cell_parts(self.folder) for name in part.columns)
         self.cells = _frame(read_cells(self.folder, [name for name in known if name not in ("config", "seconds")]))

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck import plain
 from gradcheck.batch import Batch
-from gradcheck.bounds import Estimate, Evaluations, Probe, auto, fixed
-from gradcheck.compare import norm_difference
+from gradcheck.bounds import fixed
+from gradcheck.compare import median
 from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.errors import Meaningless, NoEffect
+from gradcheck.ladder import auto
 from gradcheck.layout import Layout
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import ONE_SIDED, Scheme, complex_step
+from gradcheck.quotients import Estimate, Evaluations, Probe
 from gradcheck.rules import RULES, Evidence
 from gradcheck.verdict import VERDICTS, Judgement, judge, overall
 
@@ -92,15 +95,17 @@ def refuse_at(cell: Cell, theta: Array) -> None:
         given.require_complex(cell.model, theta)
 
 
-def check_cell(cell: Cell) -> CellResult:
+def check_cell(cell: Cell, posing: Callable[[Cell], Problem] | None = None) -> CellResult:
     """Check one cell.
+
+    posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps and match_at.
 
     Raises Meaningless or NoEffect where there is nothing to check (the cell is skipped), ValueError for data that do not fit
     the model, FloatingPointError where the loss at theta is not finite.
     """
     refuse(cell)
     with np.errstate(all="ignore"):
-        problem = pose(cell)
+        problem = (posing or pose)(cell)
         return check(problem, cell.scheme, cell.eps, cell.match_at, _injected(cell.bug))
 
 
@@ -119,13 +124,12 @@ def pose(cell: Cell) -> Problem:
     analytic = correct
     if _injected(cell.bug):
         analytic = _wrong(cell, theta, batch, correct)
-    kinks = model.kinks(theta, batch)
     n = len(batch.X) or None
     return Problem(
         layout=layout,
         theta=theta,
         loss=lambda point: model.loss(point, batch),
-        perturbed_losses=partial(_model_losses, model, theta, batch, kinks),
+        perturbed_losses=model.perturbation(theta, batch),
         analytic=analytic,
         correct=correct,
         rounding=model.rounding(theta, batch),
@@ -155,14 +159,6 @@ def _wrong(cell: Cell, theta: Array, batch: Batch, correct: Array) -> Array:
     return analytic
 
 
-def _model_losses(
-    model: Any, theta: Array, batch: Batch, kinks: Any, index: Array, points: Array
-) -> tuple[Array, Array]:
-    """A model's losses and deviations; a complex point lies infinitely near theta, where no kink is crossed."""
-    losses, deviations = model.perturbed_losses(theta, batch, index, points, None if np.iscomplexobj(points) else kinks)
-    return losses, deviations
-
-
 def _injected(bug: Any) -> bool:
     return bool(bug.name != "none")
 
@@ -170,14 +166,35 @@ def _injected(bug: Any) -> bool:
 def check(
     problem: Problem, scheme: Scheme, eps: float | None, match_at: float, bug_injected: bool = False
 ) -> CellResult:
-    """Compare the analytic gradient with the numeric one, weight by weight; ``eps`` None chooses each weight's step."""
+    """Compare the analytic gradient with the numeric one, weight by weight; ``eps`` None chooses each weight's step.
+
+    Raises FloatingPointError where the loss at theta is not finite, ArithmeticError where losses that a model computes from
+    its structure are not those of its plain loss.
+    """
     index = np.arange(problem.theta.size)
     estimate, judged, count, center = examine(problem, scheme, eps, match_at, index)
+    if problem.perturbed_losses is not None:
+        step = np.zeros_like(estimate.step) if scheme.complex_valued else estimate.step
+        count += _compare_with_plain(problem, center, step)
     weights = columns(problem, index, estimate, judged, eps)
     diagnosis = diagnose(problem, estimate.value, judged)
     summary = summarise(weights, judged, diagnosis, str(problem.theta.dtype))
     summary |= {"loss": float(center), "bug_injected": bug_injected, "n_evals": count}
     return CellResult(weights, summary)
+
+
+def _compare_with_plain(problem: Problem, center: Array, step: Array) -> int:
+    """Evaluations spent on a few losses in full.  Raises ArithmeticError where they are not those that structure gave."""
+    assert problem.perturbed_losses is not None
+    apart = plain.compare(problem.loss, problem.perturbed_losses, problem.theta, center, problem.rounding, step)
+    if apart is not None:
+        i, found, full = apart
+        name, position = problem.layout.locate(int(i))
+        raise ArithmeticError(
+            f"{name}{list(position)}: the perturbed loss is {float(found)!r} by structure and {float(full)!r} in full, "
+            "which rounding does not explain"
+        )
+    return 2 * min(plain.COMPARED, problem.theta.size)
 
 
 def examine(
@@ -308,10 +325,10 @@ def summarise(weights: dict[str, Any], judged: Judgement, diagnosis: Diagnosis, 
     return {
         "n_weights": len(rel_err),
         "max_rel_err": None if worst is None else float(rel_err[worst]),
-        "median_rel_err": None if worst is None else float(np.nanmedian(rel_err)),
-        "norm_difference": _known(norm_difference(analytic, numeric)),
+        "median_rel_err": None if worst is None else median(rel_err[~np.isnan(rel_err)]),
+        "norm_difference": _known(evidence.norms),
         "max_resolution": float(judged.resolution.max()) if len(rel_err) else None,
-        "median_resolution": float(np.median(judged.resolution)) if len(rel_err) else None,
+        "median_resolution": median(judged.resolution) if len(rel_err) else None,
         "worst_param": None if worst is None else weights["param"][worst],
         "worst_flat_index": None if worst is None else int(weights["flat_index"][worst]),
         **counts,

@@ -27,3 +27,14 @@ def norm_difference(analytic: Array, numeric: Array) -> float:
     with np.errstate(all="ignore"):
         size = np.linalg.norm(analytic) + np.linalg.norm(numeric)
         return float(np.linalg.norm(analytic - numeric) / size) if size != 0 else 0.0
+
+
+def median(x: Array) -> float:
+    """The median of (m,) numbers, m >= 1, none of them NaN; the mean of the two middle ones where m is even.
+
+    The same to the last bit as ``np.median``, which takes ten times as long for a few numbers.
+    """
+    ordered = np.sort(x)
+    low, high = ordered[(len(x) - 1) // 2], ordered[len(x) // 2]
+    with np.errstate(all="ignore"):
+        return float(high if len(x) % 2 else (low + high) / 2)

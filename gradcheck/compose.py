@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 # Hydra hands its errors on to us instead of printing them over several lines
 os.environ["HYDRA_FULL_ERROR"] = "1"
 
+import yaml
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
@@ -48,6 +50,9 @@ from gradcheck.errors import BadInput
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
+MAX_CONFIG_BYTES = 10_000_000
+MAX_CONFIG_NODES = 1_000_000
+MAX_CONFIG_DEPTH = 100
 
 # what a user can cause while Hydra composes, and what else comes with it (a file that cannot be read, a name that is
 # no string)
@@ -116,11 +121,62 @@ class Remembering(ConfigRepository):
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         if config_path not in self._read:
+            self._refuse_large(config_path)
             self._read[config_path] = super().load_config(config_path)
         result = copy.copy(self._read[config_path])
         if result is not None:
             result.config = copy.deepcopy(result.config)  # becomes a part of what is composed
         return result
+
+    def _refuse_large(self, config_path: str) -> None:
+        """Raise BadInput for a file that is large, or that aliases make large: OmegaConf copies what they stand for."""
+        source = self._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
+        if source is None or source.scheme() != "file":
+            return
+        path = os.path.join(source.path, source._normalize_file_name(config_path))
+        try:
+            size = os.stat(path).st_size
+            if size > MAX_CONFIG_BYTES:
+                raise BadInput(f"{path}: has {size} bytes, a config must have at most {MAX_CONFIG_BYTES}")
+            with open(path, "rb") as file:
+                text = file.read()
+        except OSError:
+            return  # Hydra says so
+        nested = text.count(b"[") + text.count(b"{") > MAX_CONFIG_DEPTH
+        if (b"*" in text or nested) and unfolded(text) > MAX_CONFIG_NODES:
+            raise BadInput(
+                f"{path}: too deep, or its aliases make too many values of it: must be at most"
+                f" {MAX_CONFIG_DEPTH} levels and {MAX_CONFIG_NODES} values"
+            )
+
+
+def unfolded(text: bytes) -> float:
+    """Number of values in a YAML text with each alias replaced by what it stands for; infinite where it is too deep."""
+    sizes: dict[str, float] = {}
+    open_: list[tuple[str | None, float]] = [(None, 0.0)]  # anchor, values so far
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                found = sizes.get(event.anchor, 1.0)
+            elif isinstance(event, yaml.ScalarEvent):
+                found = 1.0
+                if event.anchor is not None:
+                    sizes[event.anchor] = found
+            elif isinstance(event, yaml.CollectionStartEvent):
+                open_.append((event.anchor, 1.0))
+                if len(open_) > MAX_CONFIG_DEPTH:
+                    return math.inf
+                continue
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor, found = open_.pop()
+                if anchor is not None:
+                    sizes[anchor] = found
+            else:
+                continue
+            open_[-1] = (open_[-1][0], open_[-1][1] + found)
+    except yaml.YAMLError:
+        return 0.0  # Hydra says so
+    return open_[0][1]
 
 
 class Scientific(CachingConfigRepository):

@@ -23,6 +23,7 @@ from gradcheck.bugs import BUGS
 from gradcheck.check import Cell
 from gradcheck.data import DATA
 from gradcheck.errors import Meaningless
+from gradcheck.footprint import MAX_MEMORY
 from gradcheck.init import INITS
 from gradcheck.models import MODELS
 from gradcheck.numeric import SCHEMES
@@ -99,6 +100,7 @@ class Run:
     progress: str = "auto"
     dry_run: bool = False
     max_cells: int = 1_000_000
+    max_memory: float = MAX_MEMORY
     allow: list[str] = field(default_factory=list)
 
 
@@ -349,9 +351,13 @@ def build(config: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
     Raises ValueError (key, value, what is allowed) for a config that is wrong, Meaningless for parts that do not fit
     together.
     """
+    return assemble(canonical(config), allow)
+
+
+def assemble(form: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
+    """``build`` of a config that is in canonical form already."""
     import numpy as np
 
-    form = canonical(config)
     parts: dict[str, Any] = {}
     for section in TABLES:
         parts[section] = build_section(section, form[section])
@@ -421,6 +427,11 @@ def cell_id(form: Mapping[str, Any], allow: Sequence[str] = ()) -> str:
         allow_nan=False,
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def has_sources(form: Mapping[str, Any]) -> bool:
+    """Whether the id of a canonical config depends on the content of files, beside the config itself."""
+    return form["model"]["name"] == "function" or any("path" in form[section] for section in ("data", "init"))
 
 
 @lru_cache(maxsize=1024)  # all cells of a sweep have the same functions

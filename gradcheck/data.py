@@ -3,6 +3,7 @@
 Every source is a plain class of settings with
 
 - ``validate()``: raises a ValueError that names the key, its value and what is allowed;
+- ``size(target)``: n, d and the number of outputs or classes, without making the examples;
 - ``batch(target, dtype)``: the examples, for a model that learns such a target, made in float64 and then cast to dtype;
 - ``sources()``: the files whose content decides what ``batch`` returns.
 """
@@ -65,6 +66,9 @@ class Gaussian:
 
     def sources(self) -> list[Path]:
         return []
+
+    def size(self, target: Target) -> tuple[int, int, int]:
+        return self.n, self.d, self._columns(target)
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         if target.kind == "none":
@@ -138,6 +142,13 @@ class File:
     def sources(self) -> list[Path]:
         return [Path(self.path)]
 
+    def size(self, target: Target) -> tuple[int, int, int]:
+        path, targets = Path(self.path), self._targets()
+        names = tables.column_names(path, self.max_bytes)
+        d = len([name for name in names if name not in targets] if self.features is None else self.features)
+        k = (target.size or DEFAULT_CLASSES) if target.kind == "classes" else len(targets)
+        return tables.n_rows(path, self.max_bytes), d, k
+
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         if target.kind == "none":
             return NO_BATCH
@@ -204,6 +215,10 @@ class Sklearn:
     def sources(self) -> list[Path]:
         return []
 
+    def size(self, target: Target) -> tuple[int, int, int]:
+        n, d = _load_sklearn(self.name)[0].shape
+        return self.n or n, d, target.size or DEFAULT_CLASSES
+
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         if target.kind == "none":
             return NO_BATCH
@@ -254,6 +269,10 @@ class Values:
     def sources(self) -> list[Path]:
         return []
 
+    def size(self, target: Target) -> tuple[int, int, int]:
+        n, d = _finite("data.X", self.X).shape
+        return n, d, target.size or DEFAULT_CLASSES
+
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         if target.kind == "none":
             return NO_BATCH
@@ -276,6 +295,9 @@ class NoData:
 
     def sources(self) -> list[Path]:
         return []
+
+    def size(self, target: Target) -> tuple[int, int, int]:
+        return 0, 0, 0
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         if target.kind != "none":

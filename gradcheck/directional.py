@@ -301,7 +301,9 @@ def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: float
         perturbed=lambda t: perturbed(at(t)),
         analytic=np.array([_dot(v, gradient[where])]),
         correct=None,
-        rounding=Rounding(rounding.loss, np.array([own]), np.zeros(1), np.array([length]), rounding.unit),
+        rounding=Rounding(
+            rounding.loss, np.array([rounding.loss]), np.array([own]), np.zeros(1), np.array([length]), rounding.unit
+        ),
         kinked=problem.kinked,
         opaque=True,
     )

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.bounds import Evaluations, Probe, auto
 from gradcheck.errors import ContractError
 from gradcheck.function import Function, length_scales
+from gradcheck.ladder import auto
 from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.numeric import SCHEMES
+from gradcheck.quotients import Evaluations, Probe
 
 Array = np.ndarray
 
@@ -89,7 +90,7 @@ def _slope(function: Function, theta: Array, direction: Array, mixture: Array, s
     # the rounding of each point x + t v moves the value by the gradient times u x: as much as its terms' own rounding, or more
     moved = abs(slope) * float(np.max(np.abs(theta) / np.abs(direction), initial=1.0))
     noise = 64 * u * (terms + moved)
-    rounding = Rounding(float(noise), np.zeros(1), np.zeros(1), np.ones(1), u)
+    rounding = Rounding(float(noise), np.full(1, noise), np.zeros(1), np.zeros(1), np.ones(1), u)
     zero = np.zeros(1, theta.dtype)
     center = value(zero[0])
     probe = Probe(zero, center, evaluate, _never, rounding, opaque=True)

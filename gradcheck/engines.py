@@ -1,23 +1,28 @@
-"""Where cells are computed: in this process or in several, one BLAS thread each, results as they are done.
+"""Where cells are computed: in this process, in several or on a cluster, one BLAS thread each, results as they are done.
 
 The rows of a cell depend on its own config alone, so they are the same on every engine.
 """
 
 from __future__ import annotations
 
+import atexit
+import json
 import math
 import os
 import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
 
+from gradcheck import threads
 from gradcheck.errors import BadInput, Meaningless
+from gradcheck.footprint import MAX_MEMORY
 
 SERIAL_SECONDS = 1.0  # `auto` computes here for so long before it asks what is left
 WORTH_SECONDS = 3.0  # starting workers takes about a second: less work than this is done sooner without
@@ -25,6 +30,7 @@ CHUNK_SECONDS = 0.25  # of work sent to a worker at a time: handing it over take
 CHUNK_CELLS = 100
 START_SECONDS = 60.0  # processes are up after one or two, on a busy machine later
 STOP_SECONDS = 10.0  # to store what is finished takes less
+LOOK_SECONDS = 2.0  # between two looks at whether there is still somebody who computes
 _INTERRUPTED = threading.Event()
 GRACE_SECONDS = 5.0  # between the alarm in a process and giving it up
 
@@ -54,11 +60,16 @@ class TimedOut(CellFailed):
     """A cell took longer than `cell_timeout`."""
 
 
+class EngineLost(RuntimeError):
+    """Nobody is left who computes (a cluster's scheduler or all its workers are gone); what was yielded stands."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How cells are computed.
 
     n_jobs : processes; None or -1 is one for each core, -2 all cores but one.
+    address : of a Dask scheduler.
     timeout : seconds for one cell, or None.
     fail_fast : stop after the first cell that failed.
     compute : what makes a result from a config; another one is for tests.
@@ -69,21 +80,44 @@ class Settings:
     timeout: float | None = None
     fail_fast: bool = False
     compute: Compute | None = None
+    address: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def compute(config: dict[str, Any], allow: Sequence[str] = ()) -> Any:
+def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float = MAX_MEMORY) -> Any:
     """CellResult of a canonical config: builds the cell and checks it.
 
     A pure function of its arguments and of the files that the config names.
 
     allow : modules that ``model=function`` may import.
+    max_memory : bytes that a cell may take.
     """
     from gradcheck.check import check_cell
-    from gradcheck.config import build
+    from gradcheck.config import assemble
+    from gradcheck.footprint import require_memory
 
-    options: dict[str, Any] = {"allow": tuple(allow)} if config["model"]["name"] == "function" else {}
-    return check_cell(build(config, **options))
+    cell = assemble(config, tuple(allow))
+    require_memory(cell, max_memory)
+    return check_cell(cell, partial(_pose, config))
+
+
+_last: tuple[str | None, Any] = (None, None)
+
+
+def _pose(config: dict[str, Any], cell: Any) -> Any:
+    """The problem of a cell, posed once for neighbours that differ in eps, scheme or match_at alone.
+
+    Where files or somebody's functions have a say, which may change, it is posed anew.
+    """
+    from gradcheck.check import pose
+
+    global _last
+    if config["model"]["name"] == "function" or "path" in config["data"] or "path" in config["init"]:
+        return pose(cell)
+    key = json.dumps([config[part] for part in ("model", "data", "init", "bug", "dtype")], sort_keys=True)
+    if key != _last[0]:
+        _last = key, pose(cell)
+    return _last[1]
 
 
 def run(
@@ -94,6 +128,7 @@ def run(
     timeout: float | None = None,
     fail_fast: bool = False,
     compute: Compute | None = None,
+    address: str | None = None,
     **options: Any,
 ) -> Iterator[tuple[J, Any, float]]:
     """Compute cells and yield (job, outcome, seconds) as they are done.
@@ -105,7 +140,7 @@ def run(
     jobs : an iterable; a Sequence tells `auto` how much is left.
     options : passed to `compute`.
 
-    Raises BadInput for an unknown engine or n_jobs = 0.
+    Raises BadInput for an unknown engine or n_jobs = 0, EngineLost where a cluster is gone.
     """
     if engine not in ENGINES:
         raise BadInput(f"engine={engine}: must be one of {', '.join(ENGINES)}")
@@ -113,8 +148,16 @@ def run(
         raise BadInput("engine.n_jobs=0: must be a number of processes, or -1 for one per core")
     if timeout is not None and not timeout > 0:
         raise BadInput(f"cell_timeout={timeout}: must be a number of seconds > 0, or null")
-    settings = Settings(n_jobs, timeout, fail_fast, compute, options)
+    settings = Settings(n_jobs, timeout, fail_fast, compute, address, options)
     return _until_failure(ENGINES[engine](jobs, settings), fail_fast)
+
+
+def refuse(engine: str, address: str | None = None) -> None:
+    """Raise BadInput where an engine cannot be had: Dask is not installed, or its cluster is not to be used."""
+    if engine == "dask":
+        from gradcheck import cluster
+
+        cluster.refuse(address)
 
 
 def _until_failure(outcomes: Iterator[tuple[J, Any, float]], fail_fast: bool) -> Iterator[tuple[J, Any, float]]:
@@ -172,13 +215,16 @@ class _TimeIsUp(BaseException):
     """Not an Exception, so that no ``except Exception`` in a user's function swallows it."""
 
 
-@contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise _TimeIsUp after so many seconds; without alarms (Windows, other threads) there is no limit."""
-    if seconds is None or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _time_limit(seconds: float | None) -> AbstractContextManager[None]:
+    """Raise _TimeIsUp after so many seconds."""
+    if seconds is None:
+        return nullcontext()
+    alarms = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    return _alarm(seconds) if alarms else _watch(seconds)
 
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
     def ring(number: int, frame: Any) -> None:
         raise _TimeIsUp
 
@@ -190,6 +236,37 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _watch(seconds: float) -> Iterator[None]:
+    """Where there are no alarms (Windows, threads): what is computed hears of it between two lines of Python."""
+    here, over = threading.get_ident(), threading.Event()
+
+    def ring() -> None:
+        pause = seconds
+        while not over.wait(pause):
+            _raise_in(here, _TimeIsUp)
+            pause = 1.0
+
+    watcher = threading.Thread(target=ring, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        while watcher.is_alive():
+            try:
+                over.set()
+                watcher.join()
+                _raise_in(here, None)  # what is on its way
+            except _TimeIsUp:
+                continue
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    import ctypes
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error and ctypes.py_object(error))
 
 
 @contextmanager
@@ -220,6 +297,8 @@ def sigterm_interrupts() -> Iterator[None]:
         if time.monotonic() - first > STOP_SECONDS:
             first = time.monotonic()
             _INTERRUPTED.set()
+            # the interpreter gives signals back while it ends: one more would end it with another status
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -281,87 +360,134 @@ def n_processes(n_jobs: int | None) -> int:
 
 
 def loky(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
-    """In several processes, a chunk of cells at a time; the processes end with the iteration.
+    """In several processes, a chunk of cells at a time; the processes end with the iteration."""
+    yield from _shared(jobs, settings, lambda workers: _Pool(workers, settings))
 
-    When a process dies, all that was on its way is lost with its pool.  Those cells are computed again, one by one: the
-    one that ends its process while it is alone has failed, the others are as if nothing had happened.
+
+def dask(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+    """On a Dask cluster: that of ``settings.address``, or a local one that ends with the iteration."""
+    from gradcheck import cluster
+
+    with cluster.opened(settings.address, settings.n_jobs) as client:
+        yield from _shared(jobs, settings, lambda workers: cluster.Tasks(client, settings))
+
+
+class Pool(Protocol):
+    """Processes that compute chunks of cells."""
+
+    @property
+    def workers(self) -> int: ...
+    def submit(
+        self, chunk: Sequence[Job]
+    ) -> Any: ...  # a future of the outcomes; RuntimeError where that is not possible
+    def wait_until_up(self) -> None: ...
+    def killed(self, error: BaseException) -> bool: ...  # was a chunk lost with its process?  May raise EngineLost
+    def end(self, stuck: bool = False) -> None: ...  # nothing that was submitted is wanted any more
+
+
+def _shared(jobs: Iterable[J], settings: Settings, open_pool: Callable[[int], Pool]) -> Iterator[tuple[J, Any, float]]:
+    """Share cells out among processes.
+
+    A chunk that is lost with its process is computed again, cell by cell, with nothing beside it: the one that ends its
+    process while it is alone has failed, the others are as if nothing had happened.
     """
     left = _Chunks(jobs)
     workers = n_processes(settings.n_jobs)
     while True:
         lost: list[list[J]] = []
-        pool = _Pool(workers, settings)
+        stuck = False
+        pool = open_pool(workers)
         try:
-            yield from _drain(pool, left, lost)
+            stuck = yield from _drain(pool, left, lost, settings)
         finally:
-            pool.end()
+            pool.end(stuck)
         if not lost:
             return
-        yield from _apart(lost, settings)
+        yield from _apart(lost, settings, open_pool)
 
 
-def _drain(pool: _Pool, left: _Chunks[J], lost: list[list[J]]) -> Iterator[tuple[J, Any, float]]:
-    """Yield what the pool computes until all is done or the pool breaks; its unfinished chunks are then in `lost`."""
+def _patience(chunk: Sequence[Job], settings: Settings) -> float:
+    """Seconds after which a chunk must be back if each cell keeps its time limit, in processes that are up."""
+    return math.inf if settings.timeout is None else GRACE_SECONDS + len(chunk) * (settings.timeout + 1.0)
+
+
+def _drain(
+    pool: Pool, left: _Chunks[J], lost: list[list[J]], settings: Settings
+) -> Generator[tuple[J, Any, float], None, bool]:
+    """Yield what the pool computes until all is done or a chunk is lost; unfinished chunks are then in `lost`.
+
+    Returns whether some of it is stuck, so that not even an alarm wakes it.
+    """
     from concurrent.futures import FIRST_COMPLETED, wait
 
     running: dict[Any, tuple[list[J], float]] = {}
-    ahead = 1 if pool.timeout is not None else 2  # with a time limit a chunk must not wait behind another
+    ahead = 1 if settings.timeout is not None else 2  # with a time limit a chunk must not wait behind another
     while True:
         while not lost and len(running) < ahead * pool.workers and (chunk := next(left, None)) is not None:
             yield from ((job, Meaningless(job.skip), 0.0) for job in chunk if job.skip is not None)
             if chunk := [job for job in chunk if job.skip is None]:
                 try:
-                    running[pool.submit(chunk)] = chunk, time.monotonic() + START_SECONDS + pool.patience(chunk)
+                    running[pool.submit(chunk)] = chunk, time.monotonic() + START_SECONDS + _patience(chunk, settings)
+                except EngineLost:
+                    raise
                 except RuntimeError:  # the pool broke since the last look
                     lost.append(chunk)
         if not running:
-            return
+            if lost or left.empty:
+                return False
+            time.sleep(LOOK_SECONDS)  # nobody to give it to
+            continue
         overdue = min(end for _, end in running.values()) - time.monotonic()
-        done, _ = wait(running, None if overdue == math.inf else max(0.0, overdue), FIRST_COMPLETED)
-        if not done:  # a cell that not even an alarm wakes
+        done, _ = wait(running, max(0.0, min(overdue, LOOK_SECONDS)), FIRST_COMPLETED)
+        if not done and overdue <= 0:
             lost.extend(chunk for chunk, _ in running.values())
-            return
+            return True
         for future in done:
             chunk, _ = running.pop(future)
             try:
                 outcomes = future.result()
-            except Exception:  # the process died, or the results could not be sent
+            except Exception as error:  # the process died, or the results could not be sent
+                pool.killed(error)
                 lost.append(chunk)
                 continue
             left.adapt(outcomes)
             yield from ((job, outcome, seconds) for job, (outcome, seconds) in zip(chunk, outcomes, strict=True))
 
 
-def _apart(lost: Iterable[list[J]], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+def _apart(
+    lost: Iterable[list[J]], settings: Settings, open_pool: Callable[[int], Pool]
+) -> Iterator[tuple[J, Any, float]]:
     """Compute cells one by one in a process of their own, which is started anew after each that ends it."""
-    pool: _Pool | None = None
+    pool: Pool | None = None
+    stuck = False
     try:
         for job in chain.from_iterable(lost):
             start = time.perf_counter()
             try:
                 if pool is None:
-                    pool = _Pool(1, settings)
+                    pool = open_pool(1)
                     pool.wait_until_up()
-                patience = pool.patience([job])
+                patience = _patience([job], settings)
                 ((outcome, seconds),) = pool.submit([job]).result(None if patience == math.inf else patience)
+            except EngineLost:
+                raise
             except Exception as error:
+                stuck = isinstance(error, TimeoutError)
+                outcome, seconds = _death(error, pool, settings), time.perf_counter() - start
                 if pool is not None:
-                    pool.end()
+                    pool.end(stuck)
                 pool = None
-                outcome, seconds = _death(error, settings), time.perf_counter() - start
             yield job, outcome, seconds
     finally:
         if pool is not None:
             pool.end()
 
 
-def _death(error: Exception, settings: Settings) -> CellFailed:
-    from concurrent.futures.process import BrokenProcessPool
-
-    if isinstance(error, BrokenProcessPool):
-        return WorkerDied("the process that computed it was ended twice, by a signal or for want of memory")
+def _death(error: Exception, pool: Pool | None, settings: Settings) -> CellFailed:
     if isinstance(error, TimeoutError):
         return _timed_out(settings)
+    if pool is not None and pool.killed(error):
+        return WorkerDied("the process that computed it was ended each time, by a signal or for want of memory")
     return CellFailed(_message(error))
 
 
@@ -375,11 +501,13 @@ class _Chunks(Iterator[list[J]]):
     def __init__(self, jobs: Iterable[J]) -> None:
         self._left = iter(jobs)
         self._seconds: float | None = None
+        self.empty = False
 
     def __next__(self) -> list[J]:
         size = 1 if self._seconds is None else max(1, min(CHUNK_CELLS, int(CHUNK_SECONDS / max(self._seconds, 1e-9))))
         if chunk := list(islice(self._left, size)):
             return chunk
+        self.empty = True
         raise StopIteration
 
     def adapt(self, outcomes: Sequence[tuple[Any, float]]) -> None:
@@ -403,13 +531,9 @@ class _Pool:
         _deafen_to_manager()
         self._executor = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(os.getpid(),), env=threads)
 
-    @property
-    def timeout(self) -> float | None:
-        return self._settings.timeout
-
     def submit(self, chunk: Sequence[Job]) -> Any:
         """A future of the outcomes; raises RuntimeError where the pool is broken."""
-        return self._submit(_work, [job.config for job in chunk], self._settings)
+        return self._submit(work, [job.config for job in chunk], self._settings)
 
     def wait_until_up(self) -> None:
         self._submit(_prepare, self._settings).result()
@@ -418,28 +542,37 @@ class _Pool:
         if self._started:
             return self._executor.submit(function, *arguments)
         self._started = True
-        # The first call starts the processes.  They inherit that Ctrl-C, which reaches the whole group, is held back,
-        # until they ignore it; here it comes through a moment later.
-        mask = getattr(signal, "pthread_sigmask", None)
-        if mask:
-            from multiprocessing import resource_tracker
-
-            resource_tracker.ensure_running()  # else it starts along with them, and sets the signal free
-        before = mask(signal.SIG_BLOCK, {signal.SIGINT}) if mask else None
-        try:
+        with interrupts_held_back():  # the first call starts the processes
             return self._executor.submit(function, *arguments)
-        finally:
-            if mask:
-                mask(signal.SIG_SETMASK, before)
 
-    def patience(self, chunk: Sequence[Job]) -> float:
-        """Seconds after which a chunk must be back if each cell keeps its time limit, in processes that are up."""
-        return math.inf if self.timeout is None else GRACE_SECONDS + len(chunk) * (self.timeout + 1.0)
+    def killed(self, error: BaseException) -> bool:
+        from concurrent.futures.process import BrokenProcessPool
 
-    def end(self) -> None:
+        return isinstance(error, BrokenProcessPool)
+
+    def end(self, stuck: bool = False) -> None:
         """Kill the processes.  Ctrl-C is not heard meanwhile: it would strike the tool by which loky looks for them."""
-        with _deaf_to_interrupts():
+        with deaf_to_interrupts():
             self._executor.shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Processes that are started within inherit that Ctrl-C, which reaches the whole group, is held back; here it comes
+    through a moment later.
+    """
+    mask = getattr(signal, "pthread_sigmask", None)
+    if mask is None:
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # else it starts along with them, and sets the signal free
+    before = mask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        mask(signal.SIG_SETMASK, before)
 
 
 def _mend_loky() -> None:
@@ -460,7 +593,7 @@ def _kill(process: Any) -> None:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def deaf_to_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -502,10 +635,12 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _work(configs: list[Any], settings: Settings) -> list[tuple[Any, float]]:
+def work(configs: list[Any], settings: Settings) -> list[tuple[Any, float]]:
+    """Outcomes of a chunk, in the process that computes it."""
     _prepare(settings)
-    with one_blas_thread():
+    # every core has a process of its own
+    with one_blas_thread(), threads.limit(1):
         return [outcome_of(config, settings) for config in configs]
 
 
-ENGINES: dict[str, Callable[..., Iterator[Any]]] = {"auto": auto, "serial": serial, "loky": loky}
+ENGINES: dict[str, Callable[..., Iterator[Any]]] = {"auto": auto, "serial": serial, "loky": loky, "dask": dask}

@@ -21,3 +21,7 @@ class ContractError(ValueError):
 
 class GradientMismatch(AssertionError):
     """A gradient that is not the derivative of its function; the message is the whole report."""
+
+
+class WriteError(RuntimeError):
+    """Results could not be stored (disk full, folder made read-only); what was stored before is intact."""

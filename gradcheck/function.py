@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.bounds import DEVIATIONS
 from gradcheck.check import Problem
 from gradcheck.errors import ContractError
 from gradcheck.layout import Layout
 from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.noise import COARSE, POINTS, SPACING, coarse_noise, directions, line, near_noise, reach
 from gradcheck.parameters import Parameters
+from gradcheck.quotients import DEVIATIONS
 
 Array = np.ndarray
 
@@ -315,7 +315,8 @@ def measured_rounding(function: Function, theta: Array, value: Array, gradient: 
     with np.errstate(all="ignore"):
         own = np.fmax(own, near_noise(values))
     zero = np.zeros(theta.size)
-    return [Rounding(MEASURED * float(s), MEASURED * own[k], zero, length, u) for k, s in enumerate(noise)]
+    noise = [MEASURED * float(s) for s in noise]
+    return [Rounding(s, np.full(theta.size, s), MEASURED * own[k], zero, length, u) for k, s in enumerate(noise)]
 
 
 def _finite_line(

@@ -22,7 +22,6 @@ from numpy.typing import DTypeLike, NDArray
 from gradcheck.layout import Layout
 from gradcheck.streams import stream, validate_seed
 
-MAX_BYTES = 2**30  # of an unpacked npz file
 # A step of descent may raise the loss, but not above the highest of so many before it (Grippo, Lampariello and Lucidi).
 MEMORY = 10
 # Descent ends when so many steps have not made the gradient smaller than it has been.
@@ -147,12 +146,18 @@ class Values:
 
 @dataclass
 class File:
-    """Parameters from an npz file that holds one array a parameter, under its name (pickled objects are refused)."""
+    """Parameters from an npz file that holds one array a parameter, under its name (pickled objects are refused).
+
+    max_bytes : files that are larger when unpacked are refused.
+    """
 
     path: str = "???"
+    max_bytes: int = 2**30
 
     def validate(self) -> None:
         _validate_path(self.path)
+        if isinstance(self.max_bytes, bool) or not isinstance(self.max_bytes, int) or self.max_bytes < 1:
+            raise ValueError(f"init.max_bytes={self.max_bytes}: must be a whole number >= 1")
 
     def sources(self) -> list[Path]:
         return [Path(self.path)]
@@ -168,14 +173,16 @@ class File:
                 raise ValueError(f"{key}: is not a complete npz file")
             with np.load(self.path, allow_pickle=False) as archive:
                 unpacked = sum(member.file_size for member in archive.zip.infolist())
-                if unpacked > MAX_BYTES:
-                    raise ValueError(f"{key}: unpacks to {unpacked} bytes, must be at most {MAX_BYTES}")
+                if unpacked > self.max_bytes:
+                    raise ValueError(f"{key}: unpacks to {unpacked} bytes, more than init.max_bytes={self.max_bytes}")
                 arrays = {}
                 for name in archive.files:
                     try:
                         array = archive[name]
                     except ValueError:
                         raise ValueError(f"{key}: {name} is not an array of numbers") from None
+                    except MemoryError:  # its header claims more than there is
+                        raise ValueError(f"{key}: {name} does not fit into memory") from None
                     if not isinstance(array, np.ndarray):  # a member that is no npy file comes as bytes
                         raise ValueError(f"{key}: {name} is not an array of numbers")
                     arrays[name] = array

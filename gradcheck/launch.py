@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,16 +22,27 @@ from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from gradcheck import compose, config, engines, provenance, results, summary
-from gradcheck.errors import BadInput, Meaningless
+from gradcheck import compose, config, engines, provenance, results, store, summary
+from gradcheck.errors import BadInput, Meaningless, WriteError
+from gradcheck.footprint import MAX_MEMORY, layout
 from gradcheck.models.function import module_of
 from gradcheck.progress import Progress
+from gradcheck.store import Place
 from gradcheck.sweep import PLAN, Planned, plan, read_plan, sweep, write_plan
+from gradcheck.terminal import printable
 
 log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
-RESUMABLE = ("engine", "progress", "fail_on", "fail_fast", "cell_timeout", "allow")  # may be typed beside resume=
+RESUMABLE = (
+    "engine",
+    "progress",
+    "fail_on",
+    "fail_fast",
+    "cell_timeout",
+    "allow",
+    "max_memory",
+)  # may be typed beside resume=
 
 
 @dataclass(frozen=True)
@@ -40,13 +52,14 @@ class Settings:
     engine: str
     n_jobs: int | None
     address: str | None
-    store: str | None
+    store: Place | None
     fail_on: str
     fail_fast: bool
     cell_timeout: float | None
     progress: str
     dry_run: bool
     max_cells: int
+    max_memory: float
     allow: tuple[str, ...]
 
 
@@ -58,13 +71,14 @@ def settings(cfg: DictConfig) -> Settings:
         engine=str(engine.get("name")),
         n_jobs=engine.get("n_jobs"),
         address=engine.get("address"),
-        store=given["store"],
+        store=None if given["store"] is None else store.at(given["store"]),
         fail_on=str(given["fail_on"]),
         fail_fast=bool(given["fail_fast"]),
         cell_timeout=given["cell_timeout"],
         progress=str(given["progress"]),
         dry_run=bool(given["dry_run"]),
         max_cells=given["max_cells"],
+        max_memory=float(given["max_memory"]),
         allow=tuple(given["allow"] or ()),
     )
     for key, value, allowed in (
@@ -76,12 +90,18 @@ def settings(cfg: DictConfig) -> Settings:
             raise BadInput(f"{key}={value}: must be one of {', '.join(allowed)}")
     if chosen.n_jobs == 0:
         raise BadInput("engine.n_jobs=0: must be a number of processes, or -1 for one per core")
+    if chosen.address is not None and chosen.engine != "dask":
+        raise BadInput(f"engine.address={chosen.address}: only engine=dask has an address")
+    if chosen.address is not None and chosen.n_jobs is not None:
+        raise BadInput(f"engine.n_jobs={chosen.n_jobs}: the cluster at engine.address has its own number of workers")
     if chosen.cell_timeout is not None and not 0 < chosen.cell_timeout < float("inf"):
         raise BadInput(f"cell_timeout={chosen.cell_timeout}: must be a finite number of seconds > 0, or null")
     if chosen.max_cells < 1:
         raise BadInput(f"max_cells={chosen.max_cells}: must be a whole number >= 1")
-    if chosen.store is not None and (not chosen.store or "://" in chosen.store.removeprefix("file://")):
-        raise BadInput(f"store={chosen.store}: must be a folder of this machine")
+    if not chosen.max_memory > 0:
+        raise BadInput(f"max_memory={chosen.max_memory}: must be a number of bytes > 0")
+    if given["store"] == "":
+        raise BadInput("store=: must be a folder or a URI such as s3://bucket/prefix, or null")
     return chosen
 
 
@@ -114,6 +134,7 @@ def allowed(typed: Sequence[Override]) -> tuple[str, ...]:
 
 def run(arguments: Sequence[str]) -> int:
     """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt."""
+    logging.raiseExceptions = False  # a log that cannot be written (disk full) is no reason for a traceback
     resumed = [text for text in arguments if text.startswith("resume=")]
     if resumed:
         return resume(resumed[-1].partition("=")[2], [text for text in arguments if not text.startswith("resume=")])
@@ -126,7 +147,7 @@ def run(arguments: Sequence[str]) -> int:
         return _show(arguments)
     if options.resolve or options.package:
         raise BadInput("--resolve and --package go with --cfg only")
-    overrides = [_literal(text) for text in options.overrides]
+    typed_store, overrides = _without_store(options.overrides)
     with compose.opened(options.config_dir) as hydra:
         parsed = compose.parse(hydra, overrides)
         for override in parsed:
@@ -134,23 +155,38 @@ def run(arguments: Sequence[str]) -> int:
                 raise BadInput(f"{override.input_line}: keys of Hydra cannot be swept; give one value")
         cfg, multirun = _master(hydra, overrides, parsed, typed=options.multirun)
         chosen = replace(settings(cfg), allow=allowed(parsed))
+        if typed_store is not None:
+            chosen = replace(chosen, store=store.at(typed_store))
+        elif chosen.store is not None:  # a config file may hold a password too
+            cfg.store = store.without_credentials(str(cfg.store))
         if not multirun:
             compose.unswept(parsed)
             return _single(hydra, cfg, chosen)
-        jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow)
+        jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory)
         if chosen.dry_run:
             return _dry_run(jobs)
         if any(text.startswith(("hydra/launcher=", "hydra/sweeper=")) for text in overrides):
+            if chosen.store is not None:
+                raise BadInput(f"store={chosen.store}: Hydra's own multirun keeps each job in a folder of its own")
             return _own(hydra, overrides, chosen.allow)
         return _sweep(hydra, cfg, jobs, chosen)
 
 
-def _literal(text: str) -> str:
-    """In ``store=`` all that follows is the path, whatever it means to Hydra."""
-    key, _, path = text.partition("=")
-    if key != "store" or path == "null":
-        return text
-    return f"store={QuotedString(path.replace('${', chr(92) + '${'), Quote.single).with_quotes()}"
+def _without_store(typed: Sequence[str]) -> tuple[str | None, list[str]]:
+    """What ``store=`` says, and the overrides in which it has no password: Hydra records them.
+
+    In ``store=`` all that follows is the path, whatever it means to Hydra.
+    """
+    found, overrides = None, []
+    for text in typed:
+        key, _, path = text.partition("=")
+        if key.lstrip("+") == "store":
+            found = None if path in ("", "null") else path
+            if found is not None:
+                path = store.without_credentials(found).replace("${", chr(92) + "${")
+                text = f"{key}={QuotedString(path, Quote.single).with_quotes()}"
+        overrides.append(text)
+    return found, overrides
 
 
 def _show(arguments: Sequence[str]) -> int:
@@ -211,10 +247,17 @@ def _outline(hydra: Hydra, overrides: Sequence[Override]) -> list[str]:
 
 
 def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
-    jobs = plan(iter([(compose.science(cfg), {})]), chosen.max_cells, single=True, allow=chosen.allow)
+    jobs = plan(
+        iter([(compose.science(cfg), {})]),
+        chosen.max_cells,
+        single=True,
+        allow=chosen.allow,
+        max_memory=chosen.max_memory,
+    )
     if chosen.dry_run:
         return _dry_run(jobs)
     _refuse_used(_folder(cfg, "hydra.run.dir"), chosen)
+    engines.refuse(chosen.engine, chosen.address)
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=compose.CONFIG_NAME)
 
@@ -238,6 +281,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
 def _sweep(hydra: Hydra, cfg: DictConfig, jobs: list[Planned], chosen: Settings) -> int:
     folder = _folder(cfg, "hydra.sweep.dir")
     _refuse_used(folder, chosen)
+    engines.refuse(chosen.engine, chosen.address)
     callbacks = Callbacks(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=compose.CONFIG_NAME)
     with _composing():
@@ -258,7 +302,7 @@ def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...]) -> int:
 
     def task(cfg: DictConfig) -> int:
         chosen = replace(settings(cfg), allow=allow)
-        jobs = plan(iter([(compose.science(cfg), {})]), chosen.max_cells, allow=allow)
+        jobs = plan(iter([(compose.science(cfg), {})]), chosen.max_cells, allow=allow, max_memory=chosen.max_memory)
         statuses.append(
             compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, list(HydraConfig.get().overrides.task))
         )
@@ -282,12 +326,25 @@ def resume(path: str, arguments: Sequence[str]) -> int:
         parsed = compose.parse(hydra, arguments)
         compose.unswept(parsed)
         chosen = replace(settings(compose.compose(hydra, arguments)), allow=allowed(parsed))
-    run_dir = Path(path)
-    if not (run_dir / PLAN).is_file():
-        run_dir = results.locate(path)
-    jobs, overrides = read_plan(run_dir, chosen.allow)
-    done = results.finished(run_dir) if list((run_dir / "cells").glob("*.parquet")) else set()
-    return compute(jobs, run_dir, chosen, overrides, done=done)
+    place = store.at(path)
+    if not (place / PLAN).is_file():
+        place = results.locate(path)
+    with store.locked(place) as run_dir:
+        jobs, overrides = read_plan(run_dir, chosen.allow)
+        engines.refuse(chosen.engine, chosen.address)
+        done: set[str] = set()
+        if list((run_dir / "cells").glob("*.parquet")):
+            version = results.provenance(run_dir).get("schema_version")
+            if version != results.SCHEMA_VERSION:
+                raise BadInput(
+                    f"{run_dir}: was stored with schema version {version}; resume it with a gradcheck of that"
+                )
+            with _storing(run_dir):
+                failed, stale = results.prune(run_dir, {job.cell for job in jobs})
+            if failed or stale:
+                log.info("removed %d cells that failed and %d whose data or functions have changed", failed, stale)
+            done = results.finished(run_dir)
+        return _compute(jobs, run_dir, chosen, overrides, done)
 
 
 @contextmanager
@@ -295,7 +352,7 @@ def _composing() -> Any:
     """Errors of Hydra and of the run folder, in one line."""
     try:
         yield
-    except (BadInput, Meaningless, results.WriteError):
+    except (BadInput, Meaningless, WriteError):
         raise
     except compose.COMPOSE_ERRORS as error:
         if isinstance(error, OSError) and error.filename is not None:
@@ -311,9 +368,11 @@ def _folder(cfg: DictConfig, key: str) -> Path:
 
 
 def _refuse_used(folder: Path, chosen: Settings) -> None:
-    target = Path(chosen.store.removeprefix("file://")) if chosen.store is not None else folder
-    if any((target / name).exists() for name in ("cells", "errors", PLAN)):
-        raise BadInput(f"{target}: holds a run already; finish it with resume={target} or choose another folder")
+    target = folder if chosen.store is None else chosen.store
+    _refuse_run(target)
+    if not isinstance(target, Path):
+        target.require_bucket()
+        return
     above = target
     while not above.exists() and above != above.parent:
         above = above.parent
@@ -326,55 +385,81 @@ def _refuse_used(folder: Path, chosen: Settings) -> None:
 # ------------------------------------------------------------------------------------------------------------- compute
 
 
-def compute(
-    jobs: Sequence[Planned], run_dir: Path, chosen: Settings, overrides: Sequence[str], done: set[str] | None = None
-) -> int:
-    """Compute the cells of a plan, store them as they come, print the summary; returns the exit status.
+def compute(jobs: Sequence[Planned], run_dir: Path, chosen: Settings, overrides: Sequence[str]) -> int:
+    """Compute the cells of a plan in a new run, store them as they come, print the summary; returns the exit status."""
+    with store.locked(run_dir if chosen.store is None else chosen.store) as target:
+        _refuse_run(target)  # another process may have made it meanwhile
+        return _compute(jobs, target, chosen, overrides, set())
 
-    done : ids of the cells that are stored already.
-    """
-    target = Path(chosen.store.removeprefix("file://")) if chosen.store is not None else run_dir
-    done = done or set()
+
+def _refuse_run(target: Place) -> None:
+    if any((target / name).exists() for name in ("cells", "errors", PLAN)):
+        resumed = shlex.quote(f"resume={target}")
+        raise BadInput(f"{target}: holds a run already; finish it with {resumed} or choose another folder")
+
+
+@contextmanager
+def _storing(target: Place) -> Any:
+    """What a disk or a network says while a run is stored, as WriteError."""
+    try:
+        yield
+    except OSError as error:
+        raise store.not_stored(target, error) from error
+
+
+def _compute(jobs: Sequence[Planned], target: Place, chosen: Settings, overrides: Sequence[str], done: set[str]) -> int:
+    """Compute what is not `done` of a plan, in a run that this process holds."""
     left = [job for job in jobs if job.cell not in done]
     tally = summary.Tally()
     if done:
         planned = {job.cell for job in jobs}
         tally = summary.Tally(row for row in results.cell_rows(target, summary.COLUMNS) if row["cell"] in planned)
     log.info("%d cells planned, %d to compute, engine %s", len(jobs), len(left), chosen.engine)
-    interrupted = False
+    interrupted, lost = False, ""
     extra = results.extra_columns(job.swept for job in jobs)
     with engines.sigterm_interrupts():
         try:
-            with results.Writer(target, provenance.collect(overrides), extra) as writer:
-                try:
-                    write_plan(target, jobs, overrides)
-                except OSError as error:
-                    raise results.WriteError(
-                        f"{target}: the plan could not be stored: {error.strerror or error}"
-                    ) from error
-                with Progress(len(left), chosen.progress) as progress:
-                    for job, outcome, seconds in _outcomes(left, chosen):
-                        rows = results.cell_row(job, outcome, seconds)
-                        writer.add(rows)
-                        tally.add(rows.cell, rows.weights["reason"] if rows.weights else ())
-                        progress.advance(rows.cell["status"] == "failed")
-                        if rows.cell["status"] == "failed":
-                            log.warning("cell %s failed: %s", job.cell, rows.cell["message"])
+            with _storing(target):  # first: whatever has results can be taken up again
+                write_plan(target, jobs, overrides)
+            with (
+                results.Writer(target, provenance.collect(overrides), extra) as writer,
+                Progress(len(left), chosen.progress) as progress,
+            ):
+                for job, outcome, seconds in _outcomes(left, chosen):
+                    rows = results.cell_row(job, outcome, seconds)
+                    writer.add(rows)
+                    tally.add(rows.cell, rows.weights["reason"] if rows.weights else ())
+                    progress.advance(rows.cell["status"] == "failed")
+                    if rows.cell["status"] == "failed":
+                        log.warning("cell %s failed: %s", job.cell, printable(rows.cell["message"]))
         except KeyboardInterrupt:
             interrupted = True
+        except engines.EngineLost as error:
+            lost = f"engine={chosen.engine}: {error}; what was finished is stored"
+            print(f"gradcheck: {printable(lost)}", file=sys.stderr)
     print(summary.text(tally, target, overrides, planned=len(jobs)))
     log.info(
-        "%s: %s", "interrupted" if interrupted else "done", ", ".join(f"{n} {word}" for word, n in tally.status.items())
+        "%s: %s",
+        "interrupted" if interrupted else lost or "done",
+        ", ".join(f"{n} {word}" for word, n in tally.status.items()),
     )
     if interrupted:
         return INTERRUPTED
-    return 0 if tally.ok(chosen.fail_on) else 1
+    return 0 if tally.ok(chosen.fail_on) and not lost else 1
 
 
 def _outcomes(jobs: Sequence[Planned], chosen: Settings) -> Iterable[tuple[Planned, Any, float]]:
     options: dict[str, Any] = {"allow": chosen.allow} if chosen.allow else {}
+    if chosen.max_memory != MAX_MEMORY:
+        options["max_memory"] = chosen.max_memory
     return engines.run(
-        jobs, chosen.n_jobs, chosen.engine, timeout=chosen.cell_timeout, fail_fast=chosen.fail_fast, **options
+        jobs,
+        chosen.n_jobs,
+        chosen.engine,
+        timeout=chosen.cell_timeout,
+        fail_fast=chosen.fail_fast,
+        address=chosen.address,
+        **options,
     )
 
 
@@ -417,8 +502,7 @@ def _weights() -> Callable[[dict[str, Any]], int | None]:
         key = json.dumps([form["model"], data])
         if key not in known:
             try:
-                cell = config.build(form)
-                known[key] = cell.model.layout(cell.data.batch(cell.model.target, cell.dtype)).size
+                known[key] = layout(config.build(form)).size
             except (ValueError, OSError):
                 known[key] = None
         return known[key]

@@ -22,6 +22,7 @@ from gradcheck import config as configs
 from gradcheck import engines, results
 from gradcheck.errors import BadInput
 from gradcheck.results import AXES, CELLS, ERRORS, CellRows
+from gradcheck.store import Place
 from gradcheck.summary import VERDICTS
 from gradcheck.terminal import Table
 
@@ -86,7 +87,7 @@ class Comparison:
         return not any(column.beyond for column in self.columns)
 
 
-def chosen(run_dir: Path, cell: str | None, sample: int | None, seed: int = 0) -> list[str] | None:
+def chosen(run_dir: Place, cell: str | None, sample: int | None, seed: int = 0) -> list[str] | None:
     """Ids of the cells to run again, None for all.  Raises BadInput for an id that is not there and for a sample
     below 1.
     """
@@ -103,18 +104,24 @@ def chosen(run_dir: Path, cell: str | None, sample: int | None, seed: int = 0) -
 
 
 def reproduce(
-    run_dir: Path, wanted: Sequence[str] | None = None, allow: Sequence[str] = (), allow_path: Sequence[str | Path] = ()
+    run_dir: Place,
+    wanted: Sequence[str] | None = None,
+    allow: Sequence[str] = (),
+    allow_path: Sequence[str | Path] = (),
+    max_memory: float | None = None,
 ) -> Comparison:
     """Run recorded cells again (all, or those wanted) and compare every column but `seconds`.
 
     allow : modules that a recorded ``model=function`` may import.
     allow_path : folders, beside the current one, in which a recorded config may name data files.
+    max_memory : bytes that a cell may take.
 
     Raises BadInput where the record cannot be read or a config in it is none.
     """
     found = Comparison(summary={name: Column(name) for name in _cell_columns(run_dir)})
     roots = [Path.cwd().resolve(), *(Path(path).resolve() for path in allow_path)]
-    settings = engines.Settings(options={"allow": tuple(allow)} if allow else {})
+    options: dict[str, Any] = {"allow": tuple(allow)} if allow else {}
+    settings = engines.Settings(options=options | ({} if max_memory is None else {"max_memory": max_memory}))
     with engines.one_blas_thread():
         for row, weights in _recorded(run_dir, None if wanted is None else set(wanted)):
             cell = str(row["cell"])
@@ -135,12 +142,12 @@ class _Recorded:
     swept: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _cell_columns(run_dir: Path) -> list[str]:
+def _cell_columns(run_dir: Place) -> list[str]:
     names = dict.fromkeys(name for part in results.cell_parts(run_dir) for name in part.columns)
     return [name for name in names if name != "seconds"]
 
 
-def _recorded(run_dir: Path, wanted: set[str] | None) -> Iterator[tuple[dict[str, Any], dict[str, list[Any]]]]:
+def _recorded(run_dir: Place, wanted: set[str] | None) -> Iterator[tuple[dict[str, Any], dict[str, list[Any]]]]:
     """Rows of ``cells`` with the columns of their weights, a part at a time."""
     errors = {path.name: path for path in results.parts(run_dir, "errors")}
     for part in results.cell_parts(run_dir):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,16 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         plots.library()
         record = analysis.Record(typed.run)
-        out = Path(typed.out if typed.out is not None else os.path.join(str(record.folder), "report.html"))
+        if typed.out is None and not isinstance(record.folder, Path):
+            raise BadInput(
+                f"--out: must say where the page of {record.name} goes: the run does not lie on this machine"
+            )
+        out = Path(typed.out or record.folder / "report.html")
         made = page.Page(record)
         page.write(made.html(), out)
         written = [out]
         if typed.figures is not None:
             written += plots.write(made.charts, Path(typed.figures))
-        print(*(f"saved  {terminal.printable(path)}" for path in written), sep="\n")
+        print(*(f"saved  {terminal.printable(path)}" for path in written), sep="\n", flush=True)
     except BadInput as error:
         print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
         return 2
+    except OSError as error:
+        return terminal.unprinted(error)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--allow-path", metavar="DIR", action="append", default=[], help="a folder whose files may be read"
     )
+    made.add_argument("--max-memory", metavar="BYTES", type=float, help="what a cell may take (4e9)")
     return made
 
 
@@ -38,14 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise BadInput("--cell and --sample: choose one of them")
         run_dir = results.locate(typed.run)
         wanted = replay.chosen(run_dir, typed.cell, typed.sample)
-        found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path)
+        found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory)
         found.provenance = provenance.differences(results.provenance(run_dir), provenance.collect())
+        terminal.show(replay.report(found))
+        sys.stdout.flush()
     except BadInput as error:
         print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    terminal.show(replay.report(found))
+    except OSError as error:
+        return terminal.unprinted(error)
     return 0 if found.reproduced else 1
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +23,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gradcheck import arrow
+from gradcheck import arrow, store
 from gradcheck.errors import BadInput, Meaningless
+from gradcheck.errors import WriteError as WriteError
 from gradcheck.rules import RULES
+from gradcheck.store import Place, one_line
 
 SCHEMA_VERSION = 1
 PROVENANCE = b"gradcheck.provenance"
@@ -119,10 +120,6 @@ _MAY_BE_NAN = {"numeric", "rel_err"}
 # compression.
 _ERRORS_DICTIONARY = ["cell", "param", "step_rule", "verdict", "reason", *AXES.names]
 _CELLS_DICTIONARY = ["status", *AXES.names, "worst_param", "verdict", "diagnosis_kind"]
-
-
-class WriteError(RuntimeError):
-    """Results could not be stored (disk full, folder made read-only); what was stored before is intact."""
 
 
 class Planned(Protocol):
@@ -270,17 +267,20 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION}).encode()}
     try:
-        _write(table.replace_schema_metadata(stamp), aside, _ERRORS_DICTIONARY)
+        with aside.open("wb") as file:
+            _fill(table.replace_schema_metadata(stamp), _ERRORS_DICTIONARY)(file)
         os.replace(aside, target)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
 
 
-def _write(table: pa.Table, path: Path, dictionary: list[str]) -> None:
+def _fill(table: pa.Table, dictionary: list[str]) -> Callable[[Any], None]:
+    """What writes a table to an open file."""
     names = [name for name in dictionary if name in table.schema.names]
     split = {f.name: "BYTE_STREAM_SPLIT" for f in table.schema if f.type == _real and f.name not in names}
-    with path.open("wb") as file:
+
+    def fill(file: Any) -> None:
         pq.write_table(
             table,
             file,
@@ -289,8 +289,8 @@ def _write(table: pa.Table, path: Path, dictionary: list[str]) -> None:
             use_dictionary=names,
             column_encoding=split | {f.name: "DELTA_BINARY_PACKED" for f in table.schema if f.name == "flat_index"},
         )
-        file.flush()
-        os.fsync(file.fileno())  # else a machine that stops may leave the new name with nothing behind it
+
+    return fill
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -311,14 +311,14 @@ class Writer:
 
     def __init__(
         self,
-        run_dir: str | Path,
+        run_dir: str | os.PathLike[str] | Place,
         provenance: Mapping[str, Any],
         extra: Mapping[str, pa.DataType] | None = None,
         *,
         part_cells: int = PART_CELLS,
         part_seconds: float = PART_SECONDS,
     ) -> None:
-        self.run_dir = Path(run_dir)
+        self.run_dir = store.at(run_dir)
         stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION, **provenance}, sort_keys=True).encode()}
         self._cells_schema = cells_schema(extra).with_metadata(stamp)
         self._stamp = stamp
@@ -335,15 +335,15 @@ class Writer:
 
     def __enter__(self) -> Writer:
         try:
-            for folder in ("cells", "errors", ".tmp"):
+            for folder in ("cells", "errors", store.ASIDE):
                 (self.run_dir / folder).mkdir(parents=True, exist_ok=True)
             remove_unfinished(self.run_dir)
-            stored = [int(path.stem.rpartition("-")[2]) for path in (self.run_dir / "cells").glob("part-*.parquet")]
+            stored = [int(path.stem.rpartition("-")[2]) for path in _own_parts(self.run_dir, "cells")]
             self._next = max(stored, default=-1) + 1
             if not stored:
                 self._write_part([])  # readers find the schema from the first moment on
         except (OSError, pa.ArrowException) as error:
-            raise BadInput(f"{self.run_dir}: results cannot be written there: {_one_line(error)}") from error
+            raise store.refused(self.run_dir, error) from error
         self._thread.start()
         return self
 
@@ -388,9 +388,7 @@ class Writer:
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise WriteError(
-                f"{self.run_dir}: results could not be stored: {_one_line(self._failure)}"
-            ) from self._failure
+            raise store.not_stored(self.run_dir, self._failure) from self._failure
 
     def _full(self) -> bool:
         return len(self._rows) >= self._part_cells or self._weights >= PART_WEIGHTS
@@ -419,8 +417,10 @@ class Writer:
                     self._failure = error
                     self._changed.notify_all()
                 return
-        if self._closed:
-            shutil.rmtree(self.run_dir / ".tmp", ignore_errors=True)
+        try:
+            store.remove_aside(self.run_dir)
+        except OSError:
+            pass  # they are removed when the run is taken up again
 
     def _take(self) -> list[CellRows]:
         """The next part: at most `part_cells` rows, and no more once they hold PART_WEIGHTS weights."""
@@ -438,41 +438,75 @@ class Writer:
     def _write_part(self, rows: Sequence[CellRows]) -> None:
         name = f"part-{self._next:05d}.parquet"
         errors = errors_table(rows).replace_schema_metadata(self._stamp)
-        self._publish(errors, "errors", name, _ERRORS_DICTIONARY)
-        self._publish(cells_table(rows, self._cells_schema), "cells", name, _CELLS_DICTIONARY)
+        store.write(self.run_dir, "errors", name, _fill(errors, _ERRORS_DICTIONARY))
+        cells = cells_table(rows, self._cells_schema)
+        store.write(self.run_dir, "cells", name, _fill(cells, _CELLS_DICTIONARY))
         self._next += 1
 
-    def _publish(self, table: pa.Table, folder: str, name: str, dictionary: list[str]) -> None:
-        aside = self.run_dir / ".tmp" / f"{folder}-{name}"
-        try:
-            _write(table, aside, dictionary)
-            os.replace(aside, self.run_dir / folder / name)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+
+def _own_parts(run_dir: Place, folder: str) -> Iterator[Any]:
+    """The files that a Writer has made, in no order."""
+    return (run_dir / folder).glob("part-*.parquet")
 
 
-def remove_unfinished(run_dir: Path) -> list[Path]:
-    """Remove what a killed run left: files under ``.tmp/`` and parts of ``errors`` whose part of ``cells`` was never
+def remove_unfinished(run_dir: Place) -> None:
+    """Remove what a killed run left: unfinished files, and parts of ``errors`` whose part of ``cells`` was never
     stored.
     """
-    cells = {path.name for path in (run_dir / "cells").glob("part-*.parquet")}
-    orphans = [path for path in (run_dir / "errors").glob("part-*.parquet") if path.name not in cells]
-    unfinished = [path for path in (run_dir / ".tmp").glob("*") if path.is_file() or path.is_symlink()]
-    for path in orphans + unfinished:
-        path.unlink()
-    return orphans + unfinished
+    cells = {path.name for path in _own_parts(run_dir, "cells")}
+    for path in list(_own_parts(run_dir, "errors")):
+        if path.name not in cells:
+            path.unlink()
+    store.remove_aside(run_dir)
+
+
+def prune(run_dir: Place, planned: Container[str]) -> tuple[int, int]:
+    """Remove the rows of cells that failed and of those that are not `planned`; how many there were of each.
+
+    A part is replaced at once, that of ``cells`` first: a stored cell has all its weights at any moment, and no cell
+    is there twice when it is computed again.  Rows of ``errors`` without their cell, from a time when this was
+    interrupted, go too.
+    """
+    failed = stale = 0
+    errors = {path.name: path for path in _own_parts(run_dir, "errors")}
+    for path in sorted(_own_parts(run_dir, "cells")):
+        part = Part(path, CELLS)
+        rows = [row for table in part.tables(["cell", "status", "n_weights"]) for row in table.to_pylist()]
+        kept = [row for row in rows if row["cell"] in planned and row["status"] != "failed"]
+        if len(kept) < len(rows):
+            ids = {row["cell"] for row in kept}
+            stale += (gone := sum(row["cell"] not in planned for row in rows))
+            failed += len(rows) - len(kept) - gone
+            _keep(run_dir, "cells", path, ids, _CELLS_DICTIONARY)
+        weights = sum(row["n_weights"] or 0 for row in kept if row["status"] == "ok")
+        if path.name in errors and Part(errors[path.name], ERRORS).n_rows != weights:
+            _keep(run_dir, "errors", errors[path.name], {row["cell"] for row in kept}, _ERRORS_DICTIONARY)
+    return failed, stale
+
+
+def _keep(run_dir: Place, folder: str, path: Any, cells: set[str], dictionary: list[str]) -> None:
+    """Replace a part by its rows of some cells."""
+    from pyarrow import compute
+
+    table = pq.ParquetFile(store.source(path)).read()
+    kept = table.filter(compute.is_in(table["cell"], value_set=pa.array(sorted(cells), _text)))
+    store.write(run_dir, folder, path.name, _fill(kept, dictionary))
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
-def locate(run: str | os.PathLike[str]) -> Path:
-    """The folder of a run; ``latest`` is the newest by name of ``./runs/*/*/`` that holds ``cells/``.
+def locate(run: str | os.PathLike[str] | Place) -> Any:
+    """Where a run lies, a folder or what a URI names; ``latest`` is the newest by name of ``./runs/*/*/`` that holds
+    ``cells/``.
 
     Raises BadInput where there is none.
     """
-    path = Path(run)
+    path = store.at(run)
+    if not isinstance(path, Path):
+        if not (path / "cells").is_dir():
+            raise BadInput(f"{path}: not a run (there is no cells/)")
+        return path
     if path.name == "latest" and not path.exists():
         root = path.parent if path.parent.parts else Path("runs")
         found = [folder.parent for folder in root.glob("*/*/cells") if folder.parent.parent.name != "reference"]
@@ -486,18 +520,17 @@ def locate(run: str | os.PathLike[str]) -> Path:
     return path
 
 
-def parts(run_dir: Path, folder: str) -> list[Path]:
+def parts(run_dir: Place, folder: str) -> list[Any]:
     """The files of ``cells`` or ``errors``, by name.
 
     Raises BadInput for a link that leads out of the run folder: a record from somebody else names no other file.
     """
-    found = sorted((run_dir / folder).glob("*.parquet"))
-    root = run_dir.resolve()
+    found: list[Any] = sorted((run_dir / folder).glob("*.parquet"))
     for path in [run_dir / folder, *found]:
-        if not path.resolve().is_relative_to(root):
+        if not store.inside(run_dir, path):
             raise BadInput(f"{path}: leads out of the run folder")
     for path in found:
-        if not path.is_file():
+        if isinstance(path, Path) and not path.is_file():
             raise BadInput(f"{path}: not a file")
     return found
 
@@ -508,10 +541,10 @@ class Part:
     Raises BadInput where the file is damaged, of a newer schema version, or has not the columns it should have.
     """
 
-    def __init__(self, path: Path, expected: pa.Schema) -> None:
+    def __init__(self, path: Place, expected: pa.Schema) -> None:
         self.path = path
         with reading(self.path):
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(store.source(path))
             self._schema = self._file.schema_arrow
         self.provenance = _provenance(path, self._schema.metadata or {})
         for field in expected:
@@ -540,14 +573,14 @@ class Part:
 
 
 @contextmanager
-def reading(path: str | Path) -> Iterator[None]:
+def reading(path: str | Place) -> Iterator[None]:
     """Turns what pyarrow raises about a damaged file into BadInput."""
     try:
         yield
     except BadInput:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{path}: damaged or no Parquet file: {_one_line(error)}") from error
+        raise BadInput(f"{path}: damaged or no Parquet file: {one_line(error)}") from error
 
 
 def _stored_type(field: pa.Field) -> pa.DataType:
@@ -558,7 +591,7 @@ def _stored_type(field: pa.Field) -> pa.DataType:
     return _text if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
-def _provenance(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+def _provenance(path: Place, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     try:
         found = json.loads(metadata.get(PROVENANCE, b"{}"))
         version = found.get("schema_version", SCHEMA_VERSION)
@@ -572,7 +605,7 @@ def _provenance(path: Path, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     return dict(found)
 
 
-def cell_parts(run_dir: Path) -> list[Part]:
+def cell_parts(run_dir: Place) -> list[Part]:
     """All parts of ``cells``; raises BadInput where there is none or one of them is not ours."""
     files = parts(run_dir, "cells")
     if not files:
@@ -580,7 +613,7 @@ def cell_parts(run_dir: Path) -> list[Part]:
     return [Part(path, CELLS) for path in files]
 
 
-def read_cells(run_dir: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_cells(run_dir: Place, columns: Sequence[str] | None = None) -> pa.Table:
     """``cells`` as one table; a column that only some parts have is null in the others."""
     tables = [table for part in cell_parts(run_dir) for table in part.tables(columns)]
     if not tables:
@@ -590,10 +623,10 @@ def read_cells(run_dir: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
-        raise BadInput(f"{run_dir}/cells: parts that do not fit together: {_one_line(error)}") from error
+        raise BadInput(f"{run_dir}/cells: parts that do not fit together: {one_line(error)}") from error
 
 
-def read_weights(run_dir: Path, cells: set[str], columns: Sequence[str] | None = None) -> pa.Table:
+def read_weights(run_dir: Place, cells: set[str], columns: Sequence[str] | None = None) -> pa.Table:
     """Rows of ``errors`` of some cells, in the order of `flat_index` within each cell."""
     return weights_in([Part(path, ERRORS) for path in parts(run_dir, "errors")], cells, columns)
 
@@ -612,28 +645,22 @@ def weights_in(files: Iterable[Part], cells: set[str], columns: Sequence[str] | 
     return pa.concat_tables(found).sort_by([("cell", "ascending"), ("flat_index", "ascending")]).select(names)
 
 
-def provenance(run_dir: Path) -> dict[str, Any]:
+def provenance(run_dir: Place) -> dict[str, Any]:
     """What is known about how the run was made; of a run that was continued, its first session."""
     return cell_parts(run_dir)[0].provenance
 
 
-def finished(run_dir: str | Path) -> set[str]:
+def finished(run_dir: str | os.PathLike[str] | Place) -> set[str]:
     """Ids of the cells that are stored."""
     found: set[str] = set()
-    for part in cell_parts(Path(run_dir)):
+    for part in cell_parts(store.at(run_dir)):
         for table in part.tables(["cell"]):
             found.update(table["cell"].to_pylist())
     return found
 
 
-def cell_rows(run_dir: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+def cell_rows(run_dir: Place, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """Rows of ``cells`` one by one, in bounded memory."""
     for part in cell_parts(run_dir):
         for table in part.tables(columns):
             yield from table.to_pylist()
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split())[:200]

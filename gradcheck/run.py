@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -16,21 +15,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(f"gradcheck {__version__}")
             return 0
-        from gradcheck.errors import BadInput, Meaningless
+        from gradcheck.errors import BadInput, Meaningless, WriteError
         from gradcheck.launch import run
-        from gradcheck.results import WriteError
 
         try:
-            return run(typed)
+            status = run(typed)
+            sys.stdout.flush()
+            return status
         except (BadInput, Meaningless) as error:
             print(f"gradcheck: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
         except WriteError as error:
             print(f"gradcheck: {' '.join(str(error).split())}", file=sys.stderr)
             return 1
-    except BrokenPipeError:  # whoever read the output has seen enough, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        from gradcheck.terminal import unprinted
+
+        return unprinted(error)
     except KeyboardInterrupt:
         print("gradcheck: interrupted; what was finished is stored", file=sys.stderr)
         return 130

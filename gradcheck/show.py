@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         record = analysis.Record(typed.run)
         if typed.json:
-            print(analysis.as_json(record, typed.cell, by))
+            print(analysis.as_json(record, typed.cell, by), flush=True)
             return 0
         lines = None if typed.all else terminal.size(sys.stdout)[1] - 1
         view = (
@@ -48,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return terminal.unprinted(error)
     return 0
 
 

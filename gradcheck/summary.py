@@ -11,7 +11,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from gradcheck import store
 from gradcheck.results import locate
+from gradcheck.store import Place
 from gradcheck.terminal import Table, cut, plain, printable
 
 MAX_ROWS = 10
@@ -119,7 +121,7 @@ class Tally:
 
 def text(
     rows: Iterable[Mapping[str, Any]] | Tally,
-    run_dir: str | Path,
+    run_dir: str | Place,
     overrides: Sequence[str] = (),
     *,
     planned: int | None = None,
@@ -135,7 +137,7 @@ def text(
     if tally.groups:
         lines.append(plain(_table(tally)))
     lines += _verdicts(tally)
-    lines += _next(tally, Path(run_dir), overrides, planned)
+    lines += _next(tally, store.at(run_dir), overrides, planned)
     return "\n".join(
         cut(line, WIDTH) if not line.startswith(("saved", "look", "break", "resume")) else line for line in _flat(lines)
     )
@@ -296,7 +298,7 @@ def _why(tally: Tally, count: int) -> str:
     return f" ({', '.join(f'{printable(reason)} {n}' for reason, n in tally.reasons.most_common(4))})"
 
 
-def _next(tally: Tally, run_dir: Path, overrides: Sequence[str], planned: int | None) -> list[str]:
+def _next(tally: Tally, run_dir: Place, overrides: Sequence[str], planned: int | None) -> list[str]:
     shown = _short_path(run_dir)
     run = _as_typed(run_dir)
     lines = [f"saved  {shown}  ({tally.weights} rows in errors, {tally.cells} in cells)"]
@@ -318,17 +320,19 @@ def _next(tally: Tally, run_dir: Path, overrides: Sequence[str], planned: int | 
     return lines
 
 
-def _short_path(path: Path) -> str:
+def _short_path(path: Place) -> str:
+    if not isinstance(path, Path):
+        return str(path)
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
 
 
-def _as_typed(run_dir: Path) -> str:
+def _as_typed(run_dir: Place) -> str:
     """``latest`` where that is this run."""
     try:
-        if locate("latest").resolve() == run_dir.resolve():
+        if isinstance(run_dir, Path) and locate("latest").resolve() == run_dir.resolve():
             return "latest"
     except (OSError, ValueError):
         pass

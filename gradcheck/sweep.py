@@ -12,7 +12,6 @@ import copy
 import itertools
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +24,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
-from gradcheck import compose, config
+from gradcheck import compose, config, store
 from gradcheck.check import refuse, refuse_at
 from gradcheck.errors import BadInput, Meaningless
+from gradcheck.footprint import MAX_MEMORY, require_memory
+from gradcheck.store import Place
 
 PLAN = "plan.parquet"
 # an interpolation that names no other key gives the same value wherever it stands
@@ -263,6 +264,7 @@ def plan(
     *,
     single: bool = False,
     allow: Sequence[str] = (),
+    max_memory: float = MAX_MEMORY,
 ) -> list[Planned]:
     """The cells of some points, each once, every value of ``eps`` a cell of its own.
 
@@ -281,7 +283,7 @@ def plan(
                     continue
                 if len(found) >= max_cells:
                     raise BadInput(f"eps={eps}: more than max_cells={max_cells} cells; raise it with max_cells=...")
-                skip = why_skipped(form, examined, thoroughly=single, allow=allow)
+                skip = why_skipped(form, examined, thoroughly=single, allow=allow, max_memory=max_memory)
                 if skip is not None and single:
                     raise BadInput(skip)
                 own = {key: _select(form, key) for key in swept if key not in _COLUMNS}
@@ -315,11 +317,18 @@ class _Forms:
         return config.from_x0(form)
 
 
+# They look at one problem in several ways: varied fastest, such cells are neighbours and the problem is posed once.
+_LOOKS = ("eps", "scheme", "match_at")
 _DRAWN = ("normal", "zeros", "optimum")  # parameters that fit whatever the data are
 
 
 def why_skipped(
-    form: Mapping[str, Any], examined: dict[str, str | None], *, thoroughly: bool, allow: Sequence[str] = ()
+    form: Mapping[str, Any],
+    examined: dict[str, str | None],
+    *,
+    thoroughly: bool,
+    allow: Sequence[str] = (),
+    max_memory: float = MAX_MEMORY,
 ) -> str | None:
     """Why a cell has no meaning, as far as that is known without computing it; None where it has one.
 
@@ -328,9 +337,10 @@ def why_skipped(
     Raises ValueError, naming the key, for data or parameters that cannot be used.
     """
     try:
-        cell = config.build(form, allow)
+        cell = config.assemble(form, allow)
         refuse(cell)
         cell.bug.refuse_model(cell.model)
+        require_memory(cell, max_memory)
     except Meaningless as error:
         return str(error)
     given = form["data"]["source"] not in ("gaussian", "none") or form["init"]["name"] not in _DRAWN
@@ -359,17 +369,20 @@ def why_skipped(
     return examined[key]
 
 
-def sweep(hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str] = ()) -> list[Planned]:
+def sweep(
+    hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
+) -> list[Planned]:
     """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput."""
     params = OmegaConf.select(master, "hydra.sweeper.params") or {}
     lines = [f"{key}={value}" for key, value in params.items()] + [str(line) for line in master.hydra.overrides.task]
-    return plan(points(hydra, master, grid(hydra, lines, max_cells)), max_cells, allow=allow)
+    axes = sorted(grid(hydra, lines, max_cells), key=lambda axis: axis.path in _LOOKS)
+    return plan(points(hydra, master, axes), max_cells, allow=allow, max_memory=max_memory)
 
 
 # -------------------------------------------------------------------------------------------------------------- record
 
 
-def write_plan(run_dir: Path, planned: Sequence[Planned], overrides: Sequence[str]) -> None:
+def write_plan(run_dir: Place, planned: Sequence[Planned], overrides: Sequence[str]) -> None:
     """Store the plan beside the results, to take the run up again: plain data, nothing in it is ever executed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -384,13 +397,10 @@ def write_plan(run_dir: Path, planned: Sequence[Planned], overrides: Sequence[st
             "skip": arrow.texts([job.skip for job in planned]),
         }
     ).replace_schema_metadata({b"gradcheck.overrides": json.dumps(list(overrides)).encode()})
-    aside = run_dir / ".tmp" / PLAN
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, aside, compression="zstd")
-    os.replace(aside, run_dir / PLAN)
+    store.write(run_dir, None, PLAN, lambda file: pq.write_table(table, file, compression="zstd"))
 
 
-def read_plan(run_dir: Path, allow: Sequence[str] = ()) -> tuple[list[Planned], list[str]]:
+def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[list[Planned], list[str]]:
     """The recorded plan, every config validated anew, and the overrides it was made of.
 
     allow : modules whose functions a recorded ``model=function`` may import.
@@ -402,20 +412,24 @@ def read_plan(run_dir: Path, allow: Sequence[str] = ()) -> tuple[list[Planned], 
     import pyarrow.parquet as pq
 
     path = run_dir / PLAN
-    if not path.resolve().is_relative_to(run_dir.resolve()):
+    if not store.inside(run_dir, path):
         raise BadInput(f"{path}: leads out of the run folder")
+    if not path.exists():
+        raise BadInput(f"resume={run_dir}: has no {PLAN}; only a run that was started can be resumed")
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(store.source(path))
         table = file.read(columns=["cell", "config", "swept", "skip"])
         overrides = json.loads((file.schema_arrow.metadata or {}).get(b"gradcheck.overrides", b"[]"))
-        rows = [(json.loads(row["config"]), json.loads(row["swept"]), row["skip"]) for row in table.to_pylist()]
-    except FileNotFoundError:
-        raise BadInput(f"resume={run_dir}: has no {PLAN}; only a run that was started can be resumed") from None
+        rows = [
+            (row["cell"], json.loads(row["config"]), json.loads(row["swept"]), row["skip"]) for row in table.to_pylist()
+        ]
+    except BadInput:
+        raise
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise BadInput(f"{path}: damaged or no plan: {' '.join(str(error).split())[:200]}") from error
     found: dict[str, Planned] = {}
     here = Path.cwd().resolve()
-    for given, swept, skip in rows:
+    for recorded, given, swept, skip in rows:
         try:
             form = config.canonical(given)
             for section in ("data", "init"):
@@ -431,6 +445,11 @@ def read_plan(run_dir: Path, allow: Sequence[str] = ()) -> tuple[list[Planned], 
             raise BadInput(f"{path}: {' '.join(str(error).split())}") from error
         if not isinstance(swept, dict) or not (skip is None or isinstance(skip, str)):
             raise BadInput(f"{path}: damaged or no plan")
+        if cell != recorded and not config.has_sources(form):
+            raise BadInput(
+                f"{path}: cell {str(recorded)[:16]} is called {cell} by this version of gradcheck; resume it with the"
+                " one that made it"
+            )
         found[cell] = Planned(cell, form, swept, skip)
     if not isinstance(overrides, list):
         raise BadInput(f"{path}: damaged or no plan")

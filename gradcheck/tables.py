@@ -23,6 +23,11 @@ def column_names(path: Path, max_bytes: int) -> list[str]:
     return list(_table(path, *_stamp(path, max_bytes), max_bytes).column_names)
 
 
+def n_rows(path: Path, max_bytes: int) -> int:
+    """Number of rows; raises as `column_names`."""
+    return int(_table(path, *_stamp(path, max_bytes), max_bytes).num_rows)
+
+
 def numeric_column(path: Path, column: str, key: str, max_bytes: int) -> NDArray[np.float64]:
     """A column as float64 (n,); true and false count as 1 and 0.
 
@@ -82,7 +87,9 @@ def _table(path: Path, _mtime: int, size: int, max_bytes: int) -> pa.Table:
 
             metadata = parquet.read_metadata(path)
             # compressed pages can be far larger in memory than on disk
-            unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+            pages = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+            # and a column that repeats itself takes next to nothing in its pages
+            unpacked = max(pages, 8 * metadata.num_rows * metadata.num_columns)
             if unpacked > max_bytes:
                 raise ValueError(f"data.path={path}: unpacks to {unpacked} bytes, more than data.max_bytes={max_bytes}")
             table = parquet.read_table(path)

@@ -148,3 +148,13 @@ def _show_rich(tables: Sequence[Table | str], stream: TextIO, columns: int) -> N
             line(Text("  ").join(cells))
         if item.note:
             line(Text(f" {item.note}", style="dim"))
+
+
+def unprinted(error: OSError) -> int:
+    """The exit status of a command whose output nobody takes: 0 where the reader (head, less) has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again
+    if isinstance(error, BrokenPipeError):
+        return 0
+    place = f"{error.filename}: " if error.filename else "the output cannot be written: "
+    print(f"gradcheck: {printable(place)}{error.strerror or error}", file=sys.stderr)
+    return 1

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from gradcheck.batch import Batch
-from gradcheck.bounds import Estimate, Evaluations, Probe, auto, fixed
+from gradcheck.bounds import fixed
 from gradcheck.check import Cell, CellResult, check_cell
 from gradcheck.data import NoData, Values
 from gradcheck.init import Values as Weights
+from gradcheck.ladder import auto
 from gradcheck.models import OneD
 from gradcheck.numeric import SCHEMES, Scheme, complex_step
+from gradcheck.quotients import Estimate, Evaluations, Probe
 
 LONG = np.longdouble
 U = {np.dtype(t): float(np.finfo(t).eps) / 2 for t in (np.float32, np.float64, LONG)}
@@ -53,7 +55,7 @@ class Neighbourhood:
 
     def __post_init__(self) -> None:
         self.index = np.arange(self.theta.size)
-        self.kinks = None if self.opaque else self.model.kinks(self.theta, self.batch)
+        self.perturbation = self.model.perturbation(self.theta, self.batch)
         self.rounding = self.model.rounding(self.theta, self.batch)
 
     @property
@@ -63,7 +65,8 @@ class Neighbourhood:
 
     def _evaluate(self, index: np.ndarray, points: np.ndarray) -> Evaluations:
         self.count += points.size
-        return Evaluations(*self.model.perturbed_losses(self.theta, self.batch, index, points, self.kinks))
+        losses, deviations = self.perturbation(index, points)
+        return Evaluations(losses, np.zeros_like(deviations) if self.opaque else deviations)
 
     def _derivative(self, index: np.ndarray, h: np.ndarray) -> np.ndarray:
         self.count += len(index)

@@ -1,9 +1,9 @@
 """The fenced blocks of README.md, and when what they print counts as what the README shows.
 
 A ``sh`` or ``python`` block is run, in the order of the page, unless a comment on the line above its fence says
-``<!-- not run: installs -->`` or ``<!-- not run: takes an hour -->``.  ``<!-- exits 1 -->`` says that the block ends with
-that status, not with 0;
-``<!-- needs torch -->`` that it is run only where that module is installed.  A ``text`` block that follows one of them
+``<!-- not run: installs -->``, ``<!-- not run: takes an hour -->`` or ``<!-- not run: needs a cluster -->``.
+``<!-- exits 1 -->`` says that the block ends with that status, not with 0; ``<!-- needs torch -->`` that it is run only
+where that module is installed.  A ``text`` block that follows one of them
 (blank lines apart) is what it prints on standard output.
 
 Printed and shown text agree if, line by line and blanks apart,
@@ -32,7 +32,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 NOISE = Decimal("1e-6")
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
-_MARK = re.compile(r"^<!--\s*(not run: installs|not run: takes an hour|exits (\d+)|needs (\w+))\s*-->$")
+_MARK = re.compile(r"^<!--\s*(not run: (?:installs|takes an hour|needs a cluster)|exits (\d+)|needs (\w+))\s*-->$")
 # What differs from run to run and machine to machine; the longer alternatives first.
 _MASKS = (
     (re.compile(r"\bruns/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-\d{6}"), "RUN"),
@@ -54,7 +54,7 @@ class Block:
     """A block that can be run.
 
     ``line``: where its fence is.  ``status``: how it exits.  ``needs``: a module.
-    ``shown``: what it prints.  ``takes_long``: is not run.
+    ``shown``: what it prints.  ``elsewhere``: is not run by the tests, it takes too long or needs several machines.
     """
 
     language: str
@@ -64,7 +64,7 @@ class Block:
     status: int = 0
     needs: str | None = None
     shown: str | None = None
-    takes_long: bool = False
+    elsewhere: bool = False
 
 
 def blocks(markdown: str) -> list[Block]:
@@ -86,8 +86,9 @@ def blocks(markdown: str) -> list[Block]:
         if opening[1] in ("sh", "python"):
             mark = _MARK.match(before)
             said, status, needs = mark.groups() if mark is not None else ("", None, None)
-            installs, takes_long = said == "not run: installs", said == "not run: takes an hour"
-            found.append(Block(opening[1], text, i + 1, installs, int(status or 0), needs, takes_long=takes_long))
+            installs = said == "not run: installs"
+            elsewhere = said.startswith("not run: ") and not installs
+            found.append(Block(opening[1], text, i + 1, installs, int(status or 0), needs, elsewhere=elsewhere))
             follows = True
         else:
             if opening[1] == "text" and follows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from gradcheck.check import Cell, examine, pose, refuse
 from gradcheck.data import Gaussian, NoData
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.init import Normal
-from gradcheck.models import MLP, Logistic, OneD
+from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
+from gradcheck.models.perturbation import Perturbation
 from gradcheck.numeric import SCHEMES, losses_at, perturbed_weights
+from gradcheck.quotients import DEVIATIONS
 from gradcheck.rules import RULES
 
-DTYPES = [np.float32, np.float64, LONG]
+DTYPES = [np.dtype(t) for t in (np.float32, np.float64, LONG)]
 
 
 def bug(name: str, gradient) -> SimpleNamespace:
@@ -91,39 +94,77 @@ def test_a_loss_that_overflows_at_theta_fails(curve):
         cell(OneD(curve, 1.0), init={"theta": 1e200})
 
 
-# --- the stack of nets is the plain loop ------------------------------------------------------------------------------
+# --- losses from structure are those of the plain loop ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("instance", INSTANCES, ids=str)
-def test_losses_of_a_stack_are_those_of_the_plain_loop_to_the_bit(instance, dtype):
+def structured(instance, dtype) -> tuple[Any, np.ndarray, Any, np.ndarray, np.ndarray, np.ndarray]:
     model, batch, theta = instance.model, instance.batch(dtype), instance.theta(dtype)
     index = np.arange(theta.size)
     points = perturbed_weights(theta, np.full(theta.size, 1e-3), SCHEMES["five_point"].offsets)
     plain = losses_at(lambda t: model.loss(t, batch), theta, index, points)
-    kinks = model.kinks(theta, batch)
-    losses, deviations = model.perturbed_losses(theta, batch, index, points, kinks)
+    return model, theta, batch, index, points, plain
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("instance", INSTANCES, ids=str)
+def test_losses_from_structure_are_those_of_the_plain_loop_within_their_noise(instance, dtype):
+    model, theta, batch, index, points, plain = structured(instance, dtype)
+    losses, _ = model.perturbation(theta, batch)(index, points)
+    rounding = model.rounding(theta, batch)
     assert losses.dtype == dtype
-    assert np.array_equal(losses, plain)
-    for some in (index[::3], index[::-1], index[-1:]):
-        again, bent = model.perturbed_losses(theta, batch, some, points[some], kinks)
-        assert np.array_equal(again, plain[some])
-        assert np.array_equal(bent, deviations[some])
+    noise = np.hypot(rounding.loss, rounding.line)[:, None] + 4 * rounding.unit * np.abs(
+        plain - model.loss(theta, batch)
+    )
+    assert (np.abs(losses - plain) <= DEVIATIONS * noise).all()
     if model.smooth and dtype != np.float32:
-        lifted = theta[:, None] + 1j * np.full((theta.size, 1), 1e-20, dtype)
-        stacked, _ = model.perturbed_losses(theta, batch, index, lifted)
-        assert np.array_equal(stacked, losses_at(lambda t: model.loss(t, batch), theta, index, lifted))
+        h = dtype.type(1e-20)
+        lifted = theta[:, None] + 1j * np.full((theta.size, 1), h, dtype)
+        found = model.perturbation(theta, batch)(index, lifted)[0].imag[:, 0] / h
+        exact = losses_at(lambda t: model.loss(t, batch), theta, index, lifted).imag[:, 0] / h
+        assert (np.abs(found - exact) <= 3 * DEVIATIONS * rounding.gradient + rounding.underflow).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("instance", INSTANCES, ids=str)
+def test_they_do_not_depend_on_which_others_are_computed(instance, dtype):
+    model, theta, batch, index, points, _ = structured(instance, dtype)
+    losses, deviations = model.perturbation(theta, batch)(index, points)
+    for some in (index[::3], index[::-1], index[-1:]):
+        for columns in (slice(None), slice(1, 3)):
+            again, bent = model.perturbation(theta, batch)(some, points[some][:, columns])
+            assert np.array_equal(again, losses[some][:, columns])
+            assert np.array_equal(bent, deviations[some][:, columns])
 
 
 @pytest.mark.parametrize("n", [1, 700, 20_000])
-def test_so_are_those_of_other_sizes(n):
+def test_nor_do_those_of_other_sizes(n):
     model = MLP([7, 4], "softplus")
     batch = Gaussian(n=n, d=3).batch(model.target, np.dtype(float))
     theta = Normal(1).theta(model.layout(batch), np.dtype(float))
-    index = np.arange(0, theta.size, 20)
+    index = np.arange(0, theta.size, 7)
     points = perturbed_weights(theta[index], np.full(index.size, 1e-3), (-1.0, 1.0))
+    losses, _ = model.perturbation(theta, batch)(index, points)
     plain = losses_at(lambda t: model.loss(t, batch), theta, index, points)
-    assert np.array_equal(model.perturbed_losses(theta, batch, index, points)[0], plain)
+    rounding = model.rounding(theta, batch)
+    noise = np.hypot(rounding.loss, rounding.line[index])[:, None] + 4 * rounding.unit * np.abs(plain)
+    assert (np.abs(losses - plain) <= DEVIATIONS * noise).all()
+    alone = [model.perturbation(theta, batch)(index[r : r + 1], points[r : r + 1])[0] for r in range(len(index))]
+    assert np.array_equal(np.concatenate(alone), losses)
+
+
+@pytest.mark.parametrize("model", [Logistic(), MLP([5, 3]), Softmax([4], n_classes=3), Linear(l2=0.1)], ids=repr)
+@pytest.mark.parametrize("scheme", ["central", "complex_step"])
+def test_a_mistake_in_the_structured_losses_fails_the_cell(monkeypatch, model, scheme):
+    right = Perturbation.losses
+
+    def wrong(self, index, points):
+        losses, deviations = right(self, index, points)
+        return losses * (1 + 1e-9), deviations
+
+    assert cell(model, Gaussian(n=20, d=4), Normal(), scheme=scheme).summary["verdict"] == "match"
+    monkeypatch.setattr(Perturbation, "losses", wrong)
+    with pytest.raises(ArithmeticError, match=r"by structure and .* in full, which rounding does not explain"):
+        cell(model, Gaussian(n=20, d=4), Normal(), scheme=scheme)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

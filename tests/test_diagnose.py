@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gradcheck import diagnose as diagnosing
-from gradcheck.bounds import Estimate
 from gradcheck.bugs import BUGS
 from gradcheck.bugs.kinds import COINCIDENCES, KINDS, Wrong, accepted
 from gradcheck.check import Cell, check_cell
@@ -25,6 +24,7 @@ from gradcheck.layout import Layout
 from gradcheck.models import MLP, Linear, Softmax
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES
+from gradcheck.quotients import Estimate
 from gradcheck.verdict import Judgement, judge
 
 NET = Layout(("W1", "b1", "W2", "b2", "W3", "b3"), ((4, 5), (5,), (5, 3), (3,), (3, 2), (2,)))
@@ -45,7 +45,7 @@ def judged(analytic: np.ndarray, numeric: np.ndarray, bound: np.ndarray) -> Judg
     zero = np.zeros(m)
     estimate = Estimate(np.ones(m), numeric, bound, zero, zero, np.ones(m, dtype=bool))
     with np.errstate(all="ignore"):
-        rounding = Rounding(0.0, zero, zero, np.ones(m), 2.0**-53)
+        rounding = Rounding(0.0, zero, zero, zero, np.ones(m), 2.0**-53)
         return judge(analytic.astype(np.float64), estimate, rounding, np.arange(m), 1e-2, False)
 
 

@@ -45,6 +45,9 @@ def square(given: Any) -> Any:
             os.kill(os.getpid(), signal.SIGKILL)
         case "hangs":
             time.sleep(60)
+        case "spins":
+            while True:
+                pass
         case "swallows":
             while True:
                 try:

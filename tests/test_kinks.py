@@ -63,7 +63,7 @@ def test_a_wrong_gradient_beside_a_kink_is_found_and_across_it_is_not_judged():
 def test_the_deviation_of_abs_is_that_of_its_continuation(theta):
     t, h = np.array([theta]), np.linspace(-0.01, 0.01, 41)
     points = (theta + h)[None]
-    _, deviations = ABS.perturbed_losses(t, NO_BATCH, np.zeros(1, int), points, ABS.kinks(t, NO_BATCH))
+    _, deviations = ABS.perturbation(t, NO_BATCH)(np.zeros(1, int), points)
     continued = np.sign(theta) * points
     assert np.array_equal(deviations, np.abs(np.abs(points) - continued))
 
@@ -85,7 +85,7 @@ def test_the_deviation_of_relu_against_the_exact_piecewise_continuation(theta1):
         return np.logaddexp(0, z) - batch.y * z
 
     points = theta[0] + np.linspace(-0.1, 0.1, 41)[None]
-    _, deviations = model.perturbed_losses(theta, batch, np.zeros(1, int), points, model.kinks(theta, batch))
+    _, deviations = model.perturbation(theta, batch)(np.zeros(1, int), points)
     now = [(batch.X * p + theta[1] > 0).astype(float) for p in points[0]]
     # the sizes of the examples' effects, of which some may cancel in the loss
     exact = np.array([np.abs(examples(n, p) - examples(held, p)).mean() for n, p in zip(now, points[0], strict=True)])
@@ -105,7 +105,7 @@ def test_without_the_deviation_a_crossing_step_would_be_a_mismatch(monkeypatch):
     weights = {"W1": [[0.02]], "b1": [0.01], "W2": [[0.8]], "b2": [-0.2]}
     assert cell(model, data, weights, eps=0.015).summary["n_mismatch"] == 0
     assert "nondifferentiable" in cell(model, data, weights, eps=0.05).weights["verdict"]
-    monkeypatch.setattr(Kinks, "deviation", lambda self, model, trace, y: np.zeros(len(trace.zs[-1])))
+    monkeypatch.setattr(Kinks, "crossed", lambda self, layer, z, column=None: 0.0)
     assert "nondifferentiable" not in cell(model, data, weights, eps=0.05).weights["verdict"]
 
 

@@ -206,8 +206,11 @@ def test_the_source_of_the_functions_is_part_of_the_id_and_the_place_is_not(tmp_
     source = Path("planted.py").read_text(encoding="utf-8")
     (tmp_path / "planted.py").write_text(source.replace("2 * k * x", "2.0 * k * x"), encoding="utf-8")
     assert cell() != first
-    (tmp_path / "planted.py").write_text("# moved\n" + source, encoding="utf-8")
+    (tmp_path / "planted.py").write_text(source, encoding="utf-8")
     assert cell() == first
+    # a helper that the functions call
+    (tmp_path / "planted.py").write_text(f"{source}\n\ndef helper():\n    return 3\n", encoding="utf-8")
+    assert cell() != first
 
 
 def test_compiled_functions_are_known_by_name_and_version() -> None:

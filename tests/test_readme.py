@@ -49,7 +49,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_every_block_runs_and_prints_what_the_page_shows(clone: Path, environment: dict[str, str]) -> None:
     ran, wrong = 0, []
     for block in blocks(PAGE):
-        if block.installs or block.takes_long or (block.needs is not None and find_spec(block.needs) is None):
+        if block.installs or block.elsewhere or (block.needs is not None and find_spec(block.needs) is None):
             continue
         command = ["sh", "-eu", "-c", block.text] if block.language == "sh" else ["python", "-c", block.text]
         done = subprocess.run(

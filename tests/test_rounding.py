@@ -13,10 +13,11 @@ from instances import INSTANCES
 import gradcheck.models.rounding as rounding
 import gradcheck.noise as noise
 from gradcheck.batch import Batch
-from gradcheck.bounds import DEVIATIONS
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
+from gradcheck.numeric import perturbed_weights, representable_step
+from gradcheck.quotients import DEVIATIONS
 
 SEEDS = range(20)
 
@@ -105,6 +106,66 @@ def test_larger_deeper_and_correlated_problems(model, data):
     assert rms(np.concatenate(gradients)) <= 1.3
     assert np.abs(losses).max() < DEVIATIONS
     assert np.abs(np.concatenate(gradients)).max() < DEVIATIONS
+
+
+# --- along a line -----------------------------------------------------------------------------------------------------
+
+
+def line_errors(model, theta: np.ndarray, batch: Batch, h: float) -> np.ndarray:
+    """Rounding error of every weight's L(theta + h) - L(theta - h), in units of the predicted standard deviation, sqrt(2) of a
+    point's; what the two share has cancelled."""
+    step = representable_step(theta, np.full(theta.size, h))
+    points = perturbed_weights(theta, step, (-1.0, 1.0))
+    index = np.arange(theta.size)
+    losses, _ = model.perturbation(theta, batch)(index, points)
+    exact, _ = model.perturbation(theta.astype(LONG), extended(batch))(index, points.astype(LONG))
+    errors = (losses - exact).astype(float)
+    predicted = math.sqrt(2) * model.rounding(theta, batch).line
+    return (errors[:, 1] - errors[:, 0]) / np.where(predicted > 0, predicted, 1.0)
+
+
+@EXTENDED
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_noise_along_a_line_has_the_predicted_size(dtype):
+    # so small that the loss's own change, whose noise is counted apart, is nothing beside its noise
+    h = 64 * U[np.dtype(dtype)]
+    medians = []
+    for instance in INSTANCES:
+        if instance.model.target.kind == "none":
+            continue
+        batch = instance.batch(dtype)
+        found = np.concatenate(
+            [line_errors(instance.model, instance.theta(dtype, seed=s), batch, h) for s in range(12)]
+        )
+        # 1.3 leaves room for the few independent roundings of the last sum that all weights of a theta share
+        assert rms(found) <= 1.3, instance
+        assert np.abs(found).max() < DEVIATIONS, instance
+        medians.append(rms(found))
+    # a prediction that is twice too large would make every bound so
+    assert 0.6 < np.median(medians) < 1.1
+
+
+@EXTENDED
+def test_it_is_less_than_that_of_the_whole_loss_where_much_lies_before_the_line():
+    model, dtype = MLP([30, 30, 30], "tanh"), np.dtype(np.float64)
+    batch = Gaussian(n=20, d=30).batch(model.target, dtype)
+    theta = Normal(0, 0.5).theta(model.layout(batch), dtype)
+    predicted, parts = model.rounding(theta, batch), model.layout(batch).slices
+    last, first = predicted.line[parts["W4"]].max(), predicted.line[parts["W1"]].max()
+    assert last < first < predicted.loss
+    assert last < predicted.loss / 2
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 12, 100, 128, 129, 1000, 20_000])
+def test_the_partial_sums_of_a_sum_of_equal_terms(n):
+    gathered, often = rounding._partial_sums(n)
+    # a sum of n terms takes n - 1 additions, the last of which has them all
+    assert often.sum() == n - 1
+    assert n == 1 or gathered.max() == n
+    # with terms (j of them make the number j) each partial sum is exact, and its binade known
+    assert rounding.sum_roundings(float(n), n) == sum(
+        k * 4.0 ** math.floor(math.log2(j)) for j, k in zip(gathered, often, strict=True)
+    )
 
 
 # --- equal examples ---------------------------------------------------------------------------------------------------

@@ -14,14 +14,15 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Activation:
-    """g(z), g'(z), whether g has a kink at 0, an upper bound of |g''| off the kink, and whether both are exact."""
+    """g(z), g'(z), whether g has a kink at 0, an upper bound of |g''| off the kink, and the roundings of g: in units of an
+    elementary function's, 0 where g and g' are exact."""
 
     name: str
     value: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     kinked: bool
     curvature: float
-    exact: bool = False
+    roundings: float = 0.0
 
 
 def _relu(z: Array) -> Array:
@@ -51,11 +52,12 @@ ACTIVATIONS: dict[str, Activation] = {
     a.name: a
     for a in (
         # max(z, 0) and z are not rounded, nor are 0 and 1
-        Activation("relu", _relu, _relu_derivative, True, 0.0, exact=True),
+        Activation("relu", _relu, _relu_derivative, True, 0.0),
+        # tanh is one function; sigmoid an exp, a sum and a quotient; softplus an exp, a log1p and a sum of less than the result
         # max |g''|: 4 / (3 sqrt 3) for tanh, 1 / (6 sqrt 3) for sigmoid, 1 / 4 for softplus
-        Activation("tanh", np.tanh, _tanh_derivative, False, 0.77),
-        Activation("sigmoid", sigmoid, _sigmoid_derivative, False, 0.0963),
-        Activation("softplus", softplus, sigmoid, False, 0.25),
-        Activation("identity", _identity, np.ones_like, False, 0.0, exact=True),
+        Activation("tanh", np.tanh, _tanh_derivative, False, 0.77, 1.0),
+        Activation("sigmoid", sigmoid, _sigmoid_derivative, False, 0.0963, 2.0),
+        Activation("softplus", softplus, sigmoid, False, 0.25, 2.0),
+        Activation("identity", _identity, np.ones_like, False, 0.0),
     )
 }

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from gradcheck.models.functions import clip, log1p, minus_abs, positive_part, sigmoid, total
+from gradcheck.models.rounding import ELEMENTARY, VARIANCE, binade
 
 Array = np.ndarray
 
@@ -35,6 +36,11 @@ def cross_entropy_beyond(z: Array, y: Array) -> Array:
     return np.abs(probability(z) - y) * (np.abs(z) - LOGIT_LIMIT)
 
 
+def distance_to_limit(z: Array) -> Array:
+    """How far each logit is from the limits, in its own units."""
+    return np.abs(np.abs(z) - LOGIT_LIMIT)
+
+
 def cross_entropy_rounding(z: Array, y: Array, sigma: Array, u: float) -> tuple[Array, Array]:
     """Standard deviation of the rounding error of each entry's loss and of its delta a - y, both (n, k)."""
     s = np.clip(z, -LOGIT_LIMIT, LOGIT_LIMIT)
@@ -42,8 +48,10 @@ def cross_entropy_rounding(z: Array, y: Array, sigma: Array, u: float) -> tuple[
     a = sigmoid(s)
     log_part = np.log1p(e)
     linear_part = np.maximum(s, 0) - y * s
-    # one rounding each: product and bracket (none for y in {0, 1}), exp and log1p (each about one unit), the sum
-    own = u * np.sqrt((linear_part * y * (1 - y)) ** 2 + (2 * log_part) ** 2 + (linear_part + log_part) ** 2)
+    # one rounding each: product and bracket (none for y in {0, 1}), exp and log1p, the sum
+    soft = (y > 0) & (y < 1)
+    arithmetic = VARIANCE * (binade(linear_part + log_part) ** 2 + soft * ((y * s) ** 2 + linear_part**2))
+    own = u * np.sqrt(arithmetic + ELEMENTARY * ((e / (1 + e)) ** 2 + log_part**2))
     sigma_t = np.hypot((a - y) * sigma, own)
     # a is exp over a sum: about two units of the smaller of a and 1 - a, one of the result
     sigma_delta = np.hypot(a * (1 - a) * sigma, u * np.hypot(a, a - y))

@@ -17,15 +17,14 @@ from gradcheck.batch import Batch
 from gradcheck.layout import Layout
 from gradcheck.models.activations import ACTIVATIONS, Activation
 from gradcheck.models.functions import total
-from gradcheck.models.kinks import Kinks, dense_kinks
+from gradcheck.models.lines import Lines
 from gradcheck.models.parts import Parts
+from gradcheck.models.perturbation import Losses, Perturbation
 from gradcheck.models.rounding import Rounding, dense_rounding
 from gradcheck.models.settings import require_choice, require_not_negative
 
 Array = np.ndarray
 TEXTBOOK = Parts()
-# numbers of the widest array in a stack of nets: half a megabyte in float64, which the second-level cache holds
-STACK_NUMBERS = 2**16
 
 
 class Trace(NamedTuple):
@@ -98,9 +97,18 @@ class Dense:
         """The change of z over which the loss behaves like its Taylor polynomial of low degree: 1 for sigmoid and softmax."""
         return 1.0
 
+    def distance_to_limit(self, z: Array) -> Array:
+        """How far each z is from the limit where the loss is clipped, in units of z; of a loss that is a sum over outputs."""
+        return np.full(z.shape, np.inf)
+
     def may_clip(self, z: Array) -> bool:
         """A cheap test: False only where no entry of z is beyond the limit."""
         return False
+
+    @property
+    def lines(self) -> Lines | None:
+        """How ``total`` is computed along lines, where it is a sum over the outputs too and there is a fast way."""
+        return None
 
     @property
     def averaged(self) -> bool:
@@ -143,14 +151,10 @@ class Dense:
         return _layout((batch.X.shape[1], *self.hidden, self.outputs(batch)), self.bias, self.numbered)
 
     def forward(self, theta: Array, batch: Batch) -> Trace:
-        """All layers' inputs and outputs at the flat parameter vector ``theta``, in its dtype.
-
-        A stack of parameter vectors (B, size) gives a stack of each (B, n, h); every one passes through the same calls, of
-        the same shapes, as it would alone.
-        """
+        """All layers' inputs and outputs at the flat parameter vector ``theta``, in its dtype."""
         params = self.layout(batch).split(theta)
         weights = [v for name, v in params.items() if name[0] == "W"]
-        biases = [v[..., None, :] for name, v in params.items() if name[0] == "b"]
+        biases = [v for name, v in params.items() if name[0] == "b"]
         g = self.hidden_activation
         inputs = [batch.X]
         zs: list[Array] = []
@@ -214,32 +218,9 @@ class Dense:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``, from a forward error analysis."""
         return dense_rounding(self, theta, batch)
 
-    def kinks(self, theta: Array, batch: Batch) -> Kinks:
-        """On which side of each kink ``theta`` lies."""
-        return dense_kinks(self, theta, batch)
-
-    def perturbed_losses(
-        self, theta: Array, batch: Batch, index: Array, points: Array, kinks: Kinks | None = None
-    ) -> tuple[Array, Array]:
-        """Losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k).
-
-        Parameter vectors pass through the net in stacks whose size follows from the sizes of net and data, so no loss
-        depends on which others are computed.  Complex ``points`` give complex losses; without ``kinks`` the second is 0.
-        """
-        flat, rows = points.reshape(-1), np.repeat(index, points.shape[1])
-        losses = np.empty(flat.size, flat.dtype)
-        deviations = np.zeros(flat.size)
-        widest = max(theta.size, len(batch.X) * max(*self.hidden, batch.X.shape[1], self.outputs(batch)))
-        size = max(1, min(256, STACK_NUMBERS // max(widest, 1)))
-        for start in range(0, flat.size, size):
-            block = slice(start, start + size)
-            stack = np.repeat(theta[None].astype(flat.dtype), len(flat[block]), axis=0)
-            stack[np.arange(len(stack)), rows[block]] = flat[block]
-            trace = self.forward(stack, batch)
-            losses[block] = self.data_loss(trace.zs[-1], batch.y) + self.penalty(trace.params)
-            if kinks is not None:
-                deviations[block] = kinks.deviation(self, trace, batch.y)
-        return losses.reshape(points.shape), deviations.reshape(points.shape)
+    def perturbation(self, theta: Array, batch: Batch) -> Losses:
+        """The losses near ``theta``, from what one forward pass leaves to be computed."""
+        return Perturbation(self, theta, batch).losses
 
 
 def require_layers(layers: list[int]) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,9 @@ class Function:
         return self._found[key]
 
     def digests(self) -> dict[str, str]:
-        """sha256 of each function's source, by its key; of what is compiled, of its name and its package's version."""
+        """sha256 of the source file of each function, by its key; of what is compiled, of its name and its package's
+        version.
+        """
         return {key: _digest(self.function(key)) for key, _ in self._names()}
 
 
@@ -242,7 +245,8 @@ def _digest(function: Callable[..., Any]) -> str:
     plain = inspect.unwrap(getattr(function, "func", function))
     for thing in (plain, type(plain)):
         try:
-            return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
+            # the whole file: a function is what its helpers are, too
+            return hashlib.sha256(Path(inspect.getsourcefile(thing) or "").read_bytes()).hexdigest()
         except (OSError, TypeError):
             continue
     return hashlib.sha256(_compiled(plain).encode()).hexdigest()

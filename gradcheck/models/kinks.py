@@ -17,7 +17,7 @@ from gradcheck.batch import Batch
 from gradcheck.models.parts import Parts
 
 if TYPE_CHECKING:
-    from gradcheck.models.dense import Dense, Trace
+    from gradcheck.models.dense import Dense
 
 Array = np.ndarray
 
@@ -37,24 +37,32 @@ class Kinks:
     clipped: Array
     scale: float
 
-    @property
-    def any_clipped(self) -> bool:
-        """Whether any example is clipped at theta."""
-        return bool(self.clipped.any())
+    def crossed(self, layer: int, z: Array, column: Array | None = None) -> Array | float:
+        """Upper bound, to first order, of how far the loss leaves its continuation by the kinks that a layer crosses; (B,).
 
-    def deviation(self, model: Dense, trace: Trace, y: Array) -> Array:
-        """Upper bound, to first order, of how far each loss of a stack is from its smooth continuation from theta; (B,)."""
-        total = np.zeros(len(trace.zs[-1]))
-        for positive, slope, z in zip(self.positive, self.slopes, trace.zs, strict=False):
-            crossed = (z > 0) != positive
-            if crossed.any():
-                total += (slope * np.abs(z) * crossed).sum(axis=(1, 2))
-        z = trace.zs[-1]
-        if self.any_clipped or model.may_clip(z):
-            beyond = np.asarray(model.beyond(z, y), np.float64)
-            crossed = (beyond > 0) != self.clipped
-            total += self.scale * np.where(crossed, np.abs(beyond), 0.0).sum(axis=(1, 2))
-        return total
+        z : the layer's outputs (B, n, h) at B points; or, where one ``column`` (B,) moves alone, that one, (B, n).
+        """
+        if not self.positive:
+            return 0.0
+        positive, slopes = self.positive[layer], self.slopes[layer]
+        if column is not None:
+            positive, slopes = positive.T[column], slopes.T[column]
+        crossed = (z > 0) != positive
+        if not crossed.any():
+            return 0.0
+        return (slopes * np.abs(z) * crossed).reshape(len(z), -1).sum(axis=1)
+
+    def clipping(self, model: Dense, z: Array, y: Array, clipped: Array | None = None) -> Array | float:
+        """The same for the examples whose probability is clipped on one side only, from the last layer's z (B, n, k); (B,).
+
+        clipped : that of the examples and outputs of z, where these are not all.
+        """
+        clipped = self.clipped if clipped is None else clipped
+        if not clipped.any() and not model.may_clip(z):
+            return 0.0
+        beyond = np.asarray(model.beyond(z, y), np.float64)
+        crossed = (beyond > 0) != clipped
+        return self.scale * np.where(crossed, np.abs(beyond), 0.0).sum(axis=(1, 2))
 
 
 def dense_kinks(model: Dense, theta: Array, batch: Batch) -> Kinks:

@@ -12,6 +12,7 @@ import numpy as np
 from gradcheck.batch import Batch, Target
 from gradcheck.layout import Layout
 from gradcheck.models.parts import Parts
+from gradcheck.models.perturbation import Losses
 from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.models.settings import require_choice, require_finite, require_not_negative
 
@@ -105,22 +106,21 @@ class OneD:
         loss = u * math.hypot(d * size, 2 * f, 2 * penalty, f + penalty)
         gradient = u * math.hypot(abs(x) * d2 * size, 2 * abs(x) * d, 2 * self.l2 * abs(float(t)))
         length = 1 / abs(x) if x else 1.0
-        if self.curve == "cubic" and t:
-            length = min(length, abs(float(t)))  # s**3 has no scale but s
-        return Rounding(loss, np.array([gradient]), np.zeros(1), np.array([length]), u)
+        if self.curve in ("cubic", "abs") and t:
+            length = min(length, abs(float(t)))  # s**3 has no scale but s, and the kink of |s| lies that far
+        return Rounding(loss, np.array([loss]), np.array([gradient]), np.zeros(1), np.array([length]), u)
 
-    def kinks(self, theta: Array, batch: Batch) -> Array:
-        """The sign of the curve's argument at ``theta``."""
-        return np.sign(self._argument(theta[0]))
+    def perturbation(self, theta: Array, batch: Batch) -> Losses:
+        """Losses at other thetas, points (1, k), and how far the kink of ``abs`` has bent them."""
+        side = np.sign(self._argument(theta[0]))
 
-    def perturbed_losses(
-        self, theta: Array, batch: Batch, index: Array, points: Array, kinks: Array | None = None
-    ) -> tuple[Array, Array]:
-        """Losses at other thetas, points (1, k), and how far the kink of ``abs`` has bent them; both (1, k)."""
-        losses = np.array([[self.loss(np.atleast_1d(p), batch) for p in row] for row in points], dtype=points.dtype)
-        deviations = np.zeros(points.shape)
-        if kinks is not None and not self.smooth:
-            s = self._argument(points)
-            # |s| leaves its continuation by 2 |s|; at the kink itself the convention f' = 0 makes it |s|
-            deviations = np.where(np.sign(s) != kinks, np.abs(s) * (2 if kinks else 1), 0.0).astype(np.float64)
-        return losses, deviations
+        def losses(index: Array, points: Array) -> tuple[Array, Array]:
+            values = [[self.loss(np.atleast_1d(p), batch) for p in row] for row in points]
+            deviations = np.zeros(points.shape)
+            if not self.smooth:
+                s = self._argument(points)
+                # |s| leaves its continuation by 2 |s|; at the kink itself the convention f' = 0 makes it |s|
+                deviations = np.where(np.sign(s) != side, np.abs(s) * (2 if side else 1), 0.0).astype(np.float64)
+            return np.array(values, dtype=points.dtype), deviations
+
+        return losses

@@ -8,8 +8,10 @@ Everything here is computed in float64: it describes the numerics, it is no part
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,6 +27,8 @@ Array = np.ndarray
 SMALLEST_REACH = 2.0**-24
 # a rounding error is uniform in [-u, u], so its variance is u**2 / 3
 VARIANCE = 1 / 3
+# an exp, log or tanh in single or double precision is not always rounded correctly: its variance is twice that, measured
+ELEMENTARY = 2 * VARIANCE
 # below it the square of a number has lost its digits
 SMALLEST_SQUARED = 1e-150
 # results near 0 that are each rounded to a multiple of the smallest number: as many as the terms of a sum of a million
@@ -35,7 +39,8 @@ UNDERFLOWS = 2.0**10
 class Rounding:
     """What rounding and clipping do at one theta.
 
-    loss : standard deviation of the loss's rounding error.
+    loss : standard deviation of the rounding error of the loss, evaluated as a whole.
+    line : (size,) that of the part which two points that differ in this weight alone do not share.
     gradient : (size,) standard deviation of the analytic gradient's rounding error.
     clipped : (size,) what the clipped examples, whose loss is flat, contribute to the textbook gradient; an upper bound.
     length : (size,) the step at which a weight changes some unit's input by about 1 (linear: by many residuals): the scale
@@ -44,6 +49,7 @@ class Rounding:
     """
 
     loss: float
+    line: Array
     gradient: Array
     clipped: Array
     length: Array
@@ -60,6 +66,44 @@ class Rounding:
 def unit_roundoff(dtype: np.dtype) -> float:
     """Half the spacing of the numbers at 1."""
     return float(np.finfo(dtype).eps) / 2
+
+
+def binade(x: Array | float) -> Array:
+    """The largest power of 2 not above abs(x): times u the most by which rounding can change x; 0 of 0."""
+    return np.where(x == 0, 0.0, np.ldexp(0.5, np.frexp(x)[1]))
+
+
+@lru_cache(maxsize=256)
+def _partial_sums(n: int) -> tuple[Array, Array]:
+    """How many terms each addition of NumPy's pairwise sum of n terms has gathered, and how often; (m,), (m,).
+
+    Fewer than 8 terms are added in turn; up to 128 in eight sums that are added in pairs, the rest of the division by 8 in
+    turn; more are halved.
+    """
+    counts: Counter[int] = Counter()
+    if n < 8:
+        counts.update(range(2, n + 1))
+    elif n <= 128:
+        m = n // 8
+        counts.update(dict.fromkeys(range(2, m + 1), 8))
+        counts.update({2 * m: 4, 4 * m: 2, 8 * m: 1})
+        counts.update(range(8 * m + 1, n + 1))
+    else:
+        half = n // 2 - n // 2 % 8
+        for part in (half, n - half):
+            gathered, often = _partial_sums(part)
+            counts.update(dict(zip(gathered.tolist(), often.tolist(), strict=True)))
+        counts.update([n])
+    return np.array(list(counts)), np.array(list(counts.values()))
+
+
+def sum_roundings(total: float, n: int, groups: float = 1.0) -> float:
+    """Sum of the squares of the partial sums' binades, of n terms of about equal size.
+
+    groups : how many equal terms there are of each; sums of equal terms make equal errors.
+    """
+    gathered, often = _partial_sums(n)
+    return float((often * np.minimum(often, groups) * binade(total / max(n, 1) * gathered) ** 2).sum())
 
 
 def product_variance(a2: Array, w2: Array, z2: Array, u: float) -> Array:
@@ -84,6 +128,49 @@ def _kept(sigma: Array, unit: float, a: Array, delta: Array) -> Array:
     return np.where(vanished, sigma + 8 * unit * (np.abs(a).T @ np.abs(delta)), sigma) if vanished.any() else sigma
 
 
+class Variances(NamedTuple):
+    """Variances of rounding errors, over u**2: of each layer's z and a as they are computed in a full pass, all (n, h).
+
+    z : of every z_l by its own product.   moved : of z_l where a multiple of one column is added to what is known.
+    a : of every hidden a_l by its activation.
+    """
+
+    z: list[Array]
+    moved: list[Array]
+    a: list[Array]
+
+
+def _backward(weights: list[Array], slopes: list[Array], delta: Array) -> tuple[list[Array], list[Array]]:
+    """Derivatives of the summed loss by every z_l, from its derivative by the last, and by every hidden a_l; (n, h) each."""
+    deltas, backs = [delta], []
+    for weight, slope in zip(weights[:0:-1], slopes[::-1], strict=True):
+        backs.append(deltas[-1] @ weight.T)
+        deltas.append(backs[-1] * slope)
+    return deltas[::-1], backs[::-1]
+
+
+def _line_variances(own: Array, by: Variances, deltas: list[Array], backs: list[Array]) -> tuple[float, list[Array]]:
+    """Variance of the summed loss in a full pass, and for each layer (h,) of what points along one of its weights add.
+
+    Along a weight of column j in layer l, z_l moves in that column alone and a_l with it; z_{l+1} moves by a multiple of a
+    row of W_{l+1}; what follows is computed anew.  All before is the same at every point, its errors included.
+    """
+    z = [d * d * v for d, v in zip(deltas, by.z, strict=True)]
+    moved = [d * d * v for d, v in zip(deltas, by.moved, strict=True)]
+    a = [b * b * v for b, v in zip(backs, by.a, strict=True)]
+    base = float((own * own).sum())
+    full = base + sum(float(v.sum()) for v in (*z, *a))
+    lines = []
+    last = len(z) - 1
+    for layer in range(last + 1):
+        column = moved[layer].sum(axis=0)
+        if layer < last:
+            column = column + a[layer].sum(axis=0) + moved[layer + 1].sum()
+        anew = sum(float(v.sum()) for v in (*a[layer + 1 :], *z[layer + 2 :]))
+        lines.append(base + column + anew)
+    return full, lines
+
+
 def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
     """The analysis at ``theta``: one forward and one backward pass of variances beside those of values."""
     u = unit_roundoff(theta.dtype)
@@ -94,41 +181,53 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
     y = batch.y if batch.y.dtype.kind in "iu" else np.asarray(batch.y, np.float64)
     g = model.hidden_activation
     n = len(batch.X)
-    scale = model.factor / n if model.averaged else model.factor
 
-    # forward: variances of a_{l-1} and z_l
+    # forward: variances of a_{l-1} and z_l, of their own operations and of all before
+    by = Variances([], [VARIANCE * binade(z) ** 2 for z in zs], [ELEMENTARY * g.roundings * a * a for a in inputs[1:]])
+    slopes = [np.asarray(g.derivative(z), np.float64) for z in zs[:-1]]
     variance_a = [np.zeros_like(inputs[0])]
     variance_z: list[Array] = []
     for layer, w in enumerate(weights):
         w2 = w * w
-        own = product_variance(inputs[layer] ** 2, w2, zs[layer] ** 2, u)
-        variance_z.append(variance_a[layer] @ w2 + own)
+        by.z.append(product_variance(inputs[layer] ** 2, w2, zs[layer] ** 2, 1.0))
+        variance_z.append(variance_a[layer] @ w2 + u * u * by.z[layer])
         if layer < len(weights) - 1:
-            slope = g.derivative(zs[layer])
-            # an activation is a few elementary functions: about two units of its value
-            units = 0 if g.exact else 2
-            variance_a.append(slope**2 * variance_z[layer] + (units * u * inputs[layer + 1]) ** 2)
-    sigma_t, sigma_delta = model.output_rounding(zs[-1], y, np.sqrt(variance_z[-1]), u)
+            variance_a.append(slopes[layer] ** 2 * variance_z[layer] + u * u * by.a[layer])
+    _, sigma_delta = model.output_rounding(zs[-1], y, np.sqrt(variance_z[-1]), u)
+
+    # the loss: what each of these errors does to it, to first order
+    mean = 1 / n if model.averaged else 1.0
     groups = repetition(zs[0]) if n else 1.0
+    own, _ = model.output_rounding(zs[-1], y, np.zeros_like(zs[-1]), 1.0)
+    # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
+    full, lines = _line_variances(own, by, *_backward(weights, slopes, model.output_delta(zs[-1], y, Parts())))
     data = np.abs(np.float64(model.data_loss(zs[-1], y)))
     penalty = np.float64(model.penalty({k: np.asarray(v, np.float64) for k, v in trace.params.items()}))
-    terms = (scale / model.factor if model.averaged else 1.0) ** 2 * groups * float((sigma_t**2).sum())
-    # the pairwise sum's upper levels, the mean, the penalty's own sum, and the final addition
-    sums = VARIANCE * u * u * (3 * data**2 + 3 * penalty**2 + (data + penalty) ** 2)
-    # the squares of a very small loss vanish; a rounding of the sum remains
-    loss = max(float(np.sqrt(terms + sums)), u * float(max(data, penalty)))
+    # the sum over the examples, the mean, and the penalty added to it
+    examples = mean**2 * sum_roundings(data / mean, zs[-1].size if y.ndim == 2 else n, groups)
+    last = VARIANCE * (binade(data) ** 2 + binade(data + penalty) ** 2 + binade(penalty) ** 2)
+    sums = VARIANCE * examples + last
 
+    def deviation(terms: Array | float, sums: Array) -> Array:
+        # the squares of a very small loss vanish; a rounding of the sum remains
+        return u * np.maximum(np.sqrt(mean**2 * groups * terms + sums), max(data, penalty) * VARIANCE)
+
+    along = [deviation(terms, sums) for terms in lines]
+    if model.lines is not None:
+        # small steps of the last layer's weights have a formula of their own
+        own_way = model.factor * model.lines.rounding(zs[-1], y, 1.0)
+        along[-1] = np.maximum(along[-1], deviation(own_way**2, last))
     # backward: variances of delta_l and of the sums over the examples
     gradient: dict[str, Array] = {}
     clipped: dict[str, Array] = {}
     length: dict[str, Array] = {}
+    line: dict[str, Array] = {}
     # in the dtype first: a delta of 1 - p keeps the digits that the gradient under test has
     delta = np.asarray(model.output_delta(trace.zs[-1], batch.y, Parts()), np.float64)
     lost = np.where(model.beyond(trace.zs[-1], batch.y) > 0, delta, 0.0)
     variance = sigma_delta**2
     downstream = np.ones(delta.shape[1])
     stretch = model.scale_of_z(zs[-1], y)
-    mean = 1 / n if model.averaged else 1.0
     suffixes = [name[1:] for name in trace.params if name[0] == "W"]
     for layer in range(len(zs), 0, -1):
         a, suffix = inputs[layer - 1], suffixes[layer - 1]
@@ -140,6 +239,7 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         penalised = model.l2 * w
         sigma = np.sqrt(mean**2 * groups * inner + VARIANCE * u * u * (penalised**2 + (mean * total + penalised) ** 2))
         gradient["W" + suffix] = _kept(sigma, mean * u, a, delta)
+        line["W" + suffix] = np.broadcast_to(along[layer - 1], w.shape)
         clipped["W" + suffix] = mean * (np.abs(a).T @ np.abs(lost))
         reach = np.abs(a).max(axis=0, initial=0.0)
         # a unit that is all but silent has no scale of its own: its weights take that of its layer, or of single precision
@@ -152,22 +252,24 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
                 (groups * variance).sum(axis=0) + product_variance(np.ones((1, n)), delta**2, total_b[None] ** 2, u)[0]
             )
             gradient["b" + suffix] = _kept(sigma_b, mean * u, np.ones(n), delta)
+            line["b" + suffix] = along[layer - 1]
             clipped["b" + suffix] = mean * np.abs(lost).sum(axis=0)
             length["b" + suffix] = stretch / np.maximum(downstream, 1.0)
         if layer > 1:
             w2 = w * w
-            slope = np.asarray(g.derivative(zs[layer - 2]), np.float64)
+            slope = slopes[layer - 2]
             back = delta @ w.T
             variance_back = variance @ w2.T + product_variance(delta**2, w2.T, back**2, u)
             # g' moves with z by at most its curvature, and is itself rounded by a few units
-            variance_slope = g.curvature**2 * variance_z[layer - 2] + ((0 if g.exact else 3) * u * slope) ** 2
+            variance_slope = g.curvature**2 * variance_z[layer - 2] + ((3 if g.roundings else 0) * u * slope) ** 2
             variance = variance_back * slope**2 + back**2 * variance_slope
             delta = back * slope
             lost = (lost @ w.T) * slope
             downstream = np.abs(w) @ np.maximum(downstream, 1.0)
     layout = model.layout(batch)
     return Rounding(
-        loss,
+        float(deviation(full, sums + VARIANCE * 3 * penalty**2)),
+        layout.join(line, np.float64),
         layout.join(gradient, np.float64),
         # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
         layout.join(clipped, np.float64) * (1 + 2.0**-30),

@@ -13,6 +13,7 @@ from gradcheck.models.cross_entropy import PROBABILITY_FLOOR
 from gradcheck.models.dense import Dense, require_activation, require_layers
 from gradcheck.models.functions import clip, log_softmax, softmax
 from gradcheck.models.parts import Parts
+from gradcheck.models.rounding import ELEMENTARY, VARIANCE
 
 Array = np.ndarray
 LOG_FLOOR = math.log(PROBABILITY_FLOOR)
@@ -79,12 +80,14 @@ class Softmax(Dense):
         p = softmax(z)
         shifted = z - z.max(axis=1, keepdims=True)
         onehot = np.eye(z.shape[1])[y]
-        # z minus its row maximum is rounded once; so are each exp, the sum and the log
-        sigma_shifted = np.hypot(sigma, u * shifted)
+        # z minus its row maximum is rounded once; so are each exp but that of 0, each partial sum, the log and the difference
+        sigma_shifted = np.sqrt(sigma**2 + VARIANCE * (u * shifted) ** 2)
         log_sum = np.log(np.exp(shifted).sum(axis=1))
         log_p = shifted[rows, y] - log_sum
         propagated = (((p - onehot) * sigma_shifted) ** 2).sum(axis=1)
-        sigma_t = np.sqrt(propagated + u**2 * (2.0 + log_sum**2 + log_p**2))
+        exps = ELEMENTARY * (np.where(shifted < 0, p, 0.0) ** 2).sum(axis=1)
+        sums = VARIANCE * (1 + z.shape[1] / 3 + log_p**2)
+        sigma_t = np.sqrt(propagated + u**2 * (exps + sums + ELEMENTARY * log_sum**2))
         spread = np.sqrt(((p * sigma_shifted) ** 2).sum(axis=1, keepdims=True))
         sigma_delta = np.sqrt((p * sigma_shifted) ** 2 + (p * spread) ** 2 + (2 * u * p) ** 2 + (u * (p - onehot)) ** 2)
         return sigma_t, sigma_delta

@@ -1,34 +1,24 @@
 """What a check of a large gradient costs: a logistic loss of 1,000,000 weights and 200 examples.
 
-Prints the time of ``check_gradient`` over that of 20 gradient plus 50 loss evaluations, for the right gradient and for
-one with a single entry off by 1% of the largest.  Run it as ``python tests/benchmarks/large_gradient.py [WEIGHTS]``;
-exit status 1 where a ratio exceeds 3 (right) or 5 (wrong), or a verdict is not what it must be.
+The time of ``check_gradient`` over that of 20 gradient plus 50 loss evaluations, for the right gradient and for one with
+a single entry off by 1% of the largest.
 """
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
 import gradcheck
+from tests.benchmarks.frame import Row, alternating, ratio
 
-EXAMPLES = 200
+WEIGHTS, EXAMPLES = 1_000_000, 200
 GRADIENTS, LOSSES = 20, 50
 ALLOWED = {"right": 3.0, "wrong": 5.0}
 
 
-def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
-
-
-def main(weights: int) -> int:
-    """Measure and print; returns the exit status."""
+def rows(weights: int = WEIGHTS) -> Iterator[Row]:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((EXAMPLES, weights))
     y = rng.integers(0, 2, EXAMPLES).astype(float)
@@ -47,24 +37,29 @@ def main(weights: int) -> int:
         g[entry] += 1e-2 * np.abs(g).max()
         return g
 
-    loss(w), gradient(w)
-    unit_gradient, _ = seconds(lambda: [gradient(w) for _ in range(GRADIENTS)])
-    unit_loss, _ = seconds(lambda: [loss(w) for _ in range(LOSSES)])
-    unit = unit_gradient + unit_loss
-    print(f"{weights} weights: {GRADIENTS} gradients {unit_gradient:.1f} s, {LOSSES} losses {unit_loss:.1f} s")
-    good = True
+    def unit() -> None:
+        for _ in range(GRADIENTS):
+            gradient(w)
+        for _ in range(LOSSES):
+            loss(w)
+
     for name, jac in (("right", gradient), ("wrong", wrong)):
-        spent, r = seconds(lambda jac=jac: gradcheck.check_gradient(loss, jac, w))
-        found = [i for i, v in zip(r.table["flat_index"].tolist(), r.table["verdict"], strict=True) if v == "mismatch"]
-        as_it_must = r.ok if name == "right" else found == [entry]
-        good &= as_it_must and spent <= ALLOWED[name] * unit
-        print(
-            f"{name}: {spent:.1f} s, ratio {spent / unit:.2f} (allowed {ALLOWED[name]:g}), "
-            f"{r.nfev} losses, {r.njev} gradients, {r.verdict}{'' if as_it_must else ', NOT AS IT MUST BE'}"
+        results = []
+        spent, base = alternating(
+            lambda jac=jac, results=results: results.append(gradcheck.check_gradient(loss, jac, w)),
+            unit,
+            repeats=2,
+            warm=False,
         )
-        print(r)
-    return 0 if good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000))
+        found = [r.errors.query("verdict == 'mismatch'")["flat_index"].tolist() for r in results]
+        as_it_must = all(r.ok for r in results) if name == "right" else all(f == [entry] for f in found)
+        measured = ratio(spent, base)
+        yield Row(
+            f"check_gradient, logistic n = {EXAMPLES}, {weights:,} weights, {name} gradient,"
+            f" over {GRADIENTS} gradients and {LOSSES} losses",
+            f"{ALLOWED[name]:g} or less",
+            measured,
+            as_it_must and measured <= ALLOWED[name],
+            f"median of 2; {results[0].nfev} losses, {results[0].njev} gradients, {results[0].verdict}"
+            + ("" if as_it_must else ", NOT AS IT MUST BE"),
+        )

@@ -1,0 +1,66 @@
+"""How much memory a cell takes, estimated from its sizes before anything is allocated."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from gradcheck.batch import Batch
+from gradcheck.layout import Layout
+
+MAX_MEMORY = 4e9
+# Measured, and rounded up: arrays that are alive at once while data are made and standardized, those of a layer's
+# activations in the forward and backward pass and their error analysis, and what a weight takes with its row.
+DATA_ARRAYS = 5
+ROW_NUMBERS = 10
+LAYER_ARRAYS = 14
+WEIGHT_BYTES = 3200
+LARGEST = 2**59  # beyond what an array can hold in each direction
+
+
+def layout(cell: Any) -> Layout:
+    """The parameters of a cell, from the shape of its data alone.  Raises ValueError where these cannot be used."""
+    return cell.model.layout(_outline(cell)[1])
+
+
+def footprint(cell: Any) -> float:
+    """Bytes that a cell takes at most, roughly: its n x d examples, its layers' n x h activations, its weights."""
+    n, outline = _outline(cell)
+    found = cell.model.layout(outline)
+    widths = sum(shape[1] for shape in found.shapes if len(shape) == 2) if n else 0
+    wide = max(cell.dtype.itemsize, 8) / 8
+    numbers = n * (DATA_ARRAYS * outline.X.shape[1] + ROW_NUMBERS + LAYER_ARRAYS * wide * widths)
+    return float(8 * numbers + WEIGHT_BYTES * found.size)
+
+
+def require_memory(cell: Any, max_memory: float = MAX_MEMORY) -> None:
+    """Raise ValueError for a cell that takes more than so many bytes."""
+    needed = footprint(cell)
+    if needed > max_memory:
+        n, outline = _outline(cell)
+        sizes = f"{n} x {outline.X.shape[1]} examples and {cell.model.layout(outline).size} weights"
+        keys = ", ".join(key for key in ("data.n", "data.d", "model.layers", "model.n_classes") if _has(cell, key))
+        raise ValueError(
+            f"{keys}: {sizes} take about {needed:.1e} bytes, more than max_memory={max_memory:.1e}; "
+            f"raise it with max_memory={needed * 1.1:.1e}"
+        )
+
+
+def _has(cell: Any, key: str) -> bool:
+    section, _, name = key.partition(".")
+    return hasattr(getattr(cell, section), name)
+
+
+def _outline(cell: Any) -> tuple[int, Batch]:
+    """The number of examples, and one that stands for all of them."""
+    target = cell.model.target
+    n, d, k = cell.data.size(target)
+    return n, _example(min(d, LARGEST), min(k, LARGEST), target.kind == "classes")
+
+
+@lru_cache(maxsize=64)
+def _example(d: int, k: int, labels: bool) -> Batch:
+    X = np.broadcast_to(np.zeros(1), (1, d))  # takes no memory, however large d is
+    return Batch(X, np.array([k - 1]) if labels else np.broadcast_to(np.zeros(1), (1, k)))

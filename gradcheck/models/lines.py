@@ -1,0 +1,322 @@
+"""Losses along lines: a weight of the last layer moves the logits z along its input x, to z + step x.
+
+Cross-entropy.  With E = exp(h x) for h = |step|,
+
+    softplus(z + h x) = softplus(z) + log((E + e^-z) / (1 + e^-z)),
+    softplus(z - h x) = softplus(z) + log((E + e^z) / (1 + e^z)) - h x,
+
+so one exponential serves both sides of z, and as a sum of logarithms is the logarithm of a product, one logarithm serves
+many examples.  Each factor is rounded by a unit or two, whatever its size: predictions so confident that this is more than
+what the sum of their small losses is rounded by are summed by the plain formula, as are steps that change a logit by more
+than ``REACH``, and examples that such a step may bring to the limit of ``cross_entropy``.
+
+Every value depends on its own column and step, and on z and y: blocks follow from the number of examples alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_total
+from gradcheck.models.rounding import VARIANCE
+from gradcheck.threads import over_blocks
+
+Array = np.ndarray
+
+# a step that changes no logit by more is small: E lies between 1/e and e
+REACH = 1.0
+# numbers of a block: half a megabyte in float64, so that the second-level cache holds three; with fewer, threads would wait
+# for each other between the calls
+BLOCK_NUMBERS = 2**16
+# examples that are summed at once: BLAS adds that many with one thread, and a column of them is contiguous enough
+SEGMENT = 2**13
+CACHE_LINE = 64
+# numbers in a line of the cache, for float64
+LANES = 8
+# rows of fewer numbers are not worth an alignment
+SHORT = 256
+# factors of a product: with more, the logarithms are no longer what takes time
+MOST_FACTORS = 16
+
+
+def cross_entropy_along(z: Array, y: Array, columns: Array, steps: Array, largest: Array | None = None) -> Array:
+    """Sum over the examples of softplus(s) - y s with s = clip(z + steps[r, c] columns[r], -limit, limit); (m, k).
+
+    z, y : (n,) logits and targets in [0, 1].
+    columns : (m, n) what a step of 1 adds to z, C-contiguous.
+    steps : (m, k) in z's dtype, or complex: then by the plain formula.
+    largest : (m,) max |columns| along the examples, if it is known.
+    """
+    z, y = np.ascontiguousarray(z), np.ascontiguousarray(y)
+    out = np.empty(steps.shape, np.result_type(z, steps))
+    near = np.zeros(steps.shape, dtype=bool)
+    with np.errstate(all="ignore"):
+        if not np.iscomplexobj(steps) and _factored(z, y):
+            out, near = _by_factors(z, y, columns, steps, largest)
+        rows = ~near.all(axis=1)
+        if rows.any():
+            chosen = slice(None) if rows.all() else rows
+            out[chosen] = np.where(near[chosen], out[chosen], _plainly(z, y, columns[chosen], steps[chosen]))
+    return out
+
+
+def cross_entropy_along_rounding(z: Array, y: Array, u: float) -> float:
+    """Standard deviation of the rounding error that ``cross_entropy_along`` adds to that of z; u is the unit roundoff.
+
+    z, y : (n,) or (n, k), in float64.
+    """
+    s = np.clip(z, -LOGIT_LIMIT, LOGIT_LIMIT)
+    log_part = np.log1p(np.exp(-np.abs(s)))
+    linear_part = np.maximum(s, 0) - y * s
+    delta = np.where(s >= 0, 1.0, np.exp(s)) / (1 + np.exp(-np.abs(s))) - y
+    terms = linear_part + log_part
+    # z + step x, product and bracket (none for y in {0, 1}), exp and log1p, the sum of both: as in ``cross_entropy_rounding``
+    own = (delta * s) ** 2 + (linear_part * y * (1 - y)) ** 2 + (2 * log_part) ** 2 + terms**2
+    # each factor: exp, its addition and its multiplication, one unit each
+    factors = 3 * z.size if _factored(z, y) else 0
+    return u * math.sqrt(VARIANCE * (float(own.sum()) + factors + _sum_variance(terms)))
+
+
+class Lines(NamedTuple):
+    """How a loss that is a sum over examples and outputs is computed along a line of one output's z.
+
+    totals : of z (n,), y (n,), columns (m, n) and steps (m, k): the sums over the examples at z + step column, (m, k).
+    rounding : of z, y and u: the standard deviation of what this adds to the rounding error of z.
+    reach : how far a step may change an entry of z.
+    """
+
+    totals: Callable[[Array, Array, Array, Array], Array]
+    rounding: Callable[[Array, Array, float], float]
+    reach: float
+
+
+def squared_along(residual: Array, columns: Array, steps: Array) -> Array:
+    """Sum over the examples of (residual + steps[r, c] columns[r])**2; (m, k).
+
+    residual : (n,).   columns : (m, n), C-contiguous.   steps : (m, k), complex ones too.
+    """
+    n = residual.size
+    out = np.zeros(steps.shape, np.result_type(residual, steps))
+
+    def work(blocks: Iterator[slice]) -> None:
+        shifted = _buffer(_lines(n), min(n, SEGMENT), out.dtype)
+        with np.errstate(all="ignore"):
+            for block in blocks:
+                for part in _segments(n):
+                    x, r = columns[block, part], residual[part]
+                    moved = shifted[: len(x), : r.size]
+                    for c in range(steps.shape[1]):
+                        np.multiply(x, steps[block, c, None], out=moved)
+                        moved += r
+                        moved *= moved
+                        out[block, c] += moved.sum(axis=1)
+
+    over_blocks(work, len(columns), _lines(n), columns.size * steps.shape[1])
+    return out
+
+
+def squared_along_rounding(residual: Array, u: float) -> float:
+    """Standard deviation of the rounding error that ``squared_along`` adds to that of the residual; in float64."""
+    squares = residual**2
+    # r + step x, twice in the square, and the square
+    return u * math.sqrt(VARIANCE * (5 * float((squares**2).sum()) + _sum_variance(squares)))
+
+
+CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_along_rounding, REACH)
+SQUARED = Lines(
+    lambda z, y, columns, steps: squared_along(z - y, columns, steps),
+    lambda z, y, u: squared_along_rounding(z - y, u),
+    math.inf,
+)
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+
+
+def _sum_variance(terms: Array) -> float:
+    """Variance of the rounding error of a pairwise sum, in units: the last level adds its square, each level below half as
+    much as the one above, down to the terms themselves; what is left over at the ends of blocks, as much as a half again.
+    """
+    return 3 * (float(terms.sum()) ** 2 - float((terms**2).sum()))
+
+
+def _lines(n: int) -> int:
+    """Columns of a block."""
+    return max(1, BLOCK_NUMBERS // max(1, min(n, SEGMENT)))
+
+
+def _buffer(m: int, n: int, dtype: np.dtype) -> Array:
+    """An array (m, n) whose rows each begin with a line of the cache: additions of misaligned rows take twice as long."""
+    line = CACHE_LINE // dtype.itemsize
+    # short rows are contiguous, so that a call goes over all of them at once
+    stride = -(-n // line) * line if n >= SHORT else n
+    memory = np.empty(m * stride + line, dtype)
+    start = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
+    return memory[start : start + m * stride].reshape(m, stride)[:, :n]
+
+
+def _segments(n: int) -> Iterator[slice]:
+    return (slice(start, min(start + SEGMENT, n)) for start in range(0, n, SEGMENT))
+
+
+# --- cross-entropy ----------------------------------------------------------------------------------------------------
+
+
+def _factored(z: Array, y: Array) -> bool:
+    """Whether the factors' errors, each of a unit or two, are no more than the rounding of the sum of the losses itself.
+
+    They add up to about sqrt(n) units; and as exp is rounded in one direction a little more often, by up to a quarter of a
+    unit in float32, to n / 8.
+    """
+    size = float(cross_entropy_total(z.reshape(-1, 1), y.reshape(-1, 1)))
+    return size >= max(math.sqrt(z.size), z.size / 8)
+
+
+def _plainly(z: Array, y: Array, columns: Array, steps: Array) -> Array:
+    """The formula of ``cross_entropy_total`` as it stands, in the same order, on buffers; complex steps through itself."""
+    n = z.size
+    out = np.empty(steps.shape, np.result_type(z, steps))
+    # no segments: the plain sum is pairwise over all examples
+    lines = max(1, BLOCK_NUMBERS // max(1, n))
+
+    def work(blocks: Iterator[slice]) -> None:
+        buffers = [_buffer(lines, n, out.dtype) for _ in range(3)]
+        for block in blocks:
+            x = columns[block]
+            s, e, f = (b[: len(x)] for b in buffers)
+            for c in range(steps.shape[1]):
+                np.multiply(x, steps[block, c, None], out=s)
+                s += z
+                if np.iscomplexobj(s):
+                    # a stack of logits (lines, n, 1), as a layer with one output has them
+                    out[block, c] = cross_entropy_total(s[..., None], y[:, None])
+                    continue
+                np.clip(s, -LOGIT_LIMIT, LOGIT_LIMIT, out=s)
+                np.abs(s, out=e)
+                np.negative(e, out=e)
+                np.exp(e, out=e)
+                np.log1p(e, out=e)
+                np.maximum(s, 0, out=f)
+                s *= y
+                f -= s
+                f += e
+                out[block, c] = f.sum(axis=1)
+
+    with np.errstate(all="ignore"):
+        over_blocks(work, len(columns), lines, 4 * columns.size * steps.shape[1])
+    return out
+
+
+class _Side(NamedTuple):
+    """One side of z: what is added to E, (n,); what the linear part takes off, (n,); by segment 1 / the products at z, and
+    the sum of the logarithms there, which is 0 but for rounding: so that a step of 0 changes nothing.
+    """
+
+    added: Array
+    linear: Array
+    inverse: list[Array]
+    at_zero: list[Array]
+
+
+def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array | None) -> tuple[Array, Array]:
+    """Totals for steps within ``REACH``, and which these are."""
+    n = z.size
+    size = np.abs(z)
+    live = size < LOGIT_LIMIT - REACH
+    edge = ~live & (size <= LOGIT_LIMIT + REACH)
+    # log of the largest factor: a power of two so many that their product does not overflow, with as many again to spare
+    log_factor = float(np.max(size, where=live, initial=REACH)) + math.log(2)
+    room = math.log(float(np.finfo(np.float32 if z.dtype.itemsize == 4 else np.float64).max))
+    count = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
+    sides = [_side(np.where(live, np.exp(-sign * z), 0), live, linear, count) for sign, linear in ((1, y), (-1, 1 - y))]
+    change = np.zeros(steps.shape, z.dtype)
+    near = np.empty(steps.shape, dtype=bool)
+    # columns that mirror each other have one exponential
+    order = np.argsort(np.abs(steps).max(axis=0, initial=0), kind="stable")
+
+    def work(blocks: Iterator[slice]) -> None:
+        powers, factors = (_buffer(_lines(n), min(n, SEGMENT), z.dtype) for _ in range(2))
+        for block in blocks:
+            reach = _largest(columns[block]) if largest is None else largest[block]
+            np.less_equal(reach[:, None] * np.abs(steps[block]), REACH, out=near[block])
+            if not near[block].any():
+                continue
+            own = np.where(near[block], steps[block], 0)
+            for k, part in enumerate(_segments(n)):
+                x = columns[block, part]
+                e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
+                slopes = [_dot(x, side.linear[part]) for side in sides]
+                held = np.full(len(x), np.nan, z.dtype)
+                for c in order:
+                    h = np.abs(own[:, c])
+                    _exponentials(x, h, held, e)
+                    up = own[:, c] >= 0
+                    for side, slope, which in zip(sides, slopes, (up, ~up), strict=True):
+                        if which.any():
+                            np.add(e, side.added[part], out=f)
+                            logs = _log_of_product(f, count, side.inverse[k])
+                            change[block, c] += np.where(which, (logs - side.at_zero[k]) - h * slope, 0)
+
+    over_blocks(work, len(columns), _lines(n), columns.size * steps.shape[1])
+    if edge.any():
+        z_edge, y_edge = z[edge], y[edge]
+        there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), np.where(near, steps, 0))
+        change += there - cross_entropy_total(z_edge[:, None], y_edge[:, None])
+    return cross_entropy_total(z[:, None], y[:, None]) + change, near
+
+
+def _largest(x: Array) -> Array:
+    """max |x| along each row, without a temporary."""
+    found: Array = np.maximum(x.max(axis=1, initial=0), -x.min(axis=1, initial=0))
+    return found
+
+
+def _side(added: Array, live: Array, linear: Array, factors: int) -> _Side:
+    parts = list(_segments(added.size))
+    aligned = _buffer(1, added.size, added.dtype)[0]
+    aligned[:] = added
+    inverse = [1 / _products(1 + added[None, part], factors)[0] for part in parts]
+    at_zero = [_log_of_product(1 + added[None, part], factors, i) for part, i in zip(parts, inverse, strict=True)]
+    # an example that is not live has the factor E and takes off h x, which is nothing
+    return _Side(aligned, np.where(live, linear, 1).astype(added.dtype), inverse, at_zero)
+
+
+def _exponentials(x: Array, h: Array, held: Array, e: Array) -> None:
+    """exp(h x) into e, for the rows whose h is not the one held."""
+    new = h != held
+    if new.all():
+        np.multiply(x, h[:, None], out=e)
+        np.exp(e, out=e)
+    elif new.any():
+        e[new] = np.exp(x[new] * h[new, None])
+    held[:] = h
+
+
+def _products(f: Array, factors: int) -> Array:
+    """Products of ``factors`` to twice as many of the entries of each row, contiguous; f is overwritten."""
+    m, n = f.shape
+    lanes = max(1, n // factors)
+    if lanes > LANES:
+        lanes -= lanes % LANES
+    used = n // lanes * lanes
+    f[:, : n - used] *= f[:, used:]
+    products: Array = np.multiply.reduce(f[:, :used].reshape(m, n // lanes, lanes), axis=1)
+    return products
+
+
+def _log_of_product(f: Array, factors: int, inverse: Array) -> Array:
+    """Sum of the logarithms of each row of f times those of ``inverse``."""
+    products = _products(f, factors)
+    products *= inverse
+    np.log(products, out=products)
+    total: Array = products.sum(axis=1)
+    return total
+
+
+def _dot(x: Array, v: Array) -> Array:
+    """Each row of x times v; not one after the other where there is no BLAS."""
+    found: Array = np.vecdot(x, v) if x.dtype.itemsize <= 8 else (x * v).sum(axis=1)
+    return found

@@ -1,0 +1,192 @@
+"""Losses of a dense model with one weight moved at a time, from one forward pass.
+
+A weight W_l[i, j] moves column j of z_l by its step times column i of a_{l-1}, and nothing else in that layer; the columns of
+z_{l+1} by what a_l[:, j] has moved times row j of W_{l+1}.  Only the layers after that are computed anew, and whatever lies
+before is the same at every point of a line: not only in value, but in its rounding errors, which therefore cancel in a
+difference.  For a loss of n examples this takes n operations for a weight of the last layer where the whole loss takes n d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcheck.batch import Batch
+from gradcheck.models.kinks import Kinks, dense_kinks
+from gradcheck.models.lines import Lines
+from gradcheck.threads import over_blocks
+
+if TYPE_CHECKING:
+    from gradcheck.models.dense import Dense, Trace
+
+Array = np.ndarray
+# of (index, points): losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k)
+Losses = Callable[[Array, Array], tuple[Array, Array]]
+# numbers of the widest array in a block of points: half a megabyte in float64, which the second-level cache holds
+BLOCK_NUMBERS = 2**16
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """A dense model around one theta, with all that its perturbed losses share."""
+
+    model: Dense
+    theta: Array
+    batch: Batch
+
+    @cached_property
+    def trace(self) -> Trace:
+        """The forward pass at theta."""
+        return self.model.forward(self.theta, self.batch)
+
+    @cached_property
+    def kinks(self) -> Kinks:
+        """On which side of its kinks theta lies."""
+        return dense_kinks(self.model, self.theta, self.batch)
+
+    @cached_property
+    def columns(self) -> list[Array]:
+        """For each layer what its weights multiply, (h_{l-1} + 1, n): the inputs' columns, and ones for the bias."""
+        ones = np.ones((1, len(self.batch.X)), self.theta.dtype)
+        return [np.concatenate([a.T, ones]) for a in self.trace.inputs]
+
+    @cached_property
+    def _largest(self) -> Array:
+        """The largest absolute value of each of the last layer's columns."""
+        columns = self.columns[-1]
+        return np.maximum(columns.max(axis=1, initial=0), -columns.min(axis=1, initial=0))
+
+    @cached_property
+    def outputs(self) -> list[Array]:
+        """For each layer z_l transposed, (h_l, n), its columns contiguous."""
+        return [np.ascontiguousarray(z.T) for z in self.trace.zs]
+
+    def losses(self, index: Array, points: Array) -> tuple[Array, Array]:
+        """Losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k).
+
+        Each point passes through calls of shapes that follow from the sizes of net and data, so no loss depends on which others
+        are computed.  Complex points lie infinitely near theta, where no kink is crossed.
+        """
+        losses = np.empty(points.shape, points.dtype)
+        deviations = np.zeros(points.shape)
+        layout = self.model.layout(self.batch)
+        n = len(self.batch.X)
+        mean = n if self.model.averaged else 1
+        base_penalty = self.model.penalty(self.trace.params)
+        for name, part in layout.slices.items():
+            rows = np.flatnonzero((index >= part.start) & (index < part.stop))
+            if not len(rows):
+                continue
+            layer = self._layer(name)
+            width = self.trace.zs[layer].shape[1]
+            at = index[rows] - part.start
+            i, j = np.divmod(at, width) if name[0] == "W" else (np.full(len(at), len(self.columns[layer]) - 1), at)
+            weights = self.theta[index[rows]][:, None]
+            steps = points[rows] - weights
+            total, bent = self._totals(layer, i, j, steps)
+            loss = total * self.model.factor if self.model.factor != 1 else total
+            loss = loss / mean
+            if self.model.l2 and name[0] == "W":
+                loss += base_penalty + self.model.l2 / 2 * (steps * (points[rows] + weights))
+            elif self.model.l2:
+                loss += base_penalty
+            losses[rows], deviations[rows] = loss, bent
+        return losses, deviations
+
+    def _layer(self, name: str) -> int:
+        return int(name[1:]) - 1 if self.model.numbered else 0
+
+    def _totals(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
+        """Summed losses and deviations, both (m, k), of steps (m, k) along the weights (i, j) of a layer (from 0)."""
+        lines = self.model.lines
+        if lines is None or layer < len(self.trace.zs) - 1 or np.iscomplexobj(steps):
+            return self._by_blocks(layer, i, j, steps)
+        totals, bent = np.empty(steps.shape, steps.dtype), np.zeros(steps.shape)
+        near = np.abs(steps) * self._largest[i][:, None] <= lines.reach
+        for output in np.unique(j):
+            rows = np.flatnonzero((j == output) & near.any(axis=1))
+            if len(rows):
+                totals[rows], bent[rows] = self._along(lines, output, i[rows], np.where(near, steps, 0)[rows])
+        far = ~near.all(axis=1)
+        if far.any():
+            exact, crossing = self._by_blocks(layer, i[far], j[far], steps[far])
+            totals[far] = np.where(near[far], totals[far], exact)
+            bent[far] = np.where(near[far], bent[far], crossing)
+        return totals, bent
+
+    def _along(self, lines: Lines, output: int, i: Array, steps: Array) -> tuple[Array, Array]:
+        """``_totals`` of steps within ``lines.reach`` along weights of one output of the last layer."""
+        z, y = self.trace.zs[-1], self.batch.y
+        columns = self.columns[-1]
+        # a view where all are asked for
+        columns = columns[i[0] : i[-1] + 1] if np.array_equal(i, np.arange(i[0], i[-1] + 1)) else columns[i]
+        totals = lines.totals(self.outputs[-1][output], np.ascontiguousarray(y[:, output]), columns, steps)
+        if z.shape[1] > 1:
+            others = np.arange(z.shape[1]) != output
+            totals += self.model.total(z[:, others], y[:, others])
+        bent = np.zeros(steps.shape)
+        # the limits that a step may bring within reach
+        edge = np.flatnonzero(self.model.distance_to_limit(z[:, output]) <= lines.reach * (1 + 2.0**-10))
+        if len(edge):
+            clipped = self.kinks.clipped[edge, output, None]
+            for c in range(steps.shape[1]):
+                moved = z[edge, output] + steps[:, c, None] * columns[:, edge]
+                bent[:, c] = self.kinks.clipping(self.model, moved[..., None], y[edge, output, None], clipped)
+        return totals, bent
+
+    def _by_blocks(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
+        """``_totals`` of any layer and any steps, in blocks of points that fit the cache."""
+        k = steps.shape[1]
+        n = len(self.batch.X)
+        widths = [z.shape[1] for z in self.trace.zs[layer + 1 :]] or [self.trace.zs[-1].shape[1]]
+        size = max(1, BLOCK_NUMBERS // (n * max(widths)))
+        totals, bent = np.empty(steps.size, steps.dtype), np.zeros(steps.size)
+        i, j, flat = np.repeat(i, k), np.repeat(j, k), steps.reshape(-1)
+
+        def work(blocks: Iterator[slice]) -> None:
+            with np.errstate(all="ignore"):
+                for block in blocks:
+                    totals[block], bent[block] = self._block(layer, i[block], j[block], flat[block])
+
+        over_blocks(work, flat.size, size, flat.size * n * max(widths))
+        return totals.reshape(steps.shape), bent.reshape(steps.shape)
+
+    def _block(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
+        """``_totals`` of a block of points, each with its own weight."""
+        model, trace = self.model, self.trace
+        kinks = None if np.iscomplexobj(steps) else self.kinks
+        bent = np.zeros(len(steps))
+        last = len(trace.zs) - 1
+        column = self.outputs[layer][j] + steps[:, None] * self.columns[layer][i]
+        if layer == last:
+            z = np.repeat(trace.zs[last][None].astype(steps.dtype), len(steps), axis=0)
+            z[np.arange(len(steps)), :, j] = column
+        else:
+            g = model.hidden_activation
+            if kinks is not None:
+                bent += kinks.crossed(layer, column, j)
+            moved = g.value(column) - self.columns[layer + 1][j]
+            weights = self._weights
+            z = moved[:, :, None] * weights[layer + 1][j][:, None, :]
+            z += trace.zs[layer + 1]
+            for deeper in range(layer + 1, last):
+                if kinks is not None:
+                    bent += kinks.crossed(deeper, z)
+                z = g.value(z) @ weights[deeper + 1]
+                if self._biases:
+                    z += self._biases[deeper + 1]
+        if kinks is not None:
+            bent += kinks.clipping(model, z, self.batch.y)
+        return model.total(z, self.batch.y), bent
+
+    @cached_property
+    def _weights(self) -> list[Array]:
+        return [v for name, v in self.trace.params.items() if name[0] == "W"]
+
+    @cached_property
+    def _biases(self) -> list[Array]:
+        return [v for name, v in self.trace.params.items() if name[0] == "b"]

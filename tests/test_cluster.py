@@ -1,0 +1,284 @@
+"""A real Dask scheduler and workers on loopback: the same outcomes as elsewhere, whatever becomes of the processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_engines import MISHAPS, Job, square
+from test_run import process, rows
+from trials.clusters import Cluster, cluster
+
+import gradcheck
+from gradcheck import engines, results
+from gradcheck.engines import CellFailed, EngineLost, TimedOut, WorkerDied
+from gradcheck.errors import Meaningless
+from gradcheck.run import main
+
+# Dask's own, of Python 3.11 and later
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster whose processes may be killed."""
+    with cluster(tmp_path) as made:
+        yield made
+
+
+def outcomes(given: list[Any], address: str | None, **options: Any) -> dict[Any, Any]:
+    jobs = [one if isinstance(one, Job) else Job(one) for one in given]
+    n_jobs = 2 if address is None else None
+    found = list(engines.run(jobs, n_jobs, "dask", compute=square, address=address, **options))
+    assert sorted(str(job.config) for job, _, _ in found) == sorted(str(job.config) for job in jobs)
+    return {job.config: outcome for job, outcome, _ in found}
+
+
+# ------------------------------------------------------------------------------------------------------- one by one
+
+
+def test_every_cell_comes_back_once_whatever_the_others_do(shared: Cluster) -> None:
+    found = outcomes([*range(40), *MISHAPS, Job("skipped", "no meaning"), "threads"], shared.address)
+    for i in range(40):
+        assert found[i] == i * i
+    assert found["threads"] == {1}
+    for name, (kind, message) in {**MISHAPS, "skipped": (Meaningless, "no meaning")}.items():
+        assert type(found[name]) is kind
+        assert str(found[name]) == message
+
+
+def test_a_local_cluster_ends_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = outcomes([*range(20), "process", "killed", "threads"], None)
+    assert isinstance(found["killed"], WorkerDied)
+    assert found["threads"] == {1}
+    assert found["process"] != os.getpid()
+    with pytest.raises(ProcessLookupError):
+        os.kill(found["process"], 0)
+
+
+def test_a_cell_that_kills_its_worker_fails_alone(shared: Cluster) -> None:
+    found = outcomes([*range(30), "killed", *range(30, 60)], shared.address)
+    assert isinstance(found.pop("killed"), WorkerDied)
+    assert found == {i: i * i for i in range(60)}
+
+
+@pytest.mark.parametrize("how", ["spins", "hangs"])
+def test_a_cell_that_takes_too_long_fails(shared: Cluster, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(engines, "START_SECONDS", 2.0)
+    monkeypatch.setattr(engines, "GRACE_SECONDS", 2.0)
+    found = outcomes([1, how, 2], shared.address, timeout=1.0)
+    assert isinstance(found[how], TimedOut)
+    assert (found[1], found[2]) == (1, 4)
+    assert outcomes([3, 4], shared.address) == {3: 9, 4: 16}  # nobody is left stuck
+
+
+def test_fail_fast_stops_at_the_first_failure(shared: Cluster) -> None:
+    jobs = [Job(1), Job("meaningless"), Job("raises"), *(Job(0.05 + i / 10_000) for i in range(200))]
+    found = list(engines.run(jobs, None, "dask", compute=square, fail_fast=True, address=shared.address))
+    assert isinstance(found[-1][1], CellFailed)
+    assert len(found) < 100
+
+
+def test_the_threads_of_a_worker_compute_one_after_the_other(tmp_path: Path) -> None:
+    with cluster(tmp_path, 1, nthreads=4) as made:
+        found = outcomes([*range(100), "threads"], made.address)
+        assert found.pop("threads") == {1}
+        assert found == {i: i * i for i in range(100)}
+
+
+def test_what_is_under_way_is_bounded(shared: Cluster) -> None:
+    taken = 0
+
+    def jobs() -> Iterator[Job]:
+        nonlocal taken
+        for i in range(5000):
+            taken += 1
+            yield Job(i)
+
+    ahead = 0
+    for done, _ in enumerate(engines.run(jobs(), None, "dask", compute=square, address=shared.address), 1):
+        ahead = max(ahead, taken - done)
+    assert taken == 5000
+    assert ahead <= 2 * 2 * engines.CHUNK_CELLS + engines.CHUNK_CELLS
+
+
+# ------------------------------------------------------------------------------------------------------------- faults
+
+
+def test_killed_workers_cost_nothing_while_one_is_left(own: Cluster) -> None:
+    found = {}
+    jobs = [Job(0.01 + i / 100_000) for i in range(300)]
+    for n, (job, outcome, _) in enumerate(engines.run(jobs, None, "dask", compute=square, address=own.address)):
+        found[job.config] = outcome
+        if n == 100:
+            own.kill(own.workers[0])
+    assert found == {job.config: job.config for job in jobs}
+
+
+def test_a_scheduler_that_goes_away_is_said(own: Cluster) -> None:
+    found = []
+
+    def run() -> None:
+        jobs = [Job(0.01 + i / 100_000) for i in range(1000)]
+        for n, (job, outcome, _) in enumerate(engines.run(jobs, None, "dask", compute=square, address=own.address)):
+            found.append((job.config, outcome))
+            if n == 50:
+                own.kill(own.scheduler)
+
+    start = time.monotonic()
+    with pytest.raises(EngineLost, match="scheduler is gone"):
+        run()
+    assert time.monotonic() - start < 40
+    assert 50 < len(found) < 1000
+    assert all(given == outcome for given, outcome in found)
+
+
+def test_a_cluster_without_workers_is_waited_for_and_given_up(own: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradcheck.cluster, "NOBODY_SECONDS", 4.0)
+    jobs = [Job(0.01 + i / 100_000) for i in range(1000)]
+
+    def run() -> None:
+        for n, _ in enumerate(engines.run(jobs, None, "dask", compute=square, address=own.address)):
+            if n == 50:
+                for worker in own.workers:
+                    own.kill(worker)
+
+    with pytest.raises(EngineLost, match="no worker"):
+        run()
+
+
+@pytest.mark.parametrize("case", ["nobody", "no address", "no workers", "another", "none at all"])
+def test_a_cluster_that_cannot_be_used_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], case: str
+) -> None:
+    monkeypatch.setattr(gradcheck.cluster, "CONNECT_SECONDS", 4.0)
+    monkeypatch.chdir(tmp_path)
+    with cluster(tmp_path, 0) as made:
+        address = {"nobody": "tcp://127.0.0.1:9", "no address": "ftp:/x"}.get(case, made.address)
+        if case in ("another", "none at all"):
+            shutil.copytree(Path(gradcheck.__file__).parent, tmp_path / "theirs/gradcheck")
+            there = tmp_path / "theirs/gradcheck/__init__.py"
+            added = "\n# changed\n" if case == "another" else "\nraise ImportError('broken')\n"
+            there.write_text(there.read_text() + added)
+            made.add_worker(tmp_path / "theirs")
+            made.wait_for_workers(1)
+        before = sorted(tmp_path.iterdir())
+        status = main(["engine=dask", f"engine.address={address}", "eps=1e-4,1e-6", "-m", "progress=none"])
+        out, err = capfd.readouterr()
+    assert status == 2, err
+    assert out == ""
+    assert err.startswith(f"gradcheck: engine.address={address}: ")
+    assert err.count("\n") == 1
+    words = {"another": "install the same", "none at all": "cannot import", "no workers": "has no workers"}
+    assert words.get(case, "no scheduler answers") in err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (("engine=serial", "engine.address=tcp://127.0.0.1:9"), "only engine=dask"),
+        (("engine=dask", "engine.address=tcp://127.0.0.1:9", "engine.n_jobs=2"), "own number of workers"),
+    ],
+)
+def test_settings_without_meaning_are_refused(
+    typed: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(typed) == 2
+    assert words in capfd.readouterr().err
+
+
+def test_without_dask_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main(["engine=dask"]) == 2
+    err = capfd.readouterr().err
+    assert "pip install 'gradcheck[dask]'" in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# --------------------------------------------------------------------------------------------------------- whole runs
+
+# some ten seconds of work, so that parts are stored while it goes on
+GRID = ("model=mlp", "data.n=300", "data.d=10", "init.seed=range(40)", "bug=none,scale", "eps=1e-4,auto", "-m")
+SWEEP = (*GRID, "progress=none")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("serial")
+    assert main([*SWEEP, f"hydra.sweep.dir={folder}/run", "engine=loky"]) == 0
+    return rows(folder / "run")
+
+
+def sweep(folder: Path, *more: str) -> subprocess.Popen[str]:
+    return process("gradcheck.run", *SWEEP, "hydra.sweep.dir=run", "engine=dask", *more, cwd=folder, process_group=0)
+
+
+def stored(run_dir: Path) -> int:
+    return len(results.finished(run_dir)) if list(run_dir.glob("cells/*.parquet")) else 0
+
+
+def wait_for(run_dir: Path, cells: int) -> None:
+    end = time.monotonic() + 60
+    while stored(run_dir) < cells and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def test_a_worker_that_dies_in_mid_sweep_changes_no_row(own: Cluster, tmp_path: Path, undisturbed: Any) -> None:
+    done = sweep(tmp_path, f"engine.address={own.address}")
+    wait_for(tmp_path / "run", 1)
+    own.kill(own.workers[0])
+    _, err = done.communicate(timeout=120)
+    assert (done.returncode, err) == (0, "")
+    assert rows(tmp_path / "run") == undisturbed
+
+
+def resumed(folder: Path) -> Any:
+    again = process("gradcheck.run", "resume=run", "engine=loky", "progress=none", cwd=folder)
+    _, err = again.communicate(timeout=120)
+    assert (again.returncode, err) == (0, "")
+    return rows(folder / "run")
+
+
+def test_a_run_whose_scheduler_died_can_be_resumed(own: Cluster, tmp_path: Path, undisturbed: Any) -> None:
+    done = sweep(tmp_path, f"engine.address={own.address}")
+    wait_for(tmp_path / "run", 1)
+    own.kill(own.scheduler)
+    out, err = done.communicate(timeout=120)
+    assert done.returncode == 1
+    assert err == "gradcheck: engine=dask: the scheduler is gone; what was finished is stored\n"
+    assert "resume=" in out
+    assert 0 < stored(tmp_path / "run") < 160
+    assert resumed(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("where", ["local", "elsewhere"])
+def test_an_interrupt_ends_in_a_run_that_can_be_resumed(
+    shared: Cluster, tmp_path: Path, undisturbed: Any, where: str
+) -> None:
+    done = sweep(tmp_path, *(["engine.n_jobs=2"] if where == "local" else [f"engine.address={shared.address}"]))
+    wait_for(tmp_path / "run", 1)
+    for _ in range(2):
+        os.killpg(done.pid, signal.SIGINT)
+        time.sleep(0.05)
+    _, err = done.communicate(timeout=60)
+    assert (done.returncode, err) == (130, "")
+    assert resumed(tmp_path) == undisturbed

@@ -1,0 +1,84 @@
+"""A Dask scheduler and workers on loopback, each a process that can be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent.parent
+
+
+class Cluster:
+    """A scheduler and its workers, one thread each."""
+
+    def __init__(self, folder: Path, workers: int = 2, *, nanny: bool = True, nthreads: int = 1) -> None:
+        self.folder = folder
+        self._nanny, self._nthreads = nanny, nthreads
+        self.processes: list[subprocess.Popen[bytes]] = []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{port}"
+        self.scheduler = self._start("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        self.workers = [self.add_worker() for _ in range(workers)]
+
+    def add_worker(self, path: Path | None = None, **environment: str) -> subprocess.Popen[bytes]:
+        """One more worker; `path` comes before all else in its PYTHONPATH."""
+        options = ["--nthreads", str(self._nthreads), "--no-dashboard", "--memory-limit", "0"]
+        options += ["--local-directory", str(self.folder), "--nanny" if self._nanny else "--no-nanny"]
+        return self._start("dask_worker", self.address, *options, path=path, **environment)
+
+    def _start(self, name: str, *arguments: str, path: Path | None = None, **more: str) -> subprocess.Popen[bytes]:
+        found = [path, TESTS.parent, TESTS, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.{name}", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(one) for one in found if one), **more},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+        self.processes.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGKILL to a process and what it has started, as when a machine goes away."""
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until so many have announced themselves."""
+        from distributed import Client
+
+        end = time.monotonic() + 60
+        while True:
+            try:
+                with Client(self.address, timeout=30, set_as_default=False) as client:
+                    if count:
+                        client.wait_for_workers(count, timeout=60)
+                return
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+
+
+@contextmanager
+def cluster(folder: Path, workers: int = 2, *, nanny: bool = True, nthreads: int = 1) -> Iterator[Cluster]:
+    """A cluster that is up, and ends with the block."""
+    made = Cluster(folder, workers, nanny=nanny, nthreads=nthreads)
+    try:
+        made.wait_for_workers(workers)
+        yield made
+    finally:
+        for process in made.processes:
+            made.kill(process)
