@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("run", metavar="RUN_DIR", help="a run folder, or latest")
     made.add_argument("--cell", metavar="ID", help="one cell weight by weight (the first digits of its id are enough)")
     made.add_argument(
-        "--by", metavar="COLUMNS", default="model,bug,eps", help="columns to count by (default: %(default)s)"
+        "--by", metavar="COLUMNS", help="columns to count by (default: model,bug,eps, or fewer where rows are many)"
     )
     made.add_argument("--all", action="store_true", help="every row, not one screen")
     made.add_argument("--json", action="store_true", help="everything as JSON")
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = parser().parse_args(arguments)
     from gradcheck import analysis, terminal
 
-    by = tuple(typed.by.split(","))
+    by = None if typed.by is None else tuple(typed.by.split(","))
     try:
         record = analysis.Record(typed.run)
         if typed.json:

@@ -86,14 +86,14 @@ LIBRARIES: dict[str, set[str]] = {
     "distributed": {"cluster"},
     "cryptography": {"cluster"},
     "threadpoolctl": {"engines", "provenance"},
-    "pyarrow": {"arrow", "tables", "results", "store", "sweep", "analysis", "report", "outcome"},
-    "pandas": {"outcome", "textbook", "results", "analysis", "plots", "report"},
+    "pyarrow": {"arrow", "tables", "results", "store", "sweep", "analysis", "chart_data", "outcome"},
+    "pandas": {"outcome", "textbook", "results", "analysis", "chart_data", "plots", "page"},
     "sklearn": {"data"},
     "rich": {"terminal"},
-    "altair": {"calibration_plots", "plots"},
-    "vl_convert": {"calibration_plots", "plots"},
+    "altair": {"plots"},
+    "vl_convert": {"plots"},
 }
-COMMANDS = ("run", "show", "reproduce", "__main__")
+COMMANDS = ("run", "show", "report", "reproduce", "__main__")
 
 
 def room(path: Path) -> str:
