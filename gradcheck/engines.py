@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -137,7 +137,7 @@ def run(
     cell that killed it: what else it held is computed again.  KeyboardInterrupt ends the iteration and the workers;
     what was yielded before stands.
 
-    jobs : an iterable; a Sequence tells `auto` how much is left.
+    jobs : an iterable; one that has a length tells `auto` how much is left.
     options : passed to `compute`.
 
     Raises BadInput for an unknown engine or n_jobs = 0, EngineLost where a cluster is gone.
@@ -329,7 +329,7 @@ def _here(job: Job, settings: Settings) -> tuple[Any, float]:
 def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
     """Serial for the first second; then in several processes if what is left is worth starting them."""
     left = iter(jobs)
-    total = len(jobs) if isinstance(jobs, Sequence) else None
+    total = len(jobs) if isinstance(jobs, Sized) else None
     if n_processes(settings.n_jobs) == 1:
         yield from serial(left, settings)
         return

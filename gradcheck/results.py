@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from gradcheck import arrow, store
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.errors import WriteError as WriteError
+from gradcheck.plan import Ids
 from gradcheck.rules import RULES
 from gradcheck.store import Place, one_line
 
@@ -656,13 +657,10 @@ def provenance(run_dir: Place) -> dict[str, Any]:
     return cell_parts(run_dir)[0].provenance
 
 
-def finished(run_dir: str | os.PathLike[str] | Place) -> set[str]:
+def finished(run_dir: str | os.PathLike[str] | Place) -> Ids:
     """Ids of the cells that are stored."""
-    found: set[str] = set()
-    for part in cell_parts(store.at(run_dir)):
-        for table in part.tables(["cell"]):
-            found.update(table["cell"].to_pylist())
-    return found
+    parts = cell_parts(store.at(run_dir))
+    return Ids(cell for part in parts for table in part.tables(["cell"]) for cell in table["cell"].to_pylist())
 
 
 def cell_rows(run_dir: Place, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

@@ -83,7 +83,7 @@ LIBRARIES: dict[str, set[str]] = {
     "distributed": {"cluster"},
     "cryptography": {"cluster"},
     "threadpoolctl": {"engines", "provenance"},
-    "pyarrow": {"arrow", "tables", "results", "store", "sweep", "analysis", "report", "outcome"},
+    "pyarrow": {"arrow", "plan", "tables", "results", "store", "sweep", "analysis", "report", "outcome"},
     "pandas": {"outcome", "textbook", "results", "analysis", "plots", "report"},
     "sklearn": {"data"},
     "rich": {"terminal"},
