@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Optional
 
@@ -122,15 +122,27 @@ def conf_dir() -> Path:
 
 def register() -> None:
     """Enter the schemas into Hydra's ConfigStore, as ``schema/<section>/<name>``, and the resolver ``logspace``."""
-    from hydra.core.config_store import ConfigStore
+    from hydra.core.config_store import ConfigNode, ConfigStore
     from omegaconf import OmegaConf
+
+    class Schema(ConfigNode):
+        """A schema that is made when it is asked for: there are fifty, and a run needs six."""
+
+        def __init__(self, section: str, name: str, cls: type) -> None:
+            self.name, self.group, self.package, self.provider = f"{name}.yaml", f"schema/{section}", None, None
+            self._made_of = section, name, cls
+
+        @cached_property
+        def node(self) -> Any:  # type: ignore[override]
+            return OmegaConf.structured(_schema(*self._made_of))
 
     store = ConfigStore.instance()
     store.store(group="schema", name="run", node=Run)
     store.store(group="schema", name="engine", node=Engine)
     for section, table in TABLES.items():
+        schemas = store.repo["schema"].setdefault(section, {})
         for name, cls in table.items():
-            store.store(group=f"schema/{section}", name=name, node=_schema(section, name, cls))
+            schemas[f"{name}.yaml"] = Schema(section, name, cls)
     OmegaConf.register_new_resolver("logspace", logspace, replace=True)
 
 

@@ -110,14 +110,17 @@ def _pose(config: dict[str, Any], cell: Any) -> Any:
     Where files or somebody's functions have a say, which may change, it is posed anew.
     """
     from gradcheck.check import pose
+    from gradcheck.config import has_sources
 
     global _last
-    if config["model"]["name"] == "function" or "path" in config["data"] or "path" in config["init"]:
+    if has_sources(config):
         return pose(cell)
     key = json.dumps([config[part] for part in ("model", "data", "init", "bug", "dtype")], sort_keys=True)
-    if key != _last[0]:
-        _last = key, pose(cell)
-    return _last[1]
+    known, problem = _last  # another thread may put its own there at any moment
+    if key != known:
+        problem = pose(cell)
+        _last = key, problem
+    return problem
 
 
 def run(
@@ -330,9 +333,6 @@ def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]
     """Serial for the first second; then in several processes if what is left is worth starting them."""
     left = iter(jobs)
     total = len(jobs) if isinstance(jobs, Sized) else None
-    if n_processes(settings.n_jobs) == 1:
-        yield from serial(left, settings)
-        return
     _prepare(settings)
     done, spent, start = 0, 0.0, time.perf_counter()
     with one_blas_thread():
@@ -343,8 +343,8 @@ def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]
             spent += seconds
             if time.perf_counter() - start >= SERIAL_SECONDS:
                 break
-    worth = total is None or spent / done * (total - done) >= WORTH_SECONDS if done else False
-    yield from (loky if worth else serial)(left, settings)
+    worth = done > 0 and (total is None or spent / done * (total - done) >= WORTH_SECONDS)
+    yield from (loky if worth and n_processes(settings.n_jobs) > 1 else serial)(left, settings)
 
 
 # ---------------------------------------------------------------------------------------------------------------- loky

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -156,6 +157,7 @@ def run(arguments: Sequence[str]) -> int:
             if override.is_hydra_override() and override.is_sweep_override():
                 raise BadInput(f"{override.input_line}: keys of Hydra cannot be swept; give one value")
         cfg, multirun = _master(hydra, overrides, parsed, typed=options.multirun)
+        _collect()
         chosen = replace(settings(cfg), allow=allowed(parsed))
         if typed_store is not None:
             chosen = replace(chosen, store=store.at(typed_store))
@@ -189,6 +191,12 @@ def _without_store(typed: Sequence[str]) -> tuple[str | None, list[str]]:
                 text = f"{key}={QuotedString(path, Quote.single).with_quotes()}"
         overrides.append(text)
     return found, overrides
+
+
+def _collect() -> None:
+    """From here on cells come and go; what is there stays, and need not be looked through."""
+    gc.freeze()
+    gc.enable()
 
 
 def _show(arguments: Sequence[str]) -> int:
@@ -328,6 +336,7 @@ def resume(path: str, arguments: Sequence[str]) -> int:
         parsed = compose.parse(hydra, arguments)
         compose.unswept(parsed)
         chosen = replace(settings(compose.compose(hydra, arguments)), allow=allowed(parsed))
+    _collect()
     place = store.at(path)
     if not (place / PLAN).is_file():
         place = results.locate(path)

@@ -218,13 +218,14 @@ def cells_table(rows: Sequence[CellRows], schema: pa.Schema = CELLS) -> pa.Table
     return pa.table([_column([row.cell.get(field.name) for row in rows], field) for field in schema], schema=schema)
 
 
-def _column(values: list[Any], field: pa.Field) -> pa.Array:
+def _column(values: list[Any], field: pa.Field, times: list[int] | None = None) -> pa.Array:
+    """Values of one column, each as many `times`."""
     if field.type == _real:
         known = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
-        return arrow.reals(known, ~np.isnan(known))
+        return arrow.reals(known, ~np.isnan(known), times)
     if field.type == _text:
-        return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values])
-    return arrow.flags(values) if field.type == _flag else arrow.counts(values)
+        return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], times)
+    return arrow.flags(values) if field.type == _flag else arrow.counts(values, times)
 
 
 def errors_table(rows: Sequence[CellRows]) -> pa.Table:
@@ -234,11 +235,10 @@ def errors_table(rows: Sequence[CellRows]) -> pa.Table:
     computed = [row for row in rows if row.weights is not None]
     weights = [row.weights for row in computed if row.weights is not None]
     counts = [len(columns["flat_index"]) for columns in weights]
-    owner = arrow.counts(np.repeat(np.arange(len(computed)), counts))
     arrays = []
     for field in ERRORS:
         if field.name == "cell" or field.name in AXES.names:
-            arrays.append(_column([row.cell[field.name] for row in computed], field).take(owner))
+            arrays.append(_column([row.cell[field.name] for row in computed], field, counts))
         elif field.type == _real:
             parts = [_reals(columns[field.name], count) for columns, count in zip(weights, counts, strict=True)]
             values = np.concatenate(parts) if parts else np.empty(0)
