@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
@@ -31,6 +31,8 @@ CHUNK_CELLS = 100
 START_SECONDS = 60.0  # processes are up after one or two, on a busy machine later
 STOP_SECONDS = 10.0  # to store what is finished takes less
 LOOK_SECONDS = 2.0  # between two looks at whether there is still somebody who computes
+REMEMBERED = 6  # evaluations of the loss that neighbours may share
+REMEMBERED_BYTES = 2**18  # of one of them
 _INTERRUPTED = threading.Event()
 GRACE_SECONDS = 5.0  # between the alarm in a process and giving it up
 
@@ -119,8 +121,33 @@ def _pose(config: dict[str, Any], cell: Any) -> Any:
     known, problem = _last  # another thread may put its own there at any moment
     if key != known:
         problem = pose(cell)
+        if problem.perturbed_losses is not None:
+            problem = replace(problem, perturbed_losses=Remembered(problem.perturbed_losses))
         _last = key, problem
     return problem
+
+
+class Remembered:
+    """Perturbed losses of one problem; those at the last few points stay, since every step is held to the same anchors."""
+
+    def __init__(self, losses: Callable[[Any, Any], tuple[Any, Any]]) -> None:
+        self._losses = losses
+        self._known: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        self._changing = threading.Lock()
+
+    def __call__(self, index: Any, points: Any) -> tuple[Any, Any]:
+        if points.nbytes > REMEMBERED_BYTES:
+            return self._losses(index, points)
+        key = index.tobytes(), points.tobytes(), points.dtype, points.shape
+        with self._changing:
+            found = self._known.pop(key, None)
+        if found is None:
+            found = self._losses(index, points)
+        with self._changing:
+            self._known[key] = found  # the last one asked for is the last one to go
+            if len(self._known) > REMEMBERED:
+                del self._known[next(iter(self._known))]
+        return found
 
 
 def run(
