@@ -86,7 +86,7 @@ LIBRARIES: dict[str, set[str]] = {
     "distributed": {"cluster"},
     "cryptography": {"cluster"},
     "threadpoolctl": {"engines", "provenance"},
-    "pyarrow": {"arrow", "tables", "results", "store", "sweep", "analysis", "chart_data", "outcome"},
+    "pyarrow": {"arrow", "plan", "tables", "results", "store", "sweep", "analysis", "chart_data", "outcome"},
     "pandas": {"outcome", "textbook", "results", "analysis", "chart_data", "plots", "page"},
     "sklearn": {"data"},
     "rich": {"terminal"},
