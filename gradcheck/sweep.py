@@ -416,6 +416,8 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[list[Planned],
         raise BadInput(f"{path}: leads out of the run folder")
     if not path.exists():
         raise BadInput(f"resume={run_dir}: has no {PLAN}; only a run that was started can be resumed")
+    if not path.is_file():
+        raise BadInput(f"{path}: not a file")
     try:
         file = pq.ParquetFile(store.source(path))
         table = file.read(columns=["cell", "config", "swept", "skip"])
