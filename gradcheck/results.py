@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -339,8 +340,8 @@ class Writer:
             for folder in ("cells", "errors", store.ASIDE):
                 (self.run_dir / folder).mkdir(parents=True, exist_ok=True)
             remove_unfinished(self.run_dir)
-            stored = [int(path.stem.rpartition("-")[2]) for path in _own_parts(self.run_dir, "cells")]
-            self._next = max(stored, default=-1) + 1
+            stored = [path.stem.rpartition("-")[2] for path in _own_parts(self.run_dir, "cells")]
+            self._next = max((int(number) for number in stored if re.fullmatch("[0-9]{1,9}", number)), default=-1) + 1
             if not stored:
                 self._write_part([])  # readers find the schema from the first moment on
         except (OSError, pa.ArrowException) as error:

@@ -21,17 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         from gradcheck.errors import BadInput, Meaningless, WriteError
         from gradcheck.launch import run
+        from gradcheck.terminal import printable
 
         try:
             status = run(typed)
             sys.stdout.flush()
             return status
-        except (BadInput, Meaningless) as error:
-            print(f"gradcheck: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
-        except WriteError as error:
-            print(f"gradcheck: {' '.join(str(error).split())}", file=sys.stderr)
-            return 1
+        except (BadInput, Meaningless, WriteError) as error:
+            print(f"gradcheck: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+            return 1 if isinstance(error, WriteError) else 2
     except OSError as error:
         from gradcheck.terminal import unprinted
 

@@ -311,8 +311,14 @@ def locked(run_dir: Place) -> Iterator[Place]:
 
     A folder is locked by the operating system, which frees it whatever ends the process; an object store by a lease.
 
-    Raises BadInput where another process holds it, or where nothing can be written.
+    Raises BadInput where another process holds it, where nothing can be written, or where a link would lead what is
+    written or removed out of the folder.
     """
+    if isinstance(run_dir, Path):
+        written = [run_dir / name for name in (ASIDE, "cells", "errors")]
+        for path in (*written, *(run_dir / ASIDE).glob("*")):
+            if not inside(run_dir, path):
+                raise BadInput(f"{path}: leads out of the run folder")
     try:
         if isinstance(run_dir, Remote):
             run_dir.mkdir()

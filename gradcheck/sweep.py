@@ -484,6 +484,8 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
         raise BadInput(f"{path}: leads out of the run folder")
     if not path.exists():
         raise BadInput(f"resume={run_dir}: has no {PLAN}; only a run that was started can be resumed")
+    if not path.is_file():
+        raise BadInput(f"{path}: not a file")
     names, overrides = ["cell", "config", "swept", "skip"], None
 
     def rows() -> Iterator[tuple[Any, Any, Any, Any]]:

@@ -1,0 +1,1 @@
+"""Slow trials of what must survive anything: ``python -m tests.trials``."""

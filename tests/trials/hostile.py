@@ -353,7 +353,8 @@ def _load(run: Path) -> int:
     try:
         runs = gradcheck.load(run)
         len(runs.cells)
-        runs.errors.to_table()
+        with contextlib.suppress(OSError, pa.ArrowException):  # from here on it is pyarrow that the caller asks
+            runs.errors.to_table()
     except BadInput as error:
         from gradcheck.terminal import printable
 
@@ -378,7 +379,6 @@ def _resume(folder: Path) -> int:
 
 COMMANDS: dict[str, Callable[[Path], int]] = {
     "show": _command("show"),
-    "show --json": _command("show", "--json"),
     "reproduce": _command("reproduce"),
     "resume": _resume,
     "load": _load,
@@ -404,9 +404,9 @@ def original(folder: Path) -> Path:
     with contextlib.redirect_stdout(io.StringIO()):
         typed = ["data.n=20", "data.d=2", "bug=none,scale", "bug.seed=0", "-m", "engine=serial", "progress=none"]
         assert main([*typed, f"hydra.sweep.dir={run}"]) == 0
-    part = _parts(run, "cells")[0]
-    for path in (p for p in [part, *_parts(run, "errors")] if pq.ParquetFile(p).metadata.num_rows):
-        _edit(path, lambda t: t.filter(pa.array([cell == t["cell"][0].as_py() for cell in t["cell"].to_pylist()])))
+    first = next(cell for path in _parts(run, "cells") for cell in pq.read_table(path)["cell"].to_pylist())
+    for path in [*_parts(run, "cells"), *_parts(run, "errors")]:
+        _edit(path, lambda t: t.filter(pa.array([cell == first for cell in t["cell"].to_pylist()], pa.bool_())))
     return run
 
 

@@ -99,7 +99,7 @@ class Reader(threading.Thread):
         return []
 
 
-def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     script = folder.parent / "noting.py"
     script.write_text(NOTING)
     path = os.pathsep.join([str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -149,7 +149,7 @@ def trial(engine: str, kills: int, folder: Path, *, cells: int, longest: float, 
     ]
     moments = random.Random(f"{engine} {seed}")
     whole = folder / "undisturbed"
-    done = _start(whole, *sweep, f"hydra.sweep.dir={whole}", "engine=serial")
+    done = start(whole, *sweep, f"hydra.sweep.dir={whole}", "engine=serial")
     if done.communicate()[1] or done.returncode:
         raise Failure("the undisturbed run failed")
     figures = {"kills": 0, "runs": 0, "looks": 0, "worst": 0.0, "cells": 0, "before_plan": 0}
@@ -186,7 +186,7 @@ def _disturbed(
     while True:
         started = (run / "plan.parquet").exists()
         first = [*sweep, f"hydra.sweep.dir={run}"]
-        done = _start(run, *([f"resume={run}"] if started else first), f"engine={engine}", *where)
+        done = start(run, *([f"resume={run}"] if started else first), f"engine={engine}", *where)
         pause = moments.uniform(0.0, longest) if figures["kills"] < kills else None
         if pause is not None and moments.random() < 0.8:  # most of them while cells are computed, not while it starts
             _wait_for_work(run, done)

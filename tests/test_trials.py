@@ -1,0 +1,114 @@
+"""The slow trials in a short form, and that each of them can fail.  In full: ``python -m tests.trials``."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from trials import fuzz, kills, overrides
+
+from gradcheck import results
+from gradcheck.run import main
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+@pytest.mark.parametrize(("engine", "times"), [("serial", 3), ("loky", 2), ("dask", 1)])
+def test_a_killed_sweep_is_resumed_to_the_same_rows(engine: str, times: int, tmp_path: Path) -> None:
+    found = kills.trial(engine, times, tmp_path, cells=240, longest=4.0)
+    assert found["kills"] >= times
+    assert found["worst"] <= 5.0
+
+
+def test_random_overrides_end_with_a_status_and_a_line(tmp_path: Path) -> None:
+    assert overrides.trial(tmp_path, 150, 4).startswith("150 sets")
+
+
+def test_what_reads_records_survives_whatever_they_hold() -> None:
+    chance = random.Random(0)
+    for data in fuzz.seeds():
+        fuzz.target(data)
+        changed = bytearray(data)
+        for _ in range(3):
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+            fuzz.target(bytes(changed))
+
+
+# --------------------------------------------------------------------------------------------------- they can fail
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    assert main(["bug=none,scale", "-m", "engine=serial", "progress=none", f"hydra.sweep.dir={tmp_path}/run"]) == 0
+    return tmp_path / "run"
+
+
+def look(run: Path) -> list[str]:
+    reader = kills.Reader(run)
+    reader._look()
+    return reader.wrong
+
+
+def test_the_reader_sees_a_file_that_is_not_whole(run: Path) -> None:
+    assert look(run) == []
+    part = max((run / "cells").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:-50])
+    assert look(run)
+
+
+def test_the_reader_sees_a_cell_without_its_weights(run: Path) -> None:
+    part = max((run / "errors").glob("*.parquet"))
+    pq.write_table(pq.read_table(part).slice(1), part)
+    assert look(run)
+
+
+def test_the_reader_sees_a_file_that_vanished(run: Path) -> None:
+    reader = kills.Reader(run)
+    reader._look()
+    max((run / "cells").glob("*.parquet")).unlink()
+    reader._look()
+    assert reader.wrong
+
+
+def test_other_rows_are_not_the_same(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "other")
+    assert kills.same(run, tmp_path / "other")
+    part = max((tmp_path / "other/errors").glob("*.parquet"))
+    table = pq.read_table(part)
+    changed = pa.array([value + 1e-15 for value in table["numeric"].to_pylist()])
+    pq.write_table(table.set_column(table.schema.get_field_index("numeric"), "numeric", changed), part)
+    assert not kills.same(run, tmp_path / "other")
+
+
+def test_work_that_is_not_stored_has_an_age(run: Path) -> None:
+    stored = next(iter(results.finished(run)))
+    now = time.time()
+    assert kills._age_of_loss(run, {stored: now - 9.0}, now) == 0.0
+    assert kills._age_of_loss(run, {stored: now - 9.0, "other": now - 7.0}, now) == pytest.approx(7.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "out", "err"),
+    [
+        (3, "", ""),
+        (2, "", "Traceback (most recent call last):\n"),
+        (2, "", "gradcheck: one\ngradcheck: two\n"),
+        (2, "", "words\n"),
+        (2, "", "gradcheck: \x1b[2J\n"),
+        (0, "Traceback", ""),
+    ],
+)
+def test_a_command_line_that_ends_badly_is_seen(status: int, out: str, err: str) -> None:
+    assert overrides.judge(["x"], status, out, err)
+    assert overrides.judge(["x"], 2, "", "gradcheck: eps=0: must be > 0\n") is None
+
+
+def test_a_reader_that_raises_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "finished", lambda run: {}["x"])
+    with pytest.raises(KeyError):
+        fuzz.target(bytes([1]) + next(iter(fuzz.originals().values())))

@@ -1,0 +1,83 @@
+"""``python -m tests.trials [--only NAME ...]``: each trial as a row of a table; exit status 1 where one fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import death, fuzz, hostile, kills, overrides
+
+
+def killed(engine: str) -> Callable[[argparse.Namespace, Path], str]:
+    def trial(given: argparse.Namespace, folder: Path) -> str:
+        found = kills.trial(engine, given.kills, folder, cells=80 * given.kills, longest=8.0)
+        return (
+            f"{found['kills']} kills, {found['cells']} cells: rows identical; {found['looks']} looks of a reader, all"
+            f" readable; at most {found['worst']:.1f} s of finished work lost"
+        )
+
+    return trial
+
+
+def worker_killed(given: argparse.Namespace, folder: Path) -> str:
+    return death.trial(folder, given.cells)
+
+
+def hostile_records(given: argparse.Namespace, folder: Path) -> str:
+    attempts, statuses, wrong = hostile.trial(folder)
+    if wrong:
+        raise kills.Failure("; ".join(wrong[:5]))
+    counts = ", ".join(f"{n} x {status}" for status, n in sorted(statuses.items()))
+    return (
+        f"{len(hostile.RECORDS)} records, {attempts} attempts, exit status {counts}: nothing executed, read or written"
+    )
+
+
+def random_overrides(given: argparse.Namespace, folder: Path) -> str:
+    return overrides.trial(folder, given.sets, given.processes)
+
+
+def fuzzing(given: argparse.Namespace, folder: Path) -> str:
+    return fuzz.trial(folder, given.minutes)
+
+
+TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
+    "kills-serial": killed("serial"),
+    "kills-loky": killed("loky"),
+    "kills-dask": killed("dask"),
+    "worker": worker_killed,
+    "hostile": hostile_records,
+    "overrides": random_overrides,
+    "fuzz": fuzzing,
+}
+
+
+def main() -> int:
+    """Run the trials and print; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.trials", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(TRIALS), default=list(TRIALS), metavar="NAME")
+    parser.add_argument("--kills", type=int, default=100, help="of each engine (default %(default)s)")
+    parser.add_argument("--cells", type=int, default=10_000, help="where a worker is killed (default %(default)s)")
+    parser.add_argument("--sets", type=int, default=10_000, help="of overrides (default %(default)s)")
+    parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
+    parser.epilog = f"NAME: {', '.join(TRIALS)}"
+    given = parser.parse_args()
+    good = True
+    print("| trial | result | date |\n| --- | --- | --- |", flush=True)
+    for name in given.only:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                result = TRIALS[name](given, Path(folder))
+            except kills.Failure as error:
+                result, good = f"**FAILED**: {' '.join(str(error).split())}", False
+        print(f"| {name} | {result} | {time.strftime('%d %B %Y').lstrip('0')} |", flush=True)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
