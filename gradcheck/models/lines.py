@@ -44,8 +44,8 @@ SHORT = 256
 # with fewer examples the plain formula takes no longer than what products need beside them
 FEWEST_EXAMPLES = 256
 # terms and sums a little below a power of 2 pass it along the line, or in some of the blocks, and are rounded by twice as
-# much there: on the average over all sizes less than twice the variance
-ACROSS = 2.0
+# much there: half as much variance again, measured
+ACROSS = 1.5
 # factors of a product: with more, the logarithms are no longer what takes time
 MOST_FACTORS = 16
 
