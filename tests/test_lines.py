@@ -71,6 +71,13 @@ def extended_cross_entropy(z, y, columns, steps) -> np.ndarray:
 
 # --- right -----------------------------------------------------------------------------------------------------------
 
+
+@pytest.fixture(params=[0, 10**9], ids=["products", "plain"])
+def both_ways(request, monkeypatch):
+    """Products for any number of examples, where the losses are large enough; and the plain formula for all."""
+    monkeypatch.setattr(lines, "FEWEST_EXAMPLES", request.param)
+
+
 CASES = [
     (n, scale, labels)
     for n in (1, 2, 7, 40)
@@ -78,6 +85,7 @@ CASES = [
 ]
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("n", "scale", "labels"), CASES)
 def test_cross_entropy_is_that_of_fifty_digits(n, scale, labels, dtype):
@@ -121,6 +129,7 @@ def test_a_small_mistake_would_be_seen():
         assert abs(error(found, true)) > 10 * sigma
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 @pytest.mark.parametrize("h", [1e-8, 1e-3, 1.0])
 @EXTENDED
@@ -150,6 +159,7 @@ def test_complex_steps_differentiate():
     np.testing.assert_allclose(slopes, 2 * columns @ z, atol=50 * U[z.dtype] * 50 * 10)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("n", [0, 1, 17, SEGMENT - 1, SEGMENT, 2 * SEGMENT + 5])
 @EXTENDED
 def test_any_number_of_examples(n):
@@ -170,6 +180,7 @@ def rms(values) -> float:
     return math.sqrt(np.mean(np.square(values)))
 
 
+@pytest.mark.usefixtures("both_ways")
 @EXTENDED
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [1, 3, 40, 300, 5000])
@@ -187,6 +198,8 @@ def rms(values) -> float:
     ],
 )
 def test_the_deviation_along_lines_is_the_predicted_one(n, scale, labels, dtype):
+    if n < 40 and lines.FEWEST_EXAMPLES == 0:
+        pytest.skip("so few examples are never multiplied")
     z, y, columns, rng = problem(n, 100, scale, labels, dtype)
     steps = (0.03 * rng.uniform(0.5, 1, (100, 1)) * [-1, 1]).astype(dtype)
     true = extended_cross_entropy(z, y, columns, steps)
@@ -212,6 +225,7 @@ def test_the_deviation_of_squares_is_the_predicted_one(n, dtype):
     assert rms(errors) / sigma < 1.3
 
 
+@pytest.mark.usefixtures("both_ways")
 @EXTENDED
 @pytest.mark.parametrize(("scale", "labels"), [(1, "random"), (8, "random"), (8, "right")])
 def test_the_deviation_in_longdouble(scale, labels):
@@ -272,6 +286,7 @@ def bits_are_the_same(along, columns, steps) -> None:
                 np.testing.assert_array_equal(along(columns[[r]], steps[[r]])[0], whole[r])
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [1, 2, 15, 16, 33, 100, 1000, SEGMENT + 40])
 def test_no_value_depends_on_other_weights_steps_or_threads(n, dtype, monkeypatch):

@@ -7,8 +7,8 @@ Cross-entropy.  With E = exp(h x) for h = |step|,
 
 so one exponential serves both sides of z, and as a sum of logarithms is the logarithm of a product, one logarithm serves
 many examples.  Each factor is rounded by a unit or two, whatever its size: predictions so confident that this is more than
-what the sum of their small losses is rounded by are summed by the plain formula, as are steps that change a logit by more
-than ``REACH``, and examples that such a step may bring to the limit of ``cross_entropy``.
+what the sum of their small losses is rounded by are summed by the plain formula, as are few examples, steps that change a
+logit by more than ``REACH``, and examples that such a step may bring to the limit of ``cross_entropy``.
 
 Every value depends on its own column and step, and on z and y: blocks follow from the number of examples alone.
 """
@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_total
-from gradcheck.models.rounding import VARIANCE
+from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_rounding, cross_entropy_total
+from gradcheck.models.rounding import VARIANCE, binade, repetition, sum_roundings
 from gradcheck.threads import over_blocks
 
 Array = np.ndarray
@@ -41,6 +41,11 @@ CACHE_LINE = 64
 LANES = 8
 # rows of fewer numbers are not worth an alignment
 SHORT = 256
+# with fewer examples the plain formula takes no longer than what products need beside them
+FEWEST_EXAMPLES = 256
+# terms and sums a little below a power of 2 pass it along the line, or in some of the blocks, and are rounded by twice as
+# much there: half as much variance again, measured
+ACROSS = 1.5
 # factors of a product: with more, the logarithms are no longer what takes time
 MOST_FACTORS = 16
 
@@ -69,18 +74,19 @@ def cross_entropy_along(z: Array, y: Array, columns: Array, steps: Array, larges
 def cross_entropy_along_rounding(z: Array, y: Array, u: float) -> float:
     """Standard deviation of the rounding error that ``cross_entropy_along`` adds to that of z; u is the unit roundoff.
 
-    z, y : (n,) or (n, k), in float64.
+    z, y : (n,) or (n, k) for several outputs, in float64.
     """
-    s = np.clip(z, -LOGIT_LIMIT, LOGIT_LIMIT)
-    log_part = np.log1p(np.exp(-np.abs(s)))
-    linear_part = np.maximum(s, 0) - y * s
-    delta = np.where(s >= 0, 1.0, np.exp(s)) / (1 + np.exp(-np.abs(s))) - y
-    terms = linear_part + log_part
-    # z + step x, product and bracket (none for y in {0, 1}), exp and log1p, the sum of both: as in ``cross_entropy_rounding``
-    own = (delta * s) ** 2 + (linear_part * y * (1 - y)) ** 2 + (2 * log_part) ** 2 + terms**2
-    # each factor: exp, its addition and its multiplication, one unit each
-    factors = 3 * z.size if _factored(z, y) else 0
-    return u * math.sqrt(VARIANCE * (float(own.sum()) + factors + _sum_variance(terms)))
+    if not z.size:
+        return 0.0
+    z, y = z.reshape(len(z), -1), y.reshape(len(z), -1)
+    groups = repetition(z)
+    # z + step x is rounded, and so is the loss of each example
+    own, _ = cross_entropy_rounding(z, y, math.sqrt(VARIANCE) * binade(np.clip(z, -LOGIT_LIMIT, LOGIT_LIMIT)), 1.0)
+    by_factors = any(_factored(z[:, j], y[:, j]) for j in range(z.shape[1]))
+    # each factor: exp, its addition, equal for equal examples, and its multiplication, one unit each
+    factors = (2 * groups + 1) * len(z) if by_factors else 0
+    sums = sum_roundings(float(cross_entropy_total(z, y)), z.size, groups)
+    return u * math.sqrt(ACROSS * (groups * float((own**2).sum()) + VARIANCE * sums) + VARIANCE * factors)
 
 
 class Lines(NamedTuple):
@@ -137,9 +143,14 @@ def squared_along(residual: Array, columns: Array, steps: Array) -> Array:
 
 def squared_along_rounding(residual: Array, u: float) -> float:
     """Standard deviation of the rounding error that ``squared_along`` adds to that of the residual; in float64."""
-    squares = residual**2
-    # r + step x, twice in the square, and the square
-    return u * math.sqrt(VARIANCE * (5 * float((squares**2).sum()) + _sum_variance(squares)))
+    r = residual.reshape(-1)
+    if not r.size:
+        return 0.0
+    groups = repetition(r[:, None])
+    # r + step x is rounded, which the square doubles, and so is the square
+    own = (2 * r * binade(r)) ** 2 + binade(r**2) ** 2
+    sums = sum_roundings(float((r**2).sum()), r.size, groups)
+    return u * math.sqrt(ACROSS * VARIANCE * (groups * float(own.sum()) + sums))
 
 
 CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_along_rounding, REACH)
@@ -150,13 +161,6 @@ SQUARED = Lines(
 )
 
 # --- blocks -----------------------------------------------------------------------------------------------------------
-
-
-def _sum_variance(terms: Array) -> float:
-    """Variance of the rounding error of a pairwise sum, in units: the last level adds its square, each level below half as
-    much as the one above, down to the terms themselves; what is left over at the ends of blocks, as much as a half again.
-    """
-    return 3 * (float(terms.sum()) ** 2 - float((terms**2).sum()))
 
 
 def _lines(n: int) -> int:
@@ -182,11 +186,14 @@ def _segments(n: int) -> Iterator[slice]:
 
 
 def _factored(z: Array, y: Array) -> bool:
-    """Whether the factors' errors, each of a unit or two, are no more than the rounding of the sum of the losses itself.
+    """Whether there are enough examples for products, and the factors' errors, each of a unit or two, are no more than the
+    rounding of the sum of the losses itself.
 
     They add up to about sqrt(n) units; and as exp is rounded in one direction a little more often, by up to a quarter of a
     unit in float32, to n / 8.
     """
+    if z.size < FEWEST_EXAMPLES:
+        return False
     size = float(cross_entropy_total(z.reshape(-1, 1), y.reshape(-1, 1)))
     return size >= max(math.sqrt(z.size), z.size / 8)
 
