@@ -1,7 +1,7 @@
 """The fenced blocks of README.md, and when what they print counts as what the README shows.
 
 A ``sh`` or ``python`` block is run, in the order of the page, unless a comment on the line above its fence says
-``<!-- not run: installs -->``, ``<!-- not run: takes an hour -->`` or ``<!-- not run: needs a cluster -->``.
+``<!-- not run: installs -->`` (or ``takes an hour``, ``needs a cluster``, ``needs an account``).
 ``<!-- exits 1 -->`` says that the block ends with that status, not with 0; ``<!-- needs torch -->`` that it is run only
 where that module is installed.  A ``text`` block that follows one of them
 (blank lines apart) is what it prints on standard output.
@@ -32,7 +32,9 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 NOISE = Decimal("1e-6")
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
-_MARK = re.compile(r"^<!--\s*(not run: (?:installs|takes an hour|needs a cluster)|exits (\d+)|needs (\w+))\s*-->$")
+_MARK = re.compile(
+    r"^<!--\s*(not run: (?:installs|takes an hour|needs a cluster|needs an account)|exits (\d+)|needs (\w+))\s*-->$"
+)
 # What differs from run to run and machine to machine; the longer alternatives first.
 _MASKS = (
     (re.compile(r"\bruns/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d-\d{6}"), "RUN"),
