@@ -1,4 +1,4 @@
-"""``gradcheck run|show|reproduce``: the commands under one name."""
+"""``gradcheck run|show|report|reproduce``: the commands under one name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib import import_module
 COMMANDS = {
     "run": "check gradients: one config, or a grid with -m or +experiment=NAME",
     "show": "tables of a run in the terminal",
+    "report": "a run as one HTML page, and its charts as files",
     "reproduce": "run the recorded configs again and compare every number",
 }
 

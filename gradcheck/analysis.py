@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from gradcheck import store
 from gradcheck.errors import BadInput
 from gradcheck.results import (
     AXES,
-    CELLS,
     ERRORS,
     SCHEMA_VERSION,
     Part,
@@ -23,13 +22,16 @@ from gradcheck.results import (
     parts,
     read_cells,
     read_weights,
+    reading,
 )
-from gradcheck.summary import COLUMNS, VERDICTS, Tally, eps_text, headline
+from gradcheck.summary import COLUMNS, HEADLINE, VERDICTS, Tally, eps_text, headline
 from gradcheck.terminal import Table, cut, printable, short
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow.dataset as ds
+
+    from gradcheck.plots import Plots
 
 GROUPS = ("model", "bug", "eps")
 STATUSES = (*VERDICTS, "failed", "skipped")
@@ -42,16 +44,33 @@ class Runs:
     cells : DataFrame, one row a cell; integers and booleans in pandas' nullable types. `run` is the folder, where
         several were loaded.
     errors : pyarrow dataset, one row a weight; ``errors.to_table(filter=...)`` reads what is asked for.
+    plot : charts: ``plot.v_curve()``, ``plot.detection()``, ``plot.rules()``, ``plot.histogram()``, ``plot.weights(cell)``.
     """
 
     cells: pd.DataFrame
     errors: ds.Dataset
 
     def weights(self, cell: str) -> pd.DataFrame:
-        """The weights of one cell, in the order of `flat_index`."""
+        """The weights of one cell, in the order of `flat_index`; those of every run that holds the cell."""
         import pyarrow.dataset as ds
 
-        return _frame(self.errors.to_table(filter=ds.field("cell") == cell).sort_by("flat_index"))
+        with reading("errors"):
+            return _frame(self.errors.to_table(filter=ds.field("cell") == cell).sort_by("flat_index"))
+
+    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Columns of ``errors`` in pieces of bounded size, as pyarrow tables."""
+        import pyarrow as pa
+
+        with reading("errors"):
+            for batch in self.errors.to_batches(columns=list(columns), batch_size=65_536):
+                yield pa.Table.from_batches([batch])
+
+    @property
+    def plot(self) -> Plots:
+        """Charts of these runs (needs Altair: ``pip install 'gradcheck[charts]'``)."""
+        from gradcheck.plots import Plots
+
+        return Plots(self)
 
 
 def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs:
@@ -98,12 +117,8 @@ class Record:
         self.folder = locate(run)
         self.name = store.without_credentials(str(run)) if str(run) != "latest" else os.path.relpath(self.folder)
         self.provenance = cell_parts(self.folder)[0].provenance
-        columns = [name for name in CELLS.names if name not in ("config", "seconds")]
-        known = {name for part in cell_parts(self.folder) for name in part.columns}
-        self.rules = sorted(name.removeprefix("rule_") for name in known if name.startswith("rule_"))
-        self.cells = _frame(
-            read_cells(self.folder, [*columns, *(f"rule_{n}" for n in self.rules if f"rule_{n}" not in columns)])
-        )
+        known = dict.fromkeys(name for part in cell_parts(self.folder) for name in part.columns)
+        self.cells = _frame(read_cells(self.folder, [name for name in known if name not in ("config", "seconds")]))
 
     @property
     def heading(self) -> str:
@@ -115,7 +130,10 @@ class Record:
             [f"commit {str(git['commit'])[:10]}{' (changed)' if git.get('dirty') else ''}"] if git.get("commit") else []
         )
         made = [f"gradcheck {found['gradcheck']}"] if found.get("gradcheck") else []
-        tally = Tally(records(self.cells[list(COLUMNS)]))
+        # what the headline names stands in few distinct rows, however many cells there are
+        named = ["status", *HEADLINE]
+        tally = Tally(records(self.cells.loc[~self.cells.duplicated(named), list(COLUMNS)]))
+        tally.status |= {str(name): int(n) for name, n in self.cells["status"].value_counts().items()}
         status = ", ".join(f"{n} {printable(name)}" for name, n in tally.status.items() if n)
         tools = ", ".join(map(printable, made + versions + commit))
         return f"{printable(self.name)}: {status or 'no cells yet'}{f'  ({tools})' if tools else ''}\n{headline(tally)}"
@@ -156,17 +174,7 @@ class Record:
 
         Without a bug (``bug`` is ``none``) every accusation is a false alarm.
         """
-        import pandas as pd
-
-        done = self.cells[self.cells["status"] == "ok"]
-        rows = []
-        for bug, group in done.groupby("bug", dropna=False, sort=True):
-            own = group["verdict"] == "mismatch"
-            accusations = {"gradcheck": own} | {rule: group[f"rule_{rule}"] for rule in self.rules}
-            for rule, accused in accusations.items():
-                known = accused.dropna()
-                rows.append({"rule": rule, "bug": bug, "cells": len(known), "accused": int(known.astype(bool).sum())})
-        return pd.DataFrame(rows, columns=["rule", "bug", "cells", "accused"])
+        return accusations(self.cells)
 
     def problems(self) -> pd.DataFrame:
         """Failed and skipped cells by reason, failed first: status, message, how many, one of them."""
@@ -193,6 +201,25 @@ class Record:
         """The weights of a cell."""
         return _frame(read_weights(self.folder, {cell}))
 
+    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Columns of ``errors`` in pieces of bounded size, as pyarrow tables."""
+        for path in parts(self.folder, "errors"):
+            yield from Part(path, ERRORS).tables(columns)
+
+
+def accusations(cells: pd.DataFrame) -> pd.DataFrame:
+    """For each rule and bug: how many cells there are and how many the rule accuses; our own verdict comes first."""
+    import pandas as pd
+
+    rules = sorted(name.removeprefix("rule_") for name in cells.columns if name.startswith("rule_"))
+    rows = []
+    for bug, group in cells[cells["status"] == "ok"].groupby("bug", dropna=False, sort=True):
+        own = group["verdict"] == "mismatch"
+        for rule, accused in ({"gradcheck": own} | {rule: group[f"rule_{rule}"] for rule in rules}).items():
+            known = accused.dropna()
+            rows.append({"rule": rule, "bug": bug, "cells": len(known), "accused": int(known.astype(bool).sum())})
+    return pd.DataFrame(rows, columns=["rule", "bug", "cells", "accused"])
+
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as mappings of plain values; what is unknown is None."""
@@ -207,7 +234,7 @@ def _plain(value: Any) -> Any:
     return None if value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value
 
 
-def as_json(record: Record, cell: str | None = None, by: Sequence[str] = GROUPS) -> str:
+def as_json(record: Record, cell: str | None = None, by: Sequence[str] | None = None) -> str:
     """All tables (or one cell with its weights) as a JSON object; infinite numbers are the strings "inf" and "-inf"."""
     content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "run": record.name}
     if cell is not None:
@@ -216,7 +243,7 @@ def as_json(record: Record, cell: str | None = None, by: Sequence[str] = GROUPS)
     else:
         content |= {
             "n_cells": len(record.cells),
-            "verdicts": records(record.verdicts(by)),
+            "verdicts": records(record.verdicts(by or GROUPS)),
             "worst": records(record.worst()),
             "rules": records(record.rule_table()),
             "problems": records(record.problems()),
@@ -248,9 +275,14 @@ def _finite(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------ what is shown
 
 
-def overview(record: Record, lines: int | None, by: Sequence[str] = GROUPS) -> list[Table | str]:
-    """The tables of a run, cut so that they fill no more than `lines` lines (None: whole)."""
-    verdicts = _verdict_table(record, by if lines is None else _coarse(record, by, max(4, lines // 4)))
+def overview(record: Record, lines: int | None, by: Sequence[str] | None = None) -> list[Table | str]:
+    """The tables of a run, cut so that they fill no more than `lines` lines (None: whole).
+
+    by : columns to count by; None: as many of model, bug and eps as leave room for the other tables.
+    """
+    if by is None:
+        by = GROUPS if lines is None else _coarse(record, GROUPS, max(4, lines // 4))
+    verdicts = _verdict_table(record, by)
     tables = (verdicts, _worst_table(record), _rule_table(record), _problem_table(record))
     sections = [section for section in tables if section.rows]
     blocks: list[Table | str] = [record.heading]
@@ -316,6 +348,10 @@ def _worst_table(record: Record) -> Table:
         for row in records(record.worst())
     ]
     header = ["cell", "model", "bug", "eps", "worst weight", "rel_err", "diagnosis"]
+    # what is the same in the whole run stands in the heading
+    same = {name for name in ("model", "bug", "eps") if record.cells[name].nunique(dropna=False) == 1}
+    kept = [i for i, name in enumerate(header) if name not in same]
+    header, rows = [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
     return Table("mismatches, the worst weight of each cell", header, rows, left=frozenset(header) - {"rel_err", "eps"})
 
 
@@ -362,20 +398,21 @@ def cell_view(record: Record, start: str, lines: int | None) -> list[Table | str
     weights = records(record.weights(row["cell"]))
     shown = weights if lines is None else weights[: max(1, lines - 4)]
     columns = [
-        "weight",
-        "step",
+        "verdict",
         "analytic",
         "numeric",
         "abs_err",
         "bound",
         "rel_err",
         "resolution",
-        "verdict",
+        "weight",
+        "step",
         "reason",
     ]
-    rows = [
-        [_name(weight), *(_number(weight[c]) if c in columns[:4] else weight[c] for c in columns)] for weight in shown
-    ]
+    if not any(weight["reason"] for weight in weights):
+        columns.remove("reason")
+    precise = {"analytic", "numeric", "weight", "step"}
+    rows = [[_name(w), *(_number(w[c]) if c in precise else w[c] for c in columns)] for w in shown]
     title = "" if len(shown) == len(weights) else f"first {len(shown)} of {len(weights)} weights; --all shows every one"
     if rows:
         blocks.append(Table(title, ["parameter", *columns], rows, left=frozenset({"parameter", "verdict", "reason"})))

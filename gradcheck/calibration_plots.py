@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gradcheck import plots
 from gradcheck.errors import BadInput
 
 SCHEMES_SHOWN = ("central", "forward", "five_point", "richardson")
@@ -19,20 +20,9 @@ def write(figures: Mapping[str, Any], path: Path) -> None:
     """
     if path.suffix.lower() != ".svg":
         raise BadInput(f"--plot={path}: must end in .svg")
-    try:
-        import altair as alt
-        import vl_convert
-    except ImportError:
-        raise BadInput("--plot: needs Altair and vl-convert (pip install 'gradcheck[charts]')") from None
-    chart = alt.vconcat(_against_step(alt, figures), _seen(alt, figures)).configure_view(stroke=None)
-    chart = chart.configure_axis(grid=False, titleFontWeight="normal")
-    chart = chart.configure_title(anchor="start", fontWeight="normal")
-    path.write_text(vl_convert.vegalite_to_svg(chart.to_dict()), encoding="utf-8")
-
-
-def _power(alt: Any) -> Any:
-    """Axis of powers of ten."""
-    return alt.Axis(format=".0e", tickCount=7)
+    alt = plots.library()
+    chart = alt.vconcat(_against_step(alt, figures), _seen(alt, figures))
+    path.write_text(plots.svg(chart), encoding="utf-8")
 
 
 def _against_step(alt: Any, figures: Mapping[str, Any]) -> Any:
@@ -47,19 +37,22 @@ def _against_step(alt: Any, figures: Mapping[str, Any]) -> Any:
     ]
     panels = []
     for scheme in SCHEMES_SHOWN:
-        data = alt.Data(values=[row for row in rows if row["scheme"] == scheme])
         panels.append(
-            alt.Chart(data, title=scheme, width=165, height=180)
+            alt.Chart(plots.data([row for row in rows if row["scheme"] == scheme]), title=scheme, width=165, height=180)
             .mark_line(point={"size": 18})
             .encode(
-                x=alt.X("eps:Q", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e", tickCount=4), title="eps"),
+                x=alt.X("eps:Q", scale=plots.log_scale(), axis=plots.decades(tickCount=4), title="eps"),
                 y=alt.Y(
                     "value:Q",
-                    scale=alt.Scale(type="log", domain=[1e-14, 1e4], clamp=True),
-                    axis=_power(alt),
+                    scale=plots.log_scale(domain=[1e-14, 1e4], clamp=True),
+                    axis=plots.decades(tickCount=7),
                     title="relative to the gradient" if scheme == SCHEMES_SHOWN[0] else None,
                 ),
-                color=alt.Color("what:N", sort=list(names.values()), title=None),
+                color=alt.Color(
+                    "what:N",
+                    scale=alt.Scale(domain=list(names.values()), range=[plots.ORANGE, plots.BLUE]),
+                    title=None,
+                ),
             )
         )
     title = "Error bound and true error of the numeric gradient, medians over float64 weights at random"
@@ -81,9 +74,9 @@ def _seen(alt: Any, figures: Mapping[str, Any]) -> Any:
         if row["scheme"] == DETECTED_BY and row["weights"]
     ]
     if not rows:
-        return alt.Chart(alt.Data(values=[{}]), title="No bug was injected", width=700, height=20).mark_point(opacity=0)
+        return plots.empty("No bug was injected.")
     base = alt.Chart(
-        alt.Data(values=rows),
+        plots.data(rows),
         title="Share of wrong weights judged mismatch, in %: gradient too large by a factor (central, float64)",
         width=700,
         height=220,

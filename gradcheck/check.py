@@ -11,13 +11,15 @@ import numpy as np
 
 from gradcheck import plain
 from gradcheck.batch import Batch
-from gradcheck.bounds import Estimate, Evaluations, Probe, auto, fixed
+from gradcheck.bounds import fixed
 from gradcheck.compare import median
 from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.errors import Meaningless, NoEffect
+from gradcheck.ladder import auto
 from gradcheck.layout import Layout
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import ONE_SIDED, Scheme, complex_step
+from gradcheck.quotients import Estimate, Evaluations, Probe
 from gradcheck.rules import RULES, Evidence
 from gradcheck.verdict import VERDICTS, Judgement, judge, overall
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.bounds import Evaluations, Probe, auto
 from gradcheck.errors import ContractError
 from gradcheck.function import Function, length_scales
+from gradcheck.ladder import auto
 from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.numeric import SCHEMES
+from gradcheck.quotients import Evaluations, Probe
 
 Array = np.ndarray
 

@@ -5,6 +5,7 @@ The rows of a cell depend on its own config alone, so they are the same on every
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import os
@@ -296,6 +297,8 @@ def sigterm_interrupts() -> Iterator[None]:
         if time.monotonic() - first > STOP_SECONDS:
             first = time.monotonic()
             _INTERRUPTED.set()
+            # the interpreter gives signals back while it ends: one more would end it with another status
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.bounds import DEVIATIONS
 from gradcheck.check import Problem
 from gradcheck.errors import ContractError
 from gradcheck.layout import Layout
 from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.noise import COARSE, POINTS, SPACING, coarse_noise, directions, line, near_noise, reach
 from gradcheck.parameters import Parameters
+from gradcheck.quotients import DEVIATIONS
 
 Array = np.ndarray
 

@@ -134,6 +134,7 @@ def allowed(typed: Sequence[Override]) -> tuple[str, ...]:
 
 def run(arguments: Sequence[str]) -> int:
     """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt."""
+    logging.raiseExceptions = False  # a log that cannot be written (disk full) is no reason for a traceback
     resumed = [text for text in arguments if text.startswith("resume=")]
     if resumed:
         return resume(resumed[-1].partition("=")[2], [text for text in arguments if not text.startswith("resume=")])

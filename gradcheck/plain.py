@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradcheck.bounds import DEVIATIONS
 from gradcheck.models.perturbation import Losses
 from gradcheck.models.rounding import Rounding
+from gradcheck.quotients import DEVIATIONS
 
 Array = np.ndarray
 
@@ -17,7 +17,7 @@ Array = np.ndarray
 COMPARED = 3
 # the step where none was taken, or an imaginary one, in units of the loss's scale
 FRACTION = 2.0**-10
-# the noise at a far point is not that at theta; what is looked for are mistakes, which are larger
+# the errors of a derivative move too; what is looked for are mistakes, which are larger
 MARGIN = 2
 
 
@@ -37,14 +37,16 @@ def compare(
     h = np.where(step > 0, step, FRACTION * rounding.length)[index]
     points = theta[index] + h.astype(theta.dtype)
     found = perturbed(index, points[:, None])[0][:, 0]
-    for i, point, value in zip(index, points, found, strict=True):
+    # at a far point the loss's noise is that at theta, what its derivative's errors have added on the way, and its own units
+    noises = np.hypot(np.hypot(rounding.loss, rounding.line[index]), rounding.gradient[index] * h)
+    for i, point, value, noise in zip(index, points, found, noises, strict=True):
         moved = theta.copy()
         moved[i] = point
         full = loss(moved)
         if not np.isfinite(full) and not np.isfinite(value):
             continue
         change = abs(float(full - center))
-        noise = np.hypot(np.hypot(rounding.loss, rounding.line[i]), 4 * rounding.unit * change)
-        if not abs(float(value - full)) <= MARGIN * DEVIATIONS * noise + rounding.underflow:
+        allowed = MARGIN * DEVIATIONS * np.hypot(noise, 4 * rounding.unit * change) + rounding.underflow
+        if not abs(float(value - full)) <= allowed:
             return i, value, full
     return None

@@ -122,7 +122,7 @@ class Figures:
     certain_match: int = 0  # of these, ``match``
     detected: dict[tuple[str, float | None, float], list[int]] = field(default_factory=dict)  # scheme, eps, magnitude
     at_auto: Counter[tuple[float | None, str]] = field(default_factory=Counter)  # data scale, verdict or reason
-    flat: int = 0  # of weights at auto, float64, random: gradient 0
+    flat: int = 0  # of weights at auto, float64, random: gradient 0, or less than any step can show
     nondifferentiable_smooth: int = 0
     nondifferentiable: int = 0
     kinked: int = 0  # correct weights of models with kinks
@@ -278,8 +278,9 @@ def _add(figures: Figures, cell: str, one: Known, w: Mapping[str, Array]) -> Non
     if one.bug == "none" and one.dtype == "float64" and one.start == "random":
         nonzero = w["correct"] != 0
         if one.eps is None:
-            figures.flat += int((~nonzero).sum())
-            words = np.where(w["verdict"] == "inconclusive", w["reason"], w["verdict"])[nonzero]
+            flat = ~nonzero | (w["reason"] == "flat")
+            figures.flat += int(flat.sum())
+            words = np.where(w["verdict"] == "inconclusive", w["reason"], w["verdict"])[~flat]
             figures.at_auto.update((one.data_scale, str(word)) for word in words)
         if (one.data_scale or 0) > ORDINARY_SCALE:
             return

@@ -41,12 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = replay.chosen(run_dir, typed.cell, typed.sample)
         found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory)
         found.provenance = provenance.differences(results.provenance(run_dir), provenance.collect())
+        terminal.show(replay.report(found))
+        sys.stdout.flush()
     except BadInput as error:
         print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    terminal.show(replay.report(found))
+    except OSError as error:
+        return terminal.unprinted(error)
     return 0 if found.reproduced else 1
 
 

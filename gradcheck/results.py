@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
@@ -543,7 +544,7 @@ class Part:
 
     def __init__(self, path: Place, expected: pa.Schema) -> None:
         self.path = path
-        with self._reading():
+        with reading(self.path):
             self._file = pq.ParquetFile(store.source(path))
             self._schema = self._file.schema_arrow
         self.provenance = _provenance(path, self._schema.metadata or {})
@@ -566,28 +567,21 @@ class Part:
         changed that).
         """
         names = self.columns if columns is None else [name for name in columns if name in self._schema.names]
-        with self._reading():
+        with reading(self.path):
             for batch in self._file.iter_batches(batch_size=65_536, columns=names):
                 table = pa.Table.from_batches([batch]).select(names)
                 yield table.cast(pa.schema([(f.name, _stored_type(f)) for f in table.schema]))
 
-    def _reading(self) -> _Reading:
-        return _Reading(self.path)
 
-
-class _Reading:
+@contextmanager
+def reading(path: str | Place) -> Iterator[None]:
     """Turns what pyarrow raises about a damaged file into BadInput."""
-
-    def __init__(self, path: Place) -> None:
-        self._path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(value, (pa.ArrowException, OSError, ValueError, KeyError)) and not isinstance(value, BadInput):
-            raise BadInput(f"{self._path}: damaged or no Parquet file: {one_line(value)}") from value
+    try:
+        yield
+    except BadInput:
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise BadInput(f"{path}: damaged or no Parquet file: {one_line(error)}") from error
 
 
 def _stored_type(field: pa.Field) -> pa.DataType:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -21,13 +20,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from gradcheck.terminal import printable
 
         try:
-            return run(typed)
+            status = run(typed)
+            sys.stdout.flush()
+            return status
         except (BadInput, Meaningless, WriteError) as error:
             print(f"gradcheck: {printable(' '.join(str(error).split()))}", file=sys.stderr)
             return 1 if isinstance(error, WriteError) else 2
-    except BrokenPipeError:  # whoever read the output has seen enough, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        from gradcheck.terminal import unprinted
+
+        return unprinted(error)
     except KeyboardInterrupt:
         print("gradcheck: interrupted; what was finished is stored", file=sys.stderr)
         return 130

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
@@ -19,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("run", metavar="RUN_DIR", help="a run folder, or latest")
     made.add_argument("--cell", metavar="ID", help="one cell weight by weight (the first digits of its id are enough)")
     made.add_argument(
-        "--by", metavar="COLUMNS", default="model,bug,eps", help="columns to count by (default: %(default)s)"
+        "--by", metavar="COLUMNS", help="columns to count by (default: model,bug,eps, or fewer where rows are many)"
     )
     made.add_argument("--all", action="store_true", help="every row, not one screen")
     made.add_argument("--json", action="store_true", help="everything as JSON")
@@ -31,11 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = parser().parse_args(arguments)
     from gradcheck import analysis, terminal
 
-    by = tuple(typed.by.split(","))
+    by = None if typed.by is None else tuple(typed.by.split(","))
     try:
         record = analysis.Record(typed.run)
         if typed.json:
-            print(analysis.as_json(record, typed.cell, by))
+            print(analysis.as_json(record, typed.cell, by), flush=True)
             return 0
         lines = None if typed.all else terminal.size(sys.stdout)[1] - 1
         view = (
@@ -48,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return terminal.unprinted(error)
     return 0
 
 

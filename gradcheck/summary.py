@@ -30,6 +30,7 @@ _PLURAL = {
     "dtype": "dtypes",
     "eps": "eps",
 }
+HEADLINE = (*_GROUP_BY, "data_n", "data_d", "n_weights")  # what the first line names
 COLUMNS = (
     *("cell", "status", "message", "model", "data", "init", "bug", "scheme", "dtype", "eps", "data_n", "data_d"),
     *("n_weights", "max_rel_err", "max_resolution", "median_resolution", "worst_param", "worst_flat_index"),

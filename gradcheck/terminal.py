@@ -56,18 +56,23 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
+def laid_out(table: Table) -> list[list[str]]:
+    """The cells of header and rows as text, each as wide as its column.  Where a line is longer than the screen its end
+    is cut, hence what may be cut stands last.
+    """
+    shown = [list(table.header), *([short(value) for value in row] for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    left = [name in table.left for name in table.header]
+    places = list(zip(widths, left, strict=True))
+    return [
+        [c.ljust(w) if on_left else c.rjust(w) for c, (w, on_left) in zip(row, places, strict=True)] for row in shown
+    ]
+
+
 def plain(table: Table, width: int = 10_000) -> str:
     """The table as text, columns two spaces apart, no line longer than `width`."""
-    shown = [[short(value) for value in row] for row in table.rows]
-    widths = [max(len(cell) for cell in column) for column in zip(table.header, *shown, strict=True)]
-    text_column = [name in table.left for name in table.header]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [c.ljust(w) if left else c.rjust(w) for c, w, left in zip(cells, widths, text_column, strict=True)]
-        return cut((" " + "  ".join(padded)).rstrip(), width)
-
     lines = [cut(table.title, width)] if table.title else []
-    lines += [line(table.header), *map(line, shown)]
+    lines += [cut((" " + "  ".join(row)).rstrip(), width) for row in laid_out(table)]
     if table.note:
         lines.append(cut(f" {table.note}", width))
     return "\n".join(lines)
@@ -120,26 +125,36 @@ _COLOURS = {
 
 def _show_rich(tables: Sequence[Table | str], stream: TextIO, columns: int) -> None:
     from rich.console import Console
-    from rich.table import Table as RichTable
     from rich.text import Text
 
     console = Console(file=stream, width=columns, highlight=False, markup=False, emoji=False)
+
+    def line(text: Text) -> None:
+        text.rstrip()
+        text.truncate(columns, overflow="ellipsis")
+        console.print(text, no_wrap=True, crop=True)
+
     for item in tables:
         if isinstance(item, str):
-            for line in item.splitlines():
-                word = line.partition(" ")[0].lower()
-                console.print(Text(cut(line, columns), style=_COLOURS.get(word, "")), no_wrap=True)
+            for words in item.splitlines():
+                line(Text(words, style=_COLOURS.get(words.partition(" ")[0].lower(), "")))
             continue
-        grid = RichTable(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-        for name in item.header:
-            grid.add_column(
-                Text(f" {name}"), justify="left" if name in item.left else "right", no_wrap=True, overflow="ellipsis"
-            )
-        for row in item.rows:
-            cells = [short(value) for value in row]
-            grid.add_row(*(Text(f" {text}", style=_COLOURS.get(text, "")) for text in cells))
         if item.title:
-            console.print(Text(cut(item.title, columns), style="bold"), no_wrap=True)
-        console.print(grid)
+            line(Text(item.title, style="bold"))
+        header, *rows = laid_out(item)
+        line(Text(" " + "  ".join(header), style="dim"))
+        for row in rows:
+            cells = [Text(f" {row[0]}"), *(Text(cell, style=_COLOURS.get(cell.strip(), "")) for cell in row[1:])]
+            line(Text("  ").join(cells))
         if item.note:
-            console.print(Text(cut(f" {item.note}", columns), style="dim"), no_wrap=True)
+            line(Text(f" {item.note}", style="dim"))
+
+
+def unprinted(error: OSError) -> int:
+    """The exit status of a command whose output nobody takes: 0 where the reader (head, less) has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again
+    if isinstance(error, BrokenPipeError):
+        return 0
+    place = f"{error.filename}: " if error.filename else "the output cannot be written: "
+    print(f"gradcheck: {printable(place)}{error.strerror or error}", file=sys.stderr)
+    return 1

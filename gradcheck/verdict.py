@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.bounds import DEVIATIONS, Estimate
 from gradcheck.compare import absolute_error, relative_error
 from gradcheck.models.rounding import Rounding
+from gradcheck.quotients import DEVIATIONS, Estimate
 
 Array = np.ndarray
 
@@ -24,7 +24,7 @@ REASONS: dict[str, str] = {
     "overflow": "the loss is not finite at a perturbed point: take a smaller eps or smaller data",
     "saturated": "clipped probabilities make the loss flat where the textbook gradient is not: scale the data or weights down",
     "kink": "the step crosses a kink of the loss: take a smaller eps, or another theta",
-    "flat": "the loss does not change with this weight at all: try another theta",
+    "flat": "the loss does not change with this weight beyond its rounding: try another theta",
     "truncation": "the step is too large for the curvature of the loss: take a smaller eps",
     "noise": "rounding of the loss hides the derivative: take a larger eps or a higher precision",
 }
@@ -80,11 +80,13 @@ def judge(
         bent = estimate.kink + clipped > bound / 2
         kink = (estimate.kink > bound / 2) & kinked
         match = resolution <= match_at
+        # a step as long as the loss's scale would change it by less than its noise: no step can show this derivative
+        flat = size * rounding.length[index] <= DEVIATIONS * rounding.line[index]
     known = [
         ("step_vanished", estimate.step == 0),
         ("overflow", ~estimate.finite),
         ("saturated", bent),
-        ("flat", (analytic == 0) & (numeric == 0)),
+        ("flat", flat),
         ("truncation", truncation > roundoff),
     ]
     verdict: list[str] = []

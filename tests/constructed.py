@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from gradcheck.results import CellRows, cell_row
+from gradcheck.errors import Meaningless
+from gradcheck.results import CELLS, ERRORS, CellRows, Writer, cell_row
 
 EPS = (1e-4, 1e-5, 1e-6, "auto")
 
@@ -103,3 +108,92 @@ VERDICTS = ("match", "mismatch", "inconclusive", "nondifferentiable")
 def rows(i: int, verdict: str = "match", bug: str = "none", n_weights: int = 6, **swept: Any) -> CellRows:
     """What is stored of cell i."""
     return cell_row(planned(i, bug, swept), result(i, n_weights, verdict, bug), 0.01)
+
+
+# --------------------------------------------------------------------------------------------------------- whole runs
+
+
+def one_cell(folder: Path) -> None:
+    with Writer(folder, {}) as writer:
+        writer.add(rows(0))
+
+
+def nothing(folder: Path) -> None:
+    with Writer(folder, {}):
+        pass
+
+
+def failures_only(folder: Path) -> None:
+    with Writer(folder, {}) as writer:
+        writer.add(cell_row(planned(0), ValueError("the loss is nan"), 0.0))
+
+
+def skipped_only(folder: Path) -> None:
+    with Writer(folder, {}) as writer:
+        writer.add(cell_row(planned(0, "dropped_bias"), Meaningless("bug=dropped_bias: no bias here"), 0.0))
+
+
+EVIL_NAMES = (
+    "<script>window.owned=1</script>",
+    "</script><script>window.owned=1</script>",
+    "<img src=x onerror=window.owned=1>",
+    "{{script}} & &lt;b&gt; <!-- ",
+    "javascript:window.owned=1",
+)
+
+
+def hostile_run(folder: Path) -> None:
+    """A record in which every text tries to act on a page."""
+    everywhere = "".join(EVIL_NAMES) + "\u2028\u2029'\"];window.owned=1//"
+    stamp = {"gradcheck": everywhere, "git": {"commit": everywhere}, everywhere: everywhere, "overrides": EVIL_NAMES}
+    with Writer(folder, stamp) as writer:
+        for i, name in enumerate(EVIL_NAMES):
+            evil = result(i, verdict="mismatch", bug="scale")
+            evil.weights["param"] = [everywhere] * 6
+            evil.summary |= dict.fromkeys(("worst_param", "diagnosis", "diagnosis_kind"), everywhere)
+            odd = planned(i, name, model=name)
+            odd.config |= {"scheme": name, "dtype": name}
+            writer.add(cell_row(odd, evil, 0.0))
+            writer.add(cell_row(planned(i, everywhere), ValueError(everywhere), 0.0))
+
+
+def large_run(folder: Path, n_cells: int) -> None:
+    """Many cells of two weights, written as tables."""
+    bugs, steps = [f"bug_{k:02d}" for k in range(24)] + ["none"], [None, *(10.0**-k for k in range(1, 13))]
+    rng = np.random.default_rng(0)
+    k = np.arange(n_cells)
+    bug = np.array(bugs)[k % len(bugs)]
+    caught = (rng.random(n_cells) < 0.8) & (bug != "none")
+    config = planned(0).config
+    text = {"model": "logistic", "data": "gaussian", "init": "normal", "scheme": "central", "dtype": "float64"}
+    columns: dict[str, Any] = {
+        **{name: [value] * n_cells for name, value in text.items()},
+        "cell": [f"{i:016x}" for i in k],
+        "bug": bug,
+        "eps": [steps[i // len(bugs) % len(steps)] for i in k],
+        "init_seed": k // (len(bugs) * len(steps)),
+        "verdict": np.where(caught, "mismatch", "match"),
+    }
+    real = {f.name for f in ERRORS if f.type == pa.float64()} | {f.name for f in CELLS if f.type == pa.float64()}
+    error = 10 ** np.where(caught, rng.uniform(-4, 0, n_cells), rng.uniform(-12, -6, n_cells))
+    own = columns | {
+        "status": ["ok"] * n_cells,
+        "n_weights": [2] * n_cells,
+        "bug_injected": bug != "none",
+        **dict.fromkeys(("max_rel_err", "median_rel_err", "median_resolution", "max_resolution"), error),
+        **{f.name: rng.random(n_cells) < 0.5 for f in CELLS if f.name.startswith("rule_")},
+        "diagnosis": np.where(caught, "every entry of analytic is 2 x numeric: look for a factor", None),
+        "worst_param": ["W"] * n_cells,
+        "worst_flat_index": rng.integers(0, 2, n_cells),
+        "config": [json.dumps(config)] * n_cells,
+    }
+    for name, schema, rows_, repeat in (("cells", CELLS, own, 1), ("errors", ERRORS, columns, 2)):
+        table = {key: np.repeat(np.asarray(value, dtype=object), repeat) for key, value in rows_.items()}
+        if repeat > 1:
+            size = n_cells * repeat
+            table |= {key: rng.uniform(0, 1, size) for key in real if key in schema.names and key not in table}
+            table |= {"rel_err": np.repeat(error, repeat), "flat_index": np.tile(np.arange(repeat), n_cells)}
+            table |= {"param": ["W"] * size, "position": [[0, 0], [1, 0]] * n_cells}
+        arrays = [pa.array(table.get(f.name, [None] * (n_cells * repeat)), f.type, from_pandas=True) for f in schema]
+        (folder / name).mkdir(parents=True)
+        pq.write_table(pa.table(arrays, schema=schema), folder / name / "part-00000.parquet")

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from gradcheck.batch import Batch
-from gradcheck.bounds import Estimate, Evaluations, Probe, auto, fixed
+from gradcheck.bounds import fixed
 from gradcheck.check import Cell, CellResult, check_cell
 from gradcheck.data import NoData, Values
 from gradcheck.init import Values as Weights
+from gradcheck.ladder import auto
 from gradcheck.models import OneD
 from gradcheck.numeric import SCHEMES, Scheme, complex_step
+from gradcheck.quotients import Estimate, Evaluations, Probe
 
 LONG = np.longdouble
 U = {np.dtype(t): float(np.finfo(t).eps) / 2 for t in (np.float32, np.float64, LONG)}

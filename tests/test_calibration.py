@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gradcheck import bounds, calibration, config, reliability, verdict
+from gradcheck import bounds, calibration, config, ladder, quotients, reliability, verdict
 from gradcheck.calibration_plots import write
 from gradcheck.errors import BadInput
 from gradcheck.run import main
@@ -162,20 +162,21 @@ def test_a_planted_fault_breaks_its_requirement(figure: str, runs: list[Path], t
 
 
 def test_a_bound_without_its_noise_accuses_correct_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (bounds, verdict):
+    for module in (quotients, verdict):
         monkeypatch.setattr(module, "DEVIATIONS", 0.2)
     folder = run("calibration_linear", tmp_path, "scheme=central", "init=normal")
     assert found(reliability.measure([folder]))["correct weights judged mismatch"].holds is False
 
 
 def test_a_bound_without_truncation_accuses_correct_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    estimate = bounds._estimate
+    estimate = quotients.estimate
 
-    def untruncated(*arguments: Any) -> bounds.Estimate:
+    def untruncated(*arguments: Any) -> quotients.Estimate:
         step, q, truncation, *rest = arguments
         return estimate(step, q, 0 * truncation, *rest)
 
-    monkeypatch.setattr(bounds, "_estimate", untruncated)
+    for module in (bounds, ladder):
+        monkeypatch.setattr(module, "estimate", untruncated)
     folder = run("calibration", tmp_path, "scheme=central", "dtype=float64")
     result = reliability.measure([folder])
     assert found(result)["correct weights judged mismatch"].holds is False

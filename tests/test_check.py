@@ -12,7 +12,6 @@ from exact import EXTENDED, LONG, NO_BUG, cell
 from instances import INSTANCES
 
 from gradcheck.batch import NO_BATCH
-from gradcheck.bounds import DEVIATIONS
 from gradcheck.check import Cell, examine, pose, refuse
 from gradcheck.data import Gaussian, NoData
 from gradcheck.errors import Meaningless, NoEffect
@@ -20,6 +19,7 @@ from gradcheck.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.perturbation import Perturbation
 from gradcheck.numeric import SCHEMES, losses_at, perturbed_weights
+from gradcheck.quotients import DEVIATIONS
 from gradcheck.rules import RULES
 
 DTYPES = [np.dtype(t) for t in (np.float32, np.float64, LONG)]

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -63,6 +64,27 @@ def test_every_block_runs_and_prints_what_the_page_shows(clone: Path, environmen
             wrong += [f"README.md:{block.line}: {line}" for line in differences(block.shown, done.stdout)]
     assert not wrong, "\n".join(wrong)
     assert ran
+    shown = re.findall(r"\]\((runs/figures/[^)]+)\)", PAGE)
+    assert shown
+    for name in shown:
+        made = clone / "figures" / Path(name).name
+        assert drawing((ROOT / name).read_text(encoding="utf-8")) == drawing(made.read_text(encoding="utf-8"))
+
+
+def drawing(svg: str) -> tuple[set[str], Counter[str]]:
+    """The words of a chart and how many marks it has of each colour; where they stand is rounding noise to some extent."""
+    words = {word for text in re.findall(r">([^<>]+)</text>", svg) for word in re.findall(r"[a-z_]{2,}", text)}
+    marks = re.findall(r'<path [^>]*(?:fill|stroke)="(#\w{6})"', svg)
+    return words, Counter(marks)
+
+
+def test_another_drawing_is_seen() -> None:
+    svg = (ROOT / "runs" / "figures" / "v_curve.svg").read_text(encoding="utf-8")
+    words, marks = drawing(svg)
+    assert {"central", "forward", "five_point", "observed", "bound", "eps", "relative"} <= words
+    assert sum(marks.values()) > 69  # a mark for each of 23 steps and 3 schemes
+    assert drawing(svg.replace("five_point", "backward")) != drawing(svg)
+    assert drawing(re.sub(r"<path [^>]*fill=[^>]*>", "", svg, count=1)) != drawing(svg)
 
 
 def test_only_the_two_commands_are_not_run() -> None:

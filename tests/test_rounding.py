@@ -13,11 +13,11 @@ from instances import INSTANCES
 import gradcheck.models.rounding as rounding
 import gradcheck.noise as noise
 from gradcheck.batch import Batch
-from gradcheck.bounds import DEVIATIONS
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.numeric import perturbed_weights, representable_step
+from gradcheck.quotients import DEVIATIONS
 
 SEEDS = range(20)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,16 @@ def test_no_more_than_a_screen_unless_asked(tmp_path: Path, capsys: pytest.Captu
     everything = printed(capsys, tmp_path, "--all")
     assert all(f"reason {i}" in everything for i in range(60))
     assert len(printed(capsys, tmp_path, "--cell", planned(0, "bug_0").cell, "--all").splitlines()) >= 40
+
+
+def test_columns_that_were_asked_for_are_counted_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Writer(tmp_path, {}) as writer:
+        for i in range(60):
+            writer.add(rows(i, "mismatch", f"bug_{i % 20}"))
+    assert "cells by model" in printed(capsys, tmp_path)
+    asked = printed(capsys, tmp_path, "--by", "bug,eps")
+    assert "cells by bug, eps  (first " in asked
+    assert len(asked.splitlines()) <= 23
 
 
 def test_one_cell_weight_by_weight(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,6 +270,28 @@ def test_colours_only_where_somebody_looks(run: Path, monkeypatch: pytest.Monkey
     assert "\x1b[" not in shown(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[" not in shown(Terminal())
+
+
+@pytest.mark.parametrize("width", [60, 110, 300])
+def test_colours_change_nothing_but_colours(run: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    pytest.importorskip("rich")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    blocks = [
+        *analysis.overview(analysis.Record(run), 24),
+        *analysis.cell_view(analysis.Record(run), planned(3).cell, 24),
+    ]
+
+    def shown() -> list[str]:
+        stream = Terminal()
+        terminal.show(blocks, stream)
+        return [re.sub(r"\x1b\[[\d;]*m", "", line).rstrip() for line in stream.getvalue().splitlines()]
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = shown()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert coloured == shown()
+    assert max(map(len, coloured)) <= width
 
 
 def test_without_rich_it_is_only_plainer(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ from exact import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.bounds import Estimate
 from gradcheck.compare import absolute_error, norm_difference, relative_error
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal, Zeros
 from gradcheck.models import MLP, Linear, Logistic, OneD
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES
+from gradcheck.quotients import Estimate
 from gradcheck.verdict import REASONS, VERDICTS, Judgement, judge, overall
 
 INF, NAN = math.inf, math.nan
@@ -34,12 +34,13 @@ def judgement(
     clipped=0.0,
     kinked=True,
     match_at=1e-2,
+    noise=0.0,
 ) -> Judgement:
     """The verdict of one weight."""
     estimate = Estimate(
         *(np.array([float(v)]) for v in (step, numeric, truncation, roundoff, kink)), np.array([finite])
     )
-    rounding = Rounding(0.0, np.zeros(1), np.zeros(1), np.array([clipped]), np.ones(1), 2.0**-53)
+    rounding = Rounding(noise, np.array([noise]), np.zeros(1), np.array([clipped]), np.ones(1), 2.0**-53)
     return judge(np.array([float(analytic)]), estimate, rounding, np.zeros(1, int), match_at, kinked)
 
 
@@ -104,6 +105,17 @@ def test_reasons_have_an_order_of_their_own():
     assert verdict(analytic=0, numeric=0, truncation=1e-9) == ("inconclusive", "flat")
     assert verdict(analytic=0, numeric=1e-9, truncation=1e-9) == ("inconclusive", "truncation")
     assert verdict(analytic=0, numeric=1e-9, roundoff=1e-9) == ("inconclusive", "noise")
+
+
+def test_a_derivative_that_no_step_within_the_scale_of_the_loss_can_show_is_flat():
+    # the scale is 1, so a derivative g changes the loss by g at most
+    for g in (1e-300, 5e-16):
+        assert verdict(analytic=g, numeric=0, roundoff=1e-9, noise=1e-16) == ("inconclusive", "flat")
+        assert verdict(analytic=0, numeric=g, roundoff=1e-9, noise=1e-16) == ("inconclusive", "flat")
+    assert verdict(analytic=1e-15, numeric=0, roundoff=1e-9, noise=1e-16) == ("inconclusive", "noise")
+    # where a complex step, say, shows it all the same it is judged
+    assert verdict(analytic=5e-16, numeric=5e-16, roundoff=1e-30, noise=1e-16) == ("match", None)
+    assert verdict(analytic=6e-16, numeric=5e-16, roundoff=1e-30, noise=1e-16) == ("mismatch", None)
 
 
 def test_the_verdict_of_many():

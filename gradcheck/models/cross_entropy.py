@@ -36,6 +36,11 @@ def cross_entropy_beyond(z: Array, y: Array) -> Array:
     return np.abs(probability(z) - y) * (np.abs(z) - LOGIT_LIMIT)
 
 
+def distance_to_limit(z: Array) -> Array:
+    """How far each logit is from the limits, in its own units."""
+    return np.abs(np.abs(z) - LOGIT_LIMIT)
+
+
 def cross_entropy_rounding(z: Array, y: Array, sigma: Array, u: float) -> tuple[Array, Array]:
     """Standard deviation of the rounding error of each entry's loss and of its delta a - y, both (n, k)."""
     s = np.clip(z, -LOGIT_LIMIT, LOGIT_LIMIT)

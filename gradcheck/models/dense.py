@@ -17,6 +17,7 @@ from gradcheck.batch import Batch
 from gradcheck.layout import Layout
 from gradcheck.models.activations import ACTIVATIONS, Activation
 from gradcheck.models.functions import total
+from gradcheck.models.lines import Lines
 from gradcheck.models.parts import Parts
 from gradcheck.models.perturbation import Losses, Perturbation
 from gradcheck.models.rounding import Rounding, dense_rounding
@@ -96,9 +97,18 @@ class Dense:
         """The change of z over which the loss behaves like its Taylor polynomial of low degree: 1 for sigmoid and softmax."""
         return 1.0
 
+    def distance_to_limit(self, z: Array) -> Array:
+        """How far each z is from the limit where the loss is clipped, in units of z; of a loss that is a sum over outputs."""
+        return np.full(z.shape, np.inf)
+
     def may_clip(self, z: Array) -> bool:
         """A cheap test: False only where no entry of z is beyond the limit."""
         return False
+
+    @property
+    def lines(self) -> Lines | None:
+        """How ``total`` is computed along lines, where it is a sum over the outputs too and there is a fast way."""
+        return None
 
     @property
     def averaged(self) -> bool:

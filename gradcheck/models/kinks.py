@@ -37,11 +37,6 @@ class Kinks:
     clipped: Array
     scale: float
 
-    @property
-    def any_clipped(self) -> bool:
-        """Whether any example is clipped at theta."""
-        return bool(self.clipped.any())
-
     def crossed(self, layer: int, z: Array, column: Array | None = None) -> Array | float:
         """Upper bound, to first order, of how far the loss leaves its continuation by the kinks that a layer crosses; (B,).
 
@@ -57,12 +52,16 @@ class Kinks:
             return 0.0
         return (slopes * np.abs(z) * crossed).reshape(len(z), -1).sum(axis=1)
 
-    def clipping(self, model: Dense, z: Array, y: Array) -> Array | float:
-        """The same for the examples whose probability is clipped on one side only, from the last layer's z (B, n, k); (B,)."""
-        if not self.any_clipped and not model.may_clip(z):
+    def clipping(self, model: Dense, z: Array, y: Array, clipped: Array | None = None) -> Array | float:
+        """The same for the examples whose probability is clipped on one side only, from the last layer's z (B, n, k); (B,).
+
+        clipped : that of the examples and outputs of z, where these are not all.
+        """
+        clipped = self.clipped if clipped is None else clipped
+        if not clipped.any() and not model.may_clip(z):
             return 0.0
         beyond = np.asarray(model.beyond(z, y), np.float64)
-        crossed = (beyond > 0) != self.clipped
+        crossed = (beyond > 0) != clipped
         return self.scale * np.where(crossed, np.abs(beyond), 0.0).sum(axis=(1, 2))
 
 

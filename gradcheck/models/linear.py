@@ -9,6 +9,7 @@ import numpy as np
 from gradcheck.batch import Batch, Target
 from gradcheck.models.dense import Dense, require_one_column
 from gradcheck.models.functions import total
+from gradcheck.models.lines import SQUARED, Lines
 from gradcheck.models.parts import Parts
 from gradcheck.models.rounding import VARIANCE, binade
 from gradcheck.models.settings import require_choice
@@ -65,6 +66,10 @@ class Linear(Dense):
         sigma_r = np.sqrt(sigma**2 + VARIANCE * (u * binade(r)) ** 2)
         sigma_t = np.sqrt((2 * r * sigma_r) ** 2 + VARIANCE * (u * binade(r * r)) ** 2)
         return sigma_t[:, 0] * self.factor, sigma_r * 2 * self.factor
+
+    @property
+    def lines(self) -> Lines:
+        return SQUARED
 
     def scale_of_z(self, z: Array, y: Array) -> float:
         # a quadratic loss has no scale of its own; beyond many residuals the loss only grows, and its noise with it

@@ -16,7 +16,7 @@ Every value depends on its own column and step, and on z and y: blocks follow fr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +32,15 @@ REACH = 1.0
 # numbers of a block: half a megabyte in float64, so that the second-level cache holds three; with fewer, threads would wait
 # for each other between the calls
 BLOCK_NUMBERS = 2**16
+# blocks whose logarithms are taken together
+GROUP = 8
 # examples that are summed at once: BLAS adds that many with one thread, and a column of them is contiguous enough
 SEGMENT = 2**13
+CACHE_LINE = 64
+# numbers in a line of the cache, for float64
+LANES = 8
+# rows of fewer numbers are not worth an alignment
+SHORT = 256
 # factors of a product: with more, the logarithms are no longer what takes time
 MOST_FACTORS = 16
 
@@ -46,23 +53,16 @@ def cross_entropy_along(z: Array, y: Array, columns: Array, steps: Array, larges
     steps : (m, k) in z's dtype, or complex: then by the plain formula.
     largest : (m,) max |columns| along the examples, if it is known.
     """
+    z, y = np.ascontiguousarray(z), np.ascontiguousarray(y)
     out = np.empty(steps.shape, np.result_type(z, steps))
     near = np.zeros(steps.shape, dtype=bool)
     with np.errstate(all="ignore"):
         if not np.iscomplexobj(steps) and _factored(z, y):
-            if largest is None:
-                largest = np.maximum(columns.max(axis=1, initial=0), -columns.min(axis=1, initial=0))
-            near = largest[:, None] * np.abs(steps) <= REACH
-        rows = near.any(axis=1)
-        if rows.all():
-            out[:] = _by_factors(z, y, columns, np.where(near, steps, 0))
-        elif rows.any():
-            out[rows] = _by_factors(z, y, columns[rows], np.where(near, steps, 0)[rows])
+            out, near = _by_factors(z, y, columns, steps, largest)
         rows = ~near.all(axis=1)
-        if rows.all():
-            out[:] = np.where(near, out, _plainly(z, y, columns, steps))
-        elif rows.any():
-            out[rows] = np.where(near[rows], out[rows], _plainly(z, y, columns[rows], steps[rows]))
+        if rows.any():
+            chosen = slice(None) if rows.all() else rows
+            out[chosen] = np.where(near[chosen], out[chosen], _plainly(z, y, columns[chosen], steps[chosen]))
     return out
 
 
@@ -83,6 +83,33 @@ def cross_entropy_along_rounding(z: Array, y: Array, u: float) -> float:
     return u * math.sqrt(VARIANCE * (float(own.sum()) + factors + _sum_variance(terms)))
 
 
+class Lines(NamedTuple):
+    """How a loss that is a sum over examples and outputs is computed along a line of one output's z.
+
+    totals : of z (n,), y (n,), columns (m, n), steps (m, k) and the columns' largest absolute values (m,): the sums over the
+        examples at z + step column, (m, k).
+    rounding : of z, y and u: the standard deviation of what this adds to the rounding error of z.
+    reach : how far a step may change an entry of z.
+    """
+
+    totals: Callable[[Array, Array, Array, Array, Array], Array]
+    rounding: Callable[[Array, Array, float], float]
+    reach: float
+
+
+def largest_of(columns: Array) -> Array:
+    """max |columns[r]|, (m,), without a temporary."""
+    found = np.empty(len(columns), columns.dtype)
+
+    def work(blocks: Iterator[slice]) -> None:
+        for block in blocks:
+            x = columns[block]
+            np.maximum(x.max(axis=1, initial=0), -x.min(axis=1, initial=0), out=found[block])
+
+    over_blocks(work, len(columns), _lines(columns.shape[1]), columns.size)
+    return found
+
+
 def squared_along(residual: Array, columns: Array, steps: Array) -> Array:
     """Sum over the examples of (residual + steps[r, c] columns[r])**2; (m, k).
 
@@ -92,7 +119,7 @@ def squared_along(residual: Array, columns: Array, steps: Array) -> Array:
     out = np.zeros(steps.shape, np.result_type(residual, steps))
 
     def work(blocks: Iterator[slice]) -> None:
-        shifted = np.empty((_lines(n), min(n, SEGMENT)), out.dtype)
+        shifted = _buffer(_lines(n), min(n, SEGMENT), out.dtype)
         with np.errstate(all="ignore"):
             for block in blocks:
                 for part in _segments(n):
@@ -115,6 +142,13 @@ def squared_along_rounding(residual: Array, u: float) -> float:
     return u * math.sqrt(VARIANCE * (5 * float((squares**2).sum()) + _sum_variance(squares)))
 
 
+CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_along_rounding, REACH)
+SQUARED = Lines(
+    lambda z, y, columns, steps, largest: squared_along(z - y, columns, steps),
+    lambda z, y, u: squared_along_rounding(z - y, u),
+    math.inf,
+)
+
 # --- blocks -----------------------------------------------------------------------------------------------------------
 
 
@@ -128,6 +162,16 @@ def _sum_variance(terms: Array) -> float:
 def _lines(n: int) -> int:
     """Columns of a block."""
     return max(1, BLOCK_NUMBERS // max(1, min(n, SEGMENT)))
+
+
+def _buffer(m: int, n: int, dtype: np.dtype) -> Array:
+    """An array (m, n) whose rows each begin with a line of the cache: additions of misaligned rows take twice as long."""
+    line = CACHE_LINE // dtype.itemsize
+    # short rows are contiguous, so that a call goes over all of them at once
+    stride = -(-n // line) * line if n >= SHORT else n
+    memory = np.empty(m * stride + line, dtype)
+    start = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
+    return memory[start : start + m * stride].reshape(m, stride)[:, :n]
 
 
 def _segments(n: int) -> Iterator[slice]:
@@ -148,124 +192,146 @@ def _factored(z: Array, y: Array) -> bool:
 
 
 def _plainly(z: Array, y: Array, columns: Array, steps: Array) -> Array:
-    """The formula as it stands."""
+    """The formula of ``cross_entropy_total`` as it stands, in the same order, on buffers; complex steps through itself."""
     n = z.size
     out = np.empty(steps.shape, np.result_type(z, steps))
+    # no segments: the plain sum is pairwise over all examples
+    lines = max(1, BLOCK_NUMBERS // max(1, n))
 
     def work(blocks: Iterator[slice]) -> None:
+        buffers = [_buffer(lines, n, out.dtype) for _ in range(3)]
         for block in blocks:
+            x = columns[block]
+            s, e, f = (b[: len(x)] for b in buffers)
             for c in range(steps.shape[1]):
-                # a stack of logits (lines, n, 1), as a layer with one output has them
-                moved = columns[block] * steps[block, c, None] + z
-                out[block, c] = cross_entropy_total(moved[..., None], y[:, None])
+                np.multiply(x, steps[block, c, None], out=s)
+                s += z
+                if np.iscomplexobj(s):
+                    # a stack of logits (lines, n, 1), as a layer with one output has them
+                    out[block, c] = cross_entropy_total(s[..., None], y[:, None])
+                    continue
+                np.clip(s, -LOGIT_LIMIT, LOGIT_LIMIT, out=s)
+                np.abs(s, out=e)
+                np.negative(e, out=e)
+                np.exp(e, out=e)
+                np.log1p(e, out=e)
+                np.maximum(s, 0, out=f)
+                s *= y
+                f -= s
+                f += e
+                out[block, c] = f.sum(axis=1)
 
     with np.errstate(all="ignore"):
-        # no segments: the plain sum is pairwise over all examples
-        over_blocks(work, len(columns), max(1, BLOCK_NUMBERS // max(1, n)), 4 * columns.size * steps.shape[1])
+        over_blocks(work, len(columns), lines, 4 * columns.size * steps.shape[1])
     return out
 
 
 class _Side(NamedTuple):
-    """One side of z: what is added to E, (n,); what the linear part takes off, (n,); by segment 1 / the products at z, and
-    the sum of the logarithms there, which is 0 but for rounding: so that a step of 0 changes nothing.
+    """One side of z: what is added to E, (n,); by segment 1 / the products at z, and the sum of the logarithms there, which
+    is 0 but for rounding: so that a step of 0 changes nothing.
     """
 
     added: Array
-    linear: Array
     inverse: list[Array]
     at_zero: list[Array]
 
 
-def _by_factors(z: Array, y: Array, columns: Array, steps: Array) -> Array:
-    """Totals for steps within ``REACH``."""
+def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array | None) -> tuple[Array, Array]:
+    """Totals for steps within ``REACH``, and which these are."""
     n = z.size
     size = np.abs(z)
     live = size < LOGIT_LIMIT - REACH
     edge = ~live & (size <= LOGIT_LIMIT + REACH)
     # log of the largest factor: a power of two so many that their product does not overflow, with as many again to spare
     log_factor = float(np.max(size, where=live, initial=REACH)) + math.log(2)
-    room = math.log(float(np.finfo(np.float64).max)) if z.dtype.itemsize > 4 else math.log(float(np.finfo(z.dtype).max))
-    factors = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
-    sides = [
-        _side(np.where(live, np.exp(-sign * z), 0), live, linear, factors) for sign, linear in ((1, y), (-1, 1 - y))
-    ]
-    at_zero = cross_entropy_total(z[:, None], y[:, None])
-    change = np.zeros(steps.shape, z.dtype)
-    # columns that mirror each other have one exponential
-    order = np.argsort(np.abs(steps).max(axis=0, initial=0), kind="stable")
+    room = math.log(float(np.finfo(np.float32 if z.dtype.itemsize == 4 else np.float64).max))
+    count = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
+    above = _side(np.where(live, np.exp(-z), 0), count)
+    below = _side(np.where(live, np.exp(z), 0), count)
+    # an example that is not live has the factor E and takes off h x, which is nothing
+    linear = np.where(live, [y, 1 - y], 1).astype(z.dtype)
+    near = (largest_of(columns) if largest is None else largest)[:, None] * np.abs(steps) <= REACH
+    steps = np.where(near, steps, 0)
+    h, up = np.abs(steps), steps >= 0
+    change = np.empty(steps.shape, z.dtype)
+    lines = _lines(n)
+    # steps that mirror each other have one exponential
+    order = np.argsort(h.max(axis=0, initial=0), kind="stable").tolist()
+    # found out before, since between two calls one thread waits for the other
+    starts = np.arange(0, len(columns), lines)
+    new = np.ones(steps.shape, dtype=bool)
+    new[:, order[1:]] = h[:, order[1:]] != h[:, order[:-1]]
+    fresh, some_up, some_down = (np.logical_or.reduceat(which, starts).tolist() for which in (new, up, ~up))
 
     def work(blocks: Iterator[slice]) -> None:
-        shape = _lines(n), min(n, SEGMENT)
-        powers, products = np.empty(shape, z.dtype), np.empty(shape, z.dtype)
-        with np.errstate(all="ignore"):
-            for block in blocks:
-                for k, part in enumerate(_segments(n)):
-                    x = columns[block, part]
-                    own = steps[block]
-                    found = change[block]
-                    e, f = powers[: len(x), : x.shape[1]], products[: len(x), : x.shape[1]]
-                    slopes = [_dot(x, side.linear[part]) for side in sides]
-                    held = np.full(len(x), np.nan, z.dtype)
+        shape = min(lines, len(columns)), min(n, SEGMENT)
+        powers, factors = (_buffer(*shape, z.dtype) for _ in range(2))
+        for block in blocks:
+            change[block] = 0
+            for k, part in enumerate(_segments(n)):
+                products = np.empty((len(order), block.stop - block.start, above.inverse[k].size), z.dtype)
+                slopes = np.empty((products.shape[1], 2), z.dtype)
+                for start in range(block.start, block.stop, lines):
+                    rows = slice(start, min(start + lines, block.stop))
+                    here = slice(start - block.start, rows.stop - block.start)
+                    at = start // lines
+                    x = columns[rows, part]
+                    e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
+                    _dots(x, linear[:, part], slopes[here])
                     for c in order:
-                        h = np.abs(own[:, c])
-                        _exponentials(x, h, held, e)
-                        up = own[:, c] >= 0
-                        for side, slope, which in zip(sides, slopes, (up, ~up), strict=True):
-                            if not which.any():
-                                continue
-                            rows = slice(None) if which.all() else which
-                            np.add(e, side.added[part], out=f)
-                            logs = _log_of_product(f, factors, side.inverse[k])
-                            found[rows, c] += ((logs - side.at_zero[k]) - h * slope)[rows]
+                        if fresh[at][c]:
+                            np.multiply(x, h[rows, c, None], out=e)
+                            np.exp(e, out=e)
+                        if not some_down[at][c]:
+                            added = above.added[part]
+                        elif not some_up[at][c]:
+                            added = below.added[part]
+                        else:
+                            added = np.where(up[rows, c, None], above.added[part], below.added[part])
+                        np.add(e, added, out=f)
+                        _products(f, count, products[c, here])
+                for c in order:
+                    products[c] *= np.where(up[block, c, None], above.inverse[k], below.inverse[k])
+                np.log(products, out=products)
+                logs = products.sum(axis=2).T
+                upward = (logs - above.at_zero[k]) - h[block] * slopes[:, :1]
+                downward = (logs - below.at_zero[k]) - h[block] * slopes[:, 1:]
+                change[block] += np.where(up[block], upward, downward)
 
-    over_blocks(work, len(columns), _lines(n), columns.size * steps.shape[1])
+    over_blocks(work, len(columns), GROUP * lines, columns.size * steps.shape[1])
     if edge.any():
         z_edge, y_edge = z[edge], y[edge]
         there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), steps)
         change += there - cross_entropy_total(z_edge[:, None], y_edge[:, None])
-    totals: Array = at_zero + change
-    return totals
+    return cross_entropy_total(z[:, None], y[:, None]) + change, near
 
 
-def _side(added: Array, live: Array, linear: Array, factors: int) -> _Side:
+def _side(added: Array, factors: int) -> _Side:
     parts = list(_segments(added.size))
-    inverse = [1 / _products(1 + added[None, part], factors)[0] for part in parts]
-    at_zero = [_log_of_product(1 + added[None, part], factors, i) for part, i in zip(parts, inverse, strict=True)]
-    # an example that is not live has the factor E and takes off h x, which is nothing
-    return _Side(added, np.where(live, linear, 1).astype(added.dtype), inverse, at_zero)
+    aligned = _buffer(1, added.size, added.dtype)[0]
+    aligned[:] = added
+    products = [_products(1 + added[None, part], factors) for part in parts]
+    inverse = [1 / p[0] for p in products]
+    at_zero = [np.log(p * i).sum(axis=1) for p, i in zip(products, inverse, strict=True)]
+    return _Side(aligned, inverse, at_zero)
 
 
-def _exponentials(x: Array, h: Array, held: Array, e: Array) -> None:
-    """exp(h x) into e, for the rows whose h is not the one held."""
-    new = h != held
-    if new.all():
-        np.multiply(x, h[:, None], out=e)
-        np.exp(e, out=e)
-    elif new.any():
-        e[new] = np.exp(x[new] * h[new, None])
-    held[:] = h
-
-
-def _products(f: Array, factors: int) -> Array:
+def _products(f: Array, factors: int, out: Array | None = None) -> Array:
     """Products of ``factors`` to twice as many of the entries of each row, contiguous; f is overwritten."""
     m, n = f.shape
     lanes = max(1, n // factors)
+    if lanes > LANES:
+        lanes -= lanes % LANES
     used = n // lanes * lanes
-    f[:, : n - used] *= f[:, used:]
-    products: Array = np.multiply.reduce(f[:, :used].reshape(m, n // lanes, lanes), axis=1)
+    if used < n:
+        f[:, : n - used] *= f[:, used:]
+    products: Array = np.multiply.reduce(f[:, :used].reshape(m, n // lanes, lanes), axis=1, out=out)
     return products
 
 
-def _log_of_product(f: Array, factors: int, inverse: Array) -> Array:
-    """Sum of the logarithms of each row of f times those of ``inverse``."""
-    products = _products(f, factors)
-    products *= inverse
-    np.log(products, out=products)
-    total: Array = products.sum(axis=1)
-    return total
-
-
-def _dot(x: Array, v: Array) -> Array:
-    """Each row of x times v; not one after the other where there is no BLAS."""
-    found: Array = np.vecdot(x, v) if x.dtype.itemsize <= 8 else (x * v).sum(axis=1)
-    return found
+def _dots(x: Array, linear: Array, out: Array) -> None:
+    """The scalar products of each row of x with each of ``linear``; not term after term where there is no BLAS."""
+    if x.dtype.itemsize <= 8:
+        np.vecdot(x[:, None], linear, out=out)
+    else:
+        np.sum(x[:, None] * linear, axis=2, out=out)

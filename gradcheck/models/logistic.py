@@ -12,9 +12,11 @@ from gradcheck.models.cross_entropy import (
     cross_entropy_beyond,
     cross_entropy_rounding,
     cross_entropy_total,
+    distance_to_limit,
     probability,
 )
 from gradcheck.models.dense import Dense, require_binary, require_one_column
+from gradcheck.models.lines import CROSS_ENTROPY, Lines
 from gradcheck.models.parts import Parts
 
 Array = np.ndarray
@@ -53,8 +55,15 @@ class Logistic(Dense):
         sigma_t, sigma_delta = cross_entropy_rounding(z, y, sigma, u)
         return sigma_t[:, 0], sigma_delta
 
+    @property
+    def lines(self) -> Lines:
+        return CROSS_ENTROPY
+
     def beyond(self, z: Array, y: Array) -> Array:
         return cross_entropy_beyond(z, y)
+
+    def distance_to_limit(self, z: Array) -> Array:
+        return distance_to_limit(z)
 
     def may_clip(self, z: Array) -> bool:
         return bool(np.abs(z).max(initial=0) > LOGIT_LIMIT)

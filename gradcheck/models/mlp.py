@@ -13,10 +13,12 @@ from gradcheck.models.cross_entropy import (
     cross_entropy_beyond,
     cross_entropy_rounding,
     cross_entropy_total,
+    distance_to_limit,
     probability,
 )
 from gradcheck.models.dense import Dense, require_activation, require_layers
 from gradcheck.models.functions import sigmoid, total
+from gradcheck.models.lines import CROSS_ENTROPY, Lines
 from gradcheck.models.parts import Parts
 from gradcheck.models.rounding import ELEMENTARY, VARIANCE
 from gradcheck.models.settings import require_choice
@@ -96,8 +98,15 @@ class MLP(Dense):
             sigma_delta = np.hypot(slope * sigma_r, r * (0.1 * sigma + 3 * u * o))
         return np.sqrt((sigma_t**2).sum(axis=1)), sigma_delta
 
+    @property
+    def lines(self) -> Lines | None:
+        return CROSS_ENTROPY if self.loss_name == "cross_entropy" else None
+
     def beyond(self, z: Array, y: Array) -> Array:
         return cross_entropy_beyond(z, y) if self.loss_name == "cross_entropy" else super().beyond(z, y)
+
+    def distance_to_limit(self, z: Array) -> Array:
+        return distance_to_limit(z) if self.loss_name == "cross_entropy" else super().distance_to_limit(z)
 
     def may_clip(self, z: Array) -> bool:
         return bool(np.abs(z).max(initial=0) > LOGIT_LIMIT)

@@ -8,7 +8,7 @@ difference.  For a loss of n examples this takes n operations for a weight of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.models.kinks import Kinks, dense_kinks
+from gradcheck.models.lines import Lines, largest_of
+from gradcheck.threads import over_blocks
 
 if TYPE_CHECKING:
     from gradcheck.models.dense import Dense, Trace
@@ -51,6 +53,11 @@ class Perturbation:
         """For each layer what its weights multiply, (h_{l-1} + 1, n): the inputs' columns, and ones for the bias."""
         ones = np.ones((1, len(self.batch.X)), self.theta.dtype)
         return [np.concatenate([a.T, ones]) for a in self.trace.inputs]
+
+    @cached_property
+    def _largest(self) -> Array:
+        """The largest absolute value of each of the last layer's columns."""
+        return largest_of(self.columns[-1])
 
     @cached_property
     def outputs(self) -> list[Array]:
@@ -94,15 +101,58 @@ class Perturbation:
 
     def _totals(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
         """Summed losses and deviations, both (m, k), of steps (m, k) along the weights (i, j) of a layer (from 0)."""
+        lines = self.model.lines
+        if lines is None or layer < len(self.trace.zs) - 1 or np.iscomplexobj(steps):
+            return self._by_blocks(layer, i, j, steps)
+        totals, bent = np.empty(steps.shape, steps.dtype), np.zeros(steps.shape)
+        near = np.abs(steps) * self._largest[i][:, None] <= lines.reach
+        for output in np.unique(j):
+            rows = np.flatnonzero((j == output) & near.any(axis=1))
+            if len(rows):
+                totals[rows], bent[rows] = self._along(lines, output, i[rows], np.where(near, steps, 0)[rows])
+        far = ~near.all(axis=1)
+        if far.any():
+            exact, crossing = self._by_blocks(layer, i[far], j[far], steps[far])
+            totals[far] = np.where(near[far], totals[far], exact)
+            bent[far] = np.where(near[far], bent[far], crossing)
+        return totals, bent
+
+    def _along(self, lines: Lines, output: int, i: Array, steps: Array) -> tuple[Array, Array]:
+        """``_totals`` of steps within ``lines.reach`` along weights of one output of the last layer."""
+        z, y = self.trace.zs[-1], self.batch.y
+        columns = self.columns[-1]
+        # a view where all are asked for
+        columns = columns[i[0] : i[-1] + 1] if np.array_equal(i, np.arange(i[0], i[-1] + 1)) else columns[i]
+        target = np.ascontiguousarray(y[:, output])
+        totals = lines.totals(self.outputs[-1][output], target, columns, steps, self._largest[i])
+        if z.shape[1] > 1:
+            others = np.arange(z.shape[1]) != output
+            totals += self.model.total(z[:, others], y[:, others])
+        bent = np.zeros(steps.shape)
+        # the limits that a step may bring within reach
+        edge = np.flatnonzero(self.model.distance_to_limit(z[:, output]) <= lines.reach * (1 + 2.0**-10))
+        if len(edge):
+            clipped = self.kinks.clipped[edge, output, None]
+            for c in range(steps.shape[1]):
+                moved = z[edge, output] + steps[:, c, None] * columns[:, edge]
+                bent[:, c] = self.kinks.clipping(self.model, moved[..., None], y[edge, output, None], clipped)
+        return totals, bent
+
+    def _by_blocks(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
+        """``_totals`` of any layer and any steps, in blocks of points that fit the cache."""
         k = steps.shape[1]
         n = len(self.batch.X)
         widths = [z.shape[1] for z in self.trace.zs[layer + 1 :]] or [self.trace.zs[-1].shape[1]]
         size = max(1, BLOCK_NUMBERS // (n * max(widths)))
         totals, bent = np.empty(steps.size, steps.dtype), np.zeros(steps.size)
         i, j, flat = np.repeat(i, k), np.repeat(j, k), steps.reshape(-1)
-        for start in range(0, flat.size, size):
-            block = slice(start, start + size)
-            totals[block], bent[block] = self._block(layer, i[block], j[block], flat[block])
+
+        def work(blocks: Iterator[slice]) -> None:
+            with np.errstate(all="ignore"):
+                for block in blocks:
+                    totals[block], bent[block] = self._block(layer, i[block], j[block], flat[block])
+
+        over_blocks(work, flat.size, size, flat.size * n * max(widths))
         return totals.reshape(steps.shape), bent.reshape(steps.shape)
 
     def _block(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:

@@ -205,12 +205,18 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
     penalty = np.float64(model.penalty({k: np.asarray(v, np.float64) for k, v in trace.params.items()}))
     # the sum over the examples, the mean, and the penalty added to it
     examples = mean**2 * sum_roundings(data / mean, zs[-1].size if y.ndim == 2 else n, groups)
-    sums = VARIANCE * (examples + binade(data) ** 2 + binade(data + penalty) ** 2 + binade(penalty) ** 2)
+    last = VARIANCE * (binade(data) ** 2 + binade(data + penalty) ** 2 + binade(penalty) ** 2)
+    sums = VARIANCE * examples + last
 
     def deviation(terms: Array | float, sums: Array) -> Array:
         # the squares of a very small loss vanish; a rounding of the sum remains
         return u * np.maximum(np.sqrt(mean**2 * groups * terms + sums), max(data, penalty) * VARIANCE)
 
+    along = [deviation(terms, sums) for terms in lines]
+    if model.lines is not None:
+        # small steps of the last layer's weights have a formula of their own
+        own_way = model.factor * model.lines.rounding(zs[-1], y, 1.0)
+        along[-1] = np.maximum(along[-1], deviation(own_way**2, last))
     # backward: variances of delta_l and of the sums over the examples
     gradient: dict[str, Array] = {}
     clipped: dict[str, Array] = {}
@@ -233,7 +239,7 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         penalised = model.l2 * w
         sigma = np.sqrt(mean**2 * groups * inner + VARIANCE * u * u * (penalised**2 + (mean * total + penalised) ** 2))
         gradient["W" + suffix] = _kept(sigma, mean * u, a, delta)
-        line["W" + suffix] = np.broadcast_to(deviation(lines[layer - 1], sums), w.shape)
+        line["W" + suffix] = np.broadcast_to(along[layer - 1], w.shape)
         clipped["W" + suffix] = mean * (np.abs(a).T @ np.abs(lost))
         reach = np.abs(a).max(axis=0, initial=0.0)
         # a unit that is all but silent has no scale of its own: its weights take that of its layer, or of single precision
@@ -246,7 +252,7 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
                 (groups * variance).sum(axis=0) + product_variance(np.ones((1, n)), delta**2, total_b[None] ** 2, u)[0]
             )
             gradient["b" + suffix] = _kept(sigma_b, mean * u, np.ones(n), delta)
-            line["b" + suffix] = deviation(lines[layer - 1], sums)
+            line["b" + suffix] = along[layer - 1]
             clipped["b" + suffix] = mean * np.abs(lost).sum(axis=0)
             length["b" + suffix] = stretch / np.maximum(downstream, 1.0)
         if layer > 1:

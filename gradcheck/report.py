@@ -1,0 +1,56 @@
+"""``python -m gradcheck.report RUN_DIR``: a run as one HTML page, and its charts as files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gradcheck.errors import BadInput
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the command."""
+    made = argparse.ArgumentParser(
+        prog="gradcheck report",
+        description="One self-contained HTML page of a run: charts, tables that sort and filter, provenance.",
+        epilog="Needs pip install 'gradcheck[charts]'.  The page loads nothing from anywhere: open it by double click.",
+    )
+    made.add_argument("run", metavar="RUN_DIR", help="a run folder, or latest")
+    made.add_argument("--out", metavar="FILE", help="where the page goes (default: RUN_DIR/report.html)")
+    made.add_argument("--figures", metavar="DIR", help="write each chart as SVG and PNG into this folder as well")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, or 2 for what is no run or cannot be written."""
+    typed = parser().parse_args(arguments)
+    from gradcheck import analysis, page, plots, terminal
+
+    try:
+        plots.library()
+        record = analysis.Record(typed.run)
+        if typed.out is None and not isinstance(record.folder, Path):
+            raise BadInput(
+                f"--out: must say where the page of {record.name} goes: the run does not lie on this machine"
+            )
+        out = Path(typed.out or record.folder / "report.html")
+        made = page.Page(record)
+        page.write(made.html(), out)
+        written = [out]
+        if typed.figures is not None:
+            written += plots.write(made.charts, Path(typed.figures))
+        print(*(f"saved  {terminal.printable(path)}" for path in written), sep="\n", flush=True)
+    except BadInput as error:
+        print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        return terminal.unprinted(error)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Commands of the package in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = ("engine=serial", "progress=none")
+
+
+def started(*arguments: str, prelude: str = "", **options: Any) -> subprocess.Popen[str]:
+    """``python -m ARGUMENTS`` in the current folder; `prelude` is run first, in the same process."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = ["-m", *arguments]
+    if prelude:
+        module, *rest = arguments
+        module_run = f"sys.argv = {['x', *rest]!r}\nrunpy.run_module({module!r}, run_name='__main__')"
+        command = ["-c", f"import runpy, sys\n{prelude}\n{module_run}"]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen([sys.executable, *command], env={**os.environ, "PYTHONPATH": path}, text=True, **options)
+
+
+def command(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int, str, str]:
+    """Exit status, output and what stands on standard error; no traceback."""
+    process = started(*arguments, **options)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    assert "Traceback" not in (err or ""), err
+    return process.returncode, out, err
+
+
+def rows(run_dir: Path, read: Callable[[str], Any] | None = None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(cells, errors) in one order, without what differs between two runs."""
+    read = read or (lambda folder: pq.read_table(run_dir / folder))
+    cells = sorted(read("cells").drop_columns(["seconds"]).to_pylist(), key=lambda row: row["cell"])
+    errors = sorted(read("errors").to_pylist(), key=lambda row: (row["cell"], row["flat_index"]))
+    return cells, errors

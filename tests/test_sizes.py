@@ -1,0 +1,215 @@
+"""Sizes that would bring a machine down are refused in one line, before they do: with 3 GB of address space, in seconds."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from commands import QUICK, command
+
+from gradcheck import compose, config, engines, footprint
+from gradcheck.run import main
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def limit() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30))
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+
+
+def huge_csv() -> None:
+    with open("huge.csv", "wb") as file:
+        file.write(b"a,y\n1,0\n")
+        file.truncate(5 * 10**9)  # takes no room on the disk
+
+
+def small_csv() -> None:
+    Path("small.csv").write_text("a,y\n1,0\n2,1\n")
+
+
+def expanding_parquet() -> None:
+    """A million equal rows take a few bytes; of these files a thousand are written into one."""
+    piece = pa.table({"a": np.ones(2**20), "y": np.zeros(2**20, dtype=np.int64)})
+    with pq.ParquetWriter("bomb.parquet", piece.schema, compression="zstd") as writer:
+        for _ in range(400):
+            writer.write_table(piece)
+    assert 1000 * Path("bomb.parquet").stat().st_size < 400 * piece.nbytes
+
+
+def expanding_npz() -> None:
+    header = {"descr": "<f8", "fortran_order": False, "shape": (2 * 10**8, 1)}
+    with (
+        zipfile.ZipFile("bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("W.npy", "w", force_zip64=True) as file,
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
+        for _ in range(1600):
+            file.write(bytes(10**6))
+
+
+def lying_npz() -> None:
+    """Its header claims more than there is."""
+    with zipfile.ZipFile("lying.npz", "w") as archive, archive.open("W.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 1)})
+
+
+def laughs() -> None:
+    Path("conf/experiment").mkdir(parents=True)
+    lines = ["# @package _global_", "a0: &a0 [" + ",".join("x" * 10) + "]"]
+    lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    Path("conf/experiment/laughs.yaml").write_text("\n".join(lines))
+    Path("conf/experiment/deep.yaml").write_text("# @package _global_\na: " + "[" * 100_000)
+    Path("conf/experiment/long.yaml").write_text("# @package _global_\na: 1\n" + "#" * 20_000_000)
+
+
+FILE = ("data=file", "data.target=y")
+OWN = ("--config-dir=conf", "dry_run=true")
+MLP = ("model=mlp", "data.d=3")
+HOSTILE: list[tuple[Any, tuple[str, ...], tuple[str, ...]]] = [
+    (None, ("eps=range(1,1000000001)", "-m"), ("eps=range(1,1000000001)", "max_cells=1000000")),
+    (None, ("init.seed=range(100000)", "data.seed=range(100000)", "-m"), ("max_cells=1000000", "raise it with")),
+    (None, ("eps='${logspace:-9,-1,1000000000}'",), ("eps", "100000")),
+    (None, ("data.n=1000000000000",), ("data.n", "max_memory=4.0e+09", "raise it with max_memory=")),
+    (None, ("data.n=100,1000000000000", "-m"), ("data.n", "raise it with max_memory=")),
+    (None, ("data.n=1000000000000", "dry_run=true"), ("data.n", "raise it with max_memory=")),
+    (None, ("data.d=10000000000",), ("data.d", "raise it with max_memory=")),
+    (None, ("data.d=100000000000000000000000",), ("data.d", "max_memory=")),
+    (None, ("model=linear", "data.outputs=10000000000"), ("data.outputs=10000000000",)),
+    (None, ("model=mlp", "data.outputs=10000000000"), ("data.n", "max_memory=")),
+    (None, (*MLP, "model.layers=[1000000,1000000]"), ("model.layers", "raise it with max_memory=")),
+    (None, (*MLP, "model.layers=[100000000000000]"), ("model.layers", "raise it with max_memory=")),
+    (None, ("model=softmax", "model.n_classes=1000000000000"), ("model.n_classes", "raise it with max_memory=")),
+    (None, ("data=sklearn", "data.name=digits", "model=softmax", "model.layers=[3000000]"), ("model.layers",)),
+    (small_csv, (*FILE, "data.path=small.csv", "model=mlp", "model.layers=[90000000]"), ("model.layers",)),
+    (huge_csv, (*FILE, "data.path=huge.csv"), ("data.path=huge.csv", "5000000000 bytes", "data.max_bytes")),
+    (huge_csv, (*FILE, "data.path=huge.csv", "data.n=10"), ("data.path=huge.csv", "data.max_bytes")),
+    (None, (*FILE, "data.path=/dev/zero"), ("data.path=/dev/zero", "is not a file")),
+    (
+        expanding_parquet,
+        (*FILE, "data.path=bomb.parquet"),
+        ("unpacks to 6710886400 bytes", "data.max_bytes=1073741824"),
+    ),
+    (expanding_npz, ("init=file", "init.path=bomb.npz"), ("unpacks to 1600000", "init.max_bytes=1073741824")),
+    (lying_npz, ("init=file", "init.path=lying.npz"), ("init.path=lying.npz", "W")),
+    (laughs, (*OWN, "+experiment=laughs"), ("laughs.yaml", "aliases", "1000000 values")),
+    (laughs, (*OWN, "+experiment=deep"), ("deep.yaml", "100 levels")),
+    (laughs, (*OWN, "+experiment=long"), ("long.yaml", "20000025 bytes", "at most 10000000")),
+]
+
+
+@pytest.mark.parametrize(("made", "typed", "words"), HOSTILE, ids=[" ".join(typed) for _, typed, _ in HOSTILE])
+def test_a_hostile_size_is_refused_in_one_line_before_the_machine_suffers(
+    made: Any, typed: tuple[str, ...], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    if made is not None:
+        made()
+    before = sorted(tmp_path.rglob("*"))
+    start = time.monotonic()
+    status, out, err = command("gradcheck.run", *typed, *QUICK, preexec_fn=limit)
+    assert (status, out) == (2, "")
+    assert err.startswith("gradcheck: ")
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+    assert time.monotonic() - start < 40
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def recorded(**changes: Any) -> Path:
+    """A finished run whose recorded config was made larger."""
+    assert main(["hydra.run.dir=here", *QUICK]) == 0
+    form = json.loads(pq.read_table("here/cells")["config"][0].as_py())
+    form["data"] |= changes
+    form = config.canonical(form)
+    for path in (Path("here/plan.parquet"), Path("here/cells/part-00001.parquet")):
+        table = pq.read_table(path)
+        for name, value in (("config", json.dumps(form)), ("cell", config.cell_id(form))):
+            table = table.set_column(table.schema.get_field_index(name), name, pa.array([value]))
+        pq.write_table(table, path)
+    return Path("here")
+
+
+@pytest.mark.parametrize("changes", [{"n": 10**12}, {"d": 10**10}], ids=str)
+def test_a_record_of_a_hostile_size_costs_nothing(changes: dict[str, int]) -> None:
+    run = recorded(**changes)
+    status, _, err = command("gradcheck.reproduce", str(run), preexec_fn=limit)
+    assert status in (1, 2), err
+    assert command("gradcheck.show", str(run), preexec_fn=limit)[0] == 0
+    for path in (run / "cells").glob("*"):
+        path.unlink()
+    status, out, err = command("gradcheck.run", f"resume={run}", *QUICK, preexec_fn=limit)
+    assert status == 1, err
+    assert "FAILED  1 of 1 cells" in out
+    assert "max_memory" in pq.read_table("here/cells")["message"][0].as_py()
+
+
+def test_a_limit_that_is_raised_lets_the_cell_pass() -> None:
+    assert main(["max_memory=1e4", *QUICK]) == 2
+    assert main(["max_memory=1e6", *QUICK]) == 0
+    assert main(["init.seed=1,2", "max_memory=1e6", "-m", *QUICK]) == 0
+
+
+FORMS = [
+    {"data": {"source": "gaussian", "n": 200_000, "d": 5}, "eps": 1e-6},
+    {"data": {"source": "gaussian", "n": 20_000, "d": 100}, "dtype": "float32"},
+    {"data": {"source": "gaussian", "n": 40_000, "d": 2}, "model": {"name": "mlp", "layers": [10]}},
+    {"data": {"source": "gaussian", "n": 10_000, "d": 2}, "model": {"name": "softmax", "layers": [30]}},
+    {"data": {"source": "gaussian", "n": 2, "d": 3000}},
+    {"data": {"source": "gaussian", "n": 2, "d": 3}, "model": {"name": "mlp", "layers": [500]}},
+    {
+        "data": {"source": "gaussian", "n": 30_000, "d": 4},
+        "model": {"name": "mlp", "layers": [6]},
+        "dtype": "longdouble",
+    },
+]
+BASE = {
+    "model": {"name": "logistic"},
+    "init": {"name": "normal"},
+    "bug": {"name": "none"},
+    "scheme": "central",
+    "dtype": "float64",
+    "match_at": 1e-2,
+    "eps": 1e-6,
+}
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_the_estimate_is_no_less_than_what_a_cell_takes_and_not_far_from_it(form: dict[str, Any]) -> None:
+    import tracemalloc
+
+    from gradcheck import results
+
+    form = config.canonical(BASE | form)
+    estimate = footprint.footprint(config.build(form))
+
+    class Job:
+        cell, swept = "0" * 16, {}
+
+    Job.config = form
+    tracemalloc.start()
+    try:
+        table = results.errors_table([results.cell_row(Job, engines.compute(form), 0.0)])  # type: ignore[arg-type]
+        peak = tracemalloc.get_traced_memory()[1] + table.nbytes
+    finally:
+        tracemalloc.stop()
+    assert peak <= estimate <= 12 * peak + 2e6
+
+
+def test_aliases_are_counted_with_all_that_they_stand_for() -> None:
+    assert compose.unfolded(b"a: 1\nb: [2, 3]") == 7
+    assert compose.unfolded(b"a: &x [1, 2]\nb: *x\nc: [*x, *x]") == 1 + 3 + 3 + 3 + 7
+    assert compose.unfolded(b"a: &x 1\nb: *x") == 5
+    assert compose.unfolded(b"a: [") == 0
+    assert compose.unfolded(b"[" * 1000) == float("inf")
