@@ -300,10 +300,15 @@ class Watch:
         elif event in _CHANGES:
             for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
                 if isinstance(path, (str, bytes, os.PathLike)):
-                    self._file(path, True)
+                    name = Path(os.path.abspath(os.fsdecode(path)))
+                    self._judge_file(
+                        Path(os.path.realpath(name.parent)) / name.name, True
+                    )  # a link itself is what changes
 
     def _file(self, path: Any, writes: bool) -> None:
-        real = Path(os.path.realpath(os.fsdecode(path)))
+        self._judge_file(Path(os.path.realpath(os.fsdecode(path))), writes)
+
+    def _judge_file(self, real: Path, writes: bool) -> None:
         if real.is_relative_to(self.outside):
             self.seen.append(f"{'changes' if writes else 'reads'} {real}")
         elif writes and real != Path(os.devnull) and not any(real.is_relative_to(one) for one in self.allowed):
