@@ -7,6 +7,7 @@ small run; these do not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,26 +16,39 @@ from numpy.typing import ArrayLike, NDArray
 _LARGEST = np.iinfo(np.int32).max  # what the offsets of a string or list array can hold
 
 
-def texts(values: Sequence[str | None]) -> pa.StringArray:
-    """Strings; None is null.  Raises pa.ArrowCapacityError for more than 2 GB."""
+def texts(values: Sequence[str | None], times: Sequence[int] | None = None) -> pa.StringArray:
+    """Strings, each of them as many `times`, one after the other; None is null.
+
+    Raises pa.ArrowCapacityError for more than 2 GB.
+    """
     encoded = [b"" if value is None else value.encode() for value in values]
-    offsets = _offsets([len(text) for text in encoded])
-    buffers = [_validity([value is not None for value in values]), offsets, pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(values), buffers)
+    lengths = _repeated(np.array([len(text) for text in encoded], dtype=np.int64), times)
+    data = b"".join(encoded if times is None else [text * n for text, n in zip(encoded, times, strict=True)])
+    valid = _repeated(np.array([value is not None for value in values], dtype=bool), times)
+    return pa.Array.from_buffers(pa.string(), len(lengths), [_validity(valid), _offsets(lengths), pa.py_buffer(data)])
 
 
-def reals(values: ArrayLike, valid: NDArray[np.bool_] | None = None) -> pa.DoubleArray:
-    """float64; null where `valid` is False."""
-    array = np.ascontiguousarray(values, dtype=np.float64)
+def reals(
+    values: ArrayLike, valid: NDArray[np.bool_] | None = None, times: Sequence[int] | None = None
+) -> pa.DoubleArray:
+    """float64, each as many `times`; null where `valid` is False."""
+    array = _repeated(np.ascontiguousarray(values, dtype=np.float64), times)
+    valid = None if valid is None else _repeated(valid, times)
     return pa.Array.from_buffers(pa.float64(), len(array), [_validity(valid), pa.py_buffer(array)])
 
 
-def counts(values: Sequence[int | None] | NDArray[np.integer]) -> pa.Int64Array:
-    """int64; None is null."""
-    valid = None if isinstance(values, np.ndarray) else [value is not None for value in values]
-    known = values if isinstance(values, np.ndarray) else [0 if value is None else value for value in values]
-    array = np.ascontiguousarray(known, dtype=np.int64)
+def counts(values: Sequence[int | None] | NDArray[np.integer], times: Sequence[int] | None = None) -> pa.Int64Array:
+    """int64, each as many `times`; None is null."""
+    valid, known = None, values
+    if not isinstance(values, np.ndarray):
+        valid = _repeated(np.array([value is not None for value in values], dtype=bool), times)
+        known = [0 if value is None else value for value in values]
+    array = _repeated(np.ascontiguousarray(known, dtype=np.int64), times)
     return pa.Array.from_buffers(pa.int64(), len(array), [_validity(valid), pa.py_buffer(array)])
+
+
+def _repeated(array: NDArray[Any], times: Sequence[int] | None) -> NDArray[Any]:
+    return array if times is None else np.repeat(array, times)
 
 
 def flags(values: Sequence[bool | None]) -> pa.BooleanArray:
@@ -58,8 +72,8 @@ def _validity(valid: Sequence[bool] | NDArray[np.bool_] | None) -> pa.Buffer | N
     return pa.py_buffer(np.packbits(np.asarray(valid, dtype=bool), bitorder="little"))
 
 
-def _offsets(lengths: Sequence[int]) -> pa.Buffer:
-    ends = np.cumsum([0, *lengths], dtype=np.int64)
+def _offsets(lengths: Sequence[int] | NDArray[np.integer]) -> pa.Buffer:
+    ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     if ends[-1] > _LARGEST:
         raise pa.ArrowCapacityError(f"{ends[-1]} entries in a column, must be at most {_LARGEST}")
     return pa.py_buffer(ends.astype(np.int32))

@@ -20,7 +20,7 @@ from gradcheck.layout import Layout
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import ONE_SIDED, Scheme, complex_step
 from gradcheck.quotients import Estimate, Evaluations, Probe
-from gradcheck.rules import RULES, Evidence
+from gradcheck.rules import Evidence, accusations
 from gradcheck.verdict import VERDICTS, Judgement, judge, overall
 
 Array = np.ndarray
@@ -335,7 +335,7 @@ def summarise(weights: dict[str, Any], judged: Judgement, diagnosis: Diagnosis, 
         "verdict": overall(judged.verdict),
         "diagnosis": diagnosis.words,
         "diagnosis_kind": diagnosis.kind,
-        **{f"rule_{name}": rule.accuses(evidence) for name, rule in RULES.items()},
+        **{f"rule_{name}": accused for name, accused in accusations(evidence).items()},
     }
 
 

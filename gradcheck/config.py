@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Optional
 
@@ -122,15 +122,27 @@ def conf_dir() -> Path:
 
 def register() -> None:
     """Enter the schemas into Hydra's ConfigStore, as ``schema/<section>/<name>``, and the resolver ``logspace``."""
-    from hydra.core.config_store import ConfigStore
+    from hydra.core.config_store import ConfigNode, ConfigStore
     from omegaconf import OmegaConf
+
+    class Schema(ConfigNode):
+        """A schema that is made when it is asked for: there are fifty, and a run needs six."""
+
+        def __init__(self, section: str, name: str, cls: type) -> None:
+            self.name, self.group, self.package, self.provider = f"{name}.yaml", f"schema/{section}", None, None
+            self._made_of = section, name, cls
+
+        @cached_property
+        def node(self) -> Any:  # type: ignore[override]
+            return OmegaConf.structured(_schema(*self._made_of))
 
     store = ConfigStore.instance()
     store.store(group="schema", name="run", node=Run)
     store.store(group="schema", name="engine", node=Engine)
     for section, table in TABLES.items():
+        schemas = store.repo["schema"].setdefault(section, {})
         for name, cls in table.items():
-            store.store(group=f"schema/{section}", name=name, node=_schema(section, name, cls))
+            schemas[f"{name}.yaml"] = Schema(section, name, cls)
     OmegaConf.register_new_resolver("logspace", logspace, replace=True)
 
 
@@ -405,28 +417,38 @@ def cell_id(form: Mapping[str, Any], allow: Sequence[str] = ()) -> str:
 
     Raises ValueError, naming the key, for a file that cannot be read, a function that cannot or must not be imported.
     """
+    return identity(form, {section: section_text(section, form[section], allow) for section in TABLES})
+
+
+def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = ()) -> tuple[str, str]:
+    """What of a canonical section goes into an id: the section and the content of its files, as canonical JSON.
+
+    The second is empty where there are no files.  Raises ValueError as ``cell_id`` does.
+    """
+    files: Any = None
+    if section == "model" and part["name"] == "function":
+        files = dict(_digests(part["fun"], part["jac"], tuple(allow)))
+    if section != "bug" and ("path" in part or section == "model"):
+        if hasattr(TABLES[section][part[LOOKUP[section]]], "sources"):
+            built = build_section(section, part)
+            max_bytes = getattr(built, "max_bytes", MAX_FILE_BYTES)
+            files = [_content(section, path, max_bytes) for path in built.sources()]
+        part = {key: value for key, value in part.items() if key not in UNHASHED}
+    return _canonical_json(part), "" if files is None else _canonical_json(files)
+
+
+def identity(form: Mapping[str, Any], sections: Mapping[str, tuple[str, str]]) -> str:
+    """The id of a canonical config whose sections are known as text."""
     from gradcheck.results import SCHEMA_VERSION
 
-    science = dict(form)
-    files: dict[str, Any] = {}
-    if form["model"]["name"] == "function":
-        files["model"] = dict(_digests(form["model"]["fun"], form["model"]["jac"], tuple(allow)))
-    for section in ("model", "data", "init"):
-        if "path" in form[section] or section == "model":
-            science[section] = {key: value for key, value in form[section].items() if key not in UNHASHED}
-            built = TABLES[section][form[section][LOOKUP[section]]]
-            if hasattr(built, "sources"):
-                object_ = build_section(section, form[section])
-                files[section] = [
-                    _content(section, path, getattr(object_, "max_bytes", MAX_FILE_BYTES)) for path in object_.sources()
-                ]
-    text = json.dumps(
-        {"schema": SCHEMA_VERSION, "config": science, "files": files},
-        sort_keys=True,
-        separators=(",", ":"),
-        allow_nan=False,
-    )
+    texts = {key: sections[key][0] if key in sections else _canonical_json(form[key]) for key in sorted(form)}
+    science = ",".join(f'"{key}":{text}' for key, text in texts.items())
+    files = ",".join(f'"{key}":{sections[key][1]}' for key in sorted(sections) if sections[key][1])
+    text = f'{{"config":{{{science}}},"files":{{{files}}},"schema":{SCHEMA_VERSION}}}'
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def has_sources(form: Mapping[str, Any]) -> bool:

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from gradcheck.layout import Layout
-from gradcheck.verdict import STORAGE, Judgement
+from gradcheck import wording as say
+from gradcheck.evidence import Claim, Evidence, gather, is_bias, layers
+from gradcheck.fits import DECADES, Fit, decades_of, decay, fit, tolerance_of
+from gradcheck.verdict import Judgement
 
 Array = np.ndarray
 
@@ -45,141 +45,13 @@ KINDS: dict[str, str] = {
     "unknown": "too few weights are judged to tell",
 }
 
-# A claim needs agreement that chance gives in less than one of 10**DECADES cases.
-DECADES = 3.0
-LONGEST = 200
-# The rounding of a prediction c n + d theta: some units of each of its terms.
-UNITS = 16.0
-LAWSON_STEPS = 20
-ENOUGH = 2000
-TINY = 5e-324  # no uncertainty is 0 but that of a named factor
-
-
-class Claim(Protocol):
-    """What is read of a problem; ``n`` examples and ``n_classes`` may be unknown."""
-
-    @property
-    def layout(self) -> Layout: ...
-    @property
-    def theta(self) -> Array: ...
-    @property
-    def analytic(self) -> Array: ...
-    @property
-    def n(self) -> int | None: ...
-    @property
-    def n_classes(self) -> int | None: ...
-
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """``kind``, one of KINDS, and ``words`` of at most ``LONGEST`` characters; None where nothing is wrong."""
+    """``kind``, one of KINDS, and ``words`` of at most ``wording.LONGEST`` characters; None where nothing is wrong."""
 
     kind: str | None
     words: str | None
-
-
-class Fit(NamedTuple):
-    """a = factor n + decay theta.  ``width``: uncertainty of the factor, 0 for a named one; ``decades`` of evidence."""
-
-    factor: float
-    decay: float
-    width: float
-    decades: float
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that a hypothesis may look at, one entry a weight of theta, float64.
-
-    a, n, bound : gradients and bound, divided by 2**exponent so that the largest is near 1 and no product overflows.
-    theta : the weights, divided by 2**exponent_theta.
-    raw : the analytic gradient as it was handed over, in its own dtype.
-    judged : where n says anything at all.   wrong : where the verdict is mismatch.
-    """
-
-    layout: Layout
-    a: Array
-    n: Array
-    bound: Array
-    theta: Array
-    exponent: int
-    exponent_theta: int
-    raw: Array
-    judged: Array
-    wrong: Array
-    unit: float
-    examples: int | None
-    classes: int | None
-
-    @cached_property
-    def bias(self) -> Array:
-        """Which weights belong to a bias."""
-        return self.among([name for name in self.layout.names if is_bias(name)])
-
-    @cached_property
-    def broken(self) -> tuple[str, ...]:
-        """Parameters with a wrong weight."""
-        return tuple(name for name, where in self.layout.slices.items() if self.wrong[where].any())
-
-    @cached_property
-    def others_right(self) -> bool:
-        """Whether some parameter is judged and all right."""
-        slices = self.layout.slices
-        return any(self.judged[slices[name]].any() for name in self.layout.names if name not in self.broken)
-
-    @cached_property
-    def names(self) -> dict[float, str]:
-        """Factors that have a name, with what it stands for."""
-        found = {-1.0: "", 2.0: "", 0.5: ""}
-        for count, meaning in ((self.examples, "number of examples"), (self.classes, "number of classes")):
-            if count is not None and count > 1:
-                for value in (float(count), 1 / count):
-                    known = found.get(value)
-                    found[value] = f"{known} and the {meaning}" if known else f"the {meaning}"
-        return found
-
-    @cached_property
-    def counted(self) -> Array:
-        """The judged weights that are not plainly 0 on both sides."""
-        return self.judged & ((self.a != 0) | (np.abs(self.n) > self.bound))
-
-    @cached_property
-    def faint(self) -> Array:
-        """Where the difference is close to its bound, hence known to no digit."""
-        return np.abs(self.a - self.n) < 10 * self.bound
-
-    def per_theta(self, d: float) -> float:
-        """A fitted multiple of theta, in the units of the problem."""
-        return float(np.ldexp(d, self.exponent - self.exponent_theta))
-
-    def among(self, names: Sequence[str]) -> Array:
-        """Mask of the weights of these parameters."""
-        mask = np.zeros(self.layout.size, dtype=bool)
-        for name in names:
-            mask[self.layout.slices[name]] = True
-        return mask
-
-    def fraction_wrong(self, where: Array) -> float:
-        """Share of wrong weights among the judged ones of ``where`` that are not plainly 0 on both sides."""
-        counted = where & self.counted
-        return float(self.wrong[counted].mean()) if counted.any() else 0.0
-
-
-def is_bias(name: str) -> bool:
-    """Whether a parameter is called like a bias: b, b1, b_2, bias, layer1.bias …"""
-    last = re.split(r"[^A-Za-z0-9_]+", name)[-1] or name
-    return re.fullmatch(r"b_?\d*|\w*bias(es)?_?\d*", last, re.IGNORECASE) is not None
-
-
-def layers(layout: Layout) -> dict[str, int] | None:
-    """Layer of each parameter, from 1 at the input, by the numbers in the names; None with fewer than two layers."""
-    numbers = {name: re.findall(r"\d+", name) for name in layout.names}
-    if not all(numbers.values()):
-        return None
-    # a name may hold a number of any length, more than Python turns into an int
-    keys = {name: (len(found[-1].lstrip("0")), found[-1].lstrip("0")) for name, found in numbers.items()}
-    order = sorted(set(keys.values()))
-    return {name: 1 + order.index(key) for name, key in keys.items()} if len(order) > 1 else None
 
 
 def diagnose(problem: Claim, numeric: Array, judged: Judgement, index: Array | None = None) -> Diagnosis:
@@ -196,149 +68,8 @@ def diagnose(problem: Claim, numeric: Array, judged: Judgement, index: Array | N
         for hypothesis in HYPOTHESES:
             found = hypothesis(evidence)
             if found is not None:
-                return Diagnosis(found.kind, shorten(re.sub("^the ", "The ", found.words or "")))
+                return Diagnosis(found.kind, say.shorten(re.sub("^the ", "The ", found.words or "")))
     raise AssertionError("the last hypothesis always holds")
-
-
-def gather(problem: Claim, numeric: Array, judged: Judgement, index: Array | None = None) -> Evidence:
-    """Bring everything to one length and to magnitudes near 1."""
-    size = problem.layout.size
-    rows = np.arange(size) if index is None else np.asarray(index)
-    n, bound, wrong = np.full(size, np.nan), np.full(size, np.inf), np.zeros(size, dtype=bool)
-    n[rows], bound[rows] = numeric, judged.bound
-    wrong[rows] = [verdict == "mismatch" for verdict in judged.verdict]
-    a = problem.analytic.astype(np.float64)
-    known = np.isfinite(n) & np.isfinite(bound) & np.isfinite(a)
-    # the bound has a share for the rounding of a itself, which says nothing of n: a may be 1e12 times too large
-    bound = np.fmax(bound - STORAGE * np.abs(a), STORAGE * np.abs(n))
-    a, n, bound = np.where(np.isfinite(a), a, 0.0), np.where(known, n, 0.0), np.where(known, bound, np.inf)
-    theta = problem.theta.astype(np.float64)
-    theta = np.where(np.isfinite(theta), theta, 0.0)
-    size_a, size_theta = _exponent(np.append(a, n)), _exponent(theta)
-    return Evidence(
-        problem.layout,
-        np.ldexp(a, -size_a),
-        np.ldexp(n, -size_a),
-        np.ldexp(bound, -size_a),
-        np.ldexp(theta, -size_theta),
-        size_a,
-        size_theta,
-        problem.analytic,
-        known,
-        wrong & known | wrong & ~np.isfinite(problem.analytic.astype(np.float64)),
-        max(float(np.finfo(problem.theta.dtype).eps) / 2, STORAGE),
-        problem.n,
-        problem.n_classes,
-    )
-
-
-def _exponent(x: Array) -> int:
-    return int(np.frexp(np.abs(x).max(initial=0.0))[1])
-
-
-# --- fits -------------------------------------------------------------------------------------------------------------
-
-
-def fit(e: Evidence, rows: Array, decays: Array | None = None, named: bool = True) -> Fit | None:
-    """a = c n + d theta at ``rows`` (mask), d at ``decays`` alone; None unless it explains all of them.
-
-    Named factors are preferred, then c is free.  c = 0 needs a decay; a plain 0 is nobody's factor.
-    """
-    rows = rows & e.judged
-    a, n, bound, wrong = e.a[rows], e.n[rows], e.bound[rows], e.wrong[rows]
-    t = None if decays is None else np.where(decays, e.theta, 0.0)[rows]
-    if not wrong.any() or (t is not None and not t.any()):
-        return None
-    candidates = [*e.names, *([0.0] if t is not None else [])] if named else []
-    for c in candidates:
-        d = decay(a - c * n, t, _tolerance(c, a, n, bound, e.unit))
-        if d is not None:
-            free = 0 if t is None else 1
-            decades = _decades(c, a, n, bound, wrong, e.unit, free) - math.log10(len(candidates))
-            return Fit(c, d, 0.0, decades)
-    return _free_factor(e.unit, a, n, bound, wrong) if t is None else _free_both(e.unit, a, n, bound, wrong, t)
-
-
-def _tolerance(c: float, a: Array, n: Array, bound: Array, unit: float) -> Array:
-    return abs(c) * bound + UNITS * unit * (np.abs(a) + np.abs(c * n))
-
-
-def _decades(c: float, a: Array, n: Array, bound: Array, wrong: Array, unit: float, free: int) -> float:
-    """Digits to which the wrong weights agree with a prediction that could have missed, ``free`` best ones aside."""
-    room = np.minimum(np.abs(a - n), np.abs(a))
-    digits = np.log10(room / _tolerance(c, a, n, bound, unit))
-    # a 0 that was predicted as such agrees to every digit; it is not to outweigh all the others
-    digits = np.where(a == 0, DECADES, digits)[wrong]
-    digits = np.sort(np.clip(np.nan_to_num(digits, nan=0.0), 0.0, 16.0))
-    return float(digits[: max(0, len(digits) - free)].sum())
-
-
-def decay(rest: Array, t: Array | None, tolerance: Array) -> float | None:
-    """d with rest = d t within ``tolerance`` everywhere; 0.0 where t is None and rest is 0 everywhere."""
-    if t is None:
-        return 0.0 if (np.abs(rest) <= tolerance).all() else None
-    flat = t == 0
-    if not (np.abs(rest[flat]) <= tolerance[flat]).all():
-        return None
-    ends = np.stack([(rest - tolerance)[~flat] / t[~flat], (rest + tolerance)[~flat] / t[~flat]])
-    low, high = ends.min(axis=0).max(initial=-np.inf), ends.max(axis=0).min(initial=np.inf)
-    middle = (low + high) / 2
-    return float(middle) if low <= high and np.isfinite(middle) else None
-
-
-def _free_factor(unit: float, a: Array, n: Array, bound: Array, wrong: Array) -> Fit | None:
-    slack = bound + UNITS * unit * np.abs(n)
-    sharp = np.abs(n) > slack
-    if not sharp.any():
-        return None
-    # c n = a with n known within its slack; the quotients' order depends on the signs
-    ends = np.stack([a[sharp] / (n[sharp] - slack[sharp]), a[sharp] / (n[sharp] + slack[sharp])])
-    low, high = float(ends.min(axis=0).max()), float(ends.max(axis=0).min())
-    c = (low + high) / 2
-    if not (low <= high and c != 0 and np.isfinite(c)):
-        return None
-    width = max((high - low) / 2, unit * abs(c), TINY)
-    if not (np.abs(a - c * n) <= _tolerance(c, a, n, bound, unit) + width * np.abs(n)).all():
-        return None
-    return Fit(c, 0.0, width, _decades(c, a, n, bound, wrong, unit, 1))
-
-
-def _free_both(unit: float, a: Array, n: Array, bound: Array, wrong: Array, t: Array) -> Fit | None:
-    """Least squares in units of the tolerance, its weights moved to the worst rows until all are explained (Lawson)."""
-    if len(a) > 2 * ENOUGH:
-        # what does not explain a few does not explain all, and is found out at less cost
-        few = np.linspace(0, len(a) - 1, ENOUGH).astype(np.intp)
-        if _free_both(unit, a[few], n[few], bound[few], wrong[few], t[few]) is None:
-            return None
-    weights = np.ones(len(a))
-    c = 1.0
-    for _ in range(LAWSON_STEPS):
-        scale = _tolerance(c, a, n, bound, unit)
-        usable = (scale > 0) & np.isfinite(scale) & (weights > 0)
-        w = np.sqrt(weights[usable]) / scale[usable]
-        x, z, y = n[usable] * w, t[usable] * w, a[usable] * w
-        norm = np.sqrt(x @ x)
-        if not (norm > 0 and np.isfinite(norm)):
-            return None
-        x = x / norm
-        z_along, y_along = x @ z, x @ y
-        z, y = z - z_along * x, y - y_along * x
-        # a theta that is a multiple of the gradient has no decay of its own
-        if not z @ z > 1e3 * unit * (z_along**2 + z @ z):
-            return None
-        d = float((z @ y) / (z @ z))
-        c = float((y_along - d * z_along) / norm)
-        rest = np.abs(a - c * n - d * t)
-        tolerance = _tolerance(c, a, n, bound, unit)
-        if not (math.isfinite(c) and math.isfinite(d)):
-            return None
-        if (rest <= tolerance).all():
-            room = (tolerance - rest)[n != 0] / np.abs(n[n != 0])
-            width = max(float(room.min(initial=np.inf)), unit * abs(c), TINY)
-            return Fit(c, d, width, _decades(c, a, n, bound, wrong, unit, 2))
-        ratio = np.where(tolerance > 0, rest / tolerance, 0.0)
-        weights = weights * np.clip(ratio / ratio.max(), 1e-12, None)
-    return None
 
 
 # --- hypotheses, from the simplest to the widest ----------------------------------------------------------------------
@@ -352,7 +83,7 @@ def not_finite(e: Evidence) -> Diagnosis | None:
     what = " or ".join(values)
     return Diagnosis(
         "not_finite",
-        f"{_entries(e, bad)} {_is(int(bad.sum()))} {what} where the loss is finite: look for a division by 0, a "
+        f"{say.entries(e, bad)} {say.are(int(bad.sum()))} {what} where the loss is finite: look for a division by 0, a "
         f"log(0) or an overflow in the gradient.",
     )
 
@@ -366,7 +97,7 @@ def zeros(e: Evidence) -> Diagnosis | None:
     count = int(e.wrong.sum())
     return Diagnosis(
         "zero_entries",
-        f"{_entries(e, e.wrong)} {_is(count)} 0 where the slope is not; {_others(e)}: look for "
+        f"{say.entries(e, e.wrong)} {say.are(count)} 0 where the slope is not; {say.others(e)}: look for "
         f"{'an entry that is' if count == 1 else 'entries that are'} skipped or overwritten.",
     )
 
@@ -375,7 +106,7 @@ def _nothing_arrives(e: Evidence, decays: dict[str, float]) -> Diagnosis:
     """Words for whole parameters whose data term is 0."""
     names = list(decays)
     penalised = any(decays.values())
-    what = f"{_of_data(names) if penalised else _list(names)} {_is(1 if penalised else len(names))} 0"
+    what = f"{say.of_data(names) if penalised else say.listed(names)} {say.are(1 if penalised else len(names))} 0"
     level = layers(e.layout)
     if level is not None and len(names) > 1:
         top = max(level[name] for name in names)
@@ -390,8 +121,10 @@ def _nothing_arrives(e: Evidence, decays: dict[str, float]) -> Diagnosis:
     if len(names) == len(e.layout.names) and e.layout.size > 1:
         return Diagnosis("zero_param", f"The whole gradient {'(its data term) ' if penalised else ''}is 0.")
     if all(is_bias(name) for name in names):
-        return Diagnosis("bias", f"{what}{_rest(e)}: look at {_d(names)}, which may never be computed.")
-    return Diagnosis("zero_param", f"{what}{_rest(e)}: look at {_d(names)}, which may never be computed.")
+        return Diagnosis("bias", f"{what}{say.rest(e)}: look at {say.derivatives(names)}, which may never be computed.")
+    return Diagnosis(
+        "zero_param", f"{what}{say.rest(e)}: look at {say.derivatives(names)}, which may never be computed."
+    )
 
 
 def precision(e: Evidence) -> Diagnosis | None:
@@ -407,7 +140,7 @@ def precision(e: Evidence) -> Diagnosis | None:
         if (low == raw).all() and (off <= spacing / 2 + bound).all():
             return Diagnosis(
                 "precision",
-                f"{_some(e)} {_is(int(e.wrong.sum()))} rounded to {np.dtype(lower).name}: right to its last digit, and "
+                f"{say.some(e)} {say.are(int(e.wrong.sum()))} rounded to {np.dtype(lower).name}: right to its last digit, and "
                 f"no further. Keep the gradient in {e.raw.dtype.name}.",
             )
     return None
@@ -422,7 +155,7 @@ def single_weight(e: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         "constant_factor",
-        f"{_brief(e.layout.names[0])} {_times(found)}{_meaning(e, found)}; one weight alone cannot tell a factor from "
+        f"{say.brief(e.layout.names[0])} {say.times(found)}{say.meaning(e, found)}; one weight alone cannot tell a factor from "
         f"any other mistake.",
     )
 
@@ -444,28 +177,33 @@ def _factor_words(e: Evidence, found: Fit | None) -> Diagnosis | None:
         everything = dict.fromkeys(e.broken, found.decay)
         return _nothing_arrives(e, everything)
     subject = "The data term of the gradient" if found.decay else "The whole gradient"
-    tail = f"; beside it stands {_number(_l2(e, found))} times the weights, the penalty" if found.decay else ""
-    return Diagnosis("constant_factor", f"{subject} {_times(found)}{_meaning(e, found)}{tail}.{_hint(e, found)}")
+    tail = f"; beside it stands {say.number(say.l2_of(e, found))} times the weights, the penalty" if found.decay else ""
+    return Diagnosis(
+        "constant_factor", f"{subject} {say.times(found)}{say.meaning(e, found)}{tail}.{say.hint(e, found)}"
+    )
 
 
 def l2(e: Evidence) -> Diagnosis | None:
     """a - n = beta theta on the wrong parameters."""
     rows = e.among(e.broken) & e.judged
     a, n, bound = e.a[rows], e.n[rows], e.bound[rows]
-    beta = decay(a - n, e.theta[rows], _tolerance(1.0, a, n, bound, e.unit))
-    if beta is None or _decades(1.0, a, n, bound, e.wrong[rows], e.unit, 1) < DECADES:
+    beta = decay(a - n, e.theta[rows], tolerance_of(1.0, a, n, bound, e.unit))
+    if beta is None or decades_of(1.0, a, n, bound, e.wrong[rows], e.unit, 1) < DECADES:
         return None
-    size = _number(abs(e.per_theta(beta)))
+    size = say.number(abs(e.per_theta(beta)))
     names = list(e.broken)
     term = f"{size} {names[0]}" if len(names) == 1 else f"{size} times the weight"
-    where = _list(names)
+    where = say.listed(names)
     if all(is_bias(name) for name in names):
         cause = "a penalty on the biases that the loss has not" if beta > 0 else "a penalty on the biases is missing"
     elif beta > 0:
         cause = f"l2 counted twice or not in the loss (lambda = {size})"
     else:
         cause = f"the l2 term is missing or too small (lambda = {size})"
-    return Diagnosis("l2", f"{where} {_has(names)} {term} too {'much' if beta > 0 else 'little'}{_rest(e)}: {cause}.")
+    return Diagnosis(
+        "l2",
+        f"{where} {say.have(names)} {term} too {'much' if beta > 0 else 'little'}{say.rest(e)}: {cause}.",
+    )
 
 
 def transposed(e: Evidence) -> Diagnosis | None:
@@ -486,8 +224,8 @@ def transposed(e: Evidence) -> Diagnosis | None:
     names = list(e.broken)
     return Diagnosis(
         "transposed",
-        f"{_list(names)} {_has(names)} the right values in the order of the transpose{_rest(e)}: look for a .T or a "
-        f"reshape in {_d(names)}.",
+        f"{say.listed(names)} {say.have(names)} the right values in the order of the transpose{say.rest(e)}: look for a .T or "
+        f"a reshape in {say.derivatives(names)}.",
     )
 
 
@@ -498,7 +236,7 @@ def _reordered(e: Evidence, where: slice, order: Array) -> float | None:
     if (e.wrong[where] & (order == np.arange(len(order)))).any() or not rows.any():
         return None
     a, n, bound, t, wrong = a[rows], n[rows], bound[rows], (t - t[order])[rows], e.wrong[where][rows]
-    tolerance = _tolerance(1.0, a, n, bound, e.unit)
+    tolerance = tolerance_of(1.0, a, n, bound, e.unit)
     own = e.n[where][rows]
     for free, found in ((0, decay(a - n, None, tolerance)), (1, decay(a - n, t, tolerance) if t.any() else None)):
         if found is not None:
@@ -529,15 +267,15 @@ def factors(e: Evidence) -> Diagnosis | None:
         return _nothing_arrives(e, {name: one.decay for name, one in found.items()})
     groups: dict[str, list[str]] = {}
     for name, one in found.items():
-        groups.setdefault(_times(one) + _meaning(e, one), []).append(name)
+        groups.setdefault(say.times(one) + say.meaning(e, one), []).append(name)
     parts = []
     for phrase, names in groups.items():
-        subject = _of_data(names) if any(found[name].decay for name in names) else _list(names)
-        parts.append(f"{subject} {phrase if len(names) == 1 or found[names[0]].decay else _plural(phrase)}")
-    look = f": look at {_d(e.broken)}{' alone' if e.others_right else ''}."
-    words = f"{' and '.join(parts)}{_rest(e, ';') if e.others_right else ''}{look}"
-    if len(words) > LONGEST and len(groups) > 1:
-        words = f"{_list(e.broken)} are each off by a factor of their own{_rest(e)}."
+        subject = say.of_data(names) if any(found[name].decay for name in names) else say.listed(names)
+        parts.append(f"{subject} {phrase if len(names) == 1 or found[names[0]].decay else say.plural(phrase)}")
+    look = f": look at {say.derivatives(e.broken)}{' alone' if e.others_right else ''}."
+    words = f"{' and '.join(parts)}{say.rest(e, ';') if e.others_right else ''}{look}"
+    if len(words) > say.LONGEST and len(groups) > 1:
+        words = f"{say.listed(e.broken)} are each off by a factor of their own{say.rest(e)}."
     return Diagnosis("param_factor", words)
 
 
@@ -552,7 +290,7 @@ def clipped(e: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         "clipped",
-        f"{_some(e)} {_is(int(e.wrong.sum()))} cut off at {limit:.4g}, no entry is larger and all smaller ones are "
+        f"{say.some(e)} {say.are(int(e.wrong.sum()))} cut off at {limit:.4g}, no entry is larger and all smaller ones are "
         f"right: gradient clipping is on.",
     )
 
@@ -565,8 +303,8 @@ def permutation(e: Evidence) -> Diagnosis | None:
             inside = "entries" if len(groups) == len(e.broken) else "entries, across parameters,"
             return Diagnosis(
                 "permutation",
-                f"{_list(e.broken)} {_has(e.broken)} the right values in another order{_rest(e)}: look for {inside} "
-                f"swapped, reversed or flattened in another order.",
+                f"{say.listed(e.broken)} {say.have(e.broken)} the right values in another order{say.rest(e)}: look for "
+                f"{inside} swapped, reversed or flattened in another order.",
             )
     return None
 
@@ -576,7 +314,7 @@ def _sorted_alike(e: Evidence, rows: Array) -> bool:
         return False
     a, n, bound = e.a[rows], e.n[rows], e.bound[rows]
     by_a, by_n = np.argsort(a, kind="stable"), np.argsort(n, kind="stable")
-    tolerance = _tolerance(1.0, a[by_a], n[by_n], bound[by_n], e.unit)
+    tolerance = tolerance_of(1.0, a[by_a], n[by_n], bound[by_n], e.unit)
     if not (np.abs(a[by_a] - n[by_n]) <= tolerance).all():
         return False
     # numbers closer together than the tolerance agree by chance
@@ -593,11 +331,11 @@ def biases_alone(e: Evidence) -> Diagnosis | None:
         return None
     if any(e.fraction_wrong(e.among([name])) < 1 for name in names):
         return None
-    one = f" ({_pair(e)})" if int(e.wrong.sum()) == 1 else ""
+    one = f" ({say.pair(e)})" if int(e.wrong.sum()) == 1 else ""
     return Diagnosis(
         "bias",
-        f"Only {_list(names)} {_is(len(names))} wrong{one}{_rest(e)}: look at the sum over the examples in "
-        f"{_d(names)}.",
+        f"Only {say.listed(names)} {say.are(len(names))} wrong{one}{say.rest(e)}: look at the sum over the examples in "
+        f"{say.derivatives(names)}.",
     )
 
 
@@ -617,13 +355,13 @@ def activation_derivative(e: Evidence) -> Diagnosis | None:
     # where a unit is in its linear part for every example, the derivative is right without being computed
     if not _whole_units(e, here) and e.fraction_wrong(e.among(here + below)) < 0.4:
         return None
-    if len(e.broken) == 1 and _ratios(e)[1] < 1.1 and _ratios(e)[0] > 0.9:
+    if len(e.broken) == 1 and say.ratios(e)[1] < 1.1 and say.ratios(e)[0] > 0.9:
         # one matrix, by a few per cent: noise in it would look the same
         return None
     return Diagnosis(
         "activation_derivative",
-        f"All is right above layer {top}; {_list(e.broken)} {_is(len(e.broken))} wrong without a constant factor: look "
-        f"at the activation's derivative in layer {top}.",
+        f"All is right above layer {top}; {say.listed(e.broken)} {say.are(len(e.broken))} wrong without a constant factor: "
+        f"look at the activation's derivative in layer {top}.",
     )
 
 
@@ -656,8 +394,8 @@ def other_residuals(e: Evidence) -> Diagnosis | None:
         if abs(float(off.sum())) <= together and np.abs(off).max() > 10**DECADES * together:
             return Diagnosis(
                 "scattered",
-                f"{_list(e.broken)} {_is(len(e.broken))} off without a pattern, but the differences in {_brief(name)} "
-                f"add up to 0: softmax residuals of other examples or labels than the loss has.",
+                f"{say.listed(e.broken)} {say.are(len(e.broken))} off without a pattern, but the differences in "
+                f"{say.brief(name)} add up to 0: softmax residuals of other examples or labels than the loss has.",
             )
     return None
 
@@ -669,20 +407,20 @@ def entries(e: Evidence) -> Diagnosis | None:
     if judged < 2 and not (count == 1 and e.judged.sum() > 1):
         return None
     if count == 1:
-        return Diagnosis("entries", f"{_entries(e, e.wrong)} alone is wrong: {_pair(e)}; {_others(e)}.")
+        return Diagnosis("entries", f"{say.entries(e, e.wrong)} alone is wrong: {say.pair(e)}; {say.others(e)}.")
     parameters = [e.among([name]) for name in e.broken]
     whole = any(e.fraction_wrong(rows) == 1 and (rows & e.wrong).sum() > 2 for rows in parameters)
     # differences close to the bound are the visible ones of many
     if 3 * count > judged or whole or e.faint[e.wrong].any():
         return None
-    return Diagnosis("entries", f"{count} weights are wrong, {_others(e)}: {_entries(e, e.wrong)}.")
+    return Diagnosis("entries", f"{count} weights are wrong, {say.others(e)}: {say.entries(e, e.wrong)}.")
 
 
 def scattered(e: Evidence) -> Diagnosis | None:
     """Whole parameters are off, and nothing simple explains by what."""
     if int((e.wrong & ~e.faint).sum()) < 3:
         return None
-    low, high = _ratios(e)
+    low, high = say.ratios(e)
     ratios = f"analytic/numeric {low:.3g} to {high:.3g}" if math.isfinite(low) and math.isfinite(high) else "no pattern"
     right = [name for name in e.layout.names if name not in e.broken and e.judged[e.layout.slices[name]].any()]
     if not right:
@@ -696,29 +434,29 @@ def scattered(e: Evidence) -> Diagnosis | None:
     if len(right) == 1 and last and is_bias(right[0]):
         return Diagnosis(
             "scattered",
-            f"{_list(e.broken)} {_is(len(e.broken))} off without a pattern, {right[0]} is right: noise, or residuals "
+            f"{say.listed(e.broken)} {say.are(len(e.broken))} off without a pattern, {right[0]} is right: noise, or residuals "
             f"paired with the wrong examples (labels shuffled, (n, 1) minus (n,)).",
         )
     return Diagnosis(
         "scattered",
-        f"{_list(e.broken)} {_is(len(e.broken))} off without a pattern ({ratios}){_rest(e)}: noise in "
-        f"{_d(e.broken)}, or wrong inputs to {'it' if len(e.broken) == 1 else 'them'}.",
+        f"{say.listed(e.broken)} {say.are(len(e.broken))} off without a pattern ({ratios}){say.rest(e)}: noise in "
+        f"{say.derivatives(e.broken)}, or wrong inputs to {'it' if len(e.broken) == 1 else 'them'}.",
     )
 
 
 def unknown(e: Evidence) -> Diagnosis | None:
     """What is left."""
     count = int(e.wrong.sum())
-    pair = f" ({_pair(e)})" if count == 1 else ""
+    pair = f" ({say.pair(e)})" if count == 1 else ""
     if e.faint[e.wrong].all():
         return Diagnosis(
             "unknown",
-            f"{_entries(e, e.wrong)} {_is(count)} wrong, by less than 10 times what a correct gradient could show: too "
+            f"{say.entries(e, e.wrong)} {say.are(count)} wrong, by less than 10 times what a correct gradient could show: too "
             f"little to tell the kind.",
         )
     return Diagnosis(
         "unknown",
-        f"{_entries(e, e.wrong)} {_is(count)} wrong{pair}: too little to tell which kind of mistake it is "
+        f"{say.entries(e, e.wrong)} {say.are(count)} wrong{pair}: too little to tell which kind of mistake it is "
         f"({int(e.judged.sum())} of {e.layout.size} weights could be judged).",
     )
 
@@ -742,142 +480,3 @@ HYPOTHESES: tuple[Callable[[Evidence], Diagnosis | None], ...] = (
     scattered,
     unknown,
 )
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
-
-
-def shorten(text: str) -> str:
-    """At most LONGEST characters."""
-    return text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + "…"
-
-
-def _brief(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"
-
-
-def _list(names: Sequence[str], d: str = "") -> str:
-    """W1, b1 and W2; the first few of many."""
-    shown = [d + _brief(name) for name in names[:4]]
-    if len(names) > 4:
-        return f"{', '.join(shown[:3])} and {len(names) - 3} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-
-
-def _d(names: Sequence[str]) -> str:
-    return _list(names, "d")
-
-
-def _of_data(names: Sequence[str]) -> str:
-    return f"the data term of {_list(names)}"
-
-
-def _entries(e: Evidence, where: Array) -> str:
-    """W2[0,1] and b1[2]; the first few of many."""
-    index = np.flatnonzero(where)
-    names, positions = e.layout.columns(index[:4])
-    shown = [
-        _brief(name) + (f"[{','.join(map(str, position))}]" if position else "")
-        for name, position in zip(names, positions, strict=True)
-    ]
-    if len(index) > 4:
-        return f"{', '.join(shown[:3])} and {len(index) - 3} more entries"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-
-
-def _some(e: Evidence) -> str:
-    count = int(e.wrong.sum())
-    return _entries(e, e.wrong) if count <= 3 else f"{count} entries of {_list(e.broken)}"
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _has(names: Sequence[str]) -> str:
-    return "has" if len(names) == 1 else "have"
-
-
-def _rest(e: Evidence, mark: str = ",") -> str:
-    """What is known of the other parameters, where there are any."""
-    if len(e.broken) == len(e.layout.names):
-        return ""
-    return (
-        f"{mark} {'every other judged parameter is right' if e.others_right else 'no other parameter could be judged'}"
-    )
-
-
-def _others(e: Evidence) -> str:
-    right = int(e.judged.sum()) - int(e.wrong.sum())
-    return f"the other {right} judged {'is' if right == 1 else 'are'} right" if right else "no other could be judged"
-
-
-def _pair(e: Evidence) -> str:
-    """Both numbers of the one wrong weight."""
-    i = int(np.flatnonzero(e.wrong)[0])
-    n = float(np.ldexp(e.n[i], e.exponent))
-    a = float(e.raw[i])
-    largest = max(abs(a), abs(n))
-    # as many digits as it takes to see the difference, four at least
-    differ = math.isfinite(a) and math.isfinite(n) and a != n
-    digits = min(17, max(4, 2 - math.floor(math.log10(abs(a - n) / largest)))) if differ else 4
-    return f"{a:.{digits}g} for {n:.{digits}g}"
-
-
-def _ratios(e: Evidence) -> tuple[float, float]:
-    """Smallest and largest a / n of the wrong weights."""
-    known = e.wrong & (e.n != 0)
-    ratios = (e.a[known] / e.n[known]) if known.any() else np.array([np.nan])
-    return float(ratios.min()), float(ratios.max())
-
-
-def _number(x: float, width: float = 0.0) -> str:
-    """x to the digits that its uncertainty leaves, six at most."""
-    digits = 4
-    if width > 0 and x != 0:
-        digits = min(6, max(1, math.floor(math.log10(max(abs(x) / width, 1.0)))))
-        if 0 < abs(x - 1) < 0.1 and width < abs(x - 1):
-            # near 1 the difference is what counts
-            digits = min(17, max(digits, 3 + math.ceil(-math.log10(abs(x - 1)))))
-    return f"{x:.{digits}g}"
-
-
-def _times(found: Fit) -> str:
-    """'is 2 times too large', 'has the wrong sign'."""
-    c, named = found.factor, found.width == 0
-    if c == -1:
-        return "has the wrong sign"
-    if c == 0:
-        return "is 0"
-    if named:
-        return f"is {_whole(c)} times too large" if c > 1 else f"is {_whole(1 / c)} times too small"
-    doubt = f" (± {found.width:.0e})"
-    if c > 1.1:
-        return f"is {_number(c, found.width)} times too large{doubt}"
-    return f"is {_number(c, found.width)} times what it should be{doubt}"
-
-
-def _whole(x: float) -> str:
-    return f"{round(x)}" if abs(x) < 1e15 else f"{x:.6g}"
-
-
-def _plural(phrase: str) -> str:
-    return re.sub(r"^(is|has)\b", lambda match: {"is": "are", "has": "have"}[match[0]], phrase)
-
-
-def _meaning(e: Evidence, found: Fit) -> str:
-    """', 100 being the number of examples'."""
-    what = e.names.get(found.factor) if found.width == 0 else None
-    return f", {_whole(max(found.factor, 1 / found.factor))} being {what}" if what else ""
-
-
-def _hint(e: Evidence, found: Fit) -> str:
-    what = e.names.get(found.factor, "") if found.width == 0 else ""
-    if "examples" in what:
-        return f" The mean over the examples is {'missing' if found.factor > 1 else 'taken twice'}."
-    return ""
-
-
-def _l2(e: Evidence, found: Fit) -> float:
-    """lambda of the penalty: a = c (n - lambda theta) + lambda theta."""
-    return e.per_theta(found.decay / (1 - found.factor)) if found.factor != 1 else 0.0

@@ -13,9 +13,9 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
@@ -31,6 +31,8 @@ CHUNK_CELLS = 100
 START_SECONDS = 60.0  # processes are up after one or two, on a busy machine later
 STOP_SECONDS = 10.0  # to store what is finished takes less
 LOOK_SECONDS = 2.0  # between two looks at whether there is still somebody who computes
+REMEMBERED = 6  # evaluations of the loss that neighbours may share
+REMEMBERED_BYTES = 2**18  # of one of them
 _INTERRUPTED = threading.Event()
 GRACE_SECONDS = 5.0  # between the alarm in a process and giving it up
 
@@ -110,14 +112,42 @@ def _pose(config: dict[str, Any], cell: Any) -> Any:
     Where files or somebody's functions have a say, which may change, it is posed anew.
     """
     from gradcheck.check import pose
+    from gradcheck.config import has_sources
 
     global _last
-    if config["model"]["name"] == "function" or "path" in config["data"] or "path" in config["init"]:
+    if has_sources(config):
         return pose(cell)
     key = json.dumps([config[part] for part in ("model", "data", "init", "bug", "dtype")], sort_keys=True)
-    if key != _last[0]:
-        _last = key, pose(cell)
-    return _last[1]
+    known, problem = _last  # another thread may put its own there at any moment
+    if key != known:
+        problem = pose(cell)
+        if problem.perturbed_losses is not None:
+            problem = replace(problem, perturbed_losses=Remembered(problem.perturbed_losses))
+        _last = key, problem
+    return problem
+
+
+class Remembered:
+    """Perturbed losses of one problem; those at the last few points stay, since every step is held to the same anchors."""
+
+    def __init__(self, losses: Callable[[Any, Any], tuple[Any, Any]]) -> None:
+        self._losses = losses
+        self._known: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        self._changing = threading.Lock()
+
+    def __call__(self, index: Any, points: Any) -> tuple[Any, Any]:
+        if points.nbytes > REMEMBERED_BYTES:
+            return self._losses(index, points)
+        key = index.tobytes(), points.tobytes(), points.dtype, points.shape
+        with self._changing:
+            found = self._known.pop(key, None)
+        if found is None:
+            found = self._losses(index, points)
+        with self._changing:
+            self._known[key] = found  # the last one asked for is the last one to go
+            if len(self._known) > REMEMBERED:
+                del self._known[next(iter(self._known))]
+        return found
 
 
 def run(
@@ -137,7 +167,7 @@ def run(
     cell that killed it: what else it held is computed again.  KeyboardInterrupt ends the iteration and the workers;
     what was yielded before stands.
 
-    jobs : an iterable; a Sequence tells `auto` how much is left.
+    jobs : an iterable; one that has a length tells `auto` how much is left.
     options : passed to `compute`.
 
     Raises BadInput for an unknown engine or n_jobs = 0, EngineLost where a cluster is gone.
@@ -329,10 +359,7 @@ def _here(job: Job, settings: Settings) -> tuple[Any, float]:
 def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
     """Serial for the first second; then in several processes if what is left is worth starting them."""
     left = iter(jobs)
-    total = len(jobs) if isinstance(jobs, Sequence) else None
-    if n_processes(settings.n_jobs) == 1:
-        yield from serial(left, settings)
-        return
+    total = len(jobs) if isinstance(jobs, Sized) else None
     _prepare(settings)
     done, spent, start = 0, 0.0, time.perf_counter()
     with one_blas_thread():
@@ -343,8 +370,8 @@ def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]
             spent += seconds
             if time.perf_counter() - start >= SERIAL_SECONDS:
                 break
-    worth = total is None or spent / done * (total - done) >= WORTH_SECONDS if done else False
-    yield from (loky if worth else serial)(left, settings)
+    worth = done > 0 and (total is None or spent / done * (total - done) >= WORTH_SECONDS)
+    yield from (loky if worth and n_processes(settings.n_jobs) > 1 else serial)(left, settings)
 
 
 # ---------------------------------------------------------------------------------------------------------------- loky

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import json
 import logging
 import os
@@ -26,9 +28,10 @@ from gradcheck import compose, config, engines, provenance, results, store, summ
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.footprint import MAX_MEMORY, layout
 from gradcheck.models.function import module_of
+from gradcheck.plan import Ids, Left, Plan, Planned
 from gradcheck.progress import Progress
 from gradcheck.store import Place
-from gradcheck.sweep import PLAN, Planned, plan, read_plan, sweep, write_plan
+from gradcheck.sweep import PLAN, plan, read_plan, sweep, write_plan
 from gradcheck.terminal import printable
 
 log = logging.getLogger(__name__)
@@ -154,6 +157,7 @@ def run(arguments: Sequence[str]) -> int:
             if override.is_hydra_override() and override.is_sweep_override():
                 raise BadInput(f"{override.input_line}: keys of Hydra cannot be swept; give one value")
         cfg, multirun = _master(hydra, overrides, parsed, typed=options.multirun)
+        _collect()
         chosen = replace(settings(cfg), allow=allowed(parsed))
         if typed_store is not None:
             chosen = replace(chosen, store=store.at(typed_store))
@@ -187,6 +191,12 @@ def _without_store(typed: Sequence[str]) -> tuple[str | None, list[str]]:
                 text = f"{key}={QuotedString(path, Quote.single).with_quotes()}"
         overrides.append(text)
     return found, overrides
+
+
+def _collect() -> None:
+    """From here on cells come and go; what is there stays, and need not be looked through."""
+    gc.freeze()
+    gc.enable()
 
 
 def _show(arguments: Sequence[str]) -> int:
@@ -278,7 +288,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
     return int(done.return_value)
 
 
-def _sweep(hydra: Hydra, cfg: DictConfig, jobs: list[Planned], chosen: Settings) -> int:
+def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: Settings) -> int:
     folder = _folder(cfg, "hydra.sweep.dir")
     _refuse_used(folder, chosen)
     engines.refuse(chosen.engine, chosen.address)
@@ -326,13 +336,14 @@ def resume(path: str, arguments: Sequence[str]) -> int:
         parsed = compose.parse(hydra, arguments)
         compose.unswept(parsed)
         chosen = replace(settings(compose.compose(hydra, arguments)), allow=allowed(parsed))
+    _collect()
     place = store.at(path)
     if not (place / PLAN).is_file():
         place = results.locate(path)
     with store.locked(place) as run_dir:
         jobs, overrides = read_plan(run_dir, chosen.allow)
         engines.refuse(chosen.engine, chosen.address)
-        done: set[str] = set()
+        done = Ids()
         if list((run_dir / "cells").glob("*.parquet")):
             version = results.provenance(run_dir).get("schema_version")
             if version != results.SCHEMA_VERSION:
@@ -340,7 +351,7 @@ def resume(path: str, arguments: Sequence[str]) -> int:
                     f"{run_dir}: was stored with schema version {version}; resume it with a gradcheck of that"
                 )
             with _storing(run_dir):
-                failed, stale = results.prune(run_dir, {job.cell for job in jobs})
+                failed, stale = results.prune(run_dir, jobs.ids)
             if failed or stale:
                 log.info("removed %d cells that failed and %d whose data or functions have changed", failed, stale)
             done = results.finished(run_dir)
@@ -385,11 +396,11 @@ def _refuse_used(folder: Path, chosen: Settings) -> None:
 # ------------------------------------------------------------------------------------------------------------- compute
 
 
-def compute(jobs: Sequence[Planned], run_dir: Path, chosen: Settings, overrides: Sequence[str]) -> int:
+def compute(jobs: Plan, run_dir: Path, chosen: Settings, overrides: Sequence[str]) -> int:
     """Compute the cells of a plan in a new run, store them as they come, print the summary; returns the exit status."""
     with store.locked(run_dir if chosen.store is None else chosen.store) as target:
         _refuse_run(target)  # another process may have made it meanwhile
-        return _compute(jobs, target, chosen, overrides, set())
+        return _compute(jobs, target, chosen, overrides, Ids())
 
 
 def _refuse_run(target: Place) -> None:
@@ -407,16 +418,16 @@ def _storing(target: Place) -> Any:
         raise store.not_stored(target, error) from error
 
 
-def _compute(jobs: Sequence[Planned], target: Place, chosen: Settings, overrides: Sequence[str], done: set[str]) -> int:
+def _compute(jobs: Plan, target: Place, chosen: Settings, overrides: Sequence[str], done: Ids) -> int:
     """Compute what is not `done` of a plan, in a run that this process holds."""
-    left = [job for job in jobs if job.cell not in done]
+    left = Left(jobs, done)
     tally = summary.Tally()
     if done:
-        planned = {job.cell for job in jobs}
-        tally = summary.Tally(row for row in results.cell_rows(target, summary.COLUMNS) if row["cell"] in planned)
+        stored = results.cell_rows(target, summary.COLUMNS)
+        tally = summary.Tally(row for row in stored if row["cell"] in jobs.ids)
     log.info("%d cells planned, %d to compute, engine %s", len(jobs), len(left), chosen.engine)
     interrupted, lost = False, ""
-    extra = results.extra_columns(job.swept for job in jobs)
+    extra = results.extra_columns(jobs.swept)
     with engines.sigterm_interrupts():
         try:
             with _storing(target):  # first: whatever has results can be taken up again
@@ -448,7 +459,7 @@ def _compute(jobs: Sequence[Planned], target: Place, chosen: Settings, overrides
     return 0 if tally.ok(chosen.fail_on) and not lost else 1
 
 
-def _outcomes(jobs: Sequence[Planned], chosen: Settings) -> Iterable[tuple[Planned, Any, float]]:
+def _outcomes(jobs: Left, chosen: Settings) -> Iterable[tuple[Planned, Any, float]]:
     options: dict[str, Any] = {"allow": chosen.allow} if chosen.allow else {}
     if chosen.max_memory != MAX_MEMORY:
         options["max_memory"] = chosen.max_memory
@@ -463,35 +474,54 @@ def _outcomes(jobs: Sequence[Planned], chosen: Settings) -> Iterable[tuple[Plann
     )
 
 
-def _dry_run(jobs: Sequence[Planned]) -> int:
+def _dry_run(jobs: Plan) -> int:
     print(plan_text(jobs))
     return 0
 
 
-def plan_text(jobs: Sequence[Planned]) -> str:
+class _Names:
+    """Values in the order in which they appear, counted: the first few by name, of the others their number."""
+
+    def __init__(self) -> None:
+        self._shown: Counter[str] = Counter()
+        self._others = Ids()
+
+    def add(self, name: str) -> None:
+        if name in self._shown or len(self._shown) < 8:
+            self._shown[name] += 1
+        else:
+            self._others.add(hashlib.sha256(name.encode()).hexdigest()[:16])
+
+    def __str__(self) -> str:
+        total = len(self._shown) + len(self._others)
+        more = f", … ({total} values)" if self._others else ""
+        return ", ".join(f"{name} ({n})" for name, n in self._shown.items()) + more
+
+
+def plan_text(jobs: Plan) -> str:
     """What a run would do: its cells, their weights, what is skipped and why."""
     weigh = _weights()
-    skipped = Counter(job.skip for job in jobs if job.skip is not None)
-    counts = [weigh(job.config) for job in jobs if job.skip is None]
-    total = sum(count for count in counts if count is not None)
+    keys = sorted({key for values in jobs.swept for key in values})
+    names = {name: _Names() for name in ("model", "data", "init", "bug", "eps", "scheme", "dtype", *keys)}
+    skipped: Counter[str] = Counter()
+    weights = 0
+    for job in jobs:
+        if job.skip is None:
+            weights += weigh(job.config) or 0
+        else:
+            skipped[job.skip] += 1
+        for key, value in job.config.items():
+            if key in names:
+                names[key].add(str(value[config.LOOKUP[key]] if isinstance(value, dict) else value))
+        for key in keys:
+            names[key].add(json.dumps(job.swept.get(key)))
     planned = f"{len(jobs)} cell{'s' * (len(jobs) != 1)} planned"
-    lines = [f"{planned}: {len(counts)} to compute with {total} weights, {sum(skipped.values())} skipped"]
-    for section in ("model", "data", "init", "bug"):
-        names = Counter(str(job.config[section][config.LOOKUP[section]]) for job in jobs)
-        lines.append(f"  {section:<6} {_listed(names)}")
-    for key in ("eps", "scheme", "dtype"):
-        lines.append(f"  {key:<6} {_listed(Counter(str(job.config[key]) for job in jobs))}")
-    for key in sorted({key for job in jobs for key in job.swept}):
-        lines.append(f"  {key}  {_listed(Counter(json.dumps(job.swept.get(key)) for job in jobs))}")
+    lines = [f"{planned}: {len(jobs) - skipped.total()} to compute with {weights} weights, {skipped.total()} skipped"]
+    lines += [f"  {key}  {found}" if key in keys else f"  {key:<6} {found}" for key, found in names.items()]
     lines += [f"skipped {n}: {reason}" for reason, n in skipped.most_common(10)]
     if len(skipped) > 10:
         lines.append(f"skipped for {len(skipped) - 10} more reasons")
     return "\n".join(lines)
-
-
-def _listed(names: Counter[str]) -> str:
-    shown = [f"{name} ({n})" for name, n in list(names.items())[:8]]
-    return ", ".join(shown) + (f", … ({len(names)} values)" if len(names) > 8 else "")
 
 
 def _weights() -> Callable[[dict[str, Any]], int | None]:

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+REMEMBERED = (
+    4096  # all cells of a sweep ask for the same names and positions; those of a larger theta take their time anyway
+)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -93,12 +97,22 @@ class Layout:
 
     def columns(self, index: NDArray[np.integer]) -> tuple[list[str], list[list[int]]]:
         """`locate` for many flat indices at once: parameter names and positions, two lists as long as `index`."""
-        index = np.asarray(index, dtype=np.int64)
+        if len(index) == self.size <= REMEMBERED and np.array_equal(index, np.arange(self.size)):
+            names, positions = self._all_columns
+            return names.copy(), positions.copy()
+        return self._columns(np.asarray(index, dtype=np.int64))
+
+    @cached_property
+    def _all_columns(self) -> tuple[list[str], list[list[int]]]:
+        return self._columns(np.arange(self.size))
+
+    def _columns(self, index: NDArray[np.int64]) -> tuple[list[str], list[list[int]]]:
         ends = np.array(self._offsets[1:], dtype=np.int64)
         owner = np.searchsorted(ends, index, side="right")  # "right" also skips parameters without entries
-        names = [self.names[i] for i in owner.tolist()]
+        owners = owner.tolist()
+        names = [self.names[i] for i in owners]
         positions: list[list[int]] = [[] for _ in names]
-        for i in np.unique(owner).tolist():
+        for i in set(owners):
             shape = self.shapes[i]
             if not shape:
                 continue

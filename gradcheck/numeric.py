@@ -100,7 +100,7 @@ def difference_quotient(scheme: Scheme, theta: Array, points: Array, losses: Arr
     ``scheme.offsets``; center: the loss at theta.  A quotient over an empty step is NaN.
     """
     at = {o: (points[:, j], losses[:, j]) for j, o in enumerate(scheme.offsets)}
-    at[0.0] = (theta, np.broadcast_to(center, theta.shape))
+    at[0.0] = (theta, center)
     total = np.zeros(theta.shape, dtype=losses.dtype)
     with np.errstate(all="ignore"):
         for low, high, weight in scheme.pairs:

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from gradcheck import arrow, store
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.errors import WriteError as WriteError
+from gradcheck.plan import Ids
 from gradcheck.rules import RULES
 from gradcheck.store import Place, one_line
 
@@ -218,13 +219,14 @@ def cells_table(rows: Sequence[CellRows], schema: pa.Schema = CELLS) -> pa.Table
     return pa.table([_column([row.cell.get(field.name) for row in rows], field) for field in schema], schema=schema)
 
 
-def _column(values: list[Any], field: pa.Field) -> pa.Array:
+def _column(values: list[Any], field: pa.Field, times: list[int] | None = None) -> pa.Array:
+    """Values of one column, each as many `times`."""
     if field.type == _real:
         known = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
-        return arrow.reals(known, ~np.isnan(known))
+        return arrow.reals(known, ~np.isnan(known), times)
     if field.type == _text:
-        return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values])
-    return arrow.flags(values) if field.type == _flag else arrow.counts(values)
+        return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], times)
+    return arrow.flags(values) if field.type == _flag else arrow.counts(values, times)
 
 
 def errors_table(rows: Sequence[CellRows]) -> pa.Table:
@@ -234,11 +236,10 @@ def errors_table(rows: Sequence[CellRows]) -> pa.Table:
     computed = [row for row in rows if row.weights is not None]
     weights = [row.weights for row in computed if row.weights is not None]
     counts = [len(columns["flat_index"]) for columns in weights]
-    owner = arrow.counts(np.repeat(np.arange(len(computed)), counts))
     arrays = []
     for field in ERRORS:
         if field.name == "cell" or field.name in AXES.names:
-            arrays.append(_column([row.cell[field.name] for row in computed], field).take(owner))
+            arrays.append(_column([row.cell[field.name] for row in computed], field, counts))
         elif field.type == _real:
             parts = [_reals(columns[field.name], count) for columns, count in zip(weights, counts, strict=True)]
             values = np.concatenate(parts) if parts else np.empty(0)
@@ -650,13 +651,10 @@ def provenance(run_dir: Place) -> dict[str, Any]:
     return cell_parts(run_dir)[0].provenance
 
 
-def finished(run_dir: str | os.PathLike[str] | Place) -> set[str]:
+def finished(run_dir: str | os.PathLike[str] | Place) -> Ids:
     """Ids of the cells that are stored."""
-    found: set[str] = set()
-    for part in cell_parts(store.at(run_dir)):
-        for table in part.tables(["cell"]):
-            found.update(table["cell"].to_pylist())
-    return found
+    parts = cell_parts(store.at(run_dir))
+    return Ids(cell for part in parts for table in part.tables(["cell"]) for cell in table["cell"].to_pylist())
 
 
 def cell_rows(run_dir: Place, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

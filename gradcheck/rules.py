@@ -106,8 +106,7 @@ class Rule:
         if not evidence.finite:
             return True
         with np.errstate(all="ignore"):
-            within = self.within(evidence)
-            return not (within.all() if isinstance(within, np.ndarray) else within)
+            return not _all(self.within(evidence))
 
 
 # JAX, jax/_src/public_test_util.py, default_gradient_tolerance: atol and rtol alike
@@ -295,6 +294,16 @@ _RULES = (
 )
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in _RULES}
+
+
+def _all(within: Array | bool) -> bool:
+    return bool(within.all()) if isinstance(within, np.ndarray) else bool(within)
+
+
+def accusations(evidence: Evidence) -> dict[str, bool]:
+    """For each rule by name whether it would have called the analytic gradient wrong."""
+    with np.errstate(all="ignore"):
+        return {name: not evidence.finite or not _all(rule.within(evidence)) for name, rule in RULES.items()}
 
 
 def table() -> list[dict[str, str]]:

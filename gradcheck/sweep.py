@@ -9,45 +9,36 @@ cell twice.
 from __future__ import annotations
 
 import copy
-import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, ValueNode
+from omegaconf.errors import OmegaConfBaseException
 
 from gradcheck import compose, config, store
 from gradcheck.check import refuse, refuse_at
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.footprint import MAX_MEMORY, require_memory
+from gradcheck.plan import PIECE, Ids, Plan, Planned
 from gradcheck.store import Place
 
 PLAN = "plan.parquet"
+BASES = 100  # composed configs that are kept
+RECENT = 1000  # sections of configs that are kept
 # an interpolation that names no other key gives the same value wherever it stands
 _CONSTANT = re.compile(r"\$\{logspace:[^${}]*\}")
-
-
-@dataclass(slots=True)
-class Planned:
-    """A cell of the grid.
-
-    cell : its id;  config : canonical;
-    swept : the keys of the grid that have no column of their own, and their values here;
-    skip : why it is not computed, if it is not.
-    """
-
-    cell: str
-    config: dict[str, Any]
-    swept: dict[str, Any]
-    skip: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,13 +47,18 @@ class Axis:
 
     key: str
     typed: Override
-    points: tuple[Override, ...]
+    points: Sequence[Override]
     swept: bool
     group: bool
 
     @property
     def path(self) -> str:
         return self.typed.key_or_group
+
+    @property
+    def lines(self) -> list[str]:
+        """The points as they would be typed; of a range, whose points differ in a number alone, the first."""
+        return [o.input_line or "" for o in (self.points[:1] if isinstance(self.points, _Numbers) else self.points)]
 
 
 # ---------------------------------------------------------------------------------------------------------------- grid
@@ -123,11 +119,12 @@ def _length(override: Override) -> int:
 
 
 def _axis(hydra: Hydra, parser: OverridesParser, key: str, override: Override) -> Axis:
+    points: Sequence[Override]
     if not override.is_sweep_override():
         # written out and read again, as Hydra hands it to its jobs
         points = parser.parse_overrides([f"{key}={override.get_value_element_as_str()}"])
     elif isinstance(override._value, RangeSweep):
-        points = [_number(override, key, value) for value in override.sweep_iterator()]
+        points = _Numbers(override, key)
     else:
         points = parser.parse_overrides([f"{key}={text}" for text in override.sweep_string_iterator()])
     if not points:
@@ -140,14 +137,29 @@ def _axis(hydra: Hydra, parser: OverridesParser, key: str, override: Override) -
                 raise BadInput(
                     f"{point.input_line}: must be the name of one config of the group {override.key_or_group}"
                 )
-    return Axis(key, override, tuple(points), override.is_sweep_override(), group)
+    return Axis(key, override, points, override.is_sweep_override(), group)
 
 
-def _number(override: Override, key: str, value: Any) -> Override:
-    """A point of a range, without the detour over text: numbers read back as they were written."""
-    point = copy.copy(override)
-    point._value, point.value_type, point.input_line = value, None, f"{key}={value}"
-    return point
+class _Numbers(Sequence[Override]):
+    """The points of a range, without the detour over text: numbers read back as they were written."""
+
+    def __init__(self, override: Override, key: str) -> None:
+        self._override, self._key = override, key
+        numbers = np.fromiter(override.sweep_iterator(), dtype=object)
+        small = all(type(number) is int and abs(number) < 2**63 for number in numbers)
+        self._numbers = numbers.astype(np.int64) if small else numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return [self[j] for j in range(len(self))[i]]
+        number = self._numbers[i]
+        number = number.item() if isinstance(number, np.generic) else number
+        point = copy.copy(self._override)
+        point._value, point.value_type, point.input_line = number, None, f"{self._key}={number}"
+        return point
 
 
 # ---------------------------------------------------------------------------------------------------------------- plan
@@ -157,17 +169,28 @@ def points(hydra: Hydra, master: DictConfig, axes: Sequence[Axis]) -> Iterator[t
     """Scientific config (``eps`` may be a list) and swept values of every point of the grid, in Hydra's order."""
     values = [axis for axis in axes if not axis.group]
     swept = [axis for axis in axes if axis.swept]
-    lines = [point.input_line or "" for axis in values for point in axis.points]
     fast = _separable(values)
-    bases: dict[tuple[str, ...], _Base] = {}
-    for point in itertools.product(*(range(len(axis.points)) for axis in axes)):
-        chosen = [axis.points[i] for axis, i in zip(axes, point, strict=True)]
-        groups = tuple(o.input_line or "" for o, axis in zip(chosen, axes, strict=True) if axis.group)
-        base = bases.get(groups)
-        if base is None:
-            base = bases[groups] = _Base(compose.compose_point(hydra, master, groups, lines), values, fast)
-        science = base.at([o for o, axis in zip(chosen, axes, strict=True) if not axis.group])
+    lines = [line for axis in values for line in axis.lines]
+
+    @lru_cache(maxsize=BASES)
+    def base(*groups: str) -> _Base:
+        return _Base(compose.compose_point(hydra, master, groups, lines), values, fast)
+
+    for chosen in _product([axis.points for axis in axes]):
+        of_groups = (o.input_line or "" for o, axis in zip(chosen, axes, strict=True) if axis.group)
+        science = base(*of_groups).at([o for o, axis in zip(chosen, axes, strict=True) if not axis.group])
         yield science, {axis.path: _select(science, axis.path) for axis in swept}
+
+
+def _product(sequences: Sequence[Sequence[Override]]) -> Iterator[tuple[Override, ...]]:
+    """``itertools.product`` that does not hold all entries of a sequence at once."""
+    if not sequences:
+        yield ()
+        return
+    *slow, fast = sequences
+    for first in _product(slow):
+        for last in fast:
+            yield (*first, last)
 
 
 def _separable(axes: Sequence[Axis]) -> bool:
@@ -207,8 +230,23 @@ class _Base:
         compose.apply(cfg, chosen)
         return compose.science(cfg)
 
+    def _number(self, override: Override) -> Any:
+        """A number as the schema makes it, the way OmegaConf goes where the key is there already; else None."""
+        node: Any = self._scratch
+        for part in override.key_or_group.split("."):
+            node = node._get_node(part) if isinstance(node, DictConfig) else None
+        if not isinstance(node, ValueNode):
+            return None
+        try:
+            node._set_value(override.value())
+        except OmegaConfBaseException:
+            return None
+        return node._value()
+
     def _checked(self, override: Override) -> Any:
         """A value as the schema makes it."""
+        if type(override._value) in (int, float) and (number := self._number(override)) is not None:
+            return number  # there may be many, so none is kept
         key = (override.key_or_group, override.input_line or "")
         if key not in self._set:
             value = override.value()
@@ -265,56 +303,98 @@ def plan(
     single: bool = False,
     allow: Sequence[str] = (),
     max_memory: float = MAX_MEMORY,
-) -> list[Planned]:
+) -> Plan:
     """The cells of some points, each once, every value of ``eps`` a cell of its own.
 
     In a sweep a cell without meaning says why it is skipped.  Raises BadInput for a config that is wrong and, where
     there is one point only (`single`), for one without meaning.
     """
-    found: dict[str, Planned] = {}
-    forms = _Forms()
-    examined: dict[str, str | None] = {}
+    found = Plan()
+    forms = _Forms(allow, max_memory, thoroughly=single)
     try:
         for science, swept in points:
+            own = [key for key in swept if key not in _COLUMNS]
             for eps in config.eps_values(science.get("eps")):
-                form = forms.canonical(science | {"eps": eps})
-                cell = config.cell_id(form, allow)
-                if cell in found:
+                new = forms.planned(science | {"eps": eps}, found.ids)
+                if new is None:
                     continue
                 if len(found) >= max_cells:
                     raise BadInput(f"eps={eps}: more than max_cells={max_cells} cells; raise it with max_cells=...")
-                skip = why_skipped(form, examined, thoroughly=single, allow=allow, max_memory=max_memory)
-                if skip is not None and single:
-                    raise BadInput(skip)
-                own = {key: _select(form, key) for key in swept if key not in _COLUMNS}
-                found[cell] = Planned(cell, form, own, skip)
+                if new.skip is not None and single:
+                    raise BadInput(new.skip)
+                new.swept = {key: _select(new.config, key) for key in own}
+                found.add(new)
     except BadInput:
         raise
     except (ValueError, OSError) as error:
         raise BadInput(" ".join(str(error).split())) from error
     except MemoryError as error:
         raise BadInput(f"data.n, data.d: more than fits into memory: {' '.join(str(error).split())}") from error
-    return list(found.values())
+    return found
+
+
+class _Recent(dict[Any, Any]):
+    """What was made for some keys, the last ones at least."""
+
+    def get_or(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self:
+            if len(self) >= RECENT:
+                self.clear()
+            self[key] = make()
+        return self[key]
 
 
 class _Forms:
     """Canonical configs of a grid, whose cells share most of their sections."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], dict[str, Any]] = {}
+    def __init__(self, allow: Sequence[str], max_memory: float, thoroughly: bool) -> None:
+        self._allow, self._max_memory, self._thoroughly = allow, max_memory, thoroughly
+        self._sections, self._valid, self._combined, self._examined = _Recent(), _Recent(), _Recent(), _Recent()
 
-    def canonical(self, science: Mapping[str, Any]) -> dict[str, Any]:
-        form: dict[str, Any] = {}
-        for key in config.SCIENCE:
-            given = science.get(key)
-            if key not in config.TABLES:
-                form[key] = config.canonical_value(key, given)
-                continue
-            text = (key, repr(given))
-            if text not in self._known:
-                self._known[text] = config.canonical_section(key, given)
-            form[key] = self._known[text]
-        return config.from_x0(form)
+    def planned(self, science: Mapping[str, Any], known: Ids) -> Planned | None:
+        """The cell of a config that is no list of them; None where it is known already."""
+        keys = {section: (section, repr(science.get(section))) for section in config.TABLES}
+        found = {
+            section: self._sections.get_or(key, partial(self._section, section, science))
+            for section, key in keys.items()
+        }
+        parts = {section: part for section, (part, _) in found.items()}
+        form = parts | {
+            key: config.canonical_value(key, science.get(key)) for key in config.SCIENCE if key not in parts
+        }
+        if form["model"]["name"] == "function":
+            form = config.from_x0(form)
+            cell = config.cell_id(form, self._allow)
+        else:
+            cell = config.identity(form, {section: text for section, (_, text) in found.items()})
+        return None if cell in known else Planned(cell, form, {}, self._why_skipped(form, keys))
+
+    def _section(self, section: str, science: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, str]]:
+        part = config.canonical_section(section, science.get(section))
+        return part, config.section_text(section, part, self._allow)
+
+    def _why_skipped(self, form: Mapping[str, Any], keys: Mapping[str, Any]) -> str | None:
+        """Why a cell has no meaning, as far as that is known without computing it; None where it has one.
+
+        Files and values in the config are read once for all cells that share them; generated data only if `thoroughly`.
+
+        Raises ValueError, naming the key, for data or parameters that cannot be used.
+        """
+        data, init = form["data"], form["init"]["name"]
+        if form["model"]["name"] == "function":
+            init = keys["init"]
+        else:
+            for section, key in keys.items():
+                self._valid.get_or(key, partial(config.build_section, section, form[section]))
+        # of the data all but the seed has a say here, of the weights no more than their source
+        shape = repr({k: v for k, v in data.items() if k != "seed"}) if "seed" in data else keys["data"]
+        key = (keys["model"], keys["bug"], shape, init, form["scheme"], form["dtype"])
+        why = self._combined.get_or(key, partial(_why_meaningless, form, self._allow, self._max_memory))
+        given = data["source"] not in ("gaussian", "none") or form["init"]["name"] not in _DRAWN
+        if why is not None or not (given or self._thoroughly):
+            return why
+        shared = (keys["model"], keys["data"], form["dtype"], form["init"]["name"] in _DRAWN or keys["init"])
+        return self._examined.get_or(shared, partial(_examine, form, self._allow, self._thoroughly))
 
 
 # They look at one problem in several ways: varied fastest, such cells are neighbours and the problem is posed once.
@@ -322,20 +402,7 @@ _LOOKS = ("eps", "scheme", "match_at")
 _DRAWN = ("normal", "zeros", "optimum")  # parameters that fit whatever the data are
 
 
-def why_skipped(
-    form: Mapping[str, Any],
-    examined: dict[str, str | None],
-    *,
-    thoroughly: bool,
-    allow: Sequence[str] = (),
-    max_memory: float = MAX_MEMORY,
-) -> str | None:
-    """Why a cell has no meaning, as far as that is known without computing it; None where it has one.
-
-    Files and values in the config are read once for all cells that share them; generated data only if `thoroughly`.
-
-    Raises ValueError, naming the key, for data or parameters that cannot be used.
-    """
+def _why_meaningless(form: Mapping[str, Any], allow: Sequence[str], max_memory: float) -> str | None:
     try:
         cell = config.assemble(form, allow)
         refuse(cell)
@@ -343,64 +410,65 @@ def why_skipped(
         require_memory(cell, max_memory)
     except Meaningless as error:
         return str(error)
-    given = form["data"]["source"] not in ("gaussian", "none") or form["init"]["name"] not in _DRAWN
-    if not (given or thoroughly):
-        return None
-    key = json.dumps(
-        [
-            form["model"],
-            form["data"],
-            form["dtype"],
-            form["init"] if form["init"]["name"] not in _DRAWN else 0,
-        ]
-    )
-    if key not in examined:
-        try:
-            batch = cell.data.batch(cell.model.target, cell.dtype)
-            cell.model.check_batch(batch)
-            layout = cell.model.layout(batch)
-            theta = cell.init.theta(layout, cell.dtype)
-            if thoroughly:
-                cell.bug.refuse(cell.model, layout, batch)
-                refuse_at(cell, theta)
-            examined[key] = None
-        except Meaningless as error:
-            examined[key] = str(error)
-    return examined[key]
+    return None
+
+
+def _examine(form: Mapping[str, Any], allow: Sequence[str], thoroughly: bool) -> str | None:
+    cell = config.assemble(form, allow)
+    try:
+        batch = cell.data.batch(cell.model.target, cell.dtype)
+        cell.model.check_batch(batch)
+        layout = cell.model.layout(batch)
+        theta = cell.init.theta(layout, cell.dtype)
+        if thoroughly:
+            cell.bug.refuse(cell.model, layout, batch)
+            refuse_at(cell, theta)
+    except Meaningless as error:
+        return str(error)
+    return None
 
 
 def sweep(
     hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
-) -> list[Planned]:
+) -> Plan:
     """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput."""
     params = OmegaConf.select(master, "hydra.sweeper.params") or {}
     lines = [f"{key}={value}" for key, value in params.items()] + [str(line) for line in master.hydra.overrides.task]
-    axes = sorted(grid(hydra, lines, max_cells), key=lambda axis: axis.path in _LOOKS)
+    # first the groups, since composing is what takes its time
+    axes = sorted(grid(hydra, lines, max_cells), key=lambda axis: (not axis.group, axis.path in _LOOKS))
     return plan(points(hydra, master, axes), max_cells, allow=allow, max_memory=max_memory)
 
 
 # -------------------------------------------------------------------------------------------------------------- record
 
 
-def write_plan(run_dir: Place, planned: Sequence[Planned], overrides: Sequence[str]) -> None:
+def write_plan(run_dir: Place, planned: Plan, overrides: Sequence[str]) -> None:
     """Store the plan beside the results, to take the run up again: plain data, nothing in it is ever executed."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from gradcheck import arrow
 
-    table = pa.table(
-        {
-            "cell": arrow.texts([job.cell for job in planned]),
-            "config": arrow.texts([json.dumps(job.config, sort_keys=True) for job in planned]),
-            "swept": arrow.texts([json.dumps(job.swept) for job in planned]),
-            "skip": arrow.texts([job.skip for job in planned]),
-        }
-    ).replace_schema_metadata({b"gradcheck.overrides": json.dumps(list(overrides)).encode()})
-    store.write(run_dir, None, PLAN, lambda file: pq.write_table(table, file, compression="zstd"))
+    schema = pa.schema([(name, pa.string()) for name in ("cell", "config", "swept", "skip")])
+    stamp = {b"gradcheck.overrides": json.dumps(list(overrides)).encode()}
+
+    def fill(file: Any) -> None:
+        texts: tuple[Sequence[str | None], ...]
+        with pq.ParquetWriter(file, schema.with_metadata(stamp), compression="zstd") as writer:
+            cells = iter(planned)
+            while some := list(islice(cells, PIECE)):
+                texts = (
+                    [job.cell for job in some],
+                    [json.dumps(job.config, sort_keys=True) for job in some],
+                    [json.dumps(job.swept) for job in some],
+                    [job.skip for job in some],
+                )
+                writer.write_table(pa.table([arrow.texts(column) for column in texts], schema=schema))
+
+    store.write(run_dir, None, PLAN, fill)
 
 
-def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[list[Planned], list[str]]:
+def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str]]:
     """The recorded plan, every config validated anew, and the overrides it was made of.
 
     allow : modules whose functions a recorded ``model=function`` may import.
@@ -416,20 +484,24 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[list[Planned],
         raise BadInput(f"{path}: leads out of the run folder")
     if not path.exists():
         raise BadInput(f"resume={run_dir}: has no {PLAN}; only a run that was started can be resumed")
-    try:
-        file = pq.ParquetFile(store.source(path))
-        table = file.read(columns=["cell", "config", "swept", "skip"])
-        overrides = json.loads((file.schema_arrow.metadata or {}).get(b"gradcheck.overrides", b"[]"))
-        rows = [
-            (row["cell"], json.loads(row["config"]), json.loads(row["swept"]), row["skip"]) for row in table.to_pylist()
-        ]
-    except BadInput:
-        raise
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise BadInput(f"{path}: damaged or no plan: {' '.join(str(error).split())[:200]}") from error
-    found: dict[str, Planned] = {}
+    names, overrides = ["cell", "config", "swept", "skip"], None
+
+    def rows() -> Iterator[tuple[Any, Any, Any, Any]]:
+        nonlocal overrides
+        try:
+            file = pq.ParquetFile(store.source(path))
+            overrides = json.loads((file.schema_arrow.metadata or {}).get(b"gradcheck.overrides", b"[]"))
+            for batch in file.iter_batches(batch_size=PIECE, columns=names):
+                for row in batch.select(names).to_pylist():
+                    yield row["cell"], json.loads(row["config"]), json.loads(row["swept"]), row["skip"]
+        except BadInput:
+            raise
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BadInput(f"{path}: damaged or no plan: {' '.join(str(error).split())[:200]}") from error
+
+    found = Plan()
     here = Path.cwd().resolve()
-    for recorded, given, swept, skip in rows:
+    for recorded, given, swept, skip in rows():
         try:
             form = config.canonical(given)
             for section in ("data", "init"):
@@ -450,7 +522,7 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[list[Planned],
                 f"{path}: cell {str(recorded)[:16]} is called {cell} by this version of gradcheck; resume it with the"
                 " one that made it"
             )
-        found[cell] = Planned(cell, form, swept, skip)
+        found.add(Planned(cell, form, swept, skip))
     if not isinstance(overrides, list):
         raise BadInput(f"{path}: damaged or no plan")
-    return list(found.values()), [str(text) for text in overrides]
+    return found, [str(text) for text in overrides]

@@ -89,20 +89,27 @@ def judge(
         ("flat", flat),
         ("truncation", truncation > roundoff),
     ]
-    verdict: list[str] = []
-    reason: list[str | None] = []
-    for i in range(len(index)):
-        if mismatch[i] or (match[i] and not kink[i]):
-            verdict.append("mismatch" if mismatch[i] else "match")
-            reason.append(None)
-        elif kink[i]:
-            verdict.append("nondifferentiable")
-            reason.append("kink")
-        else:
-            verdict.append("inconclusive")
-            reason.append(next((code for code, where in known if where[i]), "noise"))
+    plain = ~mismatch & match & ~kink
+    verdict = np.full(len(index), "inconclusive", dtype=object)
+    reason = np.full(len(index), "noise", dtype=object)
+    # the first that holds is written last
+    for code, where in reversed(known):
+        reason[where] = code
+    for word, code, where in (
+        ("nondifferentiable", "kink", kink),
+        ("match", None, plain),
+        ("mismatch", None, mismatch),
+    ):
+        verdict[where], reason[where] = word, code
     return Judgement(
-        abs_err, relative_error(analytic, numeric), truncation, roundoff, bound, resolution, verdict, reason
+        abs_err,
+        relative_error(analytic, numeric),
+        truncation,
+        roundoff,
+        bound,
+        resolution,
+        verdict.tolist(),
+        reason.tolist(),
     )
 
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gradcheck import diagnose as diagnosing
+from gradcheck import evidence, wording
 from gradcheck.bugs import BUGS
 from gradcheck.bugs.kinds import COINCIDENCES, KINDS, Wrong, accepted
 from gradcheck.check import Cell, check_cell
 from gradcheck.data import Gaussian
-from gradcheck.diagnose import LONGEST, Diagnosis, diagnose
+from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.init import Normal
 from gradcheck.layout import Layout
 from gradcheck.models import MLP, Linear, Softmax
@@ -183,7 +184,7 @@ def test_each_kind_is_named_with_what_is_wrong(case: str) -> None:
     assert found.kind == kind, found.words
     assert found.words is not None
     assert [phrase for phrase in phrases if phrase not in found.words] == [], found.words
-    assert len(found.words) < LONGEST
+    assert len(found.words) < wording.LONGEST
 
 
 def test_every_kind_has_a_case() -> None:
@@ -286,7 +287,7 @@ def test_names_of_any_kind_and_length(names: tuple[str, ...], change: Any) -> No
     found = truth.diagnose(change(truth.true), n=None, n_classes=None)
     assert found.kind in diagnosing.KINDS
     assert found.words is not None
-    assert len(found.words) <= LONGEST
+    assert len(found.words) <= wording.LONGEST
 
 
 @pytest.mark.parametrize(
@@ -297,7 +298,7 @@ def test_names_of_any_kind_and_length(names: tuple[str, ...], change: Any) -> No
     ],
 )
 def test_biases_are_told_by_name(name: str, expected: bool) -> None:
-    assert diagnosing.is_bias(name) is expected
+    assert evidence.is_bias(name) is expected
 
 
 def test_many_parameters_make_no_long_words() -> None:
@@ -330,7 +331,7 @@ def test_no_numbers_raise_or_warn(data: st.DataObject) -> None:
         warnings.simplefilter("error")
         found = diagnose(Claimed(layout, theta, analytic), numeric, verdicts)
     assert (found.kind is None) == ("mismatch" not in verdicts.verdict)
-    assert found.kind is None or (found.kind in diagnosing.KINDS and 0 < len(found.words or "") <= LONGEST)
+    assert found.kind is None or (found.kind in diagnosing.KINDS and 0 < len(found.words or "") <= wording.LONGEST)
 
 
 @settings(max_examples=400)

@@ -43,7 +43,10 @@ ROOMS: dict[str, set[str]] = {
     "bounds": VALUES | {"numeric", "ladder", "quotients"},
     "plain": VALUES | {"models.rounding", "models.perturbation", "quotients"},
     "verdict": VALUES | {"models.rounding", "quotients", "compare"},
-    "diagnose": VALUES | {"compare", "verdict"},
+    "evidence": VALUES | {"verdict"},
+    "fits": VALUES | {"evidence", "verdict"},
+    "wording": VALUES | {"evidence", "fits"},
+    "diagnose": VALUES | {"evidence", "fits", "verdict", "wording"},
     "footprint": VALUES,
     "check": VALUES
     | {
@@ -83,7 +86,7 @@ LIBRARIES: dict[str, set[str]] = {
     "distributed": {"cluster"},
     "cryptography": {"cluster"},
     "threadpoolctl": {"engines", "provenance"},
-    "pyarrow": {"arrow", "tables", "results", "store", "sweep", "analysis", "chart_data", "outcome"},
+    "pyarrow": {"arrow", "plan", "tables", "results", "store", "sweep", "analysis", "chart_data", "outcome"},
     "pandas": {"outcome", "textbook", "results", "analysis", "chart_data", "plots", "page"},
     "sklearn": {"data"},
     "rich": {"terminal"},

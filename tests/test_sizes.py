@@ -49,13 +49,14 @@ def expanding_parquet() -> None:
 
 
 def expanding_npz() -> None:
-    with zipfile.ZipFile("bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("W.npy", "w", force_zip64=True) as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": "<f8", "fortran_order": False, "shape": (2 * 10**8, 1)}
-            )
-            for _ in range(1600):
-                file.write(bytes(10**6))
+    header = {"descr": "<f8", "fortran_order": False, "shape": (2 * 10**8, 1)}
+    with (
+        zipfile.ZipFile("bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("W.npy", "w", force_zip64=True) as file,
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
+        for _ in range(1600):
+            file.write(bytes(10**6))
 
 
 def lying_npz() -> None:
@@ -104,7 +105,7 @@ HOSTILE: list[tuple[Any, tuple[str, ...], tuple[str, ...]]] = [
     (lying_npz, ("init=file", "init.path=lying.npz"), ("init.path=lying.npz", "W")),
     (laughs, (*OWN, "+experiment=laughs"), ("laughs.yaml", "aliases", "1000000 values")),
     (laughs, (*OWN, "+experiment=deep"), ("deep.yaml", "100 levels")),
-    (laughs, (*OWN, "+experiment=long"), ("long.yaml", "20000026 bytes", "at most 10000000")),
+    (laughs, (*OWN, "+experiment=long"), ("long.yaml", "20000025 bytes", "at most 10000000")),
 ]
 
 
@@ -208,7 +209,7 @@ def test_the_estimate_is_no_less_than_what_a_cell_takes_and_not_far_from_it(form
 
 def test_aliases_are_counted_with_all_that_they_stand_for() -> None:
     assert compose.unfolded(b"a: 1\nb: [2, 3]") == 7
-    assert compose.unfolded(b"a: &x [1, 2]\nb: *x\nc: [*x, *x]") == 1 + 2 * 3 + 3 * 3 + 2 + 3 - 3
+    assert compose.unfolded(b"a: &x [1, 2]\nb: *x\nc: [*x, *x]") == 1 + 3 + 3 + 3 + 7
     assert compose.unfolded(b"a: &x 1\nb: *x") == 5
     assert compose.unfolded(b"a: [") == 0
     assert compose.unfolded(b"[" * 1000) == float("inf")

@@ -11,7 +11,7 @@ from exact import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.compare import absolute_error, norm_difference, relative_error
+from gradcheck.compare import absolute_error, median, norm_difference, relative_error
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal, Zeros
 from gradcheck.models import MLP, Linear, Logistic, OneD
@@ -248,3 +248,9 @@ def test_a_correct_gradient_scaled_beyond_three_bounds_is_a_mismatch(scheme):
     # the same difference is none where the bound is ten times as large
     wide = replace(estimate, truncation=10 * right["bound"])
     assert "mismatch" not in judge(wrong, wide, rounding, np.arange(5), 1e-2, False).verdict
+
+
+@given(st.lists(st.floats(0, allow_nan=False), min_size=1, max_size=30))
+def test_the_median_is_that_of_numpy_to_the_last_bit(values):
+    with np.errstate(all="ignore"):
+        assert median(np.array(values)) == np.median(values)

@@ -32,6 +32,8 @@ REACH = 1.0
 # numbers of a block: half a megabyte in float64, so that the second-level cache holds three; with fewer, threads would wait
 # for each other between the calls
 BLOCK_NUMBERS = 2**16
+# blocks whose logarithms are taken together
+GROUP = 8
 # examples that are summed at once: BLAS adds that many with one thread, and a column of them is contiguous enough
 SEGMENT = 2**13
 CACHE_LINE = 64
@@ -84,14 +86,28 @@ def cross_entropy_along_rounding(z: Array, y: Array, u: float) -> float:
 class Lines(NamedTuple):
     """How a loss that is a sum over examples and outputs is computed along a line of one output's z.
 
-    totals : of z (n,), y (n,), columns (m, n) and steps (m, k): the sums over the examples at z + step column, (m, k).
+    totals : of z (n,), y (n,), columns (m, n), steps (m, k) and the columns' largest absolute values (m,): the sums over the
+        examples at z + step column, (m, k).
     rounding : of z, y and u: the standard deviation of what this adds to the rounding error of z.
     reach : how far a step may change an entry of z.
     """
 
-    totals: Callable[[Array, Array, Array, Array], Array]
+    totals: Callable[[Array, Array, Array, Array, Array], Array]
     rounding: Callable[[Array, Array, float], float]
     reach: float
+
+
+def largest_of(columns: Array) -> Array:
+    """max |columns[r]|, (m,), without a temporary."""
+    found = np.empty(len(columns), columns.dtype)
+
+    def work(blocks: Iterator[slice]) -> None:
+        for block in blocks:
+            x = columns[block]
+            np.maximum(x.max(axis=1, initial=0), -x.min(axis=1, initial=0), out=found[block])
+
+    over_blocks(work, len(columns), _lines(columns.shape[1]), columns.size)
+    return found
 
 
 def squared_along(residual: Array, columns: Array, steps: Array) -> Array:
@@ -128,7 +144,7 @@ def squared_along_rounding(residual: Array, u: float) -> float:
 
 CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_along_rounding, REACH)
 SQUARED = Lines(
-    lambda z, y, columns, steps: squared_along(z - y, columns, steps),
+    lambda z, y, columns, steps, largest: squared_along(z - y, columns, steps),
     lambda z, y, u: squared_along_rounding(z - y, u),
     math.inf,
 )
@@ -211,12 +227,11 @@ def _plainly(z: Array, y: Array, columns: Array, steps: Array) -> Array:
 
 
 class _Side(NamedTuple):
-    """One side of z: what is added to E, (n,); what the linear part takes off, (n,); by segment 1 / the products at z, and
-    the sum of the logarithms there, which is 0 but for rounding: so that a step of 0 changes nothing.
+    """One side of z: what is added to E, (n,); by segment 1 / the products at z, and the sum of the logarithms there, which
+    is 0 but for rounding: so that a step of 0 changes nothing.
     """
 
     added: Array
-    linear: Array
     inverse: list[Array]
     at_zero: list[Array]
 
@@ -231,92 +246,92 @@ def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array
     log_factor = float(np.max(size, where=live, initial=REACH)) + math.log(2)
     room = math.log(float(np.finfo(np.float32 if z.dtype.itemsize == 4 else np.float64).max))
     count = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
-    sides = [_side(np.where(live, np.exp(-sign * z), 0), live, linear, count) for sign, linear in ((1, y), (-1, 1 - y))]
-    change = np.zeros(steps.shape, z.dtype)
-    near = np.empty(steps.shape, dtype=bool)
-    # columns that mirror each other have one exponential
-    order = np.argsort(np.abs(steps).max(axis=0, initial=0), kind="stable")
+    above = _side(np.where(live, np.exp(-z), 0), count)
+    below = _side(np.where(live, np.exp(z), 0), count)
+    # an example that is not live has the factor E and takes off h x, which is nothing
+    linear = np.where(live, [y, 1 - y], 1).astype(z.dtype)
+    near = (largest_of(columns) if largest is None else largest)[:, None] * np.abs(steps) <= REACH
+    steps = np.where(near, steps, 0)
+    h, up = np.abs(steps), steps >= 0
+    change = np.empty(steps.shape, z.dtype)
+    lines = _lines(n)
+    # steps that mirror each other have one exponential
+    order = np.argsort(h.max(axis=0, initial=0), kind="stable").tolist()
+    # found out before, since between two calls one thread waits for the other
+    starts = np.arange(0, len(columns), lines)
+    new = np.ones(steps.shape, dtype=bool)
+    new[:, order[1:]] = h[:, order[1:]] != h[:, order[:-1]]
+    fresh, some_up, some_down = (np.logical_or.reduceat(which, starts).tolist() for which in (new, up, ~up))
 
     def work(blocks: Iterator[slice]) -> None:
-        powers, factors = (_buffer(_lines(n), min(n, SEGMENT), z.dtype) for _ in range(2))
+        shape = min(lines, len(columns)), min(n, SEGMENT)
+        powers, factors = (_buffer(*shape, z.dtype) for _ in range(2))
         for block in blocks:
-            reach = _largest(columns[block]) if largest is None else largest[block]
-            np.less_equal(reach[:, None] * np.abs(steps[block]), REACH, out=near[block])
-            if not near[block].any():
-                continue
-            own = np.where(near[block], steps[block], 0)
+            change[block] = 0
             for k, part in enumerate(_segments(n)):
-                x = columns[block, part]
-                e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
-                slopes = [_dot(x, side.linear[part]) for side in sides]
-                held = np.full(len(x), np.nan, z.dtype)
+                products = np.empty((len(order), block.stop - block.start, above.inverse[k].size), z.dtype)
+                slopes = np.empty((products.shape[1], 2), z.dtype)
+                for start in range(block.start, block.stop, lines):
+                    rows = slice(start, min(start + lines, block.stop))
+                    here = slice(start - block.start, rows.stop - block.start)
+                    at = start // lines
+                    x = columns[rows, part]
+                    e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
+                    _dots(x, linear[:, part], slopes[here])
+                    for c in order:
+                        if fresh[at][c]:
+                            np.multiply(x, h[rows, c, None], out=e)
+                            np.exp(e, out=e)
+                        if not some_down[at][c]:
+                            added = above.added[part]
+                        elif not some_up[at][c]:
+                            added = below.added[part]
+                        else:
+                            added = np.where(up[rows, c, None], above.added[part], below.added[part])
+                        np.add(e, added, out=f)
+                        _products(f, count, products[c, here])
                 for c in order:
-                    h = np.abs(own[:, c])
-                    _exponentials(x, h, held, e)
-                    up = own[:, c] >= 0
-                    for side, slope, which in zip(sides, slopes, (up, ~up), strict=True):
-                        if which.any():
-                            np.add(e, side.added[part], out=f)
-                            logs = _log_of_product(f, count, side.inverse[k])
-                            change[block, c] += np.where(which, (logs - side.at_zero[k]) - h * slope, 0)
+                    products[c] *= np.where(up[block, c, None], above.inverse[k], below.inverse[k])
+                np.log(products, out=products)
+                logs = products.sum(axis=2).T
+                upward = (logs - above.at_zero[k]) - h[block] * slopes[:, :1]
+                downward = (logs - below.at_zero[k]) - h[block] * slopes[:, 1:]
+                change[block] += np.where(up[block], upward, downward)
 
-    over_blocks(work, len(columns), _lines(n), columns.size * steps.shape[1])
+    over_blocks(work, len(columns), GROUP * lines, columns.size * steps.shape[1])
     if edge.any():
         z_edge, y_edge = z[edge], y[edge]
-        there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), np.where(near, steps, 0))
+        there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), steps)
         change += there - cross_entropy_total(z_edge[:, None], y_edge[:, None])
     return cross_entropy_total(z[:, None], y[:, None]) + change, near
 
 
-def _largest(x: Array) -> Array:
-    """max |x| along each row, without a temporary."""
-    found: Array = np.maximum(x.max(axis=1, initial=0), -x.min(axis=1, initial=0))
-    return found
-
-
-def _side(added: Array, live: Array, linear: Array, factors: int) -> _Side:
+def _side(added: Array, factors: int) -> _Side:
     parts = list(_segments(added.size))
     aligned = _buffer(1, added.size, added.dtype)[0]
     aligned[:] = added
-    inverse = [1 / _products(1 + added[None, part], factors)[0] for part in parts]
-    at_zero = [_log_of_product(1 + added[None, part], factors, i) for part, i in zip(parts, inverse, strict=True)]
-    # an example that is not live has the factor E and takes off h x, which is nothing
-    return _Side(aligned, np.where(live, linear, 1).astype(added.dtype), inverse, at_zero)
+    products = [_products(1 + added[None, part], factors) for part in parts]
+    inverse = [1 / p[0] for p in products]
+    at_zero = [np.log(p * i).sum(axis=1) for p, i in zip(products, inverse, strict=True)]
+    return _Side(aligned, inverse, at_zero)
 
 
-def _exponentials(x: Array, h: Array, held: Array, e: Array) -> None:
-    """exp(h x) into e, for the rows whose h is not the one held."""
-    new = h != held
-    if new.all():
-        np.multiply(x, h[:, None], out=e)
-        np.exp(e, out=e)
-    elif new.any():
-        e[new] = np.exp(x[new] * h[new, None])
-    held[:] = h
-
-
-def _products(f: Array, factors: int) -> Array:
+def _products(f: Array, factors: int, out: Array | None = None) -> Array:
     """Products of ``factors`` to twice as many of the entries of each row, contiguous; f is overwritten."""
     m, n = f.shape
     lanes = max(1, n // factors)
     if lanes > LANES:
         lanes -= lanes % LANES
     used = n // lanes * lanes
-    f[:, : n - used] *= f[:, used:]
-    products: Array = np.multiply.reduce(f[:, :used].reshape(m, n // lanes, lanes), axis=1)
+    if used < n:
+        f[:, : n - used] *= f[:, used:]
+    products: Array = np.multiply.reduce(f[:, :used].reshape(m, n // lanes, lanes), axis=1, out=out)
     return products
 
 
-def _log_of_product(f: Array, factors: int, inverse: Array) -> Array:
-    """Sum of the logarithms of each row of f times those of ``inverse``."""
-    products = _products(f, factors)
-    products *= inverse
-    np.log(products, out=products)
-    total: Array = products.sum(axis=1)
-    return total
-
-
-def _dot(x: Array, v: Array) -> Array:
-    """Each row of x times v; not one after the other where there is no BLAS."""
-    found: Array = np.vecdot(x, v) if x.dtype.itemsize <= 8 else (x * v).sum(axis=1)
-    return found
+def _dots(x: Array, linear: Array, out: Array) -> None:
+    """The scalar products of each row of x with each of ``linear``; not term after term where there is no BLAS."""
+    if x.dtype.itemsize <= 8:
+        np.vecdot(x[:, None], linear, out=out)
+    else:
+        np.sum(x[:, None] * linear, axis=2, out=out)

@@ -17,7 +17,7 @@ import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.models.kinks import Kinks, dense_kinks
-from gradcheck.models.lines import Lines
+from gradcheck.models.lines import Lines, largest_of
 from gradcheck.threads import over_blocks
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class Perturbation:
     @cached_property
     def _largest(self) -> Array:
         """The largest absolute value of each of the last layer's columns."""
-        columns = self.columns[-1]
-        return np.maximum(columns.max(axis=1, initial=0), -columns.min(axis=1, initial=0))
+        return largest_of(self.columns[-1])
 
     @cached_property
     def outputs(self) -> list[Array]:
@@ -124,7 +123,8 @@ class Perturbation:
         columns = self.columns[-1]
         # a view where all are asked for
         columns = columns[i[0] : i[-1] + 1] if np.array_equal(i, np.arange(i[0], i[-1] + 1)) else columns[i]
-        totals = lines.totals(self.outputs[-1][output], np.ascontiguousarray(y[:, output]), columns, steps)
+        target = np.ascontiguousarray(y[:, output])
+        totals = lines.totals(self.outputs[-1][output], target, columns, steps, self._largest[i])
         if z.shape[1] > 1:
             others = np.arange(z.shape[1]) != output
             totals += self.model.total(z[:, others], y[:, others])

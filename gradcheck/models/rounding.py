@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -58,9 +58,14 @@ class Rounding:
     @property
     def underflow(self) -> float:
         """What underflow can take from a loss or a gradient: a thousand spacings of the numbers next to 0."""
-        # the smallest normal number times eps is that spacing; for longdouble it is 0 in float64
-        known = (np.finfo(t) for t in (np.float32, np.float64, np.longdouble))
-        return UNDERFLOWS * next(float(f.tiny) * float(f.eps) for f in known if float(f.eps) == 2 * self.unit)
+        return _underflow(self.unit)
+
+
+@cache
+def _underflow(unit: float) -> float:
+    # the smallest normal number times eps is that spacing; for longdouble it is 0 in float64
+    known = (np.finfo(t) for t in (np.float32, np.float64, np.longdouble))
+    return UNDERFLOWS * next(float(f.tiny) * float(f.eps) for f in known if float(f.eps) == 2 * unit)
 
 
 def unit_roundoff(dtype: np.dtype) -> float:
@@ -118,7 +123,9 @@ def product_variance(a2: Array, w2: Array, z2: Array, u: float) -> Array:
 
 def repetition(z: Array) -> float:
     """Mean size of the group of equal examples that an example belongs to, from the first layer's output z (n, h); >= 1."""
-    _, counts = np.unique(z[:, 0], return_counts=True)
+    ordered = np.sort(z[:, 0])  # np.unique does the same in ten times the time
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    counts = np.diff(changes, prepend=0, append=len(ordered))
     return float((counts.astype(float) ** 2).sum() / max(len(z), 1))
 
 
