@@ -122,7 +122,13 @@
     place.dataset.drawn = theme();
   }
 
-  const charts = () => Promise.all(Object.keys(content.charts).map(chart));
+  // One after the other, from the top, so that what is seen first is there first.
+  async function charts() {
+    for (const name of ["detection", "weights", "v_curve", "rules", "histogram"]) {
+      await chart(name);
+      await new Promise((done) => setTimeout(done));
+    }
+  }
 
   // ----------------------------------------------------------------------------------------------- the parts together
 
