@@ -72,32 +72,37 @@ class Perturbation:
         """
         losses = np.empty(points.shape, points.dtype)
         deviations = np.zeros(points.shape)
-        layout = self.model.layout(self.batch)
-        n = len(self.batch.X)
-        mean = n if self.model.averaged else 1
-        base_penalty = self.model.penalty(self.trace.params)
-        for name, part in layout.slices.items():
+        for layer, part in enumerate(self._parts):
             rows = np.flatnonzero((index >= part.start) & (index < part.stop))
             if not len(rows):
                 continue
-            layer = self._layer(name)
-            width = self.trace.zs[layer].shape[1]
-            at = index[rows] - part.start
-            i, j = np.divmod(at, width) if name[0] == "W" else (np.full(len(at), len(self.columns[layer]) - 1), at)
-            weights = self.theta[index[rows]][:, None]
-            steps = points[rows] - weights
-            total, bent = self._totals(layer, i, j, steps)
-            loss = total * self.model.factor if self.model.factor != 1 else total
-            loss = loss / mean
-            if self.model.l2 and name[0] == "W":
-                loss += base_penalty + self.model.l2 / 2 * (steps * (points[rows] + weights))
-            elif self.model.l2:
-                loss += base_penalty
-            losses[rows], deviations[rows] = loss, bent
+            # the bias comes after the last row of W, as the ones come after the columns of the inputs
+            i, j = np.divmod(index[rows] - part.start, self.trace.zs[layer].shape[1])
+            moved, weights = points[rows], self.theta[index[rows], None]
+            steps = moved - weights
+            loss, deviations[rows] = self._totals(layer, i, j, steps)
+            loss = self._scaled(loss)
+            if self.model.l2:
+                penalised = np.where(i < self.trace.inputs[layer].shape[1], self.model.l2 / 2, 0.0).astype(loss.dtype)
+                loss += self._penalty + penalised[:, None] * (steps * (moved + weights))
+            losses[rows] = loss
         return losses, deviations
 
-    def _layer(self, name: str) -> int:
-        return int(name[1:]) - 1 if self.model.numbered else 0
+    def _scaled(self, total: Array) -> Array:
+        """The loss of the summed one, as ``data_loss`` makes it."""
+        loss = total * self.model.factor if self.model.factor != 1 else total
+        return loss / len(self.batch.X) if self.model.averaged else loss
+
+    @cached_property
+    def _penalty(self) -> Array | float:
+        return self.model.penalty(self.trace.params)
+
+    @cached_property
+    def _parts(self) -> list[slice]:
+        """Where the weights and biases of each layer lie in theta."""
+        slices = list(self.model.layout(self.batch).slices.values())
+        each = 2 if self._biases else 1
+        return [slice(slices[k].start, slices[k + each - 1].stop) for k in range(0, len(slices), each)]
 
     def _totals(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
         """Summed losses and deviations, both (m, k), of steps (m, k) along the weights (i, j) of a layer (from 0)."""
