@@ -96,6 +96,11 @@ def test_run_show_reproduce_load_and_resume_work_there(uri: str, capfd: pytest.C
         assert status == 0, err
         assert SECRET not in out + err
         assert "1e-06" in out or "same to the bit" in out
+    status, out, err = command("gradcheck.report", uri, "--out", "page.html")
+    assert status == 0, err
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert here[0][0]["cell"] in page
+    assert SECRET not in page
     runs = gradcheck.load(uri)
     assert len(runs.cells) == 2
     assert runs.weights(here[0][0]["cell"])["flat_index"].tolist() == list(range(6))
