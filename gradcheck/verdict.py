@@ -24,7 +24,7 @@ REASONS: dict[str, str] = {
     "overflow": "the loss is not finite at a perturbed point: take a smaller eps or smaller data",
     "saturated": "clipped probabilities make the loss flat where the textbook gradient is not: scale the data or weights down",
     "kink": "the step crosses a kink of the loss: take a smaller eps, or another theta",
-    "flat": "the loss does not change with this weight beyond its rounding: try another theta",
+    "flat": "the loss does not change with this weight, nor can it beyond its rounding: try another theta",
     "truncation": "the step is too large for the curvature of the loss: take a smaller eps",
     "noise": "rounding of the loss hides the derivative: take a larger eps or a higher precision",
 }
@@ -81,7 +81,7 @@ def judge(
         kink = (estimate.kink > bound / 2) & kinked
         match = resolution <= match_at
         # a step as long as the loss's scale would change it by less than its noise: no step can show this derivative
-        flat = size * rounding.length[index] <= DEVIATIONS * rounding.line[index]
+        flat = (numeric == 0) & (size * rounding.length[index] <= DEVIATIONS * rounding.line[index])
     known = [
         ("step_vanished", estimate.step == 0),
         ("overflow", ~estimate.finite),

@@ -14,8 +14,12 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Activation:
-    """g(z), g'(z), whether g has a kink at 0, an upper bound of |g''| off the kink, and the roundings of g: in units of an
-    elementary function's, 0 where g and g' are exact."""
+    """g(z), g'(z), whether g has a kink at 0, and what the error analysis needs of it.
+
+    curvature : an upper bound of |g''| off the kink.
+    roundings : of g, in units of an elementary function's; 0 where g and g' are exact.
+    steepness : an upper bound of |g''| / g', where g' is computed with a small relative error however small it is; else None.
+    """
 
     name: str
     value: Callable[[Array], Array]
@@ -23,6 +27,7 @@ class Activation:
     kinked: bool
     curvature: float
     roundings: float = 0.0
+    steepness: float | None = None
 
 
 def _relu(z: Array) -> Array:
@@ -56,8 +61,8 @@ ACTIVATIONS: dict[str, Activation] = {
         # tanh is one function; sigmoid an exp, a sum and a quotient; softplus an exp, a log1p and a sum of less than the result
         # max |g''|: 4 / (3 sqrt 3) for tanh, 1 / (6 sqrt 3) for sigmoid, 1 / 4 for softplus
         Activation("tanh", np.tanh, _tanh_derivative, False, 0.77, 1.0),
-        Activation("sigmoid", sigmoid, _sigmoid_derivative, False, 0.0963, 2.0),
-        Activation("softplus", softplus, sigmoid, False, 0.25, 2.0),
+        Activation("sigmoid", sigmoid, _sigmoid_derivative, False, 0.0963, 2.0, 1.0),
+        Activation("softplus", softplus, sigmoid, False, 0.25, 2.0, 1.0),
         Activation("identity", _identity, np.ones_like, False, 0.0),
     )
 }

@@ -268,7 +268,8 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
             back = delta @ w.T
             variance_back = variance @ w2.T + product_variance(delta**2, w2.T, back**2, u)
             # g' moves with z by at most its curvature, and is itself rounded by a few units
-            variance_slope = g.curvature**2 * variance_z[layer - 2] + ((3 if g.roundings else 0) * u * slope) ** 2
+            curvature = g.curvature if g.steepness is None else np.minimum(g.curvature, g.steepness * slope)
+            variance_slope = curvature**2 * variance_z[layer - 2] + ((3 if g.roundings else 0) * u * slope) ** 2
             variance = variance_back * slope**2 + back**2 * variance_slope
             delta = back * slope
             lost = (lost @ w.T) * slope
