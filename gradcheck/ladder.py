@@ -116,7 +116,7 @@ def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
     def pick(columns: list[Array]) -> Array:
         return np.stack(columns)[best, rows]
 
-    chosen = Quotients(*(pick([q[part] for q in tried]) for part in range(5)))
+    chosen = Quotients(*(pick(list(column)) for column in zip(*tried, strict=True)))
     truncation = pick(list(truncations)) + (chosen.kink if scheme.order != 1 else 0.0)
     kink = np.minimum(chosen.kink, truncation)
     vanished = ~(base > 0)

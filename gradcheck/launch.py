@@ -66,6 +66,14 @@ class Settings:
     allow: tuple[str, ...]
 
 
+def _stored(typed: str) -> store.Place:
+    """The place that ``store`` names.  Raises BadInput."""
+    try:
+        return store.at(typed)
+    except BadInput as error:
+        raise BadInput(f"store={error}") from None
+
+
 def settings(cfg: DictConfig) -> Settings:
     """The settings of a composed config.  Raises BadInput."""
     given = {key: compose.plain(cfg, key) for key in config.Run.__dataclass_fields__ if key not in config.SCIENCE}
@@ -74,7 +82,7 @@ def settings(cfg: DictConfig) -> Settings:
         engine=str(engine.get("name")),
         n_jobs=engine.get("n_jobs"),
         address=engine.get("address"),
-        store=None if given["store"] is None else store.at(given["store"]),
+        store=None if given["store"] is None else _stored(given["store"]),
         fail_on=str(given["fail_on"]),
         fail_fast=bool(given["fail_fast"]),
         cell_timeout=given["cell_timeout"],
@@ -160,7 +168,7 @@ def run(arguments: Sequence[str]) -> int:
         _collect()
         chosen = replace(settings(cfg), allow=allowed(parsed))
         if typed_store is not None:
-            chosen = replace(chosen, store=store.at(typed_store))
+            chosen = replace(chosen, store=_stored(typed_store))
         elif chosen.store is not None:  # a config file may hold a password too
             cfg.store = store.without_credentials(str(cfg.store))
         if not multirun:

@@ -52,6 +52,7 @@ class Estimate:
     truncation : of the scheme, kinks included.   roundoff : of the numeric derivative alone.
     kink : the part of ``truncation`` that crossed kinks explain.
     finite : whether every loss that was needed is finite, bool.
+    still : whether none of the derivative's losses differs from that at theta, bool; False where the scale is a guess.
     """
 
     step: Array
@@ -60,6 +61,7 @@ class Estimate:
     roundoff: Array
     kink: Array
     finite: Array
+    still: Array
 
     @property
     def bound(self) -> Array:
@@ -83,13 +85,15 @@ class Estimate:
 
 
 class Quotients(NamedTuple):
-    """A scheme's quotients at one step: value, roundoff, kink's part, second difference times h; (m,), float64."""
+    """A scheme's quotients at one step: value, roundoff, kink's part, second difference times h, (m,), float64; and whether its
+    losses are finite, and all that at theta, bool."""
 
     value: Array
     roundoff: Array
     kink: Array
     bend: Array
     finite: Array
+    still: Array
 
 
 class Noise(NamedTuple):
@@ -157,7 +161,9 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
                 skew += w * bend * np.abs(((x1 - theta) - (theta - x0)).astype(np.float64)) / distance
         roundoff = DEVIATIONS * np.hypot(deviation, noise.growth) + arithmetic + skew
     finite = np.isfinite(losses).all(axis=1) & np.isfinite(probe.center)
-    return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite)
+    # steps that are guessed may be too small to tell
+    still = (found.losses == probe.center).all(axis=1) & (not probe.opaque)
+    return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite, still)
 
 
 def slope_jump(near: Quotients, far: Quotients, ratio: float) -> Array:
@@ -186,7 +192,8 @@ def by_complex_step(probe: Probe, index: Array, h: Array) -> Estimate:
     finite = np.isfinite(value) & np.isfinite(anchor)
     zero = np.zeros(len(index))
     step = h.astype(np.float64)
-    return Estimate(step, value.astype(np.float64), np.where(finite, truncation, np.inf), roundoff, zero, finite)
+    truncation = np.where(finite, truncation, np.inf)
+    return Estimate(step, value.astype(np.float64), truncation, roundoff, zero, finite, value == 0)
 
 
 def tiny_step(probe: Probe, index: Array) -> Array:
@@ -219,4 +226,5 @@ def estimate(step: Array, q: Quotients, truncation: Array, kink: Array, finite: 
         np.where(lost, np.inf, q.roundoff),
         np.where(lost, 0.0, kink),
         finite | vanished,
+        q.still,
     )

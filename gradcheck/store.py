@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -316,7 +316,9 @@ def locked(run_dir: Place) -> Iterator[Place]:
     """
     if isinstance(run_dir, Path):
         written = [run_dir / name for name in (ASIDE, "cells", "errors")]
-        for path in (*written, *(run_dir / ASIDE).glob("*")):
+        with suppress(FileNotFoundError):  # who held the lock has just removed the folder
+            written += [run_dir / ASIDE / name for name in os.listdir(run_dir / ASIDE)]
+        for path in written:
             if not inside(run_dir, path):
                 raise BadInput(f"{path}: leads out of the run folder")
     try:

@@ -81,7 +81,8 @@ def judge(
         kink = (estimate.kink > bound / 2) & kinked
         match = resolution <= match_at
         # a step as long as the loss's scale would change it by less than its noise: no step can show this derivative
-        flat = (numeric == 0) & (size * rounding.length[index] <= DEVIATIONS * rounding.line[index])
+        hidden = size * rounding.length[index] <= DEVIATIONS * rounding.line[index]
+        flat = ((analytic == 0) & (numeric == 0)) | (estimate.still & hidden)
     known = [
         ("step_vanished", estimate.step == 0),
         ("overflow", ~estimate.finite),

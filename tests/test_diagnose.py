@@ -44,7 +44,7 @@ class Claimed:
 def judged(analytic: np.ndarray, numeric: np.ndarray, bound: np.ndarray) -> Judgement:
     m = len(analytic)
     zero = np.zeros(m)
-    estimate = Estimate(np.ones(m), numeric, bound, zero, zero, np.ones(m, dtype=bool))
+    estimate = Estimate(np.ones(m), numeric, bound, zero, zero, np.ones(m, dtype=bool), np.zeros(m, dtype=bool))
     with np.errstate(all="ignore"):
         rounding = Rounding(0.0, zero, zero, zero, np.ones(m), 2.0**-53)
         return judge(analytic.astype(np.float64), estimate, rounding, np.arange(m), 1e-2, False)

@@ -94,7 +94,8 @@ def test_a_lock_whose_file_comes_and_goes_is_held_by_one_at_a_time() -> None:
         subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    held = [int(racer.communicate(timeout=100)[0]) for racer in racers]
+    said = [racer.communicate(timeout=100)[0] for racer in racers]
+    held = [int(text) for text in said]
     assert [racer.returncode for racer in racers] == [0, 0, 0]  # two within would have met
     assert min(held) > 0
 

@@ -35,10 +35,13 @@ def judgement(
     kinked=True,
     match_at=1e-2,
     noise=0.0,
+    still=None,
 ) -> Judgement:
     """The verdict of one weight."""
     estimate = Estimate(
-        *(np.array([float(v)]) for v in (step, numeric, truncation, roundoff, kink)), np.array([finite])
+        *(np.array([float(v)]) for v in (step, numeric, truncation, roundoff, kink)),
+        np.array([finite]),
+        np.array([numeric == 0 if still is None else still]),
     )
     rounding = Rounding(noise, np.array([noise]), np.zeros(1), np.array([clipped]), np.ones(1), 2.0**-53)
     return judge(np.array([float(analytic)]), estimate, rounding, np.zeros(1, int), match_at, kinked)
@@ -113,6 +116,7 @@ def test_a_derivative_that_no_step_within_the_scale_of_the_loss_can_show_is_flat
         assert verdict(analytic=g, numeric=0, roundoff=1e-9, noise=1e-16) == ("inconclusive", "flat")
         # at an extremum the derivative is that small, but the loss does change
         assert verdict(analytic=0, numeric=g, roundoff=1e-9, noise=1e-16) == ("inconclusive", "noise")
+    assert verdict(analytic=5e-16, numeric=0, roundoff=1e-9, noise=1e-16, still=False) == ("inconclusive", "noise")
     assert verdict(analytic=1e-15, numeric=0, roundoff=1e-9, noise=1e-16) == ("inconclusive", "noise")
     # where a complex step, say, shows it all the same it is judged
     assert verdict(analytic=5e-16, numeric=5e-16, roundoff=1e-30, noise=1e-16) == ("match", None)
@@ -241,7 +245,13 @@ def test_a_correct_gradient_scaled_beyond_three_bounds_is_a_mismatch(scheme):
     right = cell(model, data, init, scheme=scheme).weights
     assert set(right["verdict"]) == {"match"}
     estimate = Estimate(
-        right["step"], right["numeric"], right["truncation"], right["roundoff"], 0 * right["step"], right["step"] > 0
+        right["step"],
+        right["numeric"],
+        right["truncation"],
+        right["roundoff"],
+        0 * right["step"],
+        right["step"] > 0,
+        right["step"] < 0,
     )
     rounding = Rounding(0.0, np.zeros(5), np.zeros(5), np.zeros(5), np.ones(5), 2.0**-53)
     wrong = right["numeric"] + 3 * right["bound"]

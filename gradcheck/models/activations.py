@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.models.functions import sigmoid, softplus
+from gradcheck.models.functions import sigmoid, softplus, tanh
 
 Array = np.ndarray
 
@@ -60,7 +60,7 @@ ACTIVATIONS: dict[str, Activation] = {
         Activation("relu", _relu, _relu_derivative, True, 0.0),
         # tanh is one function; sigmoid an exp, a sum and a quotient; softplus an exp, a log1p and a sum of less than the result
         # max |g''|: 4 / (3 sqrt 3) for tanh, 1 / (6 sqrt 3) for sigmoid, 1 / 4 for softplus
-        Activation("tanh", np.tanh, _tanh_derivative, False, 0.77, 1.0),
+        Activation("tanh", tanh, _tanh_derivative, False, 0.77, 1.0),
         Activation("sigmoid", sigmoid, _sigmoid_derivative, False, 0.0963, 2.0, 1.0),
         Activation("softplus", softplus, sigmoid, False, 0.25, 2.0, 1.0),
         Activation("identity", _identity, np.ones_like, False, 0.0),

@@ -73,8 +73,7 @@ class Function:
         """Raise ValueError, naming the key, unless every setting has an allowed value.  Nothing is imported."""
         for key, name in self._names():
             if not isinstance(name, str) or not _NAME.fullmatch(name):
-                also = ", or true where fun returns (value, gradient)" if key == "jac" else ""
-                raise ValueError(f"model.{key}={name}: must be module.function or module:function{also}")
+                raise _no_name(f"model.{key}", name)
         self.start()
 
     def permit(self, modules: Iterable[str]) -> None:
@@ -236,7 +235,12 @@ def _module(key: str, name: str) -> tuple[Any, list[str]]:
     finally:
         if added and here in sys.path:
             sys.path.remove(here)
-    raise ValueError(f"{key}={name}: must be module.function or module:function")
+    raise _no_name(key, name)
+
+
+def _no_name(key: str, name: object) -> ValueError:
+    also = ", or true where fun returns (value, gradient)" if key == "model.jac" else ""
+    return ValueError(f"{key}={name}: must be module.function or module:function{also}")
 
 
 def _digest(function: Callable[..., Any]) -> str:

@@ -31,6 +31,8 @@ VARIANCE = 1 / 3
 ELEMENTARY = 2 * VARIANCE
 # below it the square of a number has lost its digits
 SMALLEST_SQUARED = 1e-150
+# and so will a slope that is multiplied by rounding errors and by other slopes
+SMALLEST_SLOPE = 1e-50
 # results near 0 that are each rounded to a multiple of the smallest number: as many as the terms of a sum of a million
 UNDERFLOWS = 2.0**10
 
@@ -122,7 +124,7 @@ def product_variance(a2: Array, w2: Array, z2: Array, u: float) -> Array:
 
 
 def repetition(z: Array) -> float:
-    """Mean size of the group of equal examples that an example belongs to, from the first layer's output z (n, h); >= 1."""
+    """Mean size of the group of equal examples that an example belongs to, from a layer's outputs z (n, h); >= 1."""
     ordered = np.sort(z[:, 0])  # np.unique does the same in ten times the time
     changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
     counts = np.diff(changes, prepend=0, append=len(ordered))
@@ -204,7 +206,9 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
 
     # the loss: what each of these errors does to it, to first order
     mean = 1 / n if model.averaged else 1.0
-    groups = repetition(zs[0]) if n else 1.0
+    # examples that saturated units have made equal make equal errors from there on
+    equal = [repetition(z) if n else 1.0 for z in zs]
+    groups = equal[-1]
     own, _ = model.output_rounding(zs[-1], y, np.zeros_like(zs[-1]), 1.0)
     # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
     full, lines = _line_variances(own, by, *_backward(weights, slopes, model.output_delta(zs[-1], y, Parts())))
@@ -244,7 +248,9 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         inner = a2.T @ variance + variance_a[layer - 1].T @ delta**2 + product_variance(a2.T, delta**2, total**2, u)
         w = weights[layer - 1]
         penalised = model.l2 * w
-        sigma = np.sqrt(mean**2 * groups * inner + VARIANCE * u * u * (penalised**2 + (mean * total + penalised) ** 2))
+        sigma = np.sqrt(
+            mean**2 * equal[layer - 1] * inner + VARIANCE * u * u * (penalised**2 + (mean * total + penalised) ** 2)
+        )
         gradient["W" + suffix] = _kept(sigma, mean * u, a, delta)
         line["W" + suffix] = np.broadcast_to(along[layer - 1], w.shape)
         clipped["W" + suffix] = mean * (np.abs(a).T @ np.abs(lost))
@@ -268,7 +274,10 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
             back = delta @ w.T
             variance_back = variance @ w2.T + product_variance(delta**2, w2.T, back**2, u)
             # g' moves with z by at most its curvature, and is itself rounded by a few units
-            curvature = g.curvature if g.steepness is None else np.minimum(g.curvature, g.steepness * slope)
+            curvature = np.full(slope.shape, g.curvature)
+            if g.steepness is not None:
+                # what is smaller could not be squared
+                np.minimum(curvature, g.steepness * slope, out=curvature, where=slope > SMALLEST_SLOPE)
             variance_slope = curvature**2 * variance_z[layer - 2] + ((3 if g.roundings else 0) * u * slope) ** 2
             variance = variance_back * slope**2 + back**2 * variance_slope
             delta = back * slope
