@@ -281,7 +281,8 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
             variance_slope = curvature**2 * variance_z[layer - 2] + ((3 if g.roundings else 0) * u * slope) ** 2
             variance = variance_back * slope**2 + back**2 * variance_slope
             delta = back * slope
-            lost = (lost @ w.T) * slope
+            # in the dtype first: the clipped share is that of the gradient under test, digit for digit
+            lost = (lost @ w.T) * np.asarray(g.derivative(trace.zs[layer - 2]), np.float64)
             downstream = np.abs(w) @ np.maximum(downstream, 1.0)
     layout = model.layout(batch)
     return Rounding(
