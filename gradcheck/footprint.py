@@ -15,7 +15,7 @@ MAX_MEMORY = 4e9
 # activations in the forward and backward pass and their error analysis, and what a weight takes with its row.
 DATA_ARRAYS = 5
 ROW_NUMBERS = 10
-LAYER_ARRAYS = 14
+LAYER_ARRAYS = 20
 WEIGHT_BYTES = 3200
 LARGEST = 2**59  # beyond what an array can hold in each direction
 
