@@ -169,8 +169,12 @@ class Dense:
 
     def data_loss(self, z: Array, y: Array) -> Array:
         """Loss of the last layer's z without the penalty; scalar."""
-        total = self.total(z, y) * self.factor if self.factor != 1 else self.total(z, y)
-        return total / z.shape[-2] if self.averaged else total
+        return self.scaled(self.total(z, y), z.shape[-2])
+
+    def scaled(self, total: Array, n: int) -> Array:
+        """The loss of ``total`` over n examples: times ``factor``, over n where it is averaged."""
+        loss = total * self.factor if self.factor != 1 else total
+        return loss / n if self.averaged else loss
 
     def penalty(self, params: dict[str, Array]) -> Array | float:
         """l2 / 2 times the sum of squares of all W; the biases are left out."""

@@ -81,17 +81,12 @@ class Perturbation:
             moved, weights = points[rows], self.theta[index[rows], None]
             steps = moved - weights
             loss, deviations[rows] = self._totals(layer, i, j, steps)
-            loss = self._scaled(loss)
+            loss = self.model.scaled(loss, len(self.batch.X))
             if self.model.l2:
                 penalised = np.where(i < self.trace.inputs[layer].shape[1], self.model.l2 / 2, 0.0).astype(loss.dtype)
                 loss += self._penalty + penalised[:, None] * (steps * (moved + weights))
             losses[rows] = loss
         return losses, deviations
-
-    def _scaled(self, total: Array) -> Array:
-        """The loss of the summed one, as ``data_loss`` makes it."""
-        loss = total * self.model.factor if self.model.factor != 1 else total
-        return loss / len(self.batch.X) if self.model.averaged else loss
 
     @cached_property
     def _penalty(self) -> Array | float:
