@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck.ladder import ANCHOR_RATIO, LARGEST_ANCHOR, auto
+from gradcheck.auto import auto
+from gradcheck.ladder import ANCHOR_RATIO, LARGEST_ANCHOR
 from gradcheck.numeric import ONE_SIDED, Scheme, perturbed_weights, representable_step
 from gradcheck.quotients import (
     CENTRAL,

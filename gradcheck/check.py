@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from gradcheck import plain
+from gradcheck.auto import auto
 from gradcheck.batch import Batch
 from gradcheck.bounds import fixed
 from gradcheck.compare import median
 from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.errors import Meaningless, NoEffect
-from gradcheck.ladder import auto
 from gradcheck.layout import Layout
+from gradcheck.models.kinks import Crossings
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import ONE_SIDED, Scheme, complex_step
 from gradcheck.quotients import Estimate, Evaluations, Probe
@@ -47,6 +48,7 @@ class Problem:
     loss : the loss at a theta, for complex arguments too.
     perturbed : loss at a perturbed theta, and how far kinks may have bent it there; or
     perturbed_losses : both for many points at once, theta[index[r]] replaced by points[r, c], complex ones too.
+    crossings : the kinks that steps along some weights cross; None where there are none, or the loss cannot tell.
     correct : the gradient before the bug; None where it is not known.
     opaque : a function that says nothing of its kinks and its scale; both are measured.
     relative_noise : that of the loss by which steps are chosen, where it is not to be this loss's own.
@@ -60,6 +62,7 @@ class Problem:
     rounding: Rounding
     perturbed: Callable[[Array], tuple[Array, float]] | None = None
     perturbed_losses: Callable[[Array, Array], tuple[Array, Array]] | None = None
+    crossings: Callable[[Array, Array], Crossings] | None = None
     kinked: bool = False
     opaque: bool = False
     relative_noise: float | None = None
@@ -125,11 +128,13 @@ def pose(cell: Cell) -> Problem:
     if _injected(cell.bug):
         analytic = _wrong(cell, theta, batch, correct)
     n = len(batch.X) or None
+    perturbation = model.perturbation(theta, batch)
     return Problem(
         layout=layout,
         theta=theta,
         loss=lambda point: model.loss(point, batch),
-        perturbed_losses=model.perturbation(theta, batch),
+        perturbed_losses=perturbation.losses,
+        crossings=None if model.smooth else perturbation.crossings,
         analytic=analytic,
         correct=correct,
         rounding=model.rounding(theta, batch),
@@ -234,7 +239,16 @@ def examine(
             return problem.perturbed_losses(index, (theta[index] + 1j * step)[:, None])[0][:, 0].imag / step
         return complex_step(problem.loss, theta, index, h)
 
-    probe = Probe(theta, center, evaluate, derivative, problem.rounding, problem.opaque, problem.relative_noise)
+    probe = Probe(
+        theta,
+        center,
+        evaluate,
+        derivative,
+        problem.rounding,
+        problem.opaque,
+        problem.relative_noise,
+        problem.crossings,
+    )
     analytic = problem.analytic.astype(np.float64)[index]
 
     def verdicts(estimate: Estimate) -> Judgement:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.auto import auto
 from gradcheck.errors import ContractError
 from gradcheck.function import Function, length_scales
-from gradcheck.ladder import auto
 from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.numeric import SCHEMES
 from gradcheck.quotients import Evaluations, Probe

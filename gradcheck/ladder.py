@@ -1,8 +1,9 @@
-"""eps=auto: each weight's own step, the one with the smallest bound of a ladder of steps."""
+"""A ladder of steps along each weight: what was found on its rungs, and how far each is from the limit."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,20 +11,15 @@ import numpy as np
 from gradcheck.numeric import Scheme, perturbed_weights, representable_step
 from gradcheck.quotients import (
     CENTRAL,
-    DEVIATIONS,
-    Estimate,
+    Evaluations,
     Noise,
     Probe,
     Quotients,
     at_least,
-    by_complex_step,
     columns_of,
-    estimate,
     noise_along,
     optimal_fraction,
     quotients,
-    slope_jump,
-    tiny_step,
 )
 
 Array = np.ndarray
@@ -48,108 +44,119 @@ OPAQUE_RATIO = 8.0
 LEVELS = 8
 
 
-def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
-    """Derivatives at the step with the smallest bound of a ladder of steps, for the weights of ``index``.
+@dataclass(frozen=True)
+class Ladder:
+    """Steps ``multiples`` x ``base`` (m,) along the weights ``index``, and the losses at the points evaluated so far.
 
-    Evaluations for each weight: at most 16 (complex step: 2).
+    nested : the formula that is tried on each rung.   ratio : of a step to the one below it.
+    columns : where the point at an offset from theta, in units of the base, lies in ``points`` and ``found``, (m, k).
     """
-    if scheme.complex_valued:
-        tiny = tiny_step(probe, index)
-        return by_complex_step(probe, index, tiny)
+
+    index: Array
+    theta: Array
+    noise: Noise
+    nested: Scheme
+    ratio: float
+    base: Array
+    multiples: tuple[float, ...]
+    columns: dict[float, int]
+    points: Array
+    found: Evaluations
+
+    def offsets(self, multiples: tuple[float, ...]) -> tuple[float, ...]:
+        """The points of the rungs ``multiples``, ascending, in units of the base."""
+        return tuple(sorted({o * m for o in self.nested.offsets for m in multiples}))
+
+    def evaluated(self, probe: Probe) -> Ladder:
+        """With the losses at all points of its rungs."""
+        offsets = tuple(o for o in self.offsets(self.multiples) if o not in self.columns)
+        points = perturbed_weights(self.theta, self.base, offsets)
+        return self.extended(offsets, points, probe.evaluate(self.index, points))
+
+    def extended(self, offsets: tuple[float, ...], points: Array, found: Evaluations) -> Ladder:
+        """With what was found at further points."""
+        columns = self.columns | {o: len(self.columns) + k for k, o in enumerate(offsets)}
+        both = (np.concatenate(pair, axis=1) for pair in zip(self.found, found, strict=True))
+        return replace(
+            self, columns=columns, points=np.concatenate([self.points, points], axis=1), found=Evaluations(*both)
+        )
+
+    def where(self, which: Array) -> Ladder:
+        """That of the weights ``which`` (bool) alone."""
+        return replace(
+            self,
+            index=self.index[which],
+            theta=self.theta[which],
+            noise=Noise(*(column[which] for column in self.noise)),
+            base=self.base[which],
+            points=self.points[which],
+            found=Evaluations(*(column[which] for column in self.found)),
+        )
+
+    @property
+    def size(self) -> Array:
+        """The base in float64; (m,)."""
+        return self.base.astype(np.float64)
+
+    def rungs(self, probe: Probe, formula: Scheme) -> list[tuple[float, Quotients]]:
+        """The formula at each step whose points were evaluated, by ascending multiple."""
+        found: list[tuple[float, Quotients]] = []
+        for m in self.multiples:
+            wanted = [self.columns.get(o * m, -1) for o in formula.offsets]
+            if -1 not in wanted:
+                at = columns_of(self.found, wanted)
+                found.append((m, quotients(probe, formula, self.theta, self.points[:, wanted], at, self.noise)))
+        return found
+
+    def trusted(self, probe: Probe) -> Array:
+        """The largest multiple that may be judged by its neighbours' convergence; (m,)."""
+        part = OPAQUE_TRUSTED if probe.opaque else LARGEST_TRUSTED
+        reach = max(abs(o) for o in self.nested.offsets)
+        with np.errstate(all="ignore"):
+            return part * probe.rounding.length[self.index] / self.size / reach
+
+
+def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
+    """The ladder of eps=auto along the weights of ``index``, nothing evaluated yet."""
     theta = probe.theta[index]
-    noise = noise_along(probe, index)
     nested = CENTRAL if scheme.order == 1 else scheme
     ratio = ANCHOR_RATIO[nested.order] if nested.order > 2 or len(nested.pairs) == 1 else 2.0
     # an extrapolating formula spans several steps of the ladder itself
     reach = [abs(o) for o in nested.offsets]
     spans = math.log(max(reach) / min(reach), ratio)
-    levels_wanted, start = LEVELS - round(spans), BELOW_OPTIMUM
+    levels, start = LEVELS - round(spans), BELOW_OPTIMUM
     if probe.opaque:
         # the scale of the loss is a guess, so the ladder is wider and begins far below it
-        ratio, levels_wanted, start = OPAQUE_RATIO, LEVELS, BELOW_OPTIMUM * OPAQUE_RATIO**2
+        ratio, levels, start = OPAQUE_RATIO, LEVELS, BELOW_OPTIMUM * OPAQUE_RATIO**2
     if scheme.order == 1:
-        levels_wanted -= 1  # the step of a one-sided formula follows from the ladder, and is evaluated after it
-    multiples = tuple(ratio**k for k in range(levels_wanted))
+        levels -= 1  # the step of a one-sided formula follows from the ladder, and is evaluated after it
     fraction = np.minimum(optimal_fraction(probe, scheme.order, index), LARGEST_ANCHOR * BELOW_OPTIMUM) / start
     base = representable_step(theta, at_least(probe.rounding.length[index] * fraction, theta, probe.rounding.unit))
-    offsets = tuple(sorted({o * m for o in nested.offsets for m in multiples}))
-    points = perturbed_weights(theta, base, offsets)
-    found = probe.evaluate(index, points)
-    column = {o: j for j, o in enumerate(offsets)}
-
-    def at(formula: Scheme, multiple: float) -> Quotients | None:
-        wanted = [column.get(o * multiple) for o in formula.offsets]
-        if any(j is None for j in wanted):
-            return None
-        picked = [j for j in wanted if j is not None]
-        return quotients(probe, formula, theta, points[:, picked], columns_of(found, picked), noise)
-
-    central = [(m, q) for m in multiples if (q := at(CENTRAL, m)) is not None]
-    levels = [(m, q) for m in multiples if (q := at(scheme, m)) is not None]
-    with np.errstate(all="ignore"):
-        if probe.opaque and len(central) > 1:
-            jump = slope_jump(central[0][1], central[1][1], ratio)
-            central = [(m, q._replace(kink=q.kink + jump)) for m, q in central]
-            levels = [(m, q._replace(kink=q.kink + jump)) for m, q in levels]
-        part = OPAQUE_TRUSTED if probe.opaque else LARGEST_TRUSTED
-        trusted = part * probe.rounding.length[index] / base.astype(np.float64)
-        below = central if scheme.order == 1 else levels
-        truncations = _ladder(below, nested.order, ratio, trusted / max(reach), probe.opaque)
-        size = base.astype(np.float64)
-        tried, sizes = [q for _, q in levels], [m * size for m, _ in levels]
-        if scheme.order == 1:
-            bounds = np.stack([q.roundoff + t + q.kink for (_, q), t in zip(central, truncations, strict=True)])
-            best = np.nanargmin(np.where(np.isnan(bounds), np.inf, bounds), axis=0)
-            rows = np.arange(len(theta))
-            anchor = np.stack([q.value for _, q in central])[best, rows]
-            anchor_bound = bounds[best, rows]
-            curvature = np.stack([(q.bend + 2 * q.roundoff) / (m * size) for m, q in central])[best, rows]
-            step, quotient = _one_sided(probe, scheme, theta, index, noise, curvature, base)
-            tried, sizes = [*tried, quotient], [*sizes, step]
-            truncations = [np.abs(q.value - anchor) + anchor_bound for q in tried]
-        steps = np.stack(sizes)
-        totals = np.stack([q.roundoff + t + q.kink for q, t in zip(tried, truncations, strict=True)])
-        usable = np.stack([q.finite for q in tried]) & np.isfinite(totals) & (steps > 0)
-        best = np.where(usable, totals, np.inf).argmin(axis=0)
-    rows = np.arange(len(theta))
-
-    def pick(columns: list[Array]) -> Array:
-        return np.stack(columns)[best, rows]
-
-    chosen = Quotients(*(pick(list(column)) for column in zip(*tried, strict=True)))
-    truncation = pick(list(truncations)) + (chosen.kink if scheme.order != 1 else 0.0)
-    kink = np.minimum(chosen.kink, truncation)
-    vanished = ~(base > 0)
-    return estimate(steps[best, rows], chosen, truncation, kink, chosen.finite & np.isfinite(truncation), vanished)
+    nothing = np.empty((len(index), 0))
+    return Ladder(
+        index,
+        theta,
+        noise_along(probe, index),
+        nested,
+        ratio,
+        base,
+        tuple(ratio**k for k in range(levels)),
+        {},
+        nothing.astype(theta.dtype),
+        Evaluations(nothing.astype(theta.dtype), nothing),
+    )
 
 
-def _one_sided(
-    probe: Probe, scheme: Scheme, theta: Array, index: Array, noise: Noise, curvature: Array, fallback: Array
-) -> tuple[Array, Quotients]:
-    """A one-sided formula at the step where its roundoff N / h meets its truncation |f''| h / 2; step (m,), quotients.
-
-    At a minimum the loss and its noise may be almost nothing while the curvature is not, so that this step lies far
-    below any that the scale of the loss suggests.
-    """
-    wanted = np.sqrt(2 * DEVIATIONS * math.sqrt(2) * (noise.here + probe.rounding.underflow) / curvature)
-    wanted = np.where(np.isfinite(wanted) & (wanted > 0), wanted, fallback.astype(np.float64))
-    # one point only, which is a number of the dtype: a step of few spacings is as exact as any
-    spacings = 4 * probe.rounding.unit * np.abs(theta.astype(np.float64))
-    h = representable_step(theta, np.maximum(wanted, spacings))
-    points = perturbed_weights(theta, h, scheme.offsets)
-    return h.astype(np.float64), quotients(probe, scheme, theta, points, probe.evaluate(index, points), noise)
-
-
-def _ladder(
+def truncations(
     levels: list[tuple[float, Quotients]], order: int, ratio: float, trusted: Array, opaque: bool
 ) -> list[Array]:
-    """Truncation of each level of a ladder of ascending steps.
+    """Truncation of each level, (m,) each, of a ladder of ascending steps.
 
     A level is judged by its neighbours, and by what separates it from any smaller level, while it lies at or below
     ``trusted``; above, it is charged with all that separates it from a smaller level, and that level's bound.
     """
     gain = ratio**order
-    truncations: list[Array] = []
+    found: list[Array] = []
     bounds: list[Array] = []
     values = [q.value for _, q in levels]
     gaps_up = [np.abs(upper - lower) for lower, upper in pairwise(values)]
@@ -194,9 +201,9 @@ def _ladder(
             below = (multiple <= trusted) & (True if witnessed is None else k <= witnessed)
             t = np.where(below, np.minimum(t, anchored), anchored)
         t = np.where(np.isnan(t) | ~asymptotic, np.inf, t)
-        truncations.append(t)
+        found.append(t)
         bounds.append(q.roundoff + t + q.kink)
-    return truncations
+    return found
 
 
 def _asymptotic(levels: list[tuple[float, Quotients]], gain: float) -> Array:

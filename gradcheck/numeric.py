@@ -71,6 +71,11 @@ SCHEMES: dict[str, Scheme] = {
     )
 }
 
+# the formula that Richardson's extrapolation improves at its last step, from the same points: central quotients at h / 2, h / 4
+EMBEDDED: dict[str, Scheme] = {
+    "richardson": Scheme("richardson_fourth", (Pair(-0.5, 0.5, Fraction(-1, 3)), Pair(-0.25, 0.25, Fraction(4, 3))), 4),
+}
+
 # three points on one side of theta, (-3 f(0) + 4 f(h) - f(2h)) / 2h: for the edge of a domain
 ONE_SIDED: tuple[Scheme, ...] = (
     Scheme("forward_parabola", (Pair(0, 1, Fraction(2)), Pair(0, 2, Fraction(-1))), 2),

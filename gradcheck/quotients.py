@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradcheck.models.kinks import Crossings
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES, Scheme, difference_quotient
 
@@ -31,7 +32,8 @@ class Probe(NamedTuple):
     """The loss around theta: ``evaluate(index, points)`` replaces one weight at a time.
 
     ``derivative(index, h)`` is the complex step's Im loss(theta + i h e_j) / h.  ``opaque``: the loss cannot tell its kinks, so
-    they are looked for in the slopes on both sides.
+    they are looked for in the slopes on both sides.  ``crossings(index, reach)``: the kinks within reach of a step; None where
+    the loss has none, or cannot tell.
     """
 
     theta: Array
@@ -41,6 +43,7 @@ class Probe(NamedTuple):
     rounding: Rounding
     opaque: bool = False
     relative_noise: float | None = None
+    crossings: Callable[[Array, Array], Crossings] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,17 @@ class Estimate:
             column[where] = np.where(better, getattr(other, name), column[where])
             merged[name] = column
         return Estimate(**merged)
+
+
+def merged(parts: list[tuple[Array, Estimate]]) -> Estimate:
+    """One estimate of m weights from those of its parts, each with the weights that it is of, bool (m,)."""
+    columns = []
+    for name in Estimate.__dataclass_fields__:
+        column = np.empty(len(parts[0][0]), getattr(parts[0][1], name).dtype)
+        for which, part in parts:
+            column[which] = getattr(part, name)
+        columns.append(column)
+    return Estimate(*columns)
 
 
 class Quotients(NamedTuple):

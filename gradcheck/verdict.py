@@ -32,6 +32,8 @@ REASONS: dict[str, str] = {
 # rounding to float64 when a value is stored
 STORAGE = 2.0**-53
 SMALLEST = 2.0**-1074
+# of a bound's two parts: no more than 1/8192 is added to either
+BOUND_BITS = 14
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,16 @@ class Judgement:
     resolution: Array
     verdict: list[str]
     reason: list[str | None]
+
+
+def shortened(bound: Array) -> Array:
+    """An upper bound rounded up to ``BOUND_BITS`` significant bits: more would say nothing, and would be stored.
+
+    Subnormal numbers and what is not finite are left as they are.
+    """
+    mantissa, exponent = np.frexp(bound)
+    short = np.ldexp(np.ceil(np.ldexp(mantissa, BOUND_BITS)), exponent - BOUND_BITS)
+    return np.where(np.isfinite(short) & (short >= bound), short, bound)
 
 
 def judge(
@@ -71,8 +83,8 @@ def judge(
         own = DEVIATIONS * rounding.gradient[index] + 2 * rounding.unit * np.abs(numeric) + rounding.underflow
         truncation = estimate.truncation + clipped
         roundoff = estimate.roundoff + own + stored
-        truncation = np.where(np.isnan(truncation), np.inf, truncation)
-        roundoff = np.where(np.isnan(roundoff), np.inf, roundoff)
+        truncation = shortened(np.where(np.isnan(truncation), np.inf, truncation))
+        roundoff = shortened(np.where(np.isnan(roundoff), np.inf, roundoff))
         bound = truncation + roundoff
         resolution = np.where(size > 0, 2 * bound / size, np.inf)
         resolution = np.where(np.isnan(resolution), np.inf, resolution)

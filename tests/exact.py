@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradcheck.auto import auto
 from gradcheck.batch import Batch
 from gradcheck.bounds import fixed
 from gradcheck.check import Cell, CellResult, check_cell
 from gradcheck.data import NoData, Values
 from gradcheck.init import Values as Weights
-from gradcheck.ladder import auto
 from gradcheck.models import OneD
 from gradcheck.numeric import SCHEMES, Scheme, complex_step
 from gradcheck.quotients import Estimate, Evaluations, Probe
@@ -61,11 +61,14 @@ class Neighbourhood:
     @property
     def probe(self) -> Probe:
         center = self.model.loss(self.theta, self.batch)
-        return Probe(self.theta, center, self._evaluate, self._derivative, self.rounding, self.opaque)
+        crossings = None if self.opaque or self.model.smooth else self.perturbation.crossings
+        return Probe(
+            self.theta, center, self._evaluate, self._derivative, self.rounding, self.opaque, crossings=crossings
+        )
 
     def _evaluate(self, index: np.ndarray, points: np.ndarray) -> Evaluations:
         self.count += points.size
-        losses, deviations = self.perturbation(index, points)
+        losses, deviations = self.perturbation.losses(index, points)
         return Evaluations(losses, np.zeros_like(deviations) if self.opaque else deviations)
 
     def _derivative(self, index: np.ndarray, h: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import mpmath
 import numpy as np
@@ -209,7 +210,7 @@ def test_without_the_rounding_of_the_gradient_it_would_be(monkeypatch):
         def losses(index, points):
             return losses_at(lambda t: self.loss(t, batch), theta, index, points), np.zeros(points.shape)
 
-        return losses
+        return SimpleNamespace(losses=losses)
 
     monkeypatch.setattr(Linear, "rounding", without)
     monkeypatch.setattr(Linear, "perturbation", plainly)

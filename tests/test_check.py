@@ -109,7 +109,7 @@ def structured(instance, dtype) -> tuple[Any, np.ndarray, Any, np.ndarray, np.nd
 @pytest.mark.parametrize("instance", INSTANCES, ids=str)
 def test_losses_from_structure_are_those_of_the_plain_loop_within_their_noise(instance, dtype):
     model, theta, batch, index, points, plain = structured(instance, dtype)
-    losses, _ = model.perturbation(theta, batch)(index, points)
+    losses, _ = model.perturbation(theta, batch).losses(index, points)
     rounding = model.rounding(theta, batch)
     assert losses.dtype == dtype
     noise = np.hypot(rounding.loss, rounding.line)[:, None] + 4 * rounding.unit * np.abs(
@@ -119,7 +119,7 @@ def test_losses_from_structure_are_those_of_the_plain_loop_within_their_noise(in
     if model.smooth and dtype != np.float32:
         h = dtype.type(1e-20)
         lifted = theta[:, None] + 1j * np.full((theta.size, 1), h, dtype)
-        found = model.perturbation(theta, batch)(index, lifted)[0].imag[:, 0] / h
+        found = model.perturbation(theta, batch).losses(index, lifted)[0].imag[:, 0] / h
         exact = losses_at(lambda t: model.loss(t, batch), theta, index, lifted).imag[:, 0] / h
         assert (np.abs(found - exact) <= 3 * DEVIATIONS * rounding.gradient + rounding.underflow).all()
 
@@ -128,10 +128,10 @@ def test_losses_from_structure_are_those_of_the_plain_loop_within_their_noise(in
 @pytest.mark.parametrize("instance", INSTANCES, ids=str)
 def test_they_do_not_depend_on_which_others_are_computed(instance, dtype):
     model, theta, batch, index, points, _ = structured(instance, dtype)
-    losses, deviations = model.perturbation(theta, batch)(index, points)
+    losses, deviations = model.perturbation(theta, batch).losses(index, points)
     for some in (index[::3], index[::-1], index[-1:]):
         for columns in (slice(None), slice(1, 3)):
-            again, bent = model.perturbation(theta, batch)(some, points[some][:, columns])
+            again, bent = model.perturbation(theta, batch).losses(some, points[some][:, columns])
             assert np.array_equal(again, losses[some][:, columns])
             assert np.array_equal(bent, deviations[some][:, columns])
 
@@ -143,12 +143,12 @@ def test_nor_do_those_of_other_sizes(n):
     theta = Normal(1).theta(model.layout(batch), np.dtype(float))
     index = np.arange(0, theta.size, 7)
     points = perturbed_weights(theta[index], np.full(index.size, 1e-3), (-1.0, 1.0))
-    losses, _ = model.perturbation(theta, batch)(index, points)
+    losses, _ = model.perturbation(theta, batch).losses(index, points)
     plain = losses_at(lambda t: model.loss(t, batch), theta, index, points)
     rounding = model.rounding(theta, batch)
     noise = np.hypot(rounding.loss, rounding.line[index])[:, None] + 4 * rounding.unit * np.abs(plain)
     assert (np.abs(losses - plain) <= DEVIATIONS * noise).all()
-    alone = [model.perturbation(theta, batch)(index[r : r + 1], points[r : r + 1])[0] for r in range(len(index))]
+    alone = [model.perturbation(theta, batch).losses(index[r : r + 1], points[r : r + 1])[0] for r in range(len(index))]
     assert np.array_equal(np.concatenate(alone), losses)
 
 

@@ -63,7 +63,7 @@ def test_a_wrong_gradient_beside_a_kink_is_found_and_across_it_is_not_judged():
 def test_the_deviation_of_abs_is_that_of_its_continuation(theta):
     t, h = np.array([theta]), np.linspace(-0.01, 0.01, 41)
     points = (theta + h)[None]
-    _, deviations = ABS.perturbation(t, NO_BATCH)(np.zeros(1, int), points)
+    _, deviations = ABS.perturbation(t, NO_BATCH).losses(np.zeros(1, int), points)
     continued = np.sign(theta) * points
     assert np.array_equal(deviations, np.abs(np.abs(points) - continued))
 
@@ -85,7 +85,7 @@ def test_the_deviation_of_relu_against_the_exact_piecewise_continuation(theta1):
         return np.logaddexp(0, z) - batch.y * z
 
     points = theta[0] + np.linspace(-0.1, 0.1, 41)[None]
-    _, deviations = model.perturbation(theta, batch)(np.zeros(1, int), points)
+    _, deviations = model.perturbation(theta, batch).losses(np.zeros(1, int), points)
     now = [(batch.X * p + theta[1] > 0).astype(float) for p in points[0]]
     # the sizes of the examples' effects, of which some may cancel in the loss
     exact = np.array([np.abs(examples(n, p) - examples(held, p)).mean() for n, p in zip(now, points[0], strict=True)])
@@ -159,6 +159,90 @@ def test_a_large_net_crosses_kinks_with_most_steps_and_still_judges():
     shrunk = around.estimate(SCHEMES["central"], None, index[:2])
     assert (np.abs(shrunk.value - gradient[:2]) <= bound(shrunk)).all()
     assert (bound(shrunk) < bound(estimate)[:2] / 10).all()
+
+
+# --- where they lie, and the step that stays short of them --------------------------------------------------------------
+
+
+def relu_net(seed: int, layers: list[int], n: int, d: int) -> Neighbourhood:
+    model, rng = MLP(layers, "relu"), np.random.default_rng(seed)
+    batch = Batch(rng.standard_normal((n, d)), rng.integers(0, 2, (n, 1)).astype(float))
+    return Neighbourhood(model, rng.standard_normal(model.layout(batch).size), batch)
+
+
+@pytest.mark.parametrize("layers", [[4], [4, 3], [4, 3, 3]], ids=str)
+def test_the_nearest_crossing_of_each_weight_is_where_a_unit_changes_sides(layers):
+    net = relu_net(0, layers, 6, 3)
+    index = np.flatnonzero(net.index < net.theta.size - layers[-1] - 1)  # the last layer's weights move no unit
+    near = net.perturbation.crossings(index, np.full(len(index), 1e6))
+    nearest = np.full(len(index), np.inf)
+    np.minimum.at(nearest, near.row, near.distance)
+    assert np.isfinite(nearest).mean() > 0.8
+
+    def sides(i: int, h: float) -> list[list[bool]]:
+        theta = net.theta.copy()
+        theta[i] += h
+        return [(z > 0).tolist() for z in net.model.forward(theta, net.batch).zs[:-1]]
+
+    for i, distance in zip(index[np.isfinite(nearest)], nearest[np.isfinite(nearest)], strict=True):
+        # up to the first kink everything is linear in the weight: rounding alone may move it
+        short, beyond = ([sides(i, sign * distance * f) for sign in (1, -1)] for f in (1 - 1e-9, 1 + 1e-9))
+        assert short == [sides(i, 0.0)] * 2
+        assert beyond != [sides(i, 0.0)] * 2
+
+
+@pytest.mark.parametrize("layers", [[4], [4, 3]], ids=str)
+def test_the_jump_of_a_crossing_is_the_slope_of_what_the_losses_report(layers):
+    net = relu_net(1, layers, 6, 3)
+    near = net.perturbation.crossings(net.index, np.full(net.theta.size, 1e6))
+    checked = 0
+    for i in range(net.theta.size):
+        mine = near.row == i
+        order = np.argsort(near.distance[mine])
+        distances, jumps = near.distance[mine][order], near.jump[mine][order]
+        if len(distances) < 2 or distances[1] < 1.01 * distances[0]:
+            continue
+        h = (distances[0] + min(distances[1], 2 * distances[0])) / 2
+        _, bent = net.perturbation.losses(np.array([i]), net.theta[i] + np.array([[h, -h]]))
+        # one kink on one side; the distance cancels in h - d, of which 1e-13 stays right at 1% between the kinks
+        assert bent.sum() == pytest.approx(jumps[0] * (h - distances[0]), rel=1e-11)
+        checked += 1
+    assert checked > 5
+
+
+def net_beside_kinks() -> Neighbourhood:
+    """A relu net of which each unit of the first layer has an example at 1e-2, ..., 1e-7 from its kink."""
+    net = relu_net(2, [6, 4], 10, 3)
+    params = net.model.layout(net.batch).split(net.theta)
+    z = net.model.forward(net.theta, net.batch).zs[0]
+    params["b1"] += np.logspace(-2, -7, 6) - z[np.arange(6), np.arange(6)]  # a view of theta
+    return Neighbourhood(net.model, net.theta, net.batch)
+
+
+def worst_ratio(net: Neighbourhood, scheme: str) -> float:
+    """The largest bound at eps=auto over the least of a sweep of fixed steps."""
+    sweep = np.min([bound(net.estimate(SCHEMES[scheme], eps)) for eps in np.logspace(-10, -1, 28)], axis=0)
+    found = bound(net.estimate(SCHEMES[scheme], None))
+    return float((found / sweep)[np.isfinite(sweep)].max())
+
+
+@pytest.mark.parametrize("scheme", [s.name for s in REAL])
+def test_beside_kinks_auto_is_within_three_times_the_least_bound(scheme):
+    net = net_beside_kinks()
+    assert worst_ratio(net, scheme) <= 3
+    net.count = 0
+    net.estimate(SCHEMES[scheme], None)
+    assert net.count <= 16 * net.theta.size
+
+
+@pytest.mark.parametrize("scheme", ["five_point", "richardson"])
+def test_which_needs_to_know_where_they_are(scheme, monkeypatch):
+    net = net_beside_kinks()
+    monkeypatch.setattr(Neighbourhood, "probe", property(lambda self: PROBE(self)._replace(crossings=None)))
+    assert worst_ratio(net, scheme) > 100
+
+
+PROBE = Neighbourhood.probe.fget
 
 
 # --- clipped probabilities --------------------------------------------------------------------------------------------

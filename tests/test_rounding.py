@@ -117,8 +117,8 @@ def line_errors(model, theta: np.ndarray, batch: Batch, h: float) -> np.ndarray:
     step = representable_step(theta, np.full(theta.size, h))
     points = perturbed_weights(theta, step, (-1.0, 1.0))
     index = np.arange(theta.size)
-    losses, _ = model.perturbation(theta, batch)(index, points)
-    exact, _ = model.perturbation(theta.astype(LONG), extended(batch))(index, points.astype(LONG))
+    losses, _ = model.perturbation(theta, batch).losses(index, points)
+    exact, _ = model.perturbation(theta.astype(LONG), extended(batch)).losses(index, points.astype(LONG))
     errors = (losses - exact).astype(float)
     predicted = math.sqrt(2) * model.rounding(theta, batch).line
     return (errors[:, 1] - errors[:, 0]) / np.where(predicted > 0, predicted, 1.0)

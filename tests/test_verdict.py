@@ -18,7 +18,7 @@ from gradcheck.models import MLP, Linear, Logistic, OneD
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES
 from gradcheck.quotients import Estimate
-from gradcheck.verdict import REASONS, VERDICTS, Judgement, judge, overall
+from gradcheck.verdict import BOUND_BITS, REASONS, VERDICTS, Judgement, judge, overall, shortened
 
 INF, NAN = math.inf, math.nan
 
@@ -265,3 +265,13 @@ def test_a_correct_gradient_scaled_beyond_three_bounds_is_a_mismatch(scheme):
 def test_the_median_is_that_of_numpy_to_the_last_bit(values):
     with np.errstate(all="ignore"):
         assert median(np.array(values)) == np.median(values)
+
+
+@given(st.floats(min_value=0, allow_nan=False))
+def test_a_shortened_bound_is_never_below_and_hardly_above(x):
+    short = float(shortened(np.array([x]))[0])
+    assert x <= short
+    if 2.0**-1000 < x < 2.0**1000:
+        assert short <= x * (1 + 2.0 ** (1 - BOUND_BITS))
+        assert math.ldexp(math.frexp(short)[0], BOUND_BITS).is_integer()
+    assert float(shortened(np.array([short]))[0]) == short

@@ -19,7 +19,7 @@ from gradcheck.models.activations import ACTIVATIONS, Activation
 from gradcheck.models.functions import total
 from gradcheck.models.lines import Lines
 from gradcheck.models.parts import Parts
-from gradcheck.models.perturbation import Losses, Perturbation
+from gradcheck.models.perturbation import Perturbation
 from gradcheck.models.rounding import Rounding, dense_rounding
 from gradcheck.models.settings import require_choice, require_not_negative
 
@@ -222,9 +222,9 @@ class Dense:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``, from a forward error analysis."""
         return dense_rounding(self, theta, batch)
 
-    def perturbation(self, theta: Array, batch: Batch) -> Losses:
+    def perturbation(self, theta: Array, batch: Batch) -> Perturbation:
         """The losses near ``theta``, from what one forward pass leaves to be computed."""
-        return Perturbation(self, theta, batch).losses
+        return Perturbation(self, theta, batch)
 
 
 def require_layers(layers: list[int]) -> None:

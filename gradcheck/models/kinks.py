@@ -9,7 +9,7 @@ by |dL/dz| times the distance of its logit from the limit.  The sum over all of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from gradcheck.models.dense import Dense
 
 Array = np.ndarray
+
+
+class Crossings(NamedTuple):
+    """Kinks near theta along some weights, one entry each, in no order.
+
+    row : which of the weights, intp.
+    distance : the step at which it is crossed, to first order, on either side of theta, >= 0, float64.
+    jump : by how much the derivative by that weight changes there, >= 0, float64.
+    """
+
+    row: Array
+    distance: Array
+    jump: Array
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,19 @@ class Kinks:
         if not crossed.any():
             return 0.0
         return (slopes * np.abs(z) * crossed).reshape(len(z), -1).sum(axis=1)
+
+    def near(self, layer: int, reach: Array, z: Array, dz: Array, column: Array | None = None) -> Crossings:
+        """The kinks of a layer that steps up to ``reach`` (B,) cross; rows count the B directions.
+
+        z, dz : the layer's outputs and their derivatives along each direction, (B, n, h); or those of the one ``column``
+        (B,) that moves, (B, n).
+        """
+        slopes = self.slopes[layer] if column is None else self.slopes[layer].T[column]
+        dz = np.abs(dz)
+        found = np.nonzero((np.abs(z) <= reach.reshape(-1, *[1] * (dz.ndim - 1)) * dz) & (dz > 0))
+        speed = dz[found].astype(np.float64)
+        height = np.abs(np.broadcast_to(z, dz.shape)[found]).astype(np.float64)
+        return Crossings(found[0], height / speed, np.broadcast_to(slopes, dz.shape)[found] * speed)
 
     def clipping(self, model: Dense, z: Array, y: Array, clipped: Array | None = None) -> Array | float:
         """The same for the examples whose probability is clipped on one side only, from the last layer's z (B, n, k); (B,).

@@ -11,8 +11,8 @@ import numpy as np
 
 from gradcheck.batch import Batch, Target
 from gradcheck.layout import Layout
+from gradcheck.models.kinks import Crossings
 from gradcheck.models.parts import Parts
-from gradcheck.models.perturbation import Losses
 from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.models.settings import require_choice, require_finite, require_not_negative
 
@@ -110,17 +110,41 @@ class OneD:
             length = min(length, abs(float(t)))  # s**3 has no scale but s, and the kink of |s| lies that far
         return Rounding(loss, np.array([loss]), np.array([gradient]), np.zeros(1), np.array([length]), u)
 
-    def perturbation(self, theta: Array, batch: Batch) -> Losses:
+    def perturbation(self, theta: Array, batch: Batch) -> CurveNear:
+        """The curve near ``theta``."""
+        return CurveNear(self, theta, batch)
+
+
+@dataclass(frozen=True)
+class CurveNear:
+    """The curve around one theta, shape (1,)."""
+
+    model: OneD
+    theta: Array
+    batch: Batch
+
+    @property
+    def _argument(self) -> Array:
+        return self.model._argument(self.theta[0])
+
+    @property
+    def _jump(self) -> int:
+        """Of the slope of |s| at 0, seen from here; at the kink itself the convention f' = 0 makes it 1 on either side."""
+        return 2 if self._argument else 1
+
+    def losses(self, index: Array, points: Array) -> tuple[Array, Array]:
         """Losses at other thetas, points (1, k), and how far the kink of ``abs`` has bent them."""
-        side = np.sign(self._argument(theta[0]))
+        values = [[self.model.loss(np.atleast_1d(p), self.batch) for p in row] for row in points]
+        deviations = np.zeros(points.shape)
+        if not self.model.smooth:
+            s = self.model._argument(points)
+            crossed = np.sign(s) != np.sign(self._argument)
+            deviations = np.where(crossed, np.abs(s) * self._jump, 0.0).astype(np.float64)
+        return np.array(values, dtype=points.dtype), deviations
 
-        def losses(index: Array, points: Array) -> tuple[Array, Array]:
-            values = [[self.loss(np.atleast_1d(p), batch) for p in row] for row in points]
-            deviations = np.zeros(points.shape)
-            if not self.smooth:
-                s = self._argument(points)
-                # |s| leaves its continuation by 2 |s|; at the kink itself the convention f' = 0 makes it |s|
-                deviations = np.where(np.sign(s) != side, np.abs(s) * (2 if side else 1), 0.0).astype(np.float64)
-            return np.array(values, dtype=points.dtype), deviations
-
-        return losses
+    def crossings(self, index: Array, reach: Array) -> Crossings:
+        """The kink of ``abs``, if steps up to ``reach`` (1,) cross it."""
+        x = abs(float(self.model.x))
+        distance = np.full(1, abs(float(self._argument)) / x if x else np.inf)
+        row = np.flatnonzero((distance <= reach) & (not self.model.smooth))
+        return Crossings(row, distance[row], np.full(len(row), self._jump * x))

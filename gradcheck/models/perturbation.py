@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcheck.batch import Batch
-from gradcheck.models.kinks import Kinks, dense_kinks
+from gradcheck.models.kinks import Crossings, Kinks, dense_kinks
 from gradcheck.models.lines import Lines, largest_of
 from gradcheck.threads import over_blocks
 
@@ -72,12 +72,7 @@ class Perturbation:
         """
         losses = np.empty(points.shape, points.dtype)
         deviations = np.zeros(points.shape)
-        for layer, part in enumerate(self._parts):
-            rows = np.flatnonzero((index >= part.start) & (index < part.stop))
-            if not len(rows):
-                continue
-            # the bias comes after the last row of W, as the ones come after the columns of the inputs
-            i, j = np.divmod(index[rows] - part.start, self.trace.zs[layer].shape[1])
+        for layer, rows, i, j in self._located(index):
             moved, weights = points[rows], self.theta[index[rows], None]
             steps = moved - weights
             loss, deviations[rows] = self._totals(layer, i, j, steps)
@@ -87,6 +82,38 @@ class Perturbation:
                 loss += self._penalty + penalised[:, None] * (steps * (moved + weights))
             losses[rows] = loss
         return losses, deviations
+
+    def crossings(self, index: Array, reach: Array) -> Crossings:
+        """The kinks of hidden units that steps up to ``reach`` (m,) cross along the weights of ``index`` (m,)."""
+        found = [Crossings(np.empty(0, np.intp), np.empty(0), np.empty(0))]
+        model, trace = self.model, self.trace
+        last = len(trace.zs) - 1
+        size = max(1, BLOCK_NUMBERS // (len(self.batch.X) * max(z.shape[1] for z in trace.zs)))
+        for layer, everything, row_of, column_of in self._located(index):
+            if layer == last:
+                continue
+            for start in range(0, len(everything), size):
+                rows, i, j = (x[start : start + size] for x in (everything, row_of, column_of))
+                z, dz = self.outputs[layer][j], self.columns[layer][i]
+                near = [self.kinks.near(layer, reach[rows], z, dz, j)]
+                dz = model.hidden_activation.derivative(z) * dz
+                dz = dz[:, :, None] * self._weights[layer + 1][j][:, None, :]
+                for deeper in range(layer + 1, last):
+                    z = trace.zs[deeper]
+                    near.append(self.kinks.near(deeper, reach[rows], z, dz))
+                    if deeper + 1 < last:
+                        dz = (model.hidden_activation.derivative(z) * dz) @ self._weights[deeper + 1]
+                found += [c._replace(row=rows[c.row]) for c in near]
+        return Crossings(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+    def _located(self, index: Array) -> Iterator[tuple[int, Array, Array, Array]]:
+        """For each layer (from 0) that has some of these weights: which they are, and their rows and columns in it."""
+        for layer, part in enumerate(self._parts):
+            rows = np.flatnonzero((index >= part.start) & (index < part.stop))
+            if len(rows):
+                # the bias comes after the last row of W, as the ones come after the columns of the inputs
+                i, j = np.divmod(index[rows] - part.start, self.trace.zs[layer].shape[1])
+                yield layer, rows, i, j
 
     @cached_property
     def _penalty(self) -> Array | float:

@@ -138,7 +138,7 @@ def logistic_rows() -> Iterator[Row]:
         return numeric(problem)
 
     def anew() -> Any:
-        return numeric(replace(problem, perturbed_losses=model.perturbation(problem.theta, batch)))
+        return numeric(replace(problem, perturbed_losses=model.perturbation(problem.theta, batch).losses))
 
     times, exps, first = alternating(own, exponentials(X), anew, repeats=11)
     one, other, laid = (statistics.median(t) for t in (times, exps, first))
