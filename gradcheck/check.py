@@ -224,11 +224,13 @@ def examine(
         losses = np.empty(points.shape, theta.dtype)
         deviations = np.empty(points.shape)
         point = theta.copy()
-        for r, i in enumerate(index):
-            for c in range(points.shape[1]):
-                point[i] = points[r, c]
-                losses[r, c], deviations[r, c] = problem.perturbed(point)
-            point[i] = theta[i]
+        # somebody's function may set NumPy's error handling for itself
+        with np.errstate():
+            for r, i in enumerate(index):
+                for c in range(points.shape[1]):
+                    point[i] = points[r, c]
+                    losses[r, c], deviations[r, c] = problem.perturbed(point)
+                point[i] = theta[i]
         return Evaluations(losses, deviations)
 
     def derivative(index: Array, h: Array) -> Array:
