@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import rows, started
 from test_engines import MISHAPS, Job, square
-from test_run import process, rows
 from trials.clusters import Cluster, cluster
 
 import gradcheck
@@ -264,7 +264,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def sweep(folder: Path, *more: str) -> subprocess.Popen[str]:
-    return process("gradcheck.run", *SWEEP, "hydra.sweep.dir=run", "engine=dask", *more, cwd=folder, process_group=0)
+    return started("gradcheck.run", *SWEEP, "hydra.sweep.dir=run", "engine=dask", *more, cwd=folder, process_group=0)
 
 
 def stored(run_dir: Path) -> int:
@@ -287,7 +287,7 @@ def test_a_worker_that_dies_in_mid_sweep_changes_no_row(own: Cluster, tmp_path: 
 
 
 def resumed(folder: Path) -> Any:
-    again = process("gradcheck.run", "resume=run", "engine=loky", "progress=none", cwd=folder)
+    again = started("gradcheck.run", "resume=run", "engine=loky", "progress=none", cwd=folder)
     _, err = again.communicate(timeout=120)
     assert (again.returncode, err) == (0, "")
     return rows(folder / "run")
