@@ -24,7 +24,7 @@ from gradcheck.results import (
     read_weights,
     reading,
 )
-from gradcheck.summary import COLUMNS, HEADLINE, VERDICTS, Tally, eps_text, headline
+from gradcheck.summary import COLUMNS, HEADLINE, VERDICTS, Tally, eps_text, headline, order
 from gradcheck.terminal import Table, cut, printable, short
 
 if TYPE_CHECKING:
@@ -159,13 +159,14 @@ class Record:
             )
         import pandas as pd
 
+        rows.sort(key=lambda row: [order(name, _plain(row[name])) for name in by])
         return pd.DataFrame(rows, columns=[*by, *STATUSES, "worst_rel_err", "median_resolution"])
 
     def worst(self) -> pd.DataFrame:
         """The worst weight of each cell that was judged a mismatch, those without an injected bug first."""
         wrong = self.cells[self.cells["verdict"] == "mismatch"]
         ordered = wrong.sort_values(
-            ["bug_injected", "max_rel_err"], ascending=[True, False], na_position="last", kind="stable"
+            ["bug_injected", "max_rel_err", "cell"], ascending=[True, False, True], na_position="last"
         )
         return ordered[["cell", "model", "bug", "eps", "worst_param", "worst_flat_index", "max_rel_err", "diagnosis"]]
 
@@ -182,11 +183,11 @@ class Record:
 
         open_ = self.cells[self.cells["status"] != "ok"]
         rows = [
-            {"status": status, "message": message, "cells": len(group), "example": group["cell"].iloc[0]}
+            {"status": status, "message": message, "cells": len(group), "example": group["cell"].min()}
             for (status, message), group in open_.groupby(["status", "message"], dropna=False, sort=False)
         ]
         table = pd.DataFrame(rows, columns=["status", "message", "cells", "example"])
-        return table.sort_values(["status", "cells"], ascending=[True, False], kind="stable")
+        return table.sort_values(["status", "cells", "message"], ascending=[True, False, True])
 
     def cell(self, start: str) -> dict[str, Any]:
         """The row of the cell whose id begins so.  Raises BadInput where there is none, or more than one."""

@@ -26,24 +26,26 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 where a requirement does not hold, 2 for what is no run."""
     typed = parser().parse_args(arguments)
+    from gradcheck.terminal import status_of
+
+    return status_of(lambda: _calibration(typed))
+
+
+def _calibration(typed: argparse.Namespace) -> int:
     from gradcheck import reliability, terminal
 
+    figures = reliability.measure(typed.runs)
+    rows = reliability.requirements(figures)
+    terminal.show(reliability.tables(figures, rows))
     try:
-        figures = reliability.measure(typed.runs)
-        rows = reliability.requirements(figures)
-        terminal.show(reliability.tables(figures, rows))
         if typed.json:
             Path(typed.json).write_text(json.dumps(reliability.as_json(figures), indent=1) + "\n", encoding="utf-8")
         if typed.plot:
             from gradcheck.calibration_plots import write
 
             write(reliability.as_json(figures), Path(typed.plot))
-    except BadInput as error:
-        print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"gradcheck: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
+        raise BadInput(f"{error.filename}: {error.strerror}") from error
     return 1 if any(row.holds is False for row in rows) else 0
 
 

@@ -151,14 +151,14 @@ class _Differs(RuntimeError):
     """A worker has another gradcheck than the process that sent it work."""
 
 
-def _work(identity: dict[str, str], configs: list[Any], settings: Settings) -> list[tuple[Any, float]]:
-    """On a worker: outcomes of some configs.  One thread of a process computes at a time, as on every engine."""
+def _work(identity: dict[str, str], chunk: list[tuple[Any, str | None]], settings: Settings) -> list[tuple[Any, float]]:
+    """On a worker: outcomes of some cells.  One thread of a process computes at a time, as on every engine."""
     if identity != _identity():
         from distributed import get_worker
 
         raise _Differs(_difference(get_worker().address, _identity()))
     with _one_at_a_time:
-        return engines.work(configs, settings)
+        return engines.work(chunk, settings)
 
 
 class Tasks:
@@ -192,7 +192,7 @@ class Tasks:
         if self._client.status != "running":
             raise EngineLost("the scheduler is gone")
         key = f"gradcheck-{id(self):x}-{time.monotonic_ns():x}"
-        future = self._executor.submit(_work, _identity(), [job.config for job in chunk], self.settings, key=key)
+        future = self._executor.submit(_work, _identity(), engines.tasks(chunk), self.settings, key=key)
         self._running[future] = key
         future.add_done_callback(lambda done: self._running.pop(done, None))
         return future

@@ -41,6 +41,8 @@ class Job(Protocol):
     """A cell to compute."""
 
     @property
+    def cell(self) -> str | None: ...  # its id, by which files and functions are known; None: whatever they are
+    @property
     def config(self) -> Any: ...  # canonical, a plain dict
     @property
     def skip(self) -> str | None: ...  # why it is not to be computed
@@ -212,14 +214,20 @@ def _prepare(settings: Settings) -> None:
         import gradcheck.config  # noqa: F401
 
 
-def outcome_of(config: Any, settings: Settings) -> tuple[Any, float]:
+def outcome_of(config: Any, settings: Settings, cell: str | None = None) -> tuple[Any, float]:
     """Outcome of a config and the seconds it took.  Whatever goes wrong in a cell is its outcome; only
     KeyboardInterrupt passes.
+
+    cell : its id; a cell whose files or functions are others here has failed.
     """
     start = time.perf_counter()
     outcome: Any
     try:
         with _time_limit(settings.timeout):
+            if cell is not None:
+                from gradcheck.config import require_sources
+
+                require_sources(config, cell, settings.options.get("allow", ()))
             outcome = (settings.compute or compute)(config, **settings.options)
     except Meaningless as error:
         outcome = Meaningless(_one_line(error))
@@ -353,7 +361,7 @@ def serial(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, floa
 
 
 def _here(job: Job, settings: Settings) -> tuple[Any, float]:
-    return (Meaningless(job.skip), 0.0) if job.skip is not None else outcome_of(job.config, settings)
+    return (Meaningless(job.skip), 0.0) if job.skip is not None else outcome_of(job.config, settings, job.cell)
 
 
 def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
@@ -560,7 +568,7 @@ class _Pool:
 
     def submit(self, chunk: Sequence[Job]) -> Any:
         """A future of the outcomes; raises RuntimeError where the pool is broken."""
-        return self._submit(work, [job.config for job in chunk], self._settings)
+        return self._submit(work, tasks(chunk), self._settings)
 
     def wait_until_up(self) -> None:
         self._submit(_prepare, self._settings).result()
@@ -662,12 +670,17 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def work(configs: list[Any], settings: Settings) -> list[tuple[Any, float]]:
+def tasks(chunk: Sequence[Job]) -> list[tuple[Any, str | None]]:
+    """What of a chunk travels to the process that computes it."""
+    return [(job.config, job.cell) for job in chunk]
+
+
+def work(chunk: list[tuple[Any, str | None]], settings: Settings) -> list[tuple[Any, float]]:
     """Outcomes of a chunk, in the process that computes it."""
     _prepare(settings)
     # every core has a process of its own
     with one_blas_thread(), threads.limit(1):
-        return [outcome_of(config, settings) for config in configs]
+        return [outcome_of(config, settings, cell) for config, cell in chunk]
 
 
 ENGINES: dict[str, Callable[..., Iterator[Any]]] = {"auto": auto, "serial": serial, "loky": loky, "dask": dask}

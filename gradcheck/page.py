@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import chart_data, plots
+from gradcheck import chart_data, plots, store
 from gradcheck.analysis import Record, records
 from gradcheck.chart_data import Rows
 from gradcheck.errors import BadInput
@@ -141,13 +141,11 @@ class Page:
 
 def write(text: str, out: Path) -> None:
     """Write the page; it is there whole or not at all.  Raises BadInput where it cannot be written."""
-    aside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, out)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise BadInput(f"--out={out}: {error.strerror or error}") from error
+        with store.whole(out) as file:
+            file.write(text.encode())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"--out={out}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def as_data(value: Any) -> str:

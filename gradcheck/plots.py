@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gradcheck import chart_data
+from gradcheck import chart_data, store
 from gradcheck.chart_data import Rows
 from gradcheck.errors import BadInput
 from gradcheck.numeric import SCHEMES
@@ -150,13 +150,14 @@ def _for_paper(chart: Any) -> dict[str, Any]:
 
 
 def write(charts: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Each chart as SVG and PNG.  Raises BadInput where the folder cannot be written."""
+    """Each chart as SVG and PNG, each whole or not at all.  Raises BadInput where the folder cannot be written."""
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, chart in charts.items():
             for path, content in ((folder / f"{name}.svg", svg(chart).encode()), (folder / f"{name}.png", png(chart))):
-                path.write_bytes(content)
+                with store.whole(path) as file:
+                    file.write(content)
                 written.append(path)
     except OSError as error:
         raise BadInput(f"--figures={folder}: {error.strerror or error}") from error

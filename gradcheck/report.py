@@ -26,29 +26,26 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 for what is no run or cannot be written."""
     typed = parser().parse_args(arguments)
-    from gradcheck import analysis, page, plots, terminal
+    from gradcheck.terminal import status_of
 
-    try:
-        plots.library()
-        record = analysis.Record(typed.run)
-        if typed.out is None and not isinstance(record.folder, Path):
-            raise BadInput(
-                f"--out: must say where the page of {record.name} goes: the run does not lie on this machine"
-            )
-        out = Path(typed.out or record.folder / "report.html")
-        made = page.Page(record)
-        page.write(made.html(), out)
-        written = [out]
-        if typed.figures is not None:
-            written += plots.write(made.charts, Path(typed.figures))
-        print(*(f"saved  {terminal.printable(path)}" for path in written), sep="\n", flush=True)
-    except BadInput as error:
-        print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        return terminal.unprinted(error)
-    except KeyboardInterrupt:
-        return 130
+    return status_of(lambda: _report(typed))
+
+
+def _report(typed: argparse.Namespace) -> int:
+    from gradcheck import analysis, page, plots
+    from gradcheck.terminal import printable
+
+    plots.library()
+    record = analysis.Record(typed.run)
+    if typed.out is None and not isinstance(record.folder, Path):
+        raise BadInput(f"--out: must say where the page of {record.name} goes: the run does not lie on this machine")
+    out = Path(typed.out or record.folder / "report.html")
+    made = page.Page(record)
+    page.write(made.html(), out)
+    written = [out]
+    if typed.figures is not None:
+        written += plots.write(made.charts, Path(typed.figures))
+    print(*(f"saved  {printable(path)}" for path in written), sep="\n")
     return 0
 
 

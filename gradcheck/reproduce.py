@@ -32,24 +32,21 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     typed = parser().parse_args(arguments)
+    from gradcheck.terminal import status_of
+
+    return status_of(lambda: _reproduce(typed))
+
+
+def _reproduce(typed: argparse.Namespace) -> int:
     from gradcheck import provenance, replay, results, terminal
 
-    try:
-        if typed.cell is not None and typed.sample is not None:
-            raise BadInput("--cell and --sample: choose one of them")
-        run_dir = results.locate(typed.run)
-        wanted = replay.chosen(run_dir, typed.cell, typed.sample)
-        found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory)
-        found.provenance = provenance.differences(results.provenance(run_dir), provenance.collect())
-        terminal.show(replay.report(found))
-        sys.stdout.flush()
-    except BadInput as error:
-        print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except OSError as error:
-        return terminal.unprinted(error)
+    if typed.cell is not None and typed.sample is not None:
+        raise BadInput("--cell and --sample: choose one of them")
+    run_dir = results.locate(typed.run)
+    wanted = replay.chosen(run_dir, typed.cell, typed.sample)
+    found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory)
+    found.provenance = provenance.differences(results.provenance(run_dir), provenance.collect())
+    terminal.show(replay.report(found))
     return 0 if found.reproduced else 1
 
 

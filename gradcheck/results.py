@@ -265,16 +265,9 @@ def outcome_table(outcome: Any) -> pa.Table:
 
 def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
     """Write rows of ``errors`` to one file, which is there whole or not at all."""
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION}).encode()}
-    try:
-        with aside.open("wb") as file:
-            _fill(table.replace_schema_metadata(stamp), _ERRORS_DICTIONARY)(file)
-        os.replace(aside, target)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    with store.whole(Path(path)) as file:
+        _fill(table.replace_schema_metadata(stamp), _ERRORS_DICTIONARY)(file)
 
 
 def _fill(table: pa.Table, dictionary: list[str]) -> Callable[[Any], None]:

@@ -6,8 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gradcheck.errors import BadInput
-
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
@@ -28,27 +26,24 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 for what is no run."""
     typed = parser().parse_args(arguments)
+    from gradcheck.terminal import status_of
+
+    return status_of(lambda: _show(typed))
+
+
+def _show(typed: argparse.Namespace) -> int:
     from gradcheck import analysis, terminal
 
     by = None if typed.by is None else tuple(typed.by.split(","))
-    try:
-        record = analysis.Record(typed.run)
-        if typed.json:
-            print(analysis.as_json(record, typed.cell, by), flush=True)
-            return 0
-        lines = None if typed.all else terminal.size(sys.stdout)[1] - 1
-        view = (
-            analysis.overview(record, lines, by)
-            if typed.cell is None
-            else analysis.cell_view(record, typed.cell, lines)
-        )
-        terminal.show(view)
-        sys.stdout.flush()
-    except BadInput as error:
-        print(f"gradcheck: {terminal.printable(error)}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        return terminal.unprinted(error)
+    record = analysis.Record(typed.run)
+    if typed.json:
+        print(analysis.as_json(record, typed.cell, by))
+        return 0
+    lines = None if typed.all else terminal.size(sys.stdout)[1] - 1
+    if typed.cell is None:
+        terminal.show(analysis.overview(record, lines, by))
+    else:
+        terminal.show(analysis.cell_view(record, typed.cell, lines))
     return 0
 
 

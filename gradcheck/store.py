@@ -10,6 +10,7 @@ import fnmatch
 import logging
 import os
 import re
+import secrets
 import shlex
 import threading
 import time
@@ -287,6 +288,24 @@ def write(run_dir: Place, folder: str | None, name: str, fill: Callable[[Any], N
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[IO[bytes]]:
+    """A file to fill, which is at `target` when the block ends well, and leaves what was there where it does not.
+
+    It is a new one in the same folder, whoever else may write there: no link is followed, neither in its place nor in
+    that of `target`.  Raises OSError.
+    """
+    aside = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    with aside.open("xb") as file:
+        try:
+            yield file
+            file.close()
+            os.replace(aside, target)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
 
 
 def remove_aside(run_dir: Place) -> None:

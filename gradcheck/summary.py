@@ -139,7 +139,8 @@ def text(
     lines += _verdicts(tally)
     lines += _next(tally, store.at(run_dir), overrides, planned)
     return "\n".join(
-        cut(line, WIDTH) if not line.startswith(("saved", "look", "break", "resume")) else line for line in _flat(lines)
+        cut(line, WIDTH) if not line.startswith(("saved", "look", "page", "break", "resume")) else line
+        for line in _flat(lines)
     )
 
 
@@ -163,18 +164,14 @@ def headline(tally: Tally) -> str:
 
 def _values(tally: Tally) -> dict[str, list[Any]]:
     return {
-        axis: [
-            value for _, value in sorted({(_order(axis, key[i]), key[i]) for key in tally.groups}, key=itemgetter(0))
-        ]
+        axis: [value for _, value in sorted({(order(axis, key[i]), key[i]) for key in tally.groups}, key=itemgetter(0))]
         for i, axis in enumerate(_GROUP_BY)
     }
 
 
-def _order(axis: str, value: Any) -> tuple[bool, Any]:
-    """Large steps first, auto last; without a bug first, then by name: cells come back in any order."""
-    if axis == "eps":
-        return (value is None, 0.0 if value is None else -value)
-    return (value != "none", str(value))
+def order(axis: str, value: Any) -> tuple[bool, bool, Any]:
+    """A key to sort by, since cells come back in any order: large steps first, auto last; without a bug first."""
+    return value is None, value != "none", -value if axis == "eps" and value is not None else value
 
 
 def _named(axis: str, values: list[Any], tally: Tally) -> str:
@@ -226,7 +223,7 @@ def _table(tally: Tally) -> Table:
             _visible(group),
         ]
         for key, group in sorted(
-            groups.items(), key=lambda item: [_order(axis, value) for axis, value in zip(shown, item[0], strict=True)]
+            groups.items(), key=lambda item: [order(axis, value) for axis, value in zip(shown, item[0], strict=True)]
         )
     ]
     notes = []
@@ -308,6 +305,9 @@ def _next(tally: Tally, run_dir: Place, overrides: Sequence[str], planned: int |
         )
     cell = f" --cell {tally.worst['cell']}" if tally.worst is not None else ""
     lines.append(f"look   python -m gradcheck.show {run}{cell}")
+    if tally.cells > 1 and tally.groups:
+        out = "" if isinstance(run_dir, Path) else " --out report.html"
+        lines.append(f"page   python -m gradcheck.report {run}{out}")
     if tally.groups and not tally.injected and not tally.false_alarms:
         science = [
             text

@@ -7,9 +7,11 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
+
+from gradcheck.errors import BadInput
 
 # Letters of a right-to-left script are text; these turn around, hide or join what stands beside them.
 _ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -148,6 +150,23 @@ def _show_rich(tables: Sequence[Table | str], stream: TextIO, columns: int) -> N
             line(Text("  ").join(cells))
         if item.note:
             line(Text(f" {item.note}", style="dim"))
+
+
+def status_of(act: Callable[[], int]) -> int:
+    """The exit status of what a command does: its own, or 2 after one line for bad input, that of ``unprinted`` for output
+    that cannot be written, 130 after Ctrl-C.
+    """
+    try:
+        status = act()
+        sys.stdout.flush()
+        return status
+    except BadInput as error:
+        print(f"gradcheck: {printable(error)}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        return unprinted(error)
+    except KeyboardInterrupt:
+        return 130
 
 
 def unprinted(error: OSError) -> int:

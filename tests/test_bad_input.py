@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import command
 
 from gradcheck.run import main
 
@@ -225,20 +223,10 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing_behind(
     "arguments", [("eps=0",), ("model=perceptron",), ("bug=scale,typo", "-m"), ("hydra.run.dir=/proc/none",)]
 )
 def test_a_real_process_says_the_same(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parent.parent
-    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, "-m", "gradcheck.run", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("gradcheck: ")
-    assert done.stderr.count("\n") == 1
+    status, out, err = command("gradcheck.run", *arguments, cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert err.startswith("gradcheck: ")
+    assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

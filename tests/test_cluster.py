@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import rows, started
 from test_engines import MISHAPS, Job, square
-from test_run import process, rows
 from trials.clusters import Cluster, cluster
 
 import gradcheck
@@ -114,6 +115,40 @@ def test_what_is_under_way_is_bounded(shared: Cluster) -> None:
         ahead = max(ahead, taken - done)
     assert taken == 5000
     assert ahead <= 2 * 2 * engines.CHUNK_CELLS + engines.CHUNK_CELLS
+
+
+def test_a_worker_with_other_files_computes_nothing(
+    shared: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = ["data=file", "data.path=same.csv,other.csv", "data.target=y", "-m", "hydra.sweep.dir=run", "progress=none"]
+    for name, here, there in (("same.csv", 3, 3), ("other.csv", 4, 5)):
+        (tmp_path / name).write_text(f"a,y\n1,0\n2,1\n{here},1\n")
+        (shared.folder / name).write_text(f"a,y\n1,0\n2,1\n{there},1\n")
+    assert main([*typed, "engine=dask", f"engine.address={shared.address}"]) == 1
+    stored, weights = rows(tmp_path / "run")
+    found = {json.loads(row["config"])["data"]["path"]: row for row in stored}
+    assert found["same.csv"]["status"] == "ok"
+    assert {row["cell"] for row in weights} == {found["same.csv"]["cell"]}
+    assert found["other.csv"]["status"] == "failed"
+    why = "the content where this cell was computed is not that with which the run was planned"
+    assert found["other.csv"]["message"] == f"data.path=other.csv: {why}"
+    assert f"FAILED  1 of 2 cells, the first: data.path=other.csv: {why[:20]}" in capfd.readouterr().out
+
+
+def test_a_worker_with_another_function_computes_nothing(
+    shared: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = "def fun(x):\n    return {} * float(x @ x)\n\n\ndef jac(x):\n    return {} * x\n"
+    (tmp_path / "planned_with.py").write_text(source.format(1, 2))
+    (shared.folder / "planned_with.py").write_text(source.format(2, 4))
+    typed = ["model=function", "model.fun=planned_with.fun", "model.jac=planned_with.jac", "model.x0=[1.0,2.0]"]
+    more = ["hydra.run.dir=run", "progress=none", "engine=dask", f"engine.address={shared.address}"]
+    assert main([*typed, *more]) == 1
+    ((stored,), weights) = rows(tmp_path / "run")
+    assert (stored["status"], weights) == ("failed", [])
+    assert stored["message"].startswith("model.fun=planned_with.fun, model.jac=planned_with.jac: the content where")
 
 
 # ------------------------------------------------------------------------------------------------------------- faults
@@ -229,7 +264,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def sweep(folder: Path, *more: str) -> subprocess.Popen[str]:
-    return process("gradcheck.run", *SWEEP, "hydra.sweep.dir=run", "engine=dask", *more, cwd=folder, process_group=0)
+    return started("gradcheck.run", *SWEEP, "hydra.sweep.dir=run", "engine=dask", *more, cwd=folder, process_group=0)
 
 
 def stored(run_dir: Path) -> int:
@@ -252,7 +287,7 @@ def test_a_worker_that_dies_in_mid_sweep_changes_no_row(own: Cluster, tmp_path: 
 
 
 def resumed(folder: Path) -> Any:
-    again = process("gradcheck.run", "resume=run", "engine=loky", "progress=none", cwd=folder)
+    again = started("gradcheck.run", "resume=run", "engine=loky", "progress=none", cwd=folder)
     _, err = again.communicate(timeout=120)
     assert (again.returncode, err) == (0, "")
     return rows(folder / "run")

@@ -28,6 +28,7 @@ from gradcheck.sweep import Planned
 class Job:
     config: Any
     skip: str | None = None
+    cell: str | None = None
 
 
 def square(given: Any) -> Any:
@@ -134,6 +135,40 @@ def test_rows_do_not_depend_on_the_engine(engine: str) -> None:
         assert want.weights is not None
         assert cells_table([found[job.cell]]).equals(cells_table([want]))
         assert errors_table([found[job.cell]]).equals(errors_table([want]))
+
+
+@pytest.mark.parametrize("engine", ["serial", "loky"])
+@pytest.mark.parametrize("changed", ["data.csv", "init.npz", None])
+def test_a_file_that_is_not_the_one_that_was_planned_with_is_a_failed_cell(
+    tmp_path: Path, engine: str, changed: str | None
+) -> None:
+    (tmp_path / "data.csv").write_text("a,y\n1,0\n2,1\n3,1\n")
+    np.savez(tmp_path / "init.npz", W=[[0.5]], b=[0.25])
+    form = config.canonical(
+        {
+            "model": {"name": "logistic"},
+            "data": {"source": "file", "path": str(tmp_path / "data.csv"), "target": "y"},
+            "init": {"name": "file", "path": str(tmp_path / "init.npz")},
+            "bug": {"name": "none"},
+            "eps": 1e-5,
+            "scheme": "central",
+            "dtype": "float64",
+            "match_at": 1e-2,
+        }
+    )
+    planned = Planned(config.cell_id(form), form, {})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/data.csv").write_text("a,y\n1,0\n2,1\n4,1\n")
+    np.savez(tmp_path / "other/init.npz", W=[[0.5]], b=[0.75])
+    if changed is not None:
+        (tmp_path / "other" / changed).replace(tmp_path / changed)
+    ((_, outcome, _),) = engines.run([planned], 1, engine)
+    if changed is None:
+        assert outcome.summary["verdict"] == "match"
+    else:
+        assert isinstance(outcome, CellFailed)
+        assert str(tmp_path / changed) in str(outcome)
+        assert str(outcome).endswith("is not that with which the run was planned")
 
 
 # ------------------------------------------------------------------------------------------------------------ faults

@@ -30,16 +30,20 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def done(command: list[str], words: str) -> None:
+    """Run a command of the operating system; skips where it needs rights that the tests have not, or does not exist."""
+    try:
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip(words)
+    except OSError:
+        pytest.skip(f"there is no {command[0]} here")
+
+
 @contextmanager
 def disk(where: Path, size: str) -> Iterator[None]:
     """A filesystem of its own in memory; skips where that needs rights that the tests have not."""
     where.mkdir()
-    made = ["mount", "-t", "tmpfs", "-o", f"size={size}", "gradcheck-test", str(where)]
-    try:
-        if subprocess.run(made, capture_output=True, check=False).returncode:
-            pytest.skip("mounting needs root")
-    except OSError:
-        pytest.skip("there is no mount here")
+    done(["mount", "-t", "tmpfs", "-o", f"size={size}", "gradcheck-test", str(where)], "mounting needs root")
     try:
         yield
     finally:
@@ -106,11 +110,7 @@ def frozen(folder: Path) -> Iterator[None]:
     root = os.geteuid() == 0
     freeze = ["chattr", "+i", str(folder)] if root else ["chmod", "a-w", str(folder)]
     thaw = ["chattr", "-i", str(folder)] if root else ["chmod", "u+w", str(folder)]
-    try:
-        if subprocess.run(freeze, capture_output=True, check=False).returncode:
-            pytest.skip("root is not stopped by permissions, and there are no attributes here")
-    except OSError:
-        pytest.skip("there is no chattr here")
+    done(freeze, "root is not stopped by permissions, and there are no attributes here")
     try:
         yield
     finally:

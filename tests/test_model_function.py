@@ -213,6 +213,19 @@ def test_the_source_of_the_functions_is_part_of_the_id_and_the_place_is_not(tmp_
     assert cell() != first
 
 
+def test_the_source_is_that_of_what_was_imported_whatever_becomes_of_the_file(tmp_path: Path) -> None:
+    model = Function("planted.loss", "planted.gradient", 1.0)
+    model.permit(["planted"])
+    first = model.digests()
+    (tmp_path / "planted.py").write_text("# nothing is left\n", encoding="utf-8")
+    assert model.digests() == first
+    (tmp_path / "planted.py").write_text(f"{PLANTED}\n", encoding="utf-8")
+    forget()
+    again = Function("planted.loss", "planted.gradient", 1.0)
+    again.permit(["planted"])
+    assert again.digests() != first
+
+
 def test_compiled_functions_are_known_by_name_and_version() -> None:
     model = Function("math:sin", "math:cos", 1.0)
     model.permit(["math"])

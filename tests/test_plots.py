@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -231,10 +232,43 @@ def test_where_nothing_can_be_written_is_said(run: Path, tmp_path: Path, capsys:
     (tmp_path / "file").write_text("")
     assert report.main([str(run), "--out", str(tmp_path / "none" / "page.html")]) == 2
     assert report.main([str(run), "--out", str(run)]) == 2
+    assert report.main([str(run), "--out", "."]) == 2
     assert report.main([str(run), "--figures", str(tmp_path / "file")]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(line.startswith(("gradcheck: --out=", "gradcheck: --figures=")) for line in lines)
+
+
+def test_links_that_somebody_has_planted_are_not_followed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "svg", lambda chart: "drawn")
+    monkeypatch.setattr(plots, "png", lambda chart: b"drawn")
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    names = [*(f"{name}.{kind}" for name in CHARTS for kind in ("svg", "png"))]
+    for folder, planted in ((run, "report.html"), (run, f".report.html.{os.getpid()}.tmp"), *((run, n) for n in names)):
+        (folder / planted).unlink(missing_ok=True)
+        (folder / planted).symlink_to(outside)
+    assert report.main([str(run), "--figures", str(run)]) == 0
+    assert outside.read_text() == "mine"
+    for name in ("report.html", *names):
+        assert not (run / name).is_symlink()
+        assert name == "report.html" or (run / name).read_text() == "drawn"
+    assert (run / "report.html").stat().st_mode & 0o777 == 0o666 & ~umask()  # as any other file
+
+    # even where the name of the unfinished file is known beforehand
+    monkeypatch.setattr("secrets.token_hex", lambda n: "guessed")
+    (run / ".guessed.tmp").symlink_to(outside)
+    with pytest.raises(BadInput, match="File exists"):
+        page.write("text", run / "report.html")
+    assert outside.read_text() == "mine"
+
+
+def umask() -> int:
+    now = os.umask(0)
+    os.umask(now)
+    return now
 
 
 def test_the_page_carries_the_command_that_makes_the_run_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

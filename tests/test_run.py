@@ -10,16 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
+from commands import QUICK, ROOT, rows, started
 from omegaconf import OmegaConf
 
 from gradcheck import __version__, results
 from gradcheck import launch as launching
 from gradcheck.run import main
-
-ROOT = Path(__file__).resolve().parent.parent
-QUICK = ("engine=serial", "progress=none")
 
 
 @pytest.fixture(autouse=True)
@@ -32,27 +29,8 @@ def run(*arguments: str, status: int = 0) -> Path:
     return results.locate("latest")
 
 
-def rows(run_dir: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(cells, errors) in one order, without what differs between two runs."""
-    cells = sorted(pq.read_table(run_dir / "cells").drop_columns(["seconds"]).to_pylist(), key=lambda row: row["cell"])
-    errors = sorted(pq.read_table(run_dir / "errors").to_pylist(), key=lambda row: (row["cell"], row["flat_index"]))
-    return cells, errors
-
-
 def files(run_dir: Path) -> set[str]:
     return {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
-
-
-def process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
 
 
 def test_a_list_in_one_run_and_a_sweep_store_the_same_rows() -> None:
@@ -221,7 +199,7 @@ def test_a_run_killed_before_its_first_cell_can_be_resumed() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stores_what_is_finished_and_says_how_to_go_on(number: int) -> None:
-    running = process("gradcheck.run", "init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK)
+    running = started("gradcheck.run", "init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK)
     until = time.monotonic() + 60
     while not list(Path("runs").glob("*/*/plan.parquet")) and time.monotonic() < until:
         time.sleep(0.05)
@@ -270,7 +248,7 @@ def test_a_config_dir_adds_choices(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [("gradcheck", "run"), ("gradcheck.run",)])
 def test_both_commands_run_from_any_folder(arguments: tuple[str, ...]) -> None:
-    running = process(*arguments, "eps=1e-4,1e-6", "-m", *QUICK)
+    running = started(*arguments, "eps=1e-4,1e-6", "-m", *QUICK)
     out, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (0, "")
     assert out.startswith("2 cells x 6 weights: logistic")
@@ -283,7 +261,7 @@ def test_the_console_script_knows_its_commands() -> None:
         (["--help"], 0, "reproduce"),
         (["dance"], 2, "reproduce"),
     ]:
-        running = process("gradcheck", *arguments)
+        running = started("gradcheck", *arguments)
         out, err = running.communicate(timeout=60)
         assert running.returncode == status
         assert words in out + err

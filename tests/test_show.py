@@ -86,6 +86,24 @@ def test_columns_that_were_asked_for_are_counted_by(tmp_path: Path, capsys: pyte
     assert len(asked.splitlines()) <= 23
 
 
+def test_the_order_in_which_cells_are_stored_does_not_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored = [rows(i, "mismatch" if i % 2 else "match", bug) for i in range(8) for bug in ("none", "scale")]
+    stored += [cell_row(planned(1000 + i), ValueError(f"reason {i % 3}"), 0.0) for i in range(9)]
+    texts = set()
+    for folder, order in (("one", stored), ("other", stored[::-1]), ("third", stored[5:] + stored[:5])):
+        (tmp_path / "run").mkdir()
+        with Writer(tmp_path / "run", {}) as writer:
+            for row in order:
+                writer.add(row)
+        arguments = (("--by", "bug,eps", "--all"), ("--by", "eps,verdict", "--all"), ("--by", "data_seed"), ("--json",))
+        texts.add("".join(printed(capsys, tmp_path / "run", *some) for some in arguments))
+        (tmp_path / "run").rename(tmp_path / folder)
+    assert len(texts) == 1
+    table = analysis.records(analysis.Record(tmp_path / "one").verdicts(("bug", "eps")))
+    assert [row["bug"] for row in table] == ["none"] * 4 + ["scale"] * 4
+    assert [row["eps"] for row in table] == [1e-4, 1e-5, 1e-6, None] * 2
+
+
 def test_one_cell_weight_by_weight(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, run, "--cell", planned(3).cell[:9])
     lines = text.splitlines()

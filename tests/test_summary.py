@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from constructed import planned, rows
 
-from gradcheck import results, summary
+from gradcheck import results, store, summary
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.progress import Progress, clock_time
 from gradcheck.results import cell_row
@@ -39,6 +39,7 @@ def test_a_run_where_all_agree(tmp_path: Path) -> None:
         "MATCH  all 12 checks agree; a relative error above 2e-08 would have been seen",
         f"saved  {tmp_path}  (12 rows in errors, 2 in cells)",
         f"look   python -m gradcheck.show {tmp_path}",
+        f"page   python -m gradcheck.report {tmp_path}",
         "break  python -m gradcheck.run bug=scale,sign_flip eps=1e-4,1e-6 -m",
     ]
 
@@ -118,7 +119,7 @@ def many() -> list[dict[str, Any]]:
 def test_one_screen_whatever_the_size(tmp_path: Path, stored: list[dict[str, Any]]) -> None:
     lines = summary.text(stored, tmp_path).splitlines()
     assert len(lines) <= 24
-    assert max(map(len, lines[:-3])) <= 110
+    assert max(map(len, lines[:-4])) <= 110
 
 
 def test_counts_survive_the_folding_of_axes(tmp_path: Path) -> None:
@@ -133,6 +134,15 @@ def test_counts_survive_the_folding_of_axes(tmp_path: Path) -> None:
 def test_a_break_command_is_quoted_for_a_shell(tmp_path: Path) -> None:
     text = summary.text([cell(0)], tmp_path, ["eps=[1e-4,1e-6]", "data.path=my file.csv"])
     assert "bug=scale,sign_flip 'eps=[1e-4,1e-6]' 'data.path=my file.csv' -m" in text
+
+
+def test_a_page_is_proposed_where_there_is_a_grid_and_in_a_store_with_a_name_of_its_own(tmp_path: Path) -> None:
+    grid = [cell(0), cell(2)]
+    assert "gradcheck.report" not in summary.text(grid[:1], tmp_path)
+    assert "gradcheck.report" not in summary.text([without_result(0, ValueError("no"))] * 2, tmp_path)
+    assert f"python -m gradcheck.report {tmp_path}\n" in summary.text(grid, tmp_path)
+    away = store.at("s3://bucket/run?region=eu-central-1")
+    assert f"python -m gradcheck.report '{away}' --out report.html\n" in summary.text(grid, away)
 
 
 def test_the_order_in_which_cells_are_done_does_not_show(tmp_path: Path) -> None:

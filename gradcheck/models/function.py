@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -245,15 +246,22 @@ def _no_name(key: str, name: object) -> ValueError:
 
 def _digest(function: Callable[..., Any]) -> str:
     import inspect
+    import sys
 
     plain = inspect.unwrap(getattr(function, "func", function))
     for thing in (plain, type(plain)):
         try:
             # the whole file: a function is what its helpers are, too
-            return hashlib.sha256(Path(inspect.getsourcefile(thing) or "").read_bytes()).hexdigest()
+            return _file_digest(inspect.getsourcefile(thing) or "", sys.modules.get(thing.__module__))
         except (OSError, TypeError):
             continue
     return hashlib.sha256(_compiled(plain).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _file_digest(path: str, module: Any) -> str:
+    """Of the file as it is when a module is first asked about: what is loaded stays, whatever becomes of the file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _compiled(function: Any) -> str:
