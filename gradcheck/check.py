@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +65,11 @@ class Problem:
     relative_noise: float | None = None
     n: int | None = None
     n_classes: int | None = None
+
+    @cached_property
+    def center(self) -> Array:
+        """The loss at theta."""
+        return self.loss(self.theta)
 
 
 @dataclass(frozen=True)
@@ -216,7 +221,7 @@ def examine(problem: Problem, scheme: Scheme, eps: float | None, match_at: float
     """Examine the weights of ``index``.  Raises FloatingPointError where the loss at theta is not finite."""
     theta = problem.theta
     count, evaluated = 1, None
-    center = problem.loss(theta)
+    center = problem.center
     if not np.isfinite(center):
         raise FloatingPointError(f"the loss is {float(center)} at theta")
 
@@ -332,13 +337,14 @@ def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgemen
 def summarise(weights: dict[str, Any], judged: Judgement, diagnosis: Diagnosis, dtype: str) -> dict[str, Any]:
     """The columns of ``cells`` that follow from the weights; unknown is None."""
     analytic, numeric, rel_err = weights["analytic"], weights["numeric"], judged.rel_err
-    worst = None if np.isnan(rel_err).all() else int(np.nanargmax(rel_err))
+    known = ~np.isnan(rel_err)
+    worst = int(np.where(known, rel_err, -1.0).argmax()) if known.any() else None
     counts = {f"n_{v}": judged.verdict.count(v) for v in VERDICTS}
     evidence = Evidence(analytic, numeric, dtype)
     return {
         "n_weights": len(rel_err),
         "max_rel_err": None if worst is None else float(rel_err[worst]),
-        "median_rel_err": None if worst is None else median(rel_err[~np.isnan(rel_err)]),
+        "median_rel_err": None if worst is None else median(rel_err[known]),
         "norm_difference": _known(evidence.norms),
         "max_resolution": float(judged.resolution.max()) if len(rel_err) else None,
         "median_resolution": median(judged.resolution) if len(rel_err) else None,
