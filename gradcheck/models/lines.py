@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_rounding, cross_entropy_total
-from gradcheck.models.functions import is_complex
+from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_loss_rounding, cross_entropy_total, probability
+from gradcheck.models.functions import clip, is_complex
 from gradcheck.models.rounding import VARIANCE, binade, repetition, sum_roundings
 from gradcheck.threads import over_blocks
 
@@ -71,17 +71,18 @@ def cross_entropy_along(z: Array, y: Array, columns: Array, steps: Array, larges
     return out
 
 
-def cross_entropy_along_rounding(z: Array, y: Array, u: float) -> float:
+def cross_entropy_along_rounding(z: Array, y: Array, u: float, groups: float | None = None) -> float:
     """Standard deviation of the rounding error that ``cross_entropy_along`` adds to that of z; u is the unit roundoff.
 
-    z, y : (n,) or (n, k) for several outputs, in float64.
+    z, y : (n,) or (n, k) for several outputs, in float64.   groups : their ``repetition``, if it is known.
     """
     if not z.size:
         return 0.0
     z, y = z.reshape(len(z), -1), y.reshape(len(z), -1)
-    groups = repetition(z)
+    groups = repetition(z) if groups is None else groups
     # z + step x is rounded, and so is the loss of each example
-    own, _ = cross_entropy_rounding(z, y, math.sqrt(VARIANCE) * binade(np.clip(z, -LOGIT_LIMIT, LOGIT_LIMIT)), 1.0)
+    moved = math.sqrt(VARIANCE) * binade(clip(z, -LOGIT_LIMIT, LOGIT_LIMIT))
+    own = np.hypot((probability(z) - y) * moved, cross_entropy_loss_rounding(z, y))
     by_factors = any(_factored(z[:, j], y[:, j]) for j in range(z.shape[1]))
     # each factor: exp, its addition, equal for equal examples, and its multiplication, one unit each
     factors = (2 * groups + 1) * len(z) if by_factors else 0
@@ -94,12 +95,12 @@ class Lines(NamedTuple):
 
     totals : of z (n,), y (n,), columns (m, n), steps (m, k) and the columns' largest absolute values (m,): the sums over the
         examples at z + step column, (m, k).
-    rounding : of z, y and u: the standard deviation of what this adds to the rounding error of z.
+    rounding : of z, y, u and the ``repetition`` of z: the standard deviation of what this adds to the rounding error of z.
     reach : how far a step may change an entry of z.
     """
 
     totals: Callable[[Array, Array, Array, Array, Array], Array]
-    rounding: Callable[[Array, Array, float], float]
+    rounding: Callable[[Array, Array, float, float], float]
     reach: float
 
 
@@ -156,7 +157,7 @@ def squared_along_rounding(residual: Array, u: float) -> float:
 CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_along_rounding, REACH)
 SQUARED = Lines(
     lambda z, y, columns, steps, largest: squared_along(z - y, columns, steps),
-    lambda z, y, u: squared_along_rounding(z - y, u),
+    lambda z, y, u, groups: squared_along_rounding(z - y, u),
     math.inf,
 )
 
