@@ -74,10 +74,9 @@ class Perturbation:
         losses = np.empty(points.shape, points.dtype)
         deviations = np.zeros(points.shape)
         for layer, part in enumerate(self._parts):
-            inside = (index >= part.start) & (index < part.stop)
-            if not inside.any():
+            rows = np.flatnonzero((index >= part.start) & (index < part.stop))
+            if not len(rows):
                 continue
-            rows = slice(None) if inside.all() else np.flatnonzero(inside)
             # the bias comes after the last row of W, as the ones come after the columns of the inputs
             i, j = np.divmod(index[rows] - part.start, self.trace.zs[layer].shape[1])
             moved, weights = points[rows], self.theta[index[rows], None]
