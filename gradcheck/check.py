@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,11 @@ class Problem:
     relative_noise: float | None = None
     n: int | None = None
     n_classes: int | None = None
+
+    @cached_property
+    def center(self) -> Array:
+        """The loss at theta."""
+        return self.loss(self.theta)
 
 
 @dataclass(frozen=True)
@@ -177,10 +182,9 @@ def check(
     its structure are not those of its plain loss.
     """
     index = np.arange(problem.theta.size)
-    estimate, judged, count, center = examine(problem, scheme, eps, match_at, index)
+    estimate, judged, count, center, evaluated = examine(problem, scheme, eps, match_at, index)
     if problem.perturbed_losses is not None:
-        step = np.zeros_like(estimate.step) if scheme.complex_valued else estimate.step
-        count += _compare_with_plain(problem, center, step)
+        count += _compare_with_plain(problem, center, evaluated, estimate.step)
     weights = columns(problem, index, estimate, judged, eps)
     diagnosis = diagnose(problem, estimate.value, judged)
     summary = summarise(weights, judged, diagnosis, str(problem.theta.dtype))
@@ -188,45 +192,59 @@ def check(
     return CellResult(weights, summary)
 
 
-def _compare_with_plain(problem: Problem, center: Array, step: Array) -> int:
+def _compare_with_plain(problem: Problem, center: Array, evaluated: tuple[Array, Array] | None, step: Array) -> int:
     """Evaluations spent on a few losses in full.  Raises ArithmeticError where they are not those that structure gave."""
     assert problem.perturbed_losses is not None
-    apart = plain.compare(problem.loss, problem.perturbed_losses, problem.theta, center, problem.rounding, step)
+    apart = plain.compare(
+        problem.loss, problem.perturbed_losses, evaluated, problem.theta, center, problem.rounding, step
+    )
     if apart is not None:
         i, found, full = apart
-        name, position = problem.layout.locate(int(i))
+        name, position = problem.layout.locate(i)
         raise ArithmeticError(
             f"{name}{list(position)}: the perturbed loss is {float(found)!r} by structure and {float(full)!r} in full, "
             "which rounding does not explain"
         )
-    return 2 * min(plain.COMPARED, problem.theta.size)
+    # a loss in full each, and one by structure where the check itself had none
+    return (1 if evaluated is not None else 2) * min(plain.COMPARED, problem.theta.size)
 
 
-def examine(
-    problem: Problem, scheme: Scheme, eps: float | None, match_at: float, index: Array
-) -> tuple[Estimate, Judgement, int, Array]:
-    """Estimates and verdicts for the weights of ``index``, the number of evaluations of the loss, and the loss at theta.
+class Examined(NamedTuple):
+    """Estimates and verdicts for some weights, the number of evaluations of the loss, and the loss at theta.
 
-    Raises FloatingPointError where the loss at theta is not finite.
+    evaluated : points (m, k) and the losses there, those of the first evaluation of all these weights; None for none.
     """
+
+    estimate: Estimate
+    judged: Judgement
+    n_evals: int
+    center: Array
+    evaluated: tuple[Array, Array] | None
+
+
+def examine(problem: Problem, scheme: Scheme, eps: float | None, match_at: float, index: Array) -> Examined:
+    """Examine the weights of ``index``.  Raises FloatingPointError where the loss at theta is not finite."""
     theta = problem.theta
-    count = 1
-    center = problem.loss(theta)
+    count, evaluated = 1, None
+    center = problem.center
     if not np.isfinite(center):
         raise FloatingPointError(f"the loss is {float(center)} at theta")
 
-    def evaluate(index: Array, points: Array) -> Evaluations:
-        nonlocal count
+    def evaluate(some: Array, points: Array) -> Evaluations:
+        nonlocal count, evaluated
         count += points.size
         if problem.perturbed_losses is not None:
-            return Evaluations(*problem.perturbed_losses(index, points))
+            found = Evaluations(*problem.perturbed_losses(some, points))
+            if evaluated is None and some is index:
+                evaluated = points, found.losses
+            return found
         assert problem.perturbed is not None
         losses = np.empty(points.shape, theta.dtype)
         deviations = np.empty(points.shape)
         point = theta.copy()
         # somebody's function may set NumPy's error handling for itself
         with np.errstate():
-            for r, i in enumerate(index):
+            for r, i in enumerate(some):
                 for c in range(points.shape[1]):
                     point[i] = points[r, c]
                     losses[r, c], deviations[r, c] = problem.perturbed(point)
@@ -275,7 +293,7 @@ def examine(
         judged = verdicts(estimate)
         # an accusation that the smaller steps do not refute stands
         doubtful[accused] = misled
-    return estimate, judged, count, center
+    return Examined(estimate, judged, count, center, evaluated)
 
 
 def _at_smaller_scale(
@@ -335,13 +353,14 @@ def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgemen
 def summarise(weights: dict[str, Any], judged: Judgement, diagnosis: Diagnosis, dtype: str) -> dict[str, Any]:
     """The columns of ``cells`` that follow from the weights; unknown is None."""
     analytic, numeric, rel_err = weights["analytic"], weights["numeric"], judged.rel_err
-    worst = None if np.isnan(rel_err).all() else int(np.nanargmax(rel_err))
+    known = ~np.isnan(rel_err)
+    worst = int(np.where(known, rel_err, -1.0).argmax()) if known.any() else None
     counts = {f"n_{v}": judged.verdict.count(v) for v in VERDICTS}
     evidence = Evidence(analytic, numeric, dtype)
     return {
         "n_weights": len(rel_err),
         "max_rel_err": None if worst is None else float(rel_err[worst]),
-        "median_rel_err": None if worst is None else median(rel_err[~np.isnan(rel_err)]),
+        "median_rel_err": None if worst is None else median(rel_err[known]),
         "norm_difference": _known(evidence.norms),
         "max_resolution": float(judged.resolution.max()) if len(rel_err) else None,
         "median_resolution": median(judged.resolution) if len(rel_err) else None,

@@ -266,7 +266,7 @@ def _slope(
     v = v.astype(problem.theta.dtype)
     line = _along(problem, where, v, gradient, eps)
     index = np.zeros(1, dtype=np.intp)
-    estimate, judged, _, _ = examine(line, scheme, eps, match_at, index)
+    estimate, judged, *_ = examine(line, scheme, eps, match_at, index)
     return Slope(
         name,
         where,
@@ -357,7 +357,7 @@ class _Entries:
         new = np.array([j for j in np.unique(index).tolist() if j not in self.numeric], dtype=np.intp)
         if not len(new):
             return
-        estimate, judged, _, _ = examine(self._problem, self._scheme, self._eps, self._match_at, new)
+        estimate, judged, *_ = examine(self._problem, self._scheme, self._eps, self._match_at, new)
         self._rows.append(columns(self._problem, new, estimate, judged, self._eps))
         self.numeric.update(zip(new.tolist(), estimate.value.tolist(), strict=True))
         self.wrong.update(j for j, verdict in zip(new.tolist(), judged.verdict, strict=True) if verdict == "mismatch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 
@@ -22,31 +23,43 @@ MARGIN = 2
 
 
 def compare(
-    loss: Callable[[Array], Array], perturbed: Losses, theta: Array, center: Array, rounding: Rounding, step: Array
-) -> tuple[Array, Array, Array] | None:
+    loss: Callable[[Array], Array],
+    perturbed: Losses,
+    evaluated: tuple[Array, Array] | None,
+    theta: Array,
+    center: Array,
+    rounding: Rounding,
+    step: Array,
+) -> tuple[int, Array, Array] | None:
     """The first of a few weights whose perturbed loss differs from the full one by more than rounding explains, or None.
 
     loss : the loss at a theta, in full.   perturbed : the same for one weight moved at a time.
-    center : the loss at theta.   step : (size,) the steps that were taken; 0 where there was none.
+    evaluated : points (size, k) of every weight, and what ``perturbed`` gave there.   center : the loss at theta.
+    step : (size,) the steps that were taken; 0 where there was none, or not along the points.
 
+    Looked at is the point nearest to a step, on either side, and one of its own for a weight that was moved nowhere.
     Returns the weight's index, its loss by structure and in full.  The weights follow from theta and the steps alone.
     """
     size = theta.size
     first = zlib.crc32(step.tobytes(), zlib.crc32(theta.tobytes()))
-    index = np.unique((first + np.arange(COMPARED) * (size // COMPARED + 1)) % size)
-    h = np.where(step > 0, step, FRACTION * rounding.length)[index]
-    points = theta[index] + h.astype(theta.dtype)
-    found = perturbed(index, points[:, None])[0][:, 0]
-    # at a far point the loss's noise is that at theta, what its derivative's errors have added on the way, and its own units
-    noises = np.hypot(np.hypot(rounding.loss, rounding.line[index]), rounding.gradient[index] * h)
-    for i, point, value, noise in zip(index, points, found, noises, strict=True):
+    for i in sorted({(first + k * (size // COMPARED + 1)) % size for k in range(COMPARED)}):
         moved = theta.copy()
-        moved[i] = point
+        if evaluated is None or not step[i] > 0:
+            moved[i] += theta.dtype.type(FRACTION * rounding.length[i])
+            value = perturbed(np.array([i]), moved[i : i + 1, None])[0][0, 0]
+        else:
+            points, losses = evaluated[0][i], evaluated[1][i]
+            apart = np.abs(np.abs(points - theta[i]) - step[i])
+            c = int(apart.argmin()) if first & 1 else len(points) - 1 - int(apart[::-1].argmin())
+            moved[i], value = points[c], losses[c]
+        h = abs(float(moved[i] - theta[i]))
         full = loss(moved)
         if not np.isfinite(full) and not np.isfinite(value):
             continue
         change = abs(float(full - center))
-        allowed = MARGIN * DEVIATIONS * np.hypot(noise, 4 * rounding.unit * change) + rounding.underflow
-        if not abs(float(value - full)) <= allowed:
+        # at a far point the loss's noise is that at theta, what its derivative's errors have added on the way, and its own
+        # units
+        noise = math.hypot(rounding.loss, rounding.line[i], rounding.gradient[i] * h, 4 * rounding.unit * change)
+        if not abs(float(value - full)) <= MARGIN * DEVIATIONS * noise + rounding.underflow:
             return i, value, full
     return None

@@ -41,18 +41,22 @@ def distance_to_limit(z: Array) -> Array:
     return np.abs(np.abs(z) - LOGIT_LIMIT)
 
 
-def cross_entropy_rounding(z: Array, y: Array, sigma: Array, u: float) -> tuple[Array, Array]:
-    """Standard deviation of the rounding error of each entry's loss and of its delta a - y, both (n, k)."""
-    s = np.clip(z, -LOGIT_LIMIT, LOGIT_LIMIT)
+def cross_entropy_loss_rounding(z: Array, y: Array) -> Array:
+    """Standard deviation of the rounding error of each entry's loss at a given z, over u; (n, k)."""
+    s = clip(z, -LOGIT_LIMIT, LOGIT_LIMIT)
     e = np.exp(-np.abs(s))
-    a = sigmoid(s)
     log_part = np.log1p(e)
     linear_part = np.maximum(s, 0) - y * s
     # one rounding each: product and bracket (none for y in {0, 1}), exp and log1p, the sum
+    arithmetic = binade(linear_part + log_part) ** 2
     soft = (y > 0) & (y < 1)
-    arithmetic = VARIANCE * (binade(linear_part + log_part) ** 2 + soft * ((y * s) ** 2 + linear_part**2))
-    own = u * np.sqrt(arithmetic + ELEMENTARY * ((e / (1 + e)) ** 2 + log_part**2))
-    sigma_t = np.hypot((a - y) * sigma, own)
+    if soft.any():
+        arithmetic += soft * ((y * s) ** 2 + linear_part**2)
+    return np.sqrt(VARIANCE * arithmetic + ELEMENTARY * ((e / (1 + e)) ** 2 + log_part**2))
+
+
+def cross_entropy_delta_rounding(z: Array, y: Array, sigma: Array, u: float) -> Array:
+    """Standard deviation of the rounding error of each entry's delta a - y, where that of z is ``sigma``; (n, k)."""
+    a = probability(z)
     # a is exp over a sum: about two units of the smaller of a and 1 - a, one of the result
-    sigma_delta = np.hypot(a * (1 - a) * sigma, u * np.hypot(a, a - y))
-    return sigma_t, sigma_delta
+    return np.hypot(a * (1 - a) * sigma, u * np.hypot(a, a - y))

@@ -79,11 +79,12 @@ class Dense:
         """Derivative of ``total`` by z, (n, k), made of ``parts``."""
         raise NotImplementedError
 
-    def output_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> tuple[Array, Array]:
-        """Standard deviation of the rounding error of each example's loss (n,) and of its delta (n, k).
+    def loss_rounding(self, z: Array, y: Array) -> Array:
+        """Standard deviation of the rounding error of each example's loss at a given z, over u; (n,), in float64."""
+        raise NotImplementedError
 
-        ``sigma`` (n, k) is that of z, ``u`` the unit roundoff; all in float64.
-        """
+    def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
+        """Standard deviation of the rounding error of delta, (n, k), where that of z is ``sigma`` (n, k); all in float64."""
         raise NotImplementedError
 
     def beyond(self, z: Array, y: Array) -> Array:

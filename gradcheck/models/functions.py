@@ -12,20 +12,26 @@ import numpy as np
 Array = np.ndarray
 
 
+def is_complex(z: Array) -> bool:
+    """Whether the numbers are complex."""
+    return z.dtype.kind == "c"
+
+
 def minus_abs(z: Array) -> Array:
     """-|z|, continued analytically from the real axis: -z where Re z >= 0, else z."""
-    return np.where(z.real >= 0, -z, z) if np.iscomplexobj(z) else -np.abs(z)
+    return np.where(z.real >= 0, -z, z) if is_complex(z) else -np.abs(z)
 
 
 def positive_part(z: Array) -> Array:
     """max(z, 0), continued analytically from the real axis; at 0 on the side that ``minus_abs`` takes, so that their sum is."""
-    return np.where(z.real >= 0, z, 0) if np.iscomplexobj(z) else np.maximum(z, 0)
+    return np.where(z.real >= 0, z, 0) if is_complex(z) else np.maximum(z, 0)
 
 
 def clip(z: Array, low: float, high: float) -> Array:
     """min(max(z, low), high); outside the limits the derivative is 0, so the imaginary part is dropped there."""
-    if not np.iscomplexobj(z):
-        return np.clip(z, low, high)
+    if not is_complex(z):
+        # as np.clip, which takes five times as long for a few numbers
+        return np.minimum(np.maximum(z, low), high)
     return np.where(z.real < low, low, np.where(z.real > high, high, z))
 
 
@@ -40,7 +46,7 @@ def log1p(z: Array) -> Array:
 
     |1 + z|**2 - 1 = x (2 + x) + y**2 for z = x + i y.
     """
-    if not np.iscomplexobj(z):
+    if not is_complex(z):
         return np.log1p(z)
     x, y = z.real, z.imag
     return np.log1p(x * (2 + x) + y * y) / 2 + 1j * np.arctan2(y, 1 + x)
@@ -49,7 +55,7 @@ def log1p(z: Array) -> Array:
 def tanh(z: Array) -> Array:
     """tanh, with a small relative error in the imaginary part too, however large |Re z|: (1 - e**2 + 2 i e sin 2y) over
     (1 + e**2 + 2 e cos 2y) with e = exp(-2 |x|) for z = x + i y, times the sign of x in its real part."""
-    if not np.iscomplexobj(z):
+    if not is_complex(z):
         return np.tanh(z)
     x, y = z.real, z.imag
     e = np.exp(-2 * np.abs(x))

@@ -61,11 +61,14 @@ class Linear(Dense):
         r = parts.residual(z, y)
         return r if self.factor == 0.5 else 2 * r
 
-    def output_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> tuple[Array, Array]:
+    def loss_rounding(self, z: Array, y: Array) -> Array:
         r = z - y
-        sigma_r = np.sqrt(sigma**2 + VARIANCE * (u * binade(r)) ** 2)
-        sigma_t = np.sqrt((2 * r * sigma_r) ** 2 + VARIANCE * (u * binade(r * r)) ** 2)
-        return sigma_t[:, 0] * self.factor, sigma_r * 2 * self.factor
+        sigma_r = np.sqrt(VARIANCE * binade(r) ** 2)
+        sigma = np.sqrt((2 * r * sigma_r) ** 2 + VARIANCE * binade(r * r) ** 2)
+        return sigma[:, 0] * self.factor
+
+    def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
+        return np.sqrt(sigma**2 + VARIANCE * (u * binade(z - y)) ** 2) * 2 * self.factor
 
     @property
     def lines(self) -> Lines:

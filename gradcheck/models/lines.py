@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_rounding, cross_entropy_total
+from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_loss_rounding, cross_entropy_total, probability
+from gradcheck.models.functions import clip, is_complex
 from gradcheck.models.rounding import VARIANCE, binade, repetition, sum_roundings
 from gradcheck.threads import over_blocks
 
@@ -59,11 +60,10 @@ def cross_entropy_along(z: Array, y: Array, columns: Array, steps: Array, larges
     largest : (m,) max |columns| along the examples, if it is known.
     """
     z, y = np.ascontiguousarray(z), np.ascontiguousarray(y)
-    out = np.empty(steps.shape, np.result_type(z, steps))
-    near = np.zeros(steps.shape, dtype=bool)
     with np.errstate(all="ignore"):
-        if not np.iscomplexobj(steps) and _factored(z, y):
-            out, near = _by_factors(z, y, columns, steps, largest)
+        if is_complex(steps) or not _factored(z, y):
+            return _plainly(z, y, columns, steps)
+        out, near = _by_factors(z, y, columns, steps, largest)
         rows = ~near.all(axis=1)
         if rows.any():
             chosen = slice(None) if rows.all() else rows
@@ -71,17 +71,18 @@ def cross_entropy_along(z: Array, y: Array, columns: Array, steps: Array, larges
     return out
 
 
-def cross_entropy_along_rounding(z: Array, y: Array, u: float) -> float:
+def cross_entropy_along_rounding(z: Array, y: Array, u: float, groups: float | None = None) -> float:
     """Standard deviation of the rounding error that ``cross_entropy_along`` adds to that of z; u is the unit roundoff.
 
-    z, y : (n,) or (n, k) for several outputs, in float64.
+    z, y : (n,) or (n, k) for several outputs, in float64.   groups : their ``repetition``, if it is known.
     """
     if not z.size:
         return 0.0
     z, y = z.reshape(len(z), -1), y.reshape(len(z), -1)
-    groups = repetition(z)
+    groups = repetition(z) if groups is None else groups
     # z + step x is rounded, and so is the loss of each example
-    own, _ = cross_entropy_rounding(z, y, math.sqrt(VARIANCE) * binade(np.clip(z, -LOGIT_LIMIT, LOGIT_LIMIT)), 1.0)
+    moved = math.sqrt(VARIANCE) * binade(clip(z, -LOGIT_LIMIT, LOGIT_LIMIT))
+    own = np.hypot((probability(z) - y) * moved, cross_entropy_loss_rounding(z, y))
     by_factors = any(_factored(z[:, j], y[:, j]) for j in range(z.shape[1]))
     # each factor: exp, its addition, equal for equal examples, and its multiplication, one unit each
     factors = (2 * groups + 1) * len(z) if by_factors else 0
@@ -94,12 +95,12 @@ class Lines(NamedTuple):
 
     totals : of z (n,), y (n,), columns (m, n), steps (m, k) and the columns' largest absolute values (m,): the sums over the
         examples at z + step column, (m, k).
-    rounding : of z, y and u: the standard deviation of what this adds to the rounding error of z.
+    rounding : of z, y, u and the ``repetition`` of z: the standard deviation of what this adds to the rounding error of z.
     reach : how far a step may change an entry of z.
     """
 
     totals: Callable[[Array, Array, Array, Array, Array], Array]
-    rounding: Callable[[Array, Array, float], float]
+    rounding: Callable[[Array, Array, float, float], float]
     reach: float
 
 
@@ -156,7 +157,7 @@ def squared_along_rounding(residual: Array, u: float) -> float:
 CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_along_rounding, REACH)
 SQUARED = Lines(
     lambda z, y, columns, steps, largest: squared_along(z - y, columns, steps),
-    lambda z, y, u: squared_along_rounding(z - y, u),
+    lambda z, y, u, groups: squared_along_rounding(z - y, u),
     math.inf,
 )
 
@@ -170,9 +171,11 @@ def _lines(n: int) -> int:
 
 def _buffer(m: int, n: int, dtype: np.dtype) -> Array:
     """An array (m, n) whose rows each begin with a line of the cache: additions of misaligned rows take twice as long."""
+    if n < SHORT:
+        # short rows are contiguous, so that a call goes over all of them at once
+        return np.empty((m, n), dtype)
     line = CACHE_LINE // dtype.itemsize
-    # short rows are contiguous, so that a call goes over all of them at once
-    stride = -(-n // line) * line if n >= SHORT else n
+    stride = -(-n // line) * line
     memory = np.empty(m * stride + line, dtype)
     start = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
     return memory[start : start + m * stride].reshape(m, stride)[:, :n]
@@ -202,22 +205,26 @@ def _plainly(z: Array, y: Array, columns: Array, steps: Array) -> Array:
     """The formula of ``cross_entropy_total`` as it stands, in the same order, on buffers; complex steps through itself."""
     n = z.size
     out = np.empty(steps.shape, np.result_type(z, steps))
+    k = steps.shape[1]
     # no segments: the plain sum is pairwise over all examples
-    lines = max(1, BLOCK_NUMBERS // max(1, n))
+    together = max(1, min(k, BLOCK_NUMBERS // max(1, n)))
+    lines = max(1, BLOCK_NUMBERS // max(1, n * together))
 
     def work(blocks: Iterator[slice]) -> None:
-        buffers = [_buffer(lines, n, out.dtype) for _ in range(3)]
+        buffers = [_buffer(min(lines, len(columns)) * together, n, out.dtype) for _ in range(3)]
         for block in blocks:
-            x = columns[block]
-            s, e, f = (b[: len(x)] for b in buffers)
-            for c in range(steps.shape[1]):
-                np.multiply(x, steps[block, c, None], out=s)
+            for start in range(0, k, together):
+                some = slice(start, start + together)
+                x, h = columns[block, None], steps[block, some, None]
+                s, e, f = (b[: h.size].reshape(h.shape[0], h.shape[1], n) for b in buffers)
+                np.multiply(x, h, out=s)
                 s += z
-                if np.iscomplexobj(s):
-                    # a stack of logits (lines, n, 1), as a layer with one output has them
-                    out[block, c] = cross_entropy_total(s[..., None], y[:, None])
+                if is_complex(s):
+                    # a stack of logits (points, n, 1), as a layer with one output has them
+                    out[block, some] = cross_entropy_total(s.reshape(-1, n, 1), y[:, None]).reshape(s.shape[:2])
                     continue
-                np.clip(s, -LOGIT_LIMIT, LOGIT_LIMIT, out=s)
+                np.maximum(s, -LOGIT_LIMIT, out=s)
+                np.minimum(s, LOGIT_LIMIT, out=s)
                 np.abs(s, out=e)
                 np.negative(e, out=e)
                 np.exp(e, out=e)
@@ -226,10 +233,10 @@ def _plainly(z: Array, y: Array, columns: Array, steps: Array) -> Array:
                 s *= y
                 f -= s
                 f += e
-                out[block, c] = f.sum(axis=1)
+                np.add.reduce(f, axis=2, out=out[block, some])
 
     with np.errstate(all="ignore"):
-        over_blocks(work, len(columns), lines, 4 * columns.size * steps.shape[1])
+        over_blocks(work, len(columns), lines, 4 * columns.size * k)
     return out
 
 

@@ -10,7 +10,8 @@ from gradcheck.batch import Batch, Target
 from gradcheck.models.cross_entropy import (
     LOGIT_LIMIT,
     cross_entropy_beyond,
-    cross_entropy_rounding,
+    cross_entropy_delta_rounding,
+    cross_entropy_loss_rounding,
     cross_entropy_total,
     distance_to_limit,
     probability,
@@ -51,9 +52,11 @@ class Logistic(Dense):
     def output_delta(self, z: Array, y: Array, parts: Parts) -> Array:
         return parts.residual(probability(z), y)
 
-    def output_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> tuple[Array, Array]:
-        sigma_t, sigma_delta = cross_entropy_rounding(z, y, sigma, u)
-        return sigma_t[:, 0], sigma_delta
+    def loss_rounding(self, z: Array, y: Array) -> Array:
+        return cross_entropy_loss_rounding(z, y)[:, 0]
+
+    def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
+        return cross_entropy_delta_rounding(z, y, sigma, u)
 
     @property
     def lines(self) -> Lines:

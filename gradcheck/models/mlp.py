@@ -11,7 +11,8 @@ from gradcheck.models.activations import ACTIVATIONS, Activation
 from gradcheck.models.cross_entropy import (
     LOGIT_LIMIT,
     cross_entropy_beyond,
-    cross_entropy_rounding,
+    cross_entropy_delta_rounding,
+    cross_entropy_loss_rounding,
     cross_entropy_total,
     distance_to_limit,
     probability,
@@ -84,19 +85,26 @@ class MLP(Dense):
         o = sigmoid(z)
         return parts.residual(o, y) * parts.output_derivative(o)
 
-    def output_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> tuple[Array, Array]:
+    def loss_rounding(self, z: Array, y: Array) -> Array:
         if self.loss_name == "cross_entropy":
-            sigma_t, sigma_delta = cross_entropy_rounding(z, y, sigma, u)
+            sigma = cross_entropy_loss_rounding(z, y)
         else:
             o = sigmoid(z)
-            slope = o * sigmoid(-z)
             r = o - y
             # an exp, a sum and a quotient; the difference; the square, halved
-            sigma_r = np.sqrt((slope * sigma) ** 2 + u * u * (2 * ELEMENTARY * o**2 + VARIANCE * r**2))
-            sigma_t = np.sqrt((r * sigma_r) ** 2 + VARIANCE * (u * r * r / 2) ** 2)
-            # the slope o (1 - o) carries the absolute rounding of 1 - o where o is near 1
-            sigma_delta = np.hypot(slope * sigma_r, r * (0.1 * sigma + 3 * u * o))
-        return np.sqrt((sigma_t**2).sum(axis=1)), sigma_delta
+            sigma_r = np.sqrt(2 * ELEMENTARY * o**2 + VARIANCE * r**2)
+            sigma = np.sqrt((r * sigma_r) ** 2 + VARIANCE * (r * r / 2) ** 2)
+        return np.sqrt((sigma**2).sum(axis=1))
+
+    def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
+        if self.loss_name == "cross_entropy":
+            return cross_entropy_delta_rounding(z, y, sigma, u)
+        o = sigmoid(z)
+        slope = o * sigmoid(-z)
+        r = o - y
+        sigma_r = np.sqrt((slope * sigma) ** 2 + u * u * (2 * ELEMENTARY * o**2 + VARIANCE * r**2))
+        # the slope o (1 - o) carries the absolute rounding of 1 - o where o is near 1
+        return np.hypot(slope * sigma_r, r * (0.1 * sigma + 3 * u * o))
 
     @property
     def lines(self) -> Lines | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcheck.batch import Batch
+from gradcheck.models.functions import is_complex
 from gradcheck.models.kinks import Crossings, Kinks, dense_kinks
 from gradcheck.models.lines import Lines, largest_of
 from gradcheck.threads import over_blocks
@@ -129,10 +130,12 @@ class Perturbation:
     def _totals(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
         """Summed losses and deviations, both (m, k), of steps (m, k) along the weights (i, j) of a layer (from 0)."""
         lines = self.model.lines
-        if lines is None or layer < len(self.trace.zs) - 1 or np.iscomplexobj(steps):
+        if lines is None or layer < len(self.trace.zs) - 1 or is_complex(steps):
             return self._by_blocks(layer, i, j, steps)
-        totals, bent = np.empty(steps.shape, steps.dtype), np.zeros(steps.shape)
         near = np.abs(steps) * self._largest[i][:, None] <= lines.reach
+        if self.trace.zs[-1].shape[1] == 1 and near.all():
+            return self._along(lines, 0, i, steps)
+        totals, bent = np.empty(steps.shape, steps.dtype), np.zeros(steps.shape)
         for output in np.unique(j):
             rows = np.flatnonzero((j == output) & near.any(axis=1))
             if len(rows):
@@ -149,21 +152,31 @@ class Perturbation:
         z, y = self.trace.zs[-1], self.batch.y
         columns = self.columns[-1]
         # a view where all are asked for
-        columns = columns[i[0] : i[-1] + 1] if np.array_equal(i, np.arange(i[0], i[-1] + 1)) else columns[i]
-        target = np.ascontiguousarray(y[:, output])
+        columns = columns[i[0] : i[-1] + 1] if (i[1:] - i[:-1] == 1).all() else columns[i]
+        target, edge = self._line(lines, output)
         totals = lines.totals(self.outputs[-1][output], target, columns, steps, self._largest[i])
         if z.shape[1] > 1:
             others = np.arange(z.shape[1]) != output
             totals += self.model.total(z[:, others], y[:, others])
         bent = np.zeros(steps.shape)
-        # the limits that a step may bring within reach
-        edge = np.flatnonzero(self.model.distance_to_limit(z[:, output]) <= lines.reach * (1 + 2.0**-10))
         if len(edge):
             clipped = self.kinks.clipped[edge, output, None]
             for c in range(steps.shape[1]):
                 moved = z[edge, output] + steps[:, c, None] * columns[:, edge]
                 bent[:, c] = self.kinks.clipping(self.model, moved[..., None], y[edge, output, None], clipped)
         return totals, bent
+
+    def _line(self, lines: Lines, output: int) -> tuple[Array, Array]:
+        """The targets of an output, and the examples that a step may bring to the limit where the loss is clipped."""
+        if output not in self._lines:
+            distance = self.model.distance_to_limit(self.trace.zs[-1][:, output])
+            near = np.flatnonzero(distance <= lines.reach * (1 + 2.0**-10))
+            self._lines[output] = np.ascontiguousarray(self.batch.y[:, output]), near
+        return self._lines[output]
+
+    @cached_property
+    def _lines(self) -> dict[int, tuple[Array, Array]]:
+        return {}
 
     def _by_blocks(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
         """``_totals`` of any layer and any steps, in blocks of points that fit the cache."""
@@ -185,7 +198,7 @@ class Perturbation:
     def _block(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
         """``_totals`` of a block of points, each with its own weight."""
         model, trace = self.model, self.trace
-        kinks = None if np.iscomplexobj(steps) else self.kinks
+        kinks = None if is_complex(steps) else self.kinks
         bent = np.zeros(len(steps))
         last = len(trace.zs) - 1
         column = self.outputs[layer][j] + steps[:, None] * self.columns[layer][i]

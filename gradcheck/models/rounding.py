@@ -8,10 +8,11 @@ Everything here is computed in float64: it describes the numerics, it is no part
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -75,8 +76,10 @@ def unit_roundoff(dtype: np.dtype) -> float:
     return float(np.finfo(dtype).eps) / 2
 
 
-def binade(x: Array | float) -> Array:
+def binade(x: Array | float) -> Any:
     """The largest power of 2 not above abs(x): times u the most by which rounding can change x; 0 of 0."""
+    if isinstance(x, float):
+        return math.ldexp(0.5, math.frexp(x)[1]) if x else 0.0
     return np.where(x == 0, 0.0, np.ldexp(0.5, np.frexp(x)[1]))
 
 
@@ -125,10 +128,14 @@ def product_variance(a2: Array, w2: Array, z2: Array, u: float) -> Array:
 
 def repetition(z: Array) -> float:
     """Mean size of the group of equal examples that an example belongs to, from a layer's outputs z (n, h); >= 1."""
+    n = len(z)
     ordered = np.sort(z[:, 0])  # np.unique does the same in ten times the time
     changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    counts = np.diff(changes, prepend=0, append=len(ordered))
-    return float((counts.astype(float) ** 2).sum() / max(len(z), 1))
+    if len(changes) >= n - 1:
+        return 1.0 if n else 0.0
+    ends = np.concatenate([changes, [n]])
+    counts = np.concatenate([ends[:1], ends[1:] - ends[:-1]])
+    return float((counts.astype(float) ** 2).sum() / n)
 
 
 def _kept(sigma: Array, unit: float, a: Array, delta: Array) -> Array:
@@ -202,14 +209,14 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         variance_z.append(variance_a[layer] @ w2 + u * u * by.z[layer])
         if layer < len(weights) - 1:
             variance_a.append(slopes[layer] ** 2 * variance_z[layer] + u * u * by.a[layer])
-    _, sigma_delta = model.output_rounding(zs[-1], y, np.sqrt(variance_z[-1]), u)
+    sigma_delta = model.delta_rounding(zs[-1], y, np.sqrt(variance_z[-1]), u)
 
     # the loss: what each of these errors does to it, to first order
     mean = 1 / n if model.averaged else 1.0
     # examples that saturated units have made equal make equal errors from there on
     equal = [repetition(z) if n else 1.0 for z in zs]
     groups = equal[-1]
-    own, _ = model.output_rounding(zs[-1], y, np.zeros_like(zs[-1]), 1.0)
+    own = model.loss_rounding(zs[-1], y)
     # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
     full, lines = _line_variances(own, by, *_backward(weights, slopes, model.output_delta(zs[-1], y, Parts())))
     data = np.abs(np.float64(model.data_loss(zs[-1], y)))
@@ -226,16 +233,17 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
     along = [deviation(terms, sums) for terms in lines]
     if model.lines is not None:
         # small steps of the last layer's weights have a formula of their own
-        own_way = model.factor * model.lines.rounding(zs[-1], y, 1.0)
+        own_way = model.factor * model.lines.rounding(zs[-1], y, 1.0, groups)
         along[-1] = np.maximum(along[-1], deviation(own_way**2, last))
     # backward: variances of delta_l and of the sums over the examples
-    gradient: dict[str, Array] = {}
-    clipped: dict[str, Array] = {}
-    length: dict[str, Array] = {}
-    line: dict[str, Array] = {}
+    layout = model.layout(batch)
+    found = np.zeros((4, layout.size))
+    gradient, clipped, length, line = (layout.split(row) for row in found)
     # in the dtype first: a delta of 1 - p keeps the digits that the gradient under test has
     delta = np.asarray(model.output_delta(trace.zs[-1], batch.y, Parts()), np.float64)
-    lost = np.where(model.beyond(trace.zs[-1], batch.y) > 0, delta, 0.0)
+    lost = None
+    if model.may_clip(trace.zs[-1]):
+        lost = np.where(model.beyond(trace.zs[-1], batch.y) > 0, delta, 0.0)
     variance = sigma_delta**2
     downstream = np.ones(delta.shape[1])
     stretch = model.scale_of_z(zs[-1], y)
@@ -251,23 +259,26 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         sigma = np.sqrt(
             mean**2 * equal[layer - 1] * inner + VARIANCE * u * u * (penalised**2 + (mean * total + penalised) ** 2)
         )
-        gradient["W" + suffix] = _kept(sigma, mean * u, a, delta)
-        line["W" + suffix] = np.broadcast_to(along[layer - 1], w.shape)
-        clipped["W" + suffix] = mean * (np.abs(a).T @ np.abs(lost))
-        reach = np.abs(a).max(axis=0, initial=0.0)
+        gradient["W" + suffix][...] = _kept(sigma, mean * u, a, delta)
+        line["W" + suffix][...] = along[layer - 1]
+        size = np.abs(a)
+        if lost is not None:
+            clipped["W" + suffix][...] = mean * (size.T @ np.abs(lost))
+        reach = size.max(axis=0, initial=0.0)
         # a unit that is all but silent has no scale of its own: its weights take that of its layer, or of single precision
         reach = np.maximum(reach, max(1e-3 * float(reach.max(initial=0.0)), SMALLEST_REACH))
-        length["W" + suffix] = stretch / (reach[:, None] * np.maximum(downstream, 1.0)[None, :])
+        length["W" + suffix][...] = stretch / (reach[:, None] * np.maximum(downstream, 1.0)[None, :])
         if model.bias:
             total_b = delta.sum(axis=0)
             # summed in pairs, so that equal terms are only as bad as terms of one sign
             sigma_b = mean * np.sqrt(
                 (groups * variance).sum(axis=0) + product_variance(np.ones((1, n)), delta**2, total_b[None] ** 2, u)[0]
             )
-            gradient["b" + suffix] = _kept(sigma_b, mean * u, np.ones(n), delta)
-            line["b" + suffix] = along[layer - 1]
-            clipped["b" + suffix] = mean * np.abs(lost).sum(axis=0)
-            length["b" + suffix] = stretch / np.maximum(downstream, 1.0)
+            gradient["b" + suffix][...] = _kept(sigma_b, mean * u, np.ones(n), delta)
+            line["b" + suffix][...] = along[layer - 1]
+            if lost is not None:
+                clipped["b" + suffix][...] = mean * np.abs(lost).sum(axis=0)
+            length["b" + suffix][...] = stretch / np.maximum(downstream, 1.0)
         if layer > 1:
             w2 = w * w
             slope = slopes[layer - 2]
@@ -282,15 +293,12 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
             variance = variance_back * slope**2 + back**2 * variance_slope
             delta = back * slope
             # in the dtype first: the clipped share is that of the gradient under test, digit for digit
-            lost = (lost @ w.T) * np.asarray(g.derivative(trace.zs[layer - 2]), np.float64)
+            if lost is not None:
+                lost = (lost @ w.T) * np.asarray(g.derivative(trace.zs[layer - 2]), np.float64)
             downstream = np.abs(w) @ np.maximum(downstream, 1.0)
-    layout = model.layout(batch)
+    # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
+    found[1] *= 1 + 2.0**-30
+    gradients, shares, lengths, along_lines = found
     return Rounding(
-        float(deviation(full, sums + VARIANCE * 3 * penalty**2)),
-        layout.join(line, np.float64),
-        layout.join(gradient, np.float64),
-        # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
-        layout.join(clipped, np.float64) * (1 + 2.0**-30),
-        layout.join(length, np.float64),
-        u,
+        float(deviation(full, sums + VARIANCE * 3 * penalty**2)), along_lines, gradients, shares, lengths, u
     )

@@ -75,22 +75,24 @@ class Softmax(Dense):
     def output_delta(self, z: Array, y: Array, parts: Parts) -> Array:
         return parts.residual(parts.probabilities(z), np.eye(z.shape[1], dtype=z.dtype)[y])
 
-    def output_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> tuple[Array, Array]:
-        rows = np.arange(len(y))
+    def loss_rounding(self, z: Array, y: Array) -> Array:
         p = softmax(z)
         shifted = z - z.max(axis=1, keepdims=True)
-        onehot = np.eye(z.shape[1])[y]
         # z minus its row maximum is rounded once; so are each exp but that of 0, each partial sum, the log and the difference
-        sigma_shifted = np.sqrt(sigma**2 + VARIANCE * (u * shifted) ** 2)
+        sigma = np.sqrt(VARIANCE * shifted**2)
         log_sum = np.log(np.exp(shifted).sum(axis=1))
-        log_p = shifted[rows, y] - log_sum
-        propagated = (((p - onehot) * sigma_shifted) ** 2).sum(axis=1)
+        log_p = shifted[np.arange(len(y)), y] - log_sum
+        propagated = (((p - np.eye(z.shape[1])[y]) * sigma) ** 2).sum(axis=1)
         exps = ELEMENTARY * (np.where(shifted < 0, p, 0.0) ** 2).sum(axis=1)
         sums = VARIANCE * (1 + z.shape[1] / 3 + log_p**2)
-        sigma_t = np.sqrt(propagated + u**2 * (exps + sums + ELEMENTARY * log_sum**2))
-        spread = np.sqrt(((p * sigma_shifted) ** 2).sum(axis=1, keepdims=True))
-        sigma_delta = np.sqrt((p * sigma_shifted) ** 2 + (p * spread) ** 2 + (2 * u * p) ** 2 + (u * (p - onehot)) ** 2)
-        return sigma_t, sigma_delta
+        return np.sqrt(propagated + (exps + sums + ELEMENTARY * log_sum**2))
+
+    def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
+        p = softmax(z)
+        shifted = z - z.max(axis=1, keepdims=True)
+        own = p * np.sqrt(sigma**2 + VARIANCE * (u * shifted) ** 2)
+        spread = np.sqrt((own**2).sum(axis=1, keepdims=True))
+        return np.sqrt(own**2 + (p * spread) ** 2 + (2 * u * p) ** 2 + (u * (p - np.eye(z.shape[1])[y])) ** 2)
 
     def beyond(self, z: Array, y: Array) -> Array:
         log_p = log_softmax(z)[..., np.arange(len(y)), y]
