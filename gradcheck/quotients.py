@@ -207,7 +207,9 @@ def by_complex_step(probe: Probe, index: Array, h: Array) -> Estimate:
     zero = np.zeros(len(index))
     step = h.astype(np.float64)
     truncation = np.where(finite, truncation, np.inf)
-    return Estimate(step, value.astype(np.float64), truncation, roundoff, zero, finite, value == 0)
+    # h**2 f'' / 2 is all by which the real part could differ from the loss at theta
+    still = finite & (h <= tiny)
+    return Estimate(step, value.astype(np.float64), truncation, roundoff, zero, finite, still)
 
 
 def tiny_step(probe: Probe, index: Array) -> Array:
