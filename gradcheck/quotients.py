@@ -208,7 +208,7 @@ def by_complex_step(probe: Probe, index: Array, h: Array) -> Estimate:
     step = h.astype(np.float64)
     truncation = np.where(finite, truncation, np.inf)
     # h**2 f'' / 2 is all by which the real part could differ from the loss at theta
-    still = finite & (h <= tiny)
+    still = finite & (h <= tiny) & (not probe.opaque)
     return Estimate(step, value.astype(np.float64), truncation, roundoff, zero, finite, still)
 
 
