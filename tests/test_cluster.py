@@ -79,9 +79,9 @@ def test_a_cell_that_kills_its_worker_fails_alone(shared: Cluster) -> None:
 
 @pytest.mark.parametrize("how", ["spins", "hangs"])
 def test_a_cell_that_takes_too_long_fails(shared: Cluster, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    monkeypatch.setattr(engines, "START_SECONDS", 1.0)
-    monkeypatch.setattr(engines, "GRACE_SECONDS", 1.0)
-    found = outcomes([1, how, 2], shared.address, timeout=0.5)
+    monkeypatch.setattr(engines, "START_SECONDS", 2.0)
+    monkeypatch.setattr(engines, "GRACE_SECONDS", 2.0)
+    found = outcomes([1, how, 2], shared.address, timeout=1.0)
     assert isinstance(found[how], TimedOut)
     assert (found[1], found[2]) == (1, 4)
     assert outcomes([3, 4], shared.address) == {3: 9, 4: 16}  # nobody is left stuck
