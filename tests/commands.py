@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,14 +18,18 @@ QUICK = ("engine=serial", "progress=none")
 
 def started(*arguments: str, prelude: str = "", **options: Any) -> subprocess.Popen[str]:
     """``python -m ARGUMENTS`` in the current folder; `prelude` is run first, in the same process."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = ["-m", *arguments]
     if prelude:
         module, *rest = arguments
         module_run = f"sys.argv = {['x', *rest]!r}\nrunpy.run_module({module!r}, run_name='__main__')"
         command = ["-c", f"import runpy, sys\n{prelude}\n{module_run}"]
+    return _python(*command, **options)
+
+
+def _python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen([sys.executable, *command], env={**os.environ, "PYTHONPATH": path}, text=True, **options)
+    return subprocess.Popen([sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path}, text=True, **options)
 
 
 def command(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int, str, str]:
@@ -36,6 +41,31 @@ def command(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int,
         process.kill()
     assert "Traceback" not in (err or ""), err
     return process.returncode, out, err
+
+
+# What it prints for each pair of a folder and what is typed there: status, output, standard error, seconds.
+ONE_BY_ONE = """
+import contextlib, io, json, os, sys, time
+from gradcheck.run import main
+for folder, typed in json.load(sys.stdin):
+    os.chdir(folder)
+    out, err, start = io.StringIO(), io.StringIO(), time.monotonic()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(typed)
+    print(json.dumps([status, out.getvalue(), err.getvalue(), time.monotonic() - start]), flush=True)
+"""
+
+
+def one_by_one(
+    lines: list[tuple[Path, list[str]]], timeout: float = 120, **options: Any
+) -> list[tuple[int, str, str, float]]:
+    """``gradcheck.run`` with each line in its folder, all in one process of their own, until one of them ends it."""
+    process = _python("-c", ONE_BY_ONE, stdin=subprocess.PIPE, **options)
+    try:
+        out, _ = process.communicate(json.dumps([(str(folder), typed) for folder, typed in lines]), timeout=timeout)
+    finally:
+        process.kill()
+    return [tuple(json.loads(line)) for line in out.splitlines()]
 
 
 def rows(run_dir: Path, read: Callable[[str], Any] | None = None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

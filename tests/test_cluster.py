@@ -36,8 +36,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster whose processes may be killed."""
-    with cluster(tmp_path) as made:
+    """A cluster whose processes may be killed; nobody starts them anew."""
+    with cluster(tmp_path, nanny=False) as made:
         yield made
 
 
@@ -95,7 +95,7 @@ def test_fail_fast_stops_at_the_first_failure(shared: Cluster) -> None:
 
 
 def test_the_threads_of_a_worker_compute_one_after_the_other(tmp_path: Path) -> None:
-    with cluster(tmp_path, 1, nthreads=4) as made:
+    with cluster(tmp_path, 1, nanny=False, nthreads=4) as made:
         found = outcomes([*range(100), "threads"], made.address)
         assert found.pop("threads") == {1}
         assert found == {i: i * i for i in range(100)}
@@ -196,24 +196,33 @@ def test_a_cluster_without_workers_is_waited_for_and_given_up(own: Cluster, monk
         run()
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A scheduler without workers, but for those that a test adds and removes."""
+    with cluster(tmp_path_factory.mktemp("empty"), 0, nanny=False) as made:
+        yield made
+
+
 @pytest.mark.parametrize("case", ["nobody", "no address", "no workers", "another", "none at all"])
 def test_a_cluster_that_cannot_be_used_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], case: str
+    empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], case: str
 ) -> None:
-    monkeypatch.setattr(gradcheck.cluster, "CONNECT_SECONDS", 4.0)
     monkeypatch.chdir(tmp_path)
-    with cluster(tmp_path, 0) as made:
-        address = {"nobody": "tcp://127.0.0.1:9", "no address": "ftp:/x"}.get(case, made.address)
-        if case in ("another", "none at all"):
-            shutil.copytree(Path(gradcheck.__file__).parent, tmp_path / "theirs/gradcheck")
-            there = tmp_path / "theirs/gradcheck/__init__.py"
-            added = "\n# changed\n" if case == "another" else "\nraise ImportError('broken')\n"
-            there.write_text(there.read_text() + added)
-            made.add_worker(tmp_path / "theirs")
-            made.wait_for_workers(1)
-        before = sorted(tmp_path.iterdir())
-        status = main(["engine=dask", f"engine.address={address}", "eps=1e-4,1e-6", "-m", "progress=none"])
-        out, err = capfd.readouterr()
+    address = {"nobody": "tcp://127.0.0.1:9", "no address": "ftp:/x"}.get(case, empty.address)
+    worker = None
+    if case in ("another", "none at all"):
+        shutil.copytree(Path(gradcheck.__file__).parent, tmp_path / "theirs/gradcheck")
+        there = tmp_path / "theirs/gradcheck/__init__.py"
+        added = "\n# changed\n" if case == "another" else "\nraise ImportError('broken')\n"
+        there.write_text(there.read_text() + added)
+        worker = empty.add_worker(tmp_path / "theirs")
+        empty.wait_for_workers(1)
+    monkeypatch.setattr(gradcheck.cluster, "CONNECT_SECONDS", 2.0 if worker is None else 10.0)
+    before = sorted(tmp_path.iterdir())
+    status = main(["engine=dask", f"engine.address={address}", "eps=1e-4,1e-6", "-m", "progress=none"])
+    out, err = capfd.readouterr()
+    if worker is not None:
+        empty.kill(worker)
     assert status == 2, err
     assert out == ""
     assert err.startswith(f"gradcheck: engine.address={address}: ")
@@ -251,9 +260,10 @@ def test_without_dask_one_line_says_what_to_install(
 
 # --------------------------------------------------------------------------------------------------------- whole runs
 
-# some ten seconds of work, so that parts are stored while it goes on
-GRID = ("model=mlp", "data.n=300", "data.d=10", "init.seed=range(40)", "bug=none,scale", "eps=1e-4,auto", "-m")
+# some seconds of work in small parts, so that they are stored while it goes on
+GRID = ("model=mlp", "data.n=300", "data.d=10", "init.seed=range(20)", "bug=none,scale", "eps=1e-4,auto", "-m")
 SWEEP = (*GRID, "progress=none")
+SMALL_PARTS = "from gradcheck import results\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 5"
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +274,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def sweep(folder: Path, *more: str) -> subprocess.Popen[str]:
-    return started("gradcheck.run", *SWEEP, "hydra.sweep.dir=run", "engine=dask", *more, cwd=folder, process_group=0)
+    where = {"cwd": folder, "process_group": 0}
+    return started("gradcheck.run", *SWEEP, "hydra.sweep.dir=run", "engine=dask", *more, prelude=SMALL_PARTS, **where)
 
 
 def stored(run_dir: Path) -> int:
@@ -301,7 +312,7 @@ def test_a_run_whose_scheduler_died_can_be_resumed(own: Cluster, tmp_path: Path,
     assert done.returncode == 1
     assert err == "gradcheck: engine=dask: the scheduler is gone; what was finished is stored\n"
     assert "resume=" in out
-    assert 0 < stored(tmp_path / "run") < 160
+    assert 0 < stored(tmp_path / "run") < 80
     assert resumed(tmp_path) == undisturbed
 
 

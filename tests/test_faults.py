@@ -21,8 +21,8 @@ from gradcheck import results, store
 from gradcheck.results import Writer
 from gradcheck.run import main
 
-SWEEP = ("init.seed=range(400)", "eps=1e-4,1e-5", "-m", *QUICK)
-SMALL_PARTS = "from gradcheck import results\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 20"
+SWEEP = ("init.seed=range(100)", "eps=1e-4,1e-5", "-m", *QUICK)
+SMALL_PARTS = "from gradcheck import results\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 5"
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def test_a_disk_that_fills_ends_in_one_line_and_the_run_is_finished_when_there_i
         assert (status, out) == (1, "")
         in_one_line(err, "No space left on device", "what was stored before is intact", "resume=small/here")
         n = intact(Path("small/here"), whole)
-        assert n < 800
+        assert n < 200
         status, out, err = command("gradcheck.run", "resume=small/here", *QUICK, prelude=SMALL_PARTS)
         assert status == 1
         in_one_line(err, "No space left on device")
@@ -126,7 +126,7 @@ def test_a_folder_that_becomes_read_only_ends_in_one_line_and_the_run_is_finishe
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out) == (1, "")
         in_one_line(err, "here: results could not be stored:", "what was stored before is intact")
-        assert intact(Path("here"), whole) < 800
+        assert intact(Path("here"), whole) < 200
         assert command("gradcheck.show", "here")[0] == 0
     with frozen(Path("here")):
         status, _, err = command("gradcheck.run", "resume=here", *QUICK)
@@ -168,7 +168,7 @@ def test_whatever_fails_while_a_part_is_stored_the_parts_before_it_stay(
         return call
 
     with monkeypatch.context() as patch:
-        patch.setitem(Writer.__init__.__kwdefaults__, "part_cells", 20)
+        patch.setitem(Writer.__init__.__kwdefaults__, "part_cells", 5)
         if moment == "write":
             patch.setattr(results.pq, "write_table", failing(results.pq.write_table))
         elif moment == "fsync":
@@ -177,7 +177,7 @@ def test_whatever_fails_while_a_part_is_stored_the_parts_before_it_stay(
             patch.setattr(os, "replace", failing(os.replace))
         assert main([*SWEEP, "hydra.sweep.dir=here"]) == 1
     in_one_line(capfd.readouterr().err, os.strerror(number))
-    assert intact(Path("here"), whole) < 800
+    assert intact(Path("here"), whole) < 200
     assert not list(Path("here").rglob("*.tmp"))
     assert main(["resume=here", *QUICK]) == 0
     assert rows(Path("here")) == whole
@@ -220,7 +220,7 @@ ONE_CELL = (
 
 
 @pytest.mark.parametrize("engine", ["serial", "loky"])
-@pytest.mark.parametrize("times", [1, 2, 5])
+@pytest.mark.parametrize("times", [1, 5])
 def test_an_interrupt_within_one_cell_is_status_130_and_the_cell_is_computed_later(engine: str, times: int) -> None:
     Path("slow.py").write_text(SLOW)
     process = started("gradcheck.run", *ONE_CELL, f"engine={engine}", "progress=none", start_new_session=True)
@@ -260,11 +260,11 @@ def test_an_interrupt_within_a_write_is_status_130_and_the_run_is_finished_later
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "write", slowly)
-        patch.setitem(Writer.__init__.__kwdefaults__, "part_cells", 20)
+        patch.setitem(Writer.__init__.__kwdefaults__, "part_cells", 5)
         assert main([*SWEEP, "hydra.sweep.dir=here"]) == 130
     assert "Traceback" not in capfd.readouterr().err
     if moment != "plan":
-        assert intact(Path("here"), whole) < 800
+        assert intact(Path("here"), whole) < 200
         assert main(["resume=here", *QUICK]) == 0
     else:
         again = ["resume=here", *QUICK] if Path("here/plan.parquet").exists() else [*SWEEP, "hydra.sweep.dir=here"]
@@ -280,7 +280,7 @@ import numpy as np
 
 def fun(x):
     if x[0] > 2:
-        hoard = [np.ones(2**27) for _ in range(1000)]
+        hoard = [np.empty(2**27) for _ in range(1000)]
     return float(x @ x)
 
 
