@@ -313,12 +313,14 @@ def _by_factors(
     fresh, some_up, some_down = (np.logical_or.reduceat(which, starts).tolist() for which in (new, up, ~up))
 
     def work(blocks: Iterator[slice]) -> None:
-        shape = min(lines, len(columns)), min(n, SEGMENT)
-        powers, factors = (_buffer(*shape, z.dtype) for _ in range(2))
+        powers, factors = (_buffer(min(lines, len(columns)), min(n, SEGMENT), z.dtype) for _ in range(2))
+        # one memory for all blocks: pages that are new each time take as long as some of the calls
+        memory = np.empty(len(order) * min(GROUP * lines, len(columns)) * max(i.size for i in above.inverse), z.dtype)
         for block in blocks:
             change[block] = 0
             for k, part in enumerate(_segments(n)):
-                products = np.empty((len(order), block.stop - block.start, above.inverse[k].size), z.dtype)
+                shape = len(order), block.stop - block.start, above.inverse[k].size
+                products = memory[: math.prod(shape)].reshape(shape)
                 for start in range(block.start, block.stop, lines):
                     rows = slice(start, min(start + lines, block.stop))
                     here = slice(start - block.start, rows.stop - block.start)

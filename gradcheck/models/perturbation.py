@@ -52,8 +52,13 @@ class Perturbation:
     @cached_property
     def columns(self) -> list[Array]:
         """For each layer what its weights multiply, (h_{l-1} + 1, n): the inputs' columns, and ones for the bias."""
-        ones = np.ones((1, len(self.batch.X)), self.theta.dtype)
-        return [np.concatenate([a.T, ones]) for a in self.trace.inputs]
+        found = []
+        for a in self.trace.inputs:
+            # row by row in memory; np.concatenate would keep the order of a.T
+            columns = np.ones((a.shape[1] + 1, len(a)), a.dtype)
+            columns[:-1] = a.T
+            found.append(columns)
+        return found
 
     @cached_property
     def _largest(self) -> Array:
