@@ -51,24 +51,34 @@ ACROSS = 1.5
 MOST_FACTORS = 16
 
 
-def cross_entropy_along(z: Array, y: Array, columns: Array, steps: Array, largest: Array | None = None) -> Array:
+def cross_entropy_along(
+    z: Array, y: Array, columns: Array, steps: Array, largest: Array | None = None, slopes: Array | None = None
+) -> Array:
     """Sum over the examples of softplus(s) - y s with s = clip(z + steps[r, c] columns[r], -limit, limit); (m, k).
 
     z, y : (n,) logits and targets in [0, 1].
     columns : (m, n) what a step of 1 adds to z, C-contiguous.
     steps : (m, k) in z's dtype, or complex: then by the plain formula.
     largest : (m,) max |columns| along the examples, if it is known.
+    slopes : ``cross_entropy_slopes`` of these columns, if they are known.
     """
     z, y = np.ascontiguousarray(z), np.ascontiguousarray(y)
     with np.errstate(all="ignore"):
         if is_complex(steps) or not _factored(z, y):
             return _plainly(z, y, columns, steps)
-        out, near = _by_factors(z, y, columns, steps, largest)
+        if slopes is None:
+            slopes = _slopes(z, y, columns)
+        out, near = _by_factors(z, y, columns, steps, largest, slopes)
         rows = ~near.all(axis=1)
         if rows.any():
             chosen = slice(None) if rows.all() else rows
             out[chosen] = np.where(near[chosen], out[chosen], _plainly(z, y, columns[chosen], steps[chosen]))
     return out
+
+
+def cross_entropy_slopes(z: Array, y: Array, columns: Array) -> Array | None:
+    """What ``cross_entropy_along`` needs of the columns whatever the steps are; None where that is nothing."""
+    return _slopes(z, y, columns) if _factored(z, y) else None
 
 
 def cross_entropy_along_rounding(z: Array, y: Array, u: float, groups: float | None = None) -> float:
@@ -93,13 +103,15 @@ def cross_entropy_along_rounding(z: Array, y: Array, u: float, groups: float | N
 class Lines(NamedTuple):
     """How a loss that is a sum over examples and outputs is computed along a line of one output's z.
 
-    totals : of z (n,), y (n,), columns (m, n), steps (m, k) and the columns' largest absolute values (m,): the sums over the
-        examples at z + step column, (m, k).
+    totals : of z (n,), y (n,), columns (m, n), steps (m, k), the columns' largest absolute values (m,) and their slopes: the
+        sums over the examples at z + step column, (m, k).
+    slopes : of z, y and columns: what holds for every step, one entry a column; or None.
     rounding : of z, y, u and the ``repetition`` of z: the standard deviation of what this adds to the rounding error of z.
     reach : how far a step may change an entry of z.
     """
 
-    totals: Callable[[Array, Array, Array, Array, Array], Array]
+    totals: Callable[[Array, Array, Array, Array, Array, Array | None], Array]
+    slopes: Callable[[Array, Array, Array], Array | None]
     rounding: Callable[[Array, Array, float, float], float]
     reach: float
 
@@ -154,9 +166,10 @@ def squared_along_rounding(residual: Array, u: float) -> float:
     return u * math.sqrt(ACROSS * VARIANCE * (groups * float(own.sum()) + sums))
 
 
-CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_along_rounding, REACH)
+CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_slopes, cross_entropy_along_rounding, REACH)
 SQUARED = Lines(
-    lambda z, y, columns, steps, largest: squared_along(z - y, columns, steps),
+    lambda z, y, columns, steps, largest, slopes: squared_along(z - y, columns, steps),
+    lambda z, y, columns: None,
     lambda z, y, u, groups: squared_along_rounding(z - y, u),
     math.inf,
 )
@@ -250,11 +263,35 @@ class _Side(NamedTuple):
     at_zero: list[Array]
 
 
-def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array | None) -> tuple[Array, Array]:
+def _live(z: Array) -> Array:
+    """The examples that no small step brings to the limit."""
+    return np.abs(z) < LOGIT_LIMIT - REACH
+
+
+def _slopes(z: Array, y: Array, columns: Array) -> Array:
+    """The scalar products of each column with y and 1 - y by segment, (m, segments, 2); not term after term."""
+    n = z.size
+    # an example that is not live has the factor E and takes off h x, which is nothing
+    linear = np.where(_live(z), [y, 1 - y], 1).astype(z.dtype)
+    parts = list(_segments(n))
+    found = np.empty((len(columns), len(parts), 2), z.dtype)
+
+    def work(blocks: Iterator[slice]) -> None:
+        for block in blocks:
+            for k, part in enumerate(parts):
+                _dots(columns[block, part], linear[:, part], found[block, k])
+
+    over_blocks(work, len(columns), GROUP * _lines(n), 2 * columns.size)
+    return found
+
+
+def _by_factors(
+    z: Array, y: Array, columns: Array, steps: Array, largest: Array | None, slopes: Array
+) -> tuple[Array, Array]:
     """Totals for steps within ``REACH``, and which these are."""
     n = z.size
     size = np.abs(z)
-    live = size < LOGIT_LIMIT - REACH
+    live = _live(z)
     edge = ~live & (size <= LOGIT_LIMIT + REACH)
     # log of the largest factor: a power of two so many that their product does not overflow, with as many again to spare
     log_factor = float(np.max(size, where=live, initial=REACH)) + math.log(2)
@@ -262,8 +299,6 @@ def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array
     count = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
     above = _side(np.where(live, np.exp(-z), 0), count)
     below = _side(np.where(live, np.exp(z), 0), count)
-    # an example that is not live has the factor E and takes off h x, which is nothing
-    linear = np.where(live, [y, 1 - y], 1).astype(z.dtype)
     near = (largest_of(columns) if largest is None else largest)[:, None] * np.abs(steps) <= REACH
     steps = np.where(near, steps, 0)
     h, up = np.abs(steps), steps >= 0
@@ -278,20 +313,20 @@ def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array
     fresh, some_up, some_down = (np.logical_or.reduceat(which, starts).tolist() for which in (new, up, ~up))
 
     def work(blocks: Iterator[slice]) -> None:
-        shape = min(lines, len(columns)), min(n, SEGMENT)
-        powers, factors = (_buffer(*shape, z.dtype) for _ in range(2))
+        powers, factors = (_buffer(min(lines, len(columns)), min(n, SEGMENT), z.dtype) for _ in range(2))
+        # one memory for all blocks: pages that are new each time take as long as some of the calls
+        memory = np.empty(len(order) * min(GROUP * lines, len(columns)) * max(i.size for i in above.inverse), z.dtype)
         for block in blocks:
             change[block] = 0
             for k, part in enumerate(_segments(n)):
-                products = np.empty((len(order), block.stop - block.start, above.inverse[k].size), z.dtype)
-                slopes = np.empty((products.shape[1], 2), z.dtype)
+                shape = len(order), block.stop - block.start, above.inverse[k].size
+                products = memory[: math.prod(shape)].reshape(shape)
                 for start in range(block.start, block.stop, lines):
                     rows = slice(start, min(start + lines, block.stop))
                     here = slice(start - block.start, rows.stop - block.start)
                     at = start // lines
                     x = columns[rows, part]
                     e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
-                    _dots(x, linear[:, part], slopes[here])
                     for c in order:
                         if fresh[at][c]:
                             np.multiply(x, h[rows, c, None], out=e)
@@ -308,8 +343,8 @@ def _by_factors(z: Array, y: Array, columns: Array, steps: Array, largest: Array
                     products[c] *= np.where(up[block, c, None], above.inverse[k], below.inverse[k])
                 np.log(products, out=products)
                 logs = products.sum(axis=2).T
-                upward = (logs - above.at_zero[k]) - h[block] * slopes[:, :1]
-                downward = (logs - below.at_zero[k]) - h[block] * slopes[:, 1:]
+                upward = (logs - above.at_zero[k]) - h[block] * slopes[block, k, :1]
+                downward = (logs - below.at_zero[k]) - h[block] * slopes[block, k, 1:]
                 change[block] += np.where(up[block], upward, downward)
 
     over_blocks(work, len(columns), GROUP * lines, columns.size * steps.shape[1])

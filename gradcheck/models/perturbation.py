@@ -52,8 +52,13 @@ class Perturbation:
     @cached_property
     def columns(self) -> list[Array]:
         """For each layer what its weights multiply, (h_{l-1} + 1, n): the inputs' columns, and ones for the bias."""
-        ones = np.ones((1, len(self.batch.X)), self.theta.dtype)
-        return [np.concatenate([a.T, ones]) for a in self.trace.inputs]
+        found = []
+        for a in self.trace.inputs:
+            # row by row in memory; np.concatenate would keep the order of a.T
+            columns = np.ones((a.shape[1] + 1, len(a)), a.dtype)
+            columns[:-1] = a.T
+            found.append(columns)
+        return found
 
     @cached_property
     def _largest(self) -> Array:
@@ -150,11 +155,12 @@ class Perturbation:
     def _along(self, lines: Lines, output: int, i: Array, steps: Array) -> tuple[Array, Array]:
         """``_totals`` of steps within ``lines.reach`` along weights of one output of the last layer."""
         z, y = self.trace.zs[-1], self.batch.y
-        columns = self.columns[-1]
         # a view where all are asked for
-        columns = columns[i[0] : i[-1] + 1] if (i[1:] - i[:-1] == 1).all() else columns[i]
-        target, edge = self._line(lines, output)
-        totals = lines.totals(self.outputs[-1][output], target, columns, steps, self._largest[i])
+        rows = slice(int(i[0]), int(i[-1]) + 1) if (i[1:] - i[:-1] == 1).all() else i
+        columns = self.columns[-1][rows]
+        target, edge, slopes = self._line(lines, output)
+        some = None if slopes is None else slopes[rows]
+        totals = lines.totals(self.outputs[-1][output], target, columns, steps, self._largest[i], some)
         if z.shape[1] > 1:
             others = np.arange(z.shape[1]) != output
             totals += self.model.total(z[:, others], y[:, others])
@@ -166,16 +172,20 @@ class Perturbation:
                 bent[:, c] = self.kinks.clipping(self.model, moved[..., None], y[edge, output, None], clipped)
         return totals, bent
 
-    def _line(self, lines: Lines, output: int) -> tuple[Array, Array]:
-        """The targets of an output, and the examples that a step may bring to the limit where the loss is clipped."""
+    def _line(self, lines: Lines, output: int) -> tuple[Array, Array, Array | None]:
+        """Of an output what holds for every step: the targets, the examples that may come to the limit where the loss is
+        clipped, and the slopes of its columns.
+        """
         if output not in self._lines:
+            target = np.ascontiguousarray(self.batch.y[:, output])
             distance = self.model.distance_to_limit(self.trace.zs[-1][:, output])
             near = np.flatnonzero(distance <= lines.reach * (1 + 2.0**-10))
-            self._lines[output] = np.ascontiguousarray(self.batch.y[:, output]), near
+            with np.errstate(all="ignore"):
+                self._lines[output] = target, near, lines.slopes(self.outputs[-1][output], target, self.columns[-1])
         return self._lines[output]
 
     @cached_property
-    def _lines(self) -> dict[int, tuple[Array, Array]]:
+    def _lines(self) -> dict[int, tuple[Array, Array, Array | None]]:
         return {}
 
     def _by_blocks(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
