@@ -403,8 +403,10 @@ def requirements(figures: Figures) -> list[Row]:
             figures.certain_missed == 0,
         ),
         Row("median of least bound over true error, float64", "<= 8", _short(bound), tightness.n, _at_most(bound, 8)),
-        _inconclusive(figures, "inconclusive at eps=auto, float64, at random, not flat", large=False),
-        _inconclusive(figures, f"the same, data scale above {ORDINARY_SCALE:g}", large=True),
+        _inconclusive(figures, "inconclusive at eps=auto, float64, at random, not flat", 0.0),
+        _inconclusive(figures, f"of these, data scale above {ORDINARY_SCALE:g}", ORDINARY_SCALE)._replace(
+            required="", holds=None
+        ),
         Row(
             "nondifferentiable on smooth models",
             "0",
@@ -433,12 +435,15 @@ def _subtracts(scheme: str) -> bool:
     return not SCHEMES[scheme].complex_valued
 
 
-def _inconclusive(figures: Figures, name: str, large: bool) -> Row:
-    """Share of weights that could not be judged, of those whose gradient is neither 0 nor hidden by clipping."""
+def _inconclusive(figures: Figures, name: str, above: float) -> Row:
+    """Share of weights that could not be judged, of those whose gradient is neither 0 nor hidden by clipping.
+
+    above : the scale of the data over which weights are counted; 0 for all, those of models without data too.
+    """
     verdicts = ("match", "mismatch", "nondifferentiable")
     counts: Counter[bool] = Counter()
     for (scale, word), n in figures.at_auto.items():
-        if word != SATURATED and ((scale or 0) > ORDINARY_SCALE) == large:
+        if word != SATURATED and (not above or (scale or 0) > above):
             counts[word in verdicts] += n
     total = counts.total()
     share = counts[False] / total if total else None
