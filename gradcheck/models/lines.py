@@ -315,7 +315,8 @@ def _by_factors(
     def work(blocks: Iterator[slice]) -> None:
         powers, factors = (_buffer(min(lines, len(columns)), min(n, SEGMENT), z.dtype) for _ in range(2))
         # one memory for all blocks: pages that are new each time take as long as some of the calls
-        memory = np.empty(len(order) * min(GROUP * lines, len(columns)) * max(i.size for i in above.inverse), z.dtype)
+        most = max((inverse.size for inverse in above.inverse), default=0)
+        memory = np.empty(len(order) * min(GROUP * lines, len(columns)) * most, z.dtype)
         for block in blocks:
             change[block] = 0
             for k, part in enumerate(_segments(n)):
