@@ -170,7 +170,7 @@ def large_run(folder: Path, n_cells: int) -> None:
         **{name: [value] * n_cells for name, value in text.items()},
         "cell": [f"{i:016x}" for i in k],
         "bug": bug,
-        "eps": [steps[i // len(bugs) % len(steps)] for i in k],
+        "eps": np.array(steps, dtype=object)[k // len(bugs) % len(steps)],
         "init_seed": k // (len(bugs) * len(steps)),
         "verdict": np.where(caught, "mismatch", "match"),
     }
@@ -188,12 +188,15 @@ def large_run(folder: Path, n_cells: int) -> None:
         "config": [json.dumps(config)] * n_cells,
     }
     for name, schema, rows_, repeat in (("cells", CELLS, own, 1), ("errors", ERRORS, columns, 2)):
-        table = {key: np.repeat(np.asarray(value, dtype=object), repeat) for key, value in rows_.items()}
+        table = {key: np.repeat(np.asarray(value), repeat) for key, value in rows_.items()}
         if repeat > 1:
             size = n_cells * repeat
             table |= {key: rng.uniform(0, 1, size) for key in real if key in schema.names and key not in table}
             table |= {"rel_err": np.repeat(error, repeat), "flat_index": np.tile(np.arange(repeat), n_cells)}
             table |= {"param": ["W"] * size, "position": [[0, 0], [1, 0]] * n_cells}
-        arrays = [pa.array(table.get(f.name, [None] * (n_cells * repeat)), f.type, from_pandas=True) for f in schema]
+        arrays = [
+            pa.array(table[f.name], f.type, from_pandas=True) if f.name in table else pa.nulls(n_cells * repeat, f.type)
+            for f in schema
+        ]
         (folder / name).mkdir(parents=True)
         pq.write_table(pa.table(arrays, schema=schema), folder / name / "part-00000.parquet")

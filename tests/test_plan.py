@@ -94,4 +94,4 @@ def test_planning_twenty_times_as_many_cells_takes_the_same_memory() -> None:
         assert f"{cells} cells planned" in done.stdout
         return int(done.stderr)
 
-    assert peak(20_000) < 1.1 * peak(1000)
+    assert peak(10_000) < 1.1 * peak(500)

@@ -317,7 +317,9 @@ def test_a_hundred_thousand_cells(browser: Any, tmp_path: Path, capsys: pytest.C
         assert seen.complaints == []
         assert "5000 of 100000 cells are on this page" in seen.page.inner_text("#cells-note")
         seen.page.close()
+        if taken[-1] < 8:
+            break
     with capsys.disabled():
-        print(f"\n100,000 cells: {page.stat().st_size / 1e6:.1f} MB, drawn in {sorted(taken)[1]:.2f} s", end=" ")
+        print(f"\n100,000 cells: {page.stat().st_size / 1e6:.1f} MB, drawn in {min(taken):.2f} s", end=" ")
     # 2 s are what a desktop takes at most; other tests run beside this one on a machine with few processors
     assert min(taken) < 8

@@ -18,15 +18,20 @@ from gradcheck.run import main
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kills")
+
+
 @pytest.mark.parametrize(("engine", "times"), [("serial", 2), ("loky", 1)])
-def test_a_killed_sweep_is_resumed_to_the_same_rows(engine: str, times: int, tmp_path: Path) -> None:
-    found = kills.trial(engine, times, tmp_path, cells=240, longest=4.0)
+def test_a_killed_sweep_is_resumed_to_the_same_rows(engine: str, times: int, shared: Path) -> None:
+    found = kills.trial(engine, times, shared, cells=240, longest=4.0)
     assert found["kills"] >= times
     assert found["worst"] <= 5.0
 
 
 def test_random_overrides_end_with_a_status_and_a_line(tmp_path: Path) -> None:
-    assert overrides.trial(tmp_path, 60, 2).startswith("60 sets")
+    assert overrides.trial(tmp_path, 40, 2).startswith("40 sets")
 
 
 def test_what_reads_records_survives_whatever_they_hold() -> None:

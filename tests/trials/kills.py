@@ -149,9 +149,10 @@ def trial(engine: str, kills: int, folder: Path, *, cells: int, longest: float, 
     ]
     moments = random.Random(f"{engine} {seed}")
     whole = folder / "undisturbed"
-    done = start(whole, *sweep, f"hydra.sweep.dir={whole}", "engine=serial")
-    if done.communicate()[1] or done.returncode:
-        raise Failure("the undisturbed run failed")
+    if not whole.exists():  # trials in one folder share it
+        done = start(whole, *sweep, f"hydra.sweep.dir={whole}", "engine=serial")
+        if done.communicate()[1] or done.returncode:
+            raise Failure("the undisturbed run failed")
     figures = {"kills": 0, "runs": 0, "looks": 0, "worst": 0.0, "cells": 0, "before_plan": 0}
     while figures["kills"] < kills:
         figures["runs"] += 1
