@@ -48,6 +48,7 @@ class Problem:
     loss : the loss at a theta, for complex arguments too.
     perturbed : loss at a perturbed theta, and how far kinks may have bent it there; or
     perturbed_losses : both for many points at once, theta[index[r]] replaced by points[r, c], complex ones too.
+    rounding_at : ``rounding`` at another theta.
     crossings : the kinks that steps along some weights cross; None where there are none, or the loss cannot tell.
     correct : the gradient before the bug; None where it is not known.
     opaque : a function that says nothing of its kinks and its scale; both are measured.
@@ -62,6 +63,7 @@ class Problem:
     rounding: Rounding
     perturbed: Callable[[Array], tuple[Array, float]] | None = None
     perturbed_losses: Callable[[Array, Array], tuple[Array, Array]] | None = None
+    rounding_at: Callable[[Array], Rounding] | None = None
     crossings: Callable[[Array, Array], Crossings] | None = None
     kinked: bool = False
     opaque: bool = False
@@ -139,6 +141,7 @@ def pose(cell: Cell) -> Problem:
         theta=theta,
         loss=lambda point: model.loss(point, batch),
         perturbed_losses=perturbation.losses,
+        rounding_at=lambda point: model.rounding(point, batch),
         crossings=None if model.smooth else perturbation.crossings,
         analytic=analytic,
         correct=correct,
@@ -195,8 +198,16 @@ def check(
 def _compare_with_plain(problem: Problem, center: Array, evaluated: tuple[Array, Array] | None, step: Array) -> int:
     """Evaluations spent on a few losses in full.  Raises ArithmeticError where they are not those that structure gave."""
     assert problem.perturbed_losses is not None
+    assert problem.rounding_at is not None
     apart = plain.compare(
-        problem.loss, problem.perturbed_losses, evaluated, problem.theta, center, problem.rounding, step
+        problem.loss,
+        problem.perturbed_losses,
+        evaluated,
+        problem.theta,
+        center,
+        problem.rounding_at,
+        problem.rounding,
+        step,
     )
     if apart is not None:
         i, found, full = apart

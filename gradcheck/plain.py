@@ -28,6 +28,7 @@ def compare(
     evaluated: tuple[Array, Array] | None,
     theta: Array,
     center: Array,
+    rounding_at: Callable[[Array], Rounding],
     rounding: Rounding,
     step: Array,
 ) -> tuple[int, Array, Array] | None:
@@ -35,6 +36,7 @@ def compare(
 
     loss : the loss at a theta, in full.   perturbed : the same for one weight moved at a time.
     evaluated : points (size, k) of every weight, and what ``perturbed`` gave there.   center : the loss at theta.
+    rounding : at theta; ``rounding_at`` gives it at another one.
     step : (size,) the steps that were taken; 0 where there was none, or not along the points.
 
     Looked at is the point nearest to a step, on either side, and one of its own for a weight that was moved nowhere.
@@ -49,17 +51,21 @@ def compare(
             value = perturbed(np.array([i]), moved[i : i + 1, None])[0][0, 0]
         else:
             points, losses = evaluated[0][i], evaluated[1][i]
-            apart = np.abs(np.abs(points - theta[i]) - step[i])
-            c = int(apart.argmin()) if first & 1 else len(points) - 1 - int(apart[::-1].argmin())
+            away = np.abs(np.abs(points - theta[i]) - step[i])
+            c = int(away.argmin()) if first & 1 else len(points) - 1 - int(away[::-1].argmin())
             moved[i], value = points[c], losses[c]
         h = abs(float(moved[i] - theta[i]))
         full = loss(moved)
         if not np.isfinite(full) and not np.isfinite(value):
             continue
         change = abs(float(full - center))
-        # at a far point the loss's noise is that at theta, what its derivative's errors have added on the way, and its own
-        # units
+        apart = abs(float(value - full))
+        # the loss's noise is that at theta, what its derivative's errors have added on the way, and its own units
         noise = math.hypot(rounding.loss, rounding.line[i], rounding.gradient[i] * h, 4 * rounding.unit * change)
-        if not abs(float(value - full)) <= MARGIN * DEVIATIONS * noise + rounding.underflow:
+        if apart <= MARGIN * DEVIATIONS * noise + rounding.underflow:
+            continue
+        # far above the scale of the loss, examples that did not count at theta may do so there
+        noise = math.hypot(noise, rounding_at(moved).loss)
+        if not apart <= MARGIN * DEVIATIONS * noise + rounding.underflow:
             return i, value, full
     return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +13,12 @@ import pytest
 from exact import EXTENDED, LONG, NO_BUG, cell
 from instances import INSTANCES
 
+from gradcheck import check
 from gradcheck.batch import NO_BATCH
 from gradcheck.check import Cell, examine, pose, refuse
 from gradcheck.data import Gaussian, NoData
 from gradcheck.errors import Meaningless, NoEffect
-from gradcheck.init import Normal
+from gradcheck.init import Normal, Optimum
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.perturbation import Perturbation
 from gradcheck.numeric import SCHEMES, losses_at, perturbed_weights
@@ -165,6 +168,27 @@ def test_a_mistake_in_the_structured_losses_fails_the_cell(monkeypatch, model, s
     monkeypatch.setattr(Perturbation, "losses", wrong)
     with pytest.raises(ArithmeticError, match=r"by structure and .* in full, which rounding does not explain"):
         cell(model, Gaussian(n=20, d=4), Normal(), scheme=scheme)
+
+
+def far_above_the_scale(monkeypatch, blind: bool) -> int:
+    """How many cells fail whose steps move logits of a fitted model, where no example counts, by hundreds."""
+    if blind:
+        whole = check.pose
+        monkeypatch.setattr(check, "pose", lambda c: (lambda p: replace(p, rounding_at=lambda _: p.rounding))(whole(c)))
+    failed = 0
+    for seed in (8, 9, 10, 11):
+        for scheme, eps in itertools.product(("forward", "backward"), (0.03, 0.1, 0.3, 1.0)):
+            data, init = Gaussian(n=40, d=20, scale=1000.0), Optimum(seed=seed, steps=500)
+            try:
+                cell(Logistic(), data, init, eps=eps, scheme=scheme, dtype=np.float32)
+            except ArithmeticError:
+                failed += 1
+    return failed
+
+
+def test_rounding_far_above_the_scale_is_no_mistake_of_the_structure(monkeypatch):
+    assert far_above_the_scale(monkeypatch, blind=False) == 0
+    assert far_above_the_scale(monkeypatch, blind=True) > 0
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
