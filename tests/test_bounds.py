@@ -253,6 +253,16 @@ def test_auto_is_within_three_times_the_least_bound_of_a_dense_sweep(scheme):
     assert np.median(ratios) <= MEDIAN[scheme]
 
 
+@pytest.mark.parametrize("scheme", [s.name for s in REAL])
+def test_and_where_the_penalty_is_all_that_moves(scheme):
+    """A weight of units that are silent has no scale but that of its penalty, above which the noise grows with the step."""
+    model, data = MLP([6, 4], "tanh", l2=0.01), Gaussian(n=12, d=6, scale=0.1)
+    batch = data.batch(model.target, np.dtype(float))
+    around = Neighbourhood(model, np.zeros(model.layout(batch).size), batch)
+    sweep = np.min([bound(around.estimate(SCHEMES[scheme], eps)) for eps in np.logspace(-9, 2, 45)], axis=0)
+    assert (bound(around.estimate(SCHEMES[scheme], None)) <= 3 * sweep).all()
+
+
 # Richardson's and the five-point formula reach over several steps of the ladder, so fewer are left to choose from
 MEDIAN = {"central": 1.2, "forward": 1.2, "backward": 1.2, "five_point": 1.2, "richardson": 1.4}
 

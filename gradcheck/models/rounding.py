@@ -247,6 +247,8 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
     variance = sigma_delta**2
     downstream = np.ones(delta.shape[1])
     stretch = model.scale_of_z(zs[-1], y)
+    # u (L + l2 h**2 / 2) / h, the noise of a difference, grows where the penalty of the step is more than the loss
+    farthest = math.sqrt(2 * (data + penalty) / model.l2) if model.l2 and data + penalty > 0 else math.inf
     suffixes = [name[1:] for name in trace.params if name[0] == "W"]
     for layer in range(len(zs), 0, -1):
         a, suffix = inputs[layer - 1], suffixes[layer - 1]
@@ -267,7 +269,8 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         reach = size.max(axis=0, initial=0.0)
         # a unit that is all but silent has no scale of its own: its weights take that of its layer, or of single precision
         reach = np.maximum(reach, max(1e-3 * float(reach.max(initial=0.0)), SMALLEST_REACH))
-        length["W" + suffix][...] = stretch / (reach[:, None] * np.maximum(downstream, 1.0)[None, :])
+        scale = stretch / (reach[:, None] * np.maximum(downstream, 1.0)[None, :])
+        length["W" + suffix][...] = np.minimum(scale, farthest)
         if model.bias:
             total_b = delta.sum(axis=0)
             # summed in pairs, so that equal terms are only as bad as terms of one sign
