@@ -55,7 +55,9 @@ class Runs:
         import pyarrow.dataset as ds
 
         with reading("errors"):
-            return _frame(self.errors.to_table(filter=ds.field("cell") == cell).sort_by("flat_index"))
+            table = self.errors.to_table(filter=ds.field("cell") == cell)
+            table.validate(full=True)
+            return _frame(table.sort_by("flat_index"))
 
     def tables(self, columns: Sequence[str]) -> Iterator[Any]:
         """Columns of ``errors`` in pieces of bounded size, as pyarrow tables."""
@@ -63,6 +65,7 @@ class Runs:
 
         with reading("errors"):
             for batch in self.errors.to_batches(columns=list(columns), batch_size=65_536):
+                batch.validate(full=True)
                 yield pa.Table.from_batches([batch])
 
     @property

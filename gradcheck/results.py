@@ -564,7 +564,9 @@ class Part:
         with reading(self.path):
             for batch in self._file.iter_batches(batch_size=65_536, columns=names):
                 table = pa.Table.from_batches([batch]).select(names)
-                yield table.cast(pa.schema([(f.name, _stored_type(f)) for f in table.schema]))
+                table = table.cast(pa.schema([(f.name, _stored_type(f)) for f in table.schema]))
+                table.validate(full=True)  # damage may be a text that is no UTF-8
+                yield table
 
 
 @contextmanager

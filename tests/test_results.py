@@ -459,6 +459,17 @@ def other_type(run: Path) -> None:
     pq.write_table(table.set_column(place, "eps", pa.array(["x"] * table.num_rows)), path)
 
 
+def no_text(run: Path) -> None:
+    """A status that is no UTF-8, as a changed byte in the data makes it."""
+    path = run / "cells" / "part-00001.parquet"
+    table = pq.read_table(path)
+    bad = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.array([0, 2], pa.int32()).buffers()[1], pa.py_buffer(b"o\xff")]
+    )
+    place = table.schema.get_field_index("status")
+    pq.write_table(table.set_column(place, "status", pa.chunked_array([bad] * table.num_rows)), path)
+
+
 def link_out(run: Path) -> None:
     other = run.parent / "outside.parquet"
     (run / "cells" / "part-00001.parquet").rename(other)
@@ -479,7 +490,20 @@ def no_cells(run: Path) -> None:
     (run / "cells").rmdir()
 
 
-DAMAGE = [truncated, flipped, text_file, newer, odd_provenance, lacking, other_type, link_out, pipe, no_files, no_cells]
+DAMAGE = [
+    truncated,
+    flipped,
+    text_file,
+    newer,
+    odd_provenance,
+    lacking,
+    other_type,
+    no_text,
+    link_out,
+    pipe,
+    no_files,
+    no_cells,
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda f: f.__name__)
