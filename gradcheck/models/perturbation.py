@@ -201,15 +201,20 @@ class Perturbation:
         i, j, flat = np.repeat(i, k), np.repeat(j, k), steps.reshape(-1)
 
         def work(blocks: Iterator[slice]) -> None:
+            # one memory for all blocks: asking the system for half a megabyte takes as long as computing it
+            space = np.empty((min(size, flat.size), n, widths[0]), steps.dtype)
             with np.errstate(all="ignore"):
                 for block in blocks:
-                    totals[block], bent[block] = self._block(layer, i[block], j[block], flat[block])
+                    totals[block], bent[block] = self._block(layer, i[block], j[block], flat[block], space)
 
         over_blocks(work, flat.size, size, flat.size * n * max(widths))
         return totals.reshape(steps.shape), bent.reshape(steps.shape)
 
-    def _block(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
-        """``_totals`` of a block of points, each with its own weight."""
+    def _block(self, layer: int, i: Array, j: Array, steps: Array, space: Array) -> tuple[Array, Array]:
+        """``_totals`` of a block of points, each with its own weight.
+
+        space : of the shape (B, n, h) of the next layer's outputs at B or more points, to be written over.
+        """
         model, trace = self.model, self.trace
         kinks = None if is_complex(steps) else self.kinks
         bent = np.zeros(len(steps))
@@ -224,12 +229,12 @@ class Perturbation:
                 bent += kinks.crossed(layer, column, j)
             moved = g.value(column) - self.columns[layer + 1][j]
             weights = self._weights
-            z = moved[:, :, None] * weights[layer + 1][j][:, None, :]
+            z = np.einsum("bn,bj->bnj", moved, weights[layer + 1][j], out=space[: len(steps)])
             z += trace.zs[layer + 1]
             for deeper in range(layer + 1, last):
                 if kinks is not None:
                     bent += kinks.crossed(deeper, z)
-                z = g.value(z) @ weights[deeper + 1]
+                z = g.over(z) @ weights[deeper + 1]
                 if self._biases:
                     z += self._biases[deeper + 1]
         if kinks is not None:
