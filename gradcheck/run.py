@@ -44,4 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # the interpreter would look for garbage in all of it once more before it ends
+    gc.disable()
+    sys.exit(status)
