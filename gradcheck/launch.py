@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import hashlib
+import io
 import json
 import logging
 import os
@@ -11,15 +13,16 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
+from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -32,7 +35,7 @@ from gradcheck.plan import Ids, Left, Plan, Planned
 from gradcheck.progress import Progress
 from gradcheck.store import Place
 from gradcheck.sweep import PLAN, plan, read_plan, sweep, write_plan
-from gradcheck.terminal import printable
+from gradcheck.terminal import Harmless, printable
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +130,8 @@ def allowed(typed: Sequence[Override]) -> tuple[str, ...]:
         key = override.key_or_group
         if key not in ("allow", "model", "model.fun", "model.jac"):
             continue
+        if isinstance(override._value, RangeSweep):
+            continue  # numbers name nothing, and they may be without end
         values = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
         for value in values:
             if key == "allow":
@@ -155,7 +160,7 @@ def run(arguments: Sequence[str]) -> int:
             "--experimental-rerun, --config-path and --config-name are not supported; add configs with --config-dir"
         )
     if options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion:
-        return _show(arguments)
+        return _show(options)
     if options.resolve or options.package:
         raise BadInput("--resolve and --package go with --cfg only")
     typed_store, overrides = _without_store(options.overrides)
@@ -207,25 +212,24 @@ def _collect() -> None:
     gc.enable()
 
 
-def _show(arguments: Sequence[str]) -> int:
-    """What Hydra prints about an application instead of running it."""
-    import hydra
+def _show(typed: argparse.Namespace) -> int:
+    """What Hydra prints about an application instead of running it.
 
+    Hydra would read the command line once more, its own way: options in one place, errors over several lines.
+    """
     compose.prepare(with_help=True)
-    main = hydra.main(
-        config_path=str(config.conf_dir()), config_name=compose.CONFIG_NAME, version_base=compose.VERSION_BASE
-    )(_nothing)
-    before = sys.argv
-    # Hydra reads its options only where they stand together
-    sys.argv = [sys.argv[0], *sorted(arguments, key=lambda text: "=" in text and not text.startswith("-"))]
+    typed.overrides = _without_store(typed.overrides)[1]
+    said = io.StringIO()
+    shown: Any = Harmless(sys.stdout)
     try:
-        main()
+        with redirect_stdout(shown), redirect_stderr(said), compose.quoting():
+            _run_hydra(typed, get_args_parser(), _nothing, str(config.conf_dir()), compose.CONFIG_NAME)
     except SystemExit as end:
-        return int(end.code or 0)
+        if end.code:
+            raise BadInput(said.getvalue().strip()) from None
     except compose.COMPOSE_ERRORS as error:
-        raise BadInput(compose.one_line(error, [text for text in arguments if "=" in text])) from error
-    finally:
-        sys.argv = before
+        raise BadInput(compose.one_line(error, typed.overrides)) from error
+    Harmless(sys.stderr).write(said.getvalue())
     return 0
 
 
