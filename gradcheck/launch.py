@@ -148,12 +148,16 @@ def allowed(typed: Sequence[Override]) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------------------------------ commands
 
 
-def run(arguments: Sequence[str]) -> int:
-    """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt."""
+def run(arguments: Sequence[str], *, alone: bool = False) -> int:
+    """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt.
+
+    alone : nothing else is done in this process, before or after.
+    """
     logging.raiseExceptions = False  # a log that cannot be written (disk full) is no reason for a traceback
     resumed = [text for text in arguments if text.startswith("resume=")]
     if resumed:
-        return resume(resumed[-1].partition("=")[2], [text for text in arguments if not text.startswith("resume=")])
+        others = [text for text in arguments if not text.startswith("resume=")]
+        return resume(resumed[-1].partition("=")[2], others, alone=alone)
     options = compose.parse_arguments(arguments)
     if options.experimental_rerun is not None or options.config_path is not None or options.config_name is not None:
         raise BadInput(
@@ -170,7 +174,7 @@ def run(arguments: Sequence[str]) -> int:
             if override.is_hydra_override() and override.is_sweep_override():
                 raise BadInput(f"{override.input_line}: keys of Hydra cannot be swept; give one value")
         cfg, multirun = _master(hydra, overrides, parsed, typed=options.multirun)
-        _collect()
+        _collect(alone)
         chosen = replace(settings(cfg), allow=allowed(parsed))
         if typed_store is not None:
             chosen = replace(chosen, store=_stored(typed_store))
@@ -206,9 +210,14 @@ def _without_store(typed: Sequence[str]) -> tuple[str | None, list[str]]:
     return found, overrides
 
 
-def _collect() -> None:
-    """From here on cells come and go; what is there stays, and need not be looked through."""
-    gc.freeze()
+def _collect(alone: bool) -> None:
+    """From here on cells come and go; what is there stays.
+
+    It need not be looked through where the process ends with the run.  Of another one it would never be: what is frozen
+    is old when it thaws, and does not count as new there.
+    """
+    if alone:
+        gc.freeze()
     gc.enable()
 
 
@@ -337,7 +346,7 @@ def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...]) -> int:
     return max(statuses, default=0)
 
 
-def resume(path: str, arguments: Sequence[str]) -> int:
+def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
     """Compute what a run has not stored.  Nothing recorded is executed, and Hydra's record of the run stays."""
     for text in arguments:
         if text.lstrip("+").partition("=")[0].partition(".")[0] not in RESUMABLE:
@@ -348,7 +357,7 @@ def resume(path: str, arguments: Sequence[str]) -> int:
         parsed = compose.parse(hydra, arguments)
         compose.unswept(parsed)
         chosen = replace(settings(compose.compose(hydra, arguments)), allow=allowed(parsed))
-    _collect()
+    _collect(alone)
     place = store.at(path)
     if not (place / PLAN).is_file():
         place = results.locate(path)
