@@ -79,7 +79,11 @@ def _stored(typed: str) -> store.Place:
 
 def settings(cfg: DictConfig) -> Settings:
     """The settings of a composed config.  Raises BadInput."""
-    given = {key: compose.plain(cfg, key) for key in config.Run.__dataclass_fields__ if key not in config.SCIENCE}
+    needed = [key for key in config.Run.__dataclass_fields__ if key not in config.SCIENCE]
+    for key in needed:
+        if cfg._get_node(key, validate_access=False) is None:
+            raise BadInput(f"~{key}: cannot be removed; leave it out for the default")
+    given = {key: compose.plain(cfg, key) for key in needed}
     engine = given["engine"] if isinstance(given["engine"], dict) else {}
     chosen = Settings(
         engine=str(engine.get("name")),

@@ -166,6 +166,8 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("init=values", "init.values.x=1,2", "-m"), ("init.values.x=1",)),
     (("model=mlp", "model.layers.x=1"), ("model.layers.x=1", "a list")),
     (("model=mlp", "model.layers.x.y=1,2", "-m"), ("model.layers.x.y=1", "a list")),
+    (("~allow=[]",), ("~allow", "cannot be removed")),
+    (("~max_cells", "-m"), ("~max_cells", "cannot be removed")),
     (("--cfg=job", "--package=no.such"), ("no.such", "not found")),
     (("--frobnicate",), ("--frobnicate", "--help")),
     (("--config-dir=nowhere",), ("--config-dir=nowhere", "no such folder")),
