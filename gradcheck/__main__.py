@@ -30,7 +30,9 @@ def main() -> int:
         )
         return 0 if arguments else 2
     if arguments[0] not in COMMANDS:
-        print(f"gradcheck: {arguments[0]}: must be one of {', '.join(COMMANDS)}", file=sys.stderr)
+        from gradcheck.terminal import printable
+
+        print(f"gradcheck: {printable(arguments[0])}: must be one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     sys.argv = [f"gradcheck {arguments[0]}", *arguments[1:]]
     return int(import_module(f"gradcheck.{arguments[0]}").main() or 0)

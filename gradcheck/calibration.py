@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradcheck.errors import BadInput
+from gradcheck.terminal import Parser, status_of
 
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gradcheck.calibration",
         description="What must hold of the verdicts and what runs say: false alarms, escapes, tightness, cost.",
     )
@@ -26,8 +27,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 where a requirement does not hold, 2 for what is no run."""
     typed = parser().parse_args(arguments)
-    from gradcheck.terminal import status_of
-
     return status_of(lambda: _calibration(typed))
 
 

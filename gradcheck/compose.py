@@ -37,6 +37,7 @@ from hydra.errors import (
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_omega_conf_dumper
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -47,6 +48,7 @@ from omegaconf.errors import (
 
 from gradcheck import config
 from gradcheck.errors import BadInput
+from gradcheck.terminal import printable_lines
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
@@ -215,6 +217,24 @@ def config_groups() -> str:
     return "\n".join(lines) + "\n"
 
 
+@contextmanager
+def quoting() -> Iterator[None]:
+    """In YAML, text that is not printed as it is stands in double quotes: there the escapes mean what they stand for."""
+    dumper = get_omega_conf_dumper()
+    usual = dumper.yaml_representers[str]
+
+    def represent(to: yaml.Dumper, text: str) -> yaml.ScalarNode:
+        if printable_lines(text) == text:
+            return usual(to, text)
+        return to.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+    dumper.add_representer(str, represent)
+    try:
+        yield
+    finally:
+        dumper.add_representer(str, usual)
+
+
 def compose(hydra: Hydra, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
     """The config of one run, or what the cells of a sweep have in common.  Raises BadInput."""
     mode = RunMode.MULTIRUN if multirun else RunMode.RUN
@@ -331,6 +351,13 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
         r"Override (\S.*?) looks like a config group override, but config group '(.+)' does not exist", message
     ):
         return _flat(f"{match[1]}: no such config group")
+    if match := re.match(
+        r"(?:Index|invalid literal for int\(\) with base 10:) '(.*?)'(?: \(str\) is not an int)?$", message
+    ):
+        for line in overrides:
+            key, _, rest = line.lstrip("+~").partition("=")[0].partition(f".{match[1]}")
+            if rest[:1] in ("", ".") and f"{key}.{match[1]}{rest}=" in line:
+                return _flat(f"{line}: {key} is a list and has no {match[1]}; write {key}=[...]")
     if message.startswith("Error merging override") and len(chain) > 1:
         message = str(chain[1])
     lines = [line.strip() for line in message.splitlines() if line.strip()]
@@ -452,6 +479,7 @@ __all__ = [
     "opened",
     "parse_arguments",
     "plain",
+    "quoting",
     "science",
     "unswept",
 ]

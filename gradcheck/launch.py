@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import hashlib
+import io
 import json
 import logging
 import os
@@ -11,15 +13,16 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
+from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -32,7 +35,7 @@ from gradcheck.plan import Ids, Left, Plan, Planned
 from gradcheck.progress import Progress
 from gradcheck.store import Place
 from gradcheck.sweep import PLAN, plan, read_plan, sweep, write_plan
-from gradcheck.terminal import printable
+from gradcheck.terminal import Harmless, printable
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +79,11 @@ def _stored(typed: str) -> store.Place:
 
 def settings(cfg: DictConfig) -> Settings:
     """The settings of a composed config.  Raises BadInput."""
-    given = {key: compose.plain(cfg, key) for key in config.Run.__dataclass_fields__ if key not in config.SCIENCE}
+    needed = [key for key in config.Run.__dataclass_fields__ if key not in config.SCIENCE]
+    for key in needed:
+        if cfg._get_node(key, validate_access=False) is None:
+            raise BadInput(f"~{key}: cannot be removed; leave it out for the default")
+    given = {key: compose.plain(cfg, key) for key in needed}
     engine = given["engine"] if isinstance(given["engine"], dict) else {}
     chosen = Settings(
         engine=str(engine.get("name")),
@@ -127,6 +134,8 @@ def allowed(typed: Sequence[Override]) -> tuple[str, ...]:
         key = override.key_or_group
         if key not in ("allow", "model", "model.fun", "model.jac"):
             continue
+        if isinstance(override._value, RangeSweep):
+            continue  # numbers name nothing, and they may be without end
         values = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
         for value in values:
             if key == "allow":
@@ -143,19 +152,23 @@ def allowed(typed: Sequence[Override]) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------------------------------ commands
 
 
-def run(arguments: Sequence[str]) -> int:
-    """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt."""
+def run(arguments: Sequence[str], *, alone: bool = False) -> int:
+    """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt.
+
+    alone : nothing else is done in this process, before or after.
+    """
     logging.raiseExceptions = False  # a log that cannot be written (disk full) is no reason for a traceback
     resumed = [text for text in arguments if text.startswith("resume=")]
     if resumed:
-        return resume(resumed[-1].partition("=")[2], [text for text in arguments if not text.startswith("resume=")])
+        others = [text for text in arguments if not text.startswith("resume=")]
+        return resume(resumed[-1].partition("=")[2], others, alone=alone)
     options = compose.parse_arguments(arguments)
     if options.experimental_rerun is not None or options.config_path is not None or options.config_name is not None:
         raise BadInput(
             "--experimental-rerun, --config-path and --config-name are not supported; add configs with --config-dir"
         )
     if options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion:
-        return _show(arguments)
+        return _show(options)
     if options.resolve or options.package:
         raise BadInput("--resolve and --package go with --cfg only")
     typed_store, overrides = _without_store(options.overrides)
@@ -165,7 +178,7 @@ def run(arguments: Sequence[str]) -> int:
             if override.is_hydra_override() and override.is_sweep_override():
                 raise BadInput(f"{override.input_line}: keys of Hydra cannot be swept; give one value")
         cfg, multirun = _master(hydra, overrides, parsed, typed=options.multirun)
-        _collect()
+        _collect(alone)
         chosen = replace(settings(cfg), allow=allowed(parsed))
         if typed_store is not None:
             chosen = replace(chosen, store=_stored(typed_store))
@@ -201,31 +214,35 @@ def _without_store(typed: Sequence[str]) -> tuple[str | None, list[str]]:
     return found, overrides
 
 
-def _collect() -> None:
-    """From here on cells come and go; what is there stays, and need not be looked through."""
-    gc.freeze()
+def _collect(alone: bool) -> None:
+    """From here on cells come and go; what is there stays.
+
+    It need not be looked through where the process ends with the run.  Of another one it would never be: what is frozen
+    is old when it thaws, and does not count as new there.
+    """
+    if alone:
+        gc.freeze()
     gc.enable()
 
 
-def _show(arguments: Sequence[str]) -> int:
-    """What Hydra prints about an application instead of running it."""
-    import hydra
+def _show(typed: argparse.Namespace) -> int:
+    """What Hydra prints about an application instead of running it.
 
+    Hydra would read the command line once more, its own way: options in one place, errors over several lines.
+    """
     compose.prepare(with_help=True)
-    main = hydra.main(
-        config_path=str(config.conf_dir()), config_name=compose.CONFIG_NAME, version_base=compose.VERSION_BASE
-    )(_nothing)
-    before = sys.argv
-    # Hydra reads its options only where they stand together
-    sys.argv = [sys.argv[0], *sorted(arguments, key=lambda text: "=" in text and not text.startswith("-"))]
+    typed.overrides = _without_store(typed.overrides)[1]
+    said = io.StringIO()
+    shown: Any = Harmless(sys.stdout)
     try:
-        main()
+        with redirect_stdout(shown), redirect_stderr(said), compose.quoting():
+            _run_hydra(typed, get_args_parser(), _nothing, str(config.conf_dir()), compose.CONFIG_NAME)
     except SystemExit as end:
-        return int(end.code or 0)
+        if end.code:
+            raise BadInput(said.getvalue().strip()) from None
     except compose.COMPOSE_ERRORS as error:
-        raise BadInput(compose.one_line(error, [text for text in arguments if "=" in text])) from error
-    finally:
-        sys.argv = before
+        raise BadInput(compose.one_line(error, typed.overrides)) from error
+    Harmless(sys.stderr).write(said.getvalue())
     return 0
 
 
@@ -333,7 +350,7 @@ def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...]) -> int:
     return max(statuses, default=0)
 
 
-def resume(path: str, arguments: Sequence[str]) -> int:
+def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
     """Compute what a run has not stored.  Nothing recorded is executed, and Hydra's record of the run stays."""
     for text in arguments:
         if text.lstrip("+").partition("=")[0].partition(".")[0] not in RESUMABLE:
@@ -344,7 +361,7 @@ def resume(path: str, arguments: Sequence[str]) -> int:
         parsed = compose.parse(hydra, arguments)
         compose.unswept(parsed)
         chosen = replace(settings(compose.compose(hydra, arguments)), allow=allowed(parsed))
-    _collect()
+    _collect(alone)
     place = store.at(path)
     if not (place / PLAN).is_file():
         place = results.locate(path)

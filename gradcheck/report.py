@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradcheck.errors import BadInput
+from gradcheck.terminal import Parser, printable, status_of
 
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gradcheck report",
         description="One self-contained HTML page of a run: charts, tables that sort and filter, provenance.",
         epilog="Needs pip install 'gradcheck[charts]'.  The page loads nothing from anywhere: open it by double click.",
@@ -26,14 +27,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 for what is no run or cannot be written."""
     typed = parser().parse_args(arguments)
-    from gradcheck.terminal import status_of
-
     return status_of(lambda: _report(typed))
 
 
 def _report(typed: argparse.Namespace) -> int:
     from gradcheck import analysis, page, plots
-    from gradcheck.terminal import printable
 
     plots.library()
     record = analysis.Record(typed.run)

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from gradcheck.errors import BadInput
+from gradcheck.terminal import Parser, status_of
 
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gradcheck reproduce",
         description="Runs the recorded configs again and says for every column whether it is the same to the bit.",
         epilog="Exit status: 0 all within the bound, 1 a number beyond it, 2 the record cannot be used.",
@@ -32,8 +33,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     typed = parser().parse_args(arguments)
-    from gradcheck.terminal import status_of
-
     return status_of(lambda: _reproduce(typed))
 
 

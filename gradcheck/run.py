@@ -11,7 +11,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0 done, 1 something failed, 2 bad input, 130 interrupted."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
     # What is imported and composed stays: to look for garbage in it takes a fifth of a small run.
-    collecting = gc.isenabled()
+    alone, collecting = arguments is None, gc.isenabled()
     gc.disable()
     try:
         if "--version" in typed:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from gradcheck.terminal import printable
 
         try:
-            status = run(typed)
+            status = run(typed, alone=alone)
             sys.stdout.flush()
             return status
         except (BadInput, Meaningless, WriteError) as error:
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("gradcheck: interrupted; what was finished is stored", file=sys.stderr)
         return 130
     finally:
-        gc.unfreeze()
-        if collecting:
-            gc.enable()
+        if alone:
+            gc.unfreeze()
+        (gc.enable if collecting else gc.disable)()
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from gradcheck.terminal import Parser, status_of
+
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="gradcheck show",
         description="Verdicts by model, bug and eps, the worst weights, which rule catches which bug, what failed.",
     )
@@ -26,8 +28,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 2 for what is no run."""
     typed = parser().parse_args(arguments)
-    from gradcheck.terminal import status_of
-
     return status_of(lambda: _show(typed))
 
 

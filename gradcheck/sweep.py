@@ -234,7 +234,8 @@ class _Base:
         """A number as the schema makes it, the way OmegaConf goes where the key is there already; else None."""
         node: Any = self._scratch
         for part in override.key_or_group.split("."):
-            node = node._get_node(part) if isinstance(node, DictConfig) else None
+            inside = isinstance(node, DictConfig) and isinstance(node._content, dict)
+            node = node._get_node(part, validate_access=False) if inside else None
         if not isinstance(node, ValueNode):
             return None
         try:

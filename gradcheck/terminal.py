@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
+import re
 import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from gradcheck.errors import BadInput
 
@@ -38,6 +40,32 @@ def printable(text: Any) -> str:
         else f"\\u{ord(character):04x}"
         for character in str(text)
     )
+
+
+def printable_lines(text: str) -> str:
+    """The same for text of several lines, which keeps their ends, and tabs."""
+    return re.sub(r"[^\n\t]+", lambda found: printable(found[0]), text)
+
+
+class Harmless:
+    """A stream for text of others, in which nothing acts on the terminal but the ends of lines and tabs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._stream.write(printable_lines(text))
+        return len(text)
+
+
+class Parser(argparse.ArgumentParser):
+    """The arguments of a command; what is wrong with them is said in one line, in which nothing acts on the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"gradcheck: {printable(message)}; see {self.prog} --help\n")
 
 
 def short(value: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from commands import command
 
 from gradcheck.run import main
@@ -158,6 +160,15 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("model@data=mlp",), ("model@data=mlp",)),
     (("model=3",), ("model=3",)),
     (("model=[linear,mlp]",), ("model=[linear,mlp]",)),
+    (("data.n=8", "-m", "-m", "model.x=1,2"), ("model.x=1", "no such key", "model.l2")),
+    (("model.layers=1,2", "--multirun", "-m"), ("model.layers=1", "no such key")),
+    (("bug.x.y=1,2", "-m"), ("bug.x.y=1",)),
+    (("init=values", "init.values.x=1,2", "-m"), ("init.values.x=1",)),
+    (("model=mlp", "model.layers.x=1"), ("model.layers.x=1", "a list")),
+    (("model=mlp", "model.layers.x.y=1,2", "-m"), ("model.layers.x.y=1", "a list")),
+    (("~allow=[]",), ("~allow", "cannot be removed")),
+    (("~max_cells", "-m"), ("~max_cells", "cannot be removed")),
+    (("--cfg=job", "--package=no.such"), ("no.such", "not found")),
     (("--frobnicate",), ("--frobnicate", "--help")),
     (("--config-dir=nowhere",), ("--config-dir=nowhere", "no such folder")),
     (("--experimental-rerun", "x.pickle"), ("--experimental-rerun", "not supported")),
@@ -228,6 +239,71 @@ def test_a_real_process_says_the_same(arguments: tuple[str, ...], tmp_path: Path
     assert err.startswith("gradcheck: ")
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [("model.fun=tag(range(1e300))",), ("allow=range(0,1,0)",)])
+def test_a_range_without_end_is_not_followed(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    status, out, err = command("gradcheck.run", *arguments, cwd=tmp_path, timeout=60)
+    assert (status, out, err) == (2, "", f"gradcheck: {arguments[0]}: several values need -m\n")
+
+
+ACTS = "\x1b[2J\r\x06\x9b\u202e"  # clears the screen, goes back, rings, clears once more, turns the line around
+ESCAPED = "\\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("run", (f"tag({ACTS})", "-h", "data=values", f"tag({ACTS})")),
+        ("run", (f"sort({ACTS})", "--hydra-help", f"sort({ACTS})")),
+        ("run", (f"[{ACTS}]", "--cfg=job", f"{{{ACTS}}}")),
+        ("run", (f"--{ACTS}",)),
+        ("run", (f"--cfg={ACTS}",)),
+        ("run", ("--cfg=job", f"--package={ACTS}")),
+        ("run", ("--info", f"--config-dir={ACTS}")),
+        ("show", ("run", f"--{ACTS}")),
+        ("report", ("run", f"--{ACTS}")),
+        ("reproduce", ("run", f"--{ACTS}")),
+        ("reproduce", ("run", f"--sample={ACTS}")),
+        ("calibration", ("run", f"--{ACTS}")),
+        ("__main__", (ACTS,)),
+        ("__main__", ("show", "run", ACTS)),
+    ],
+)
+def test_what_is_typed_does_not_act_on_the_terminal(
+    module: str,
+    arguments: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["gradcheck", *arguments])
+    try:
+        status = import_module(f"gradcheck.{module}").main()
+    except SystemExit as end:
+        status = end.code
+    out, err = capfd.readouterr()
+    assert (status, out) == (2, "")
+    assert err.startswith("gradcheck: ")
+    assert ESCAPED in err
+    assert err.endswith("\n")
+    assert err[:-1].isprintable()
+
+
+@pytest.mark.parametrize("typed", [("--cfg", "job"), ("--info", "config"), ("--help",)])
+def test_a_config_that_is_shown_does_not_act_on_the_terminal_and_means_the_same(
+    typed: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = "a\u202e\x85\u200cb"
+    folder = tmp_path / "\x1b[2J"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main([*typed, f"store={path}", f"--config-dir={folder}"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert all(line.isprintable() for line in out.replace("\t", " ").split("\n"))
+    assert yaml.safe_load(next(line for line in out.splitlines() if line.startswith("store:"))) == {"store": path}
 
 
 def test_the_test_can_fail_because_good_input_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from commands import QUICK, ROOT, rows, started
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from gradcheck import __version__, results
 from gradcheck import launch as launching
@@ -287,3 +288,27 @@ def test_slow_imports_are_not_on_the_way_of_a_run(typed: list[str], unwanted: li
         timeout=60,
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_what_a_run_leaves_behind_in_a_process_that_goes_on_is_found_by_an_ordinary_collection() -> None:
+    def left() -> int:
+        for _ in range(3):
+            assert main([*QUICK, "eps=1e-4", "dry_run=true"]) == 0
+        gc.collect(1)
+        return sum(isinstance(one, DictConfig) for one in gc.get_objects())
+
+    first = left()
+    assert left() <= first + 10
+
+
+def test_a_collector_that_is_off_stays_off_and_what_is_frozen_stays_frozen() -> None:
+    gc.disable()
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        assert main([*QUICK, "eps=1e-4", "dry_run=true"]) == 0
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() >= 0.9 * before
+    finally:
+        gc.unfreeze()
+        gc.enable()

@@ -104,7 +104,12 @@ def test_work_that_is_not_stored_has_an_age(run: Path) -> None:
         (2, "", "Traceback (most recent call last):\n"),
         (2, "", "gradcheck: one\ngradcheck: two\n"),
         (2, "", "words\n"),
+        (2, "", "usage: gradcheck show RUN_DIR\ngradcheck show: error: unrecognized arguments\n"),
         (2, "", "gradcheck: \x1b[2J\n"),
+        (2, "", "gradcheck: \x9b2J\n"),
+        (2, "", "gradcheck: eps=0\r\n"),
+        (2, "", "gradcheck: \u202eeps=0\n"),
+        (0, "saved \x1b[2J\n", ""),
         (0, "Traceback", ""),
     ],
 )

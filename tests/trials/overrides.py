@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ WORDS = (
 CALLS = ["range", "choice", "interval", "glob", "sort", "int", "str", "tag", "shuffle"]
 ODD = [*"[]{}(),='\"\\$@~+* \n\t\x1b\x00", "\udcff"]
 FLAGS = "-m --multirun --help --cfg --cfg=job --resolve --info --version -h --frobnicate -c -p".split()
+ACTING = {"Cc", "Cf", "Zl", "Zp"}  # what is private or unassigned shows a box and acts on nothing
 # what a run may cost: small data, few cells, where nothing else is said
 ALWAYS = ("data.n=8", "data.d=2", "progress=none", "max_cells=12", "cell_timeout=20", "engine=serial")
 
@@ -132,10 +134,12 @@ def judge(typed: list[str], status: int, out: str, err: str) -> str | None:
         return f"{typed}: exit status {status}: {err[-300:]}"
     if "Traceback" in err + out:
         return f"{typed}: a traceback: {err[-600:]}"
-    if status == 2 and not (err.startswith(("gradcheck: ", "usage: ")) and (err.count("\n") == 1 or "usage" in err)):
+    if status == 2 and not (err.startswith("gradcheck: ") and err.endswith("\n") and err.count("\n") == 1):
         return f"{typed}: not one line: {err[:300]!r}"
-    if any(ord(c) < 32 and c not in "\n\t\r" for c in err):
-        return f"{typed}: characters that act on a terminal: {err[:300]!r}"
+    acting = next((c for c in err + out if c not in "\n\t" and unicodedata.category(c) in ACTING), None)
+    if acting is not None:
+        at = (err + out).index(acting)
+        return f"{typed}: a character that acts on a terminal: {(err + out)[max(0, at - 200) : at + 100]!a}"
     return None
 
 
