@@ -274,11 +274,16 @@ def test_an_interrupt_while_the_last_part_is_written_loses_nothing(
                 writer.add(rows(i))
 
     monkeypatch.setattr(Writer, "_write_part", slowly)
+    # a shell that starts the tests in the background has them ignore it
+    given = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=strike)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        run()
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run()
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, given)
     assert results.finished(tmp_path) == {planned(i).cell for i in range(3)}
 
 
