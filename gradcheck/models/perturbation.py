@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 Array = np.ndarray
 # of (index, points): losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k)
 Losses = Callable[[Array, Array], tuple[Array, Array]]
-# numbers of the widest array in a block of points: half a megabyte in float64, which the second-level cache holds
-BLOCK_NUMBERS = 2**16
+# numbers of the widest array in a block of points: two megabytes in float64, which a second- or third-level cache holds; with
+# smaller blocks the calls of NumPy themselves take a third of the time
+BLOCK_NUMBERS = 2**18
 # examples that are transposed at once: all of them take four times as long where their rows are a power of 2 apart
 TRANSPOSED = 64
 
