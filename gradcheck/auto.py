@@ -84,10 +84,11 @@ def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
     wide = pairs == 1 or whole.nested.name in EMBEDDED
     ladder = replace(whole, multiples=whole.multiples[: -pairs if wide else -2 * pairs]).evaluated(probe)
     rungs = _rungs(probe, ladder)
-    top = whole.multiples[-1] * whole.size
-    near = probe.crossings(whole.index, top * max(whole.nested.offsets))
-    limited = _jumps(whole.nested, near, top) * top > rungs[0].found.roundoff * rungs[0].step
-    if not wide:
+    if wide:
+        top = whole.multiples[-1] * whole.size
+        near = probe.crossings(whole.index, top * max(whole.nested.offsets))
+        limited = _jumps(whole.nested, near, top) * top > rungs[0].found.roundoff * rungs[0].step
+    else:
         limited = np.ones(len(whole.index), dtype=bool)
         rungs.append(_beside(probe, ladder, rungs, _witness(probe, ladder, rungs[0])))
     parts = []
