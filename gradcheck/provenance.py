@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
@@ -56,9 +57,12 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 def _version(package: str) -> str | None:
     try:
-        return metadata.version(package)
+        headers = metadata.distribution(package).read_text("METADATA") or ""
     except metadata.PackageNotFoundError:
         return None
+    # metadata.version() reads the message whole, licences and all: 30 ms for these few packages
+    found = re.search(r"^Version:[ \t]*(\S+)", headers, re.MULTILINE)
+    return found[1] if found else metadata.version(package)
 
 
 def _cpu_model() -> str | None:
@@ -118,9 +122,14 @@ def _git(root: Path) -> dict[str, Any] | None:
     """
     if not (root / ".git").exists() or not (root / "pyproject.toml").exists():
         return None
-    commit = _run_git(root, "rev-parse", "--verify", "HEAD")
-    changes = _run_git(root, "status", "--porcelain", "--", "gradcheck", "conf", "pyproject.toml")
-    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+    options = ("--porcelain=v2", "--branch", "--no-ahead-behind")
+    said = _run_git(root, "status", *options, "--", "gradcheck", "conf", "pyproject.toml")
+    if said is None:
+        return {"commit": None, "dirty": None}
+    headers = dict(line[2:].split(" ", 1) for line in said.splitlines() if line.startswith("# "))
+    commit = headers.get("branch.oid", "(initial)")
+    dirty = any(not line.startswith("# ") for line in said.splitlines())
+    return {"commit": None if commit == "(initial)" else commit, "dirty": dirty}
 
 
 def _run_git(root: Path, *arguments: str) -> str | None:

@@ -45,6 +45,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     status = main()
-    # the interpreter would look for garbage in all of it once more before it ends
-    gc.disable()
+    gc.freeze()  # the interpreter would look for garbage in all of it once more before it ends
     sys.exit(status)
