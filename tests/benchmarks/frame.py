@@ -41,6 +41,11 @@ def at_most(name: str, required: float, measured: float, note: str = "") -> Row:
     return Row(name, f"{required:g} or less", measured, measured <= required, note)
 
 
+def compared(name: str, measured: float, note: str = "") -> Row:
+    """A figure of which nothing is required, to read the others by."""
+    return Row(name, "-", measured, True, note)
+
+
 def skipped(name: str, required: str, why: str) -> Row:
     """A figure that cannot be measured here, such as that of a peer that is not installed; no failure."""
     return Row(name, required, float("nan"), True, f"skipped: {why}")

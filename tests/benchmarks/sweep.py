@@ -6,6 +6,7 @@ Commands are timed from start to exit, in turn with what they are compared with.
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -15,25 +16,47 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tests.benchmarks.frame import Row, alternating, at_least, at_most, ratio, seconds, skipped
+from gradcheck import threads
+from tests.benchmarks.frame import Row, alternating, at_least, at_most, compared, ratio, seconds, skipped
 
 BARE = Path(__file__).with_name("_bare.py")
+AS_OFTEN = ("2", "4")  # a verdict at a fixed step looks at two more
 EPS = "eps=1e-3,1e-4,1e-5,1e-6"
 SEEDS = 2500  # four eps each
 OWN_CELLS = 200  # of Hydra's own multirun, which takes a minute for them
 
 
-def command(arguments: Sequence[str], folder: str, program: Sequence[str] = ("-m", "gradcheck.run")) -> None:
-    """Run a Python program to its end, with compiled modules and one BLAS thread as everybody has them."""
+def started(
+    arguments: Sequence[str], folder: str, program: Sequence[str] = ("-m", "gradcheck.run")
+) -> subprocess.Popen[bytes]:
+    """A Python program as a process, with compiled modules and one BLAS thread as everybody has them."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "gradcheck-benchmarks-pycache")}
     environment |= {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(BARE.parents[2])}
-    subprocess.run([sys.executable, *program, *arguments], env=environment, cwd=folder, check=True, capture_output=True)
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(
+        [sys.executable, *program, *arguments], env=environment, cwd=folder, stdout=quiet, stderr=quiet
+    )
+
+
+def command(arguments: Sequence[str], folder: str, program: Sequence[str] = ("-m", "gradcheck.run")) -> None:
+    """Run such a program to its end, which is a good one."""
+    assert started(arguments, folder, program).wait() == 0, arguments
 
 
 def sweep(seeds: int, folder: str, *more: str) -> Callable[[], None]:
-    typed = ["data.n=100", "data.d=10", f"data.seed=range({seeds})", EPS, "engine=serial", *more, "-m"]
+    typed = ["data.n=100", "data.d=10", f"data.seed=range({seeds})", EPS, *more, "-m"]
     return lambda: command(typed, folder)
+
+
+def bare(folder: str, *multiples: str, loops: int = 1) -> Callable[[], None]:
+    """The same cells in a loop without a framework, on one core; so many such loops side by side."""
+
+    def work() -> None:
+        programs = [started([str(SEEDS), *multiples], folder, (str(BARE),)) for _ in range(loops)]
+        assert {program.wait() for program in programs} == {0}
+
+    return work
 
 
 def rows() -> Iterator[Row]:
@@ -41,7 +64,7 @@ def rows() -> Iterator[Row]:
         yield start_up(folder)
         yield from cells(folder)
         yield from bytes_a_row(folder)
-        yield two_workers(folder)
+        yield from two_workers(folder)
         yield memory(folder)
 
 
@@ -62,18 +85,26 @@ def start_up(folder: str) -> Row:
 def cells(folder: str) -> Iterator[Row]:
     """10,000 cells against the same in bare NumPy and against Hydra's own multirun."""
     name = f"sweep of {4 * SEEDS:,} cells (logistic n = 100, d = 10), start to exit"
-    ours, bare, evaluating = alternating(
+    ours, serial, evaluating, plain = alternating(
         sweep(SEEDS, folder),
-        lambda: command([str(SEEDS)], folder, (str(BARE),)),
-        lambda: command([str(SEEDS), "2", "4"], folder, (str(BARE),)),
+        sweep(SEEDS, folder, "engine=serial"),
+        bare(folder, *AS_OFTEN),
+        bare(folder),
         repeats=3,
         warm=False,
     )
+    note = f"median of 3; {1e3 * statistics.median(ours) / (4 * SEEDS):.2f} ms a cell"
     yield at_most(
-        f"{name}, over a bare NumPy loop (data, gradient, central differences)", 2, ratio(ours, bare), "median of 3"
+        f"{name}, over a bare NumPy loop that evaluates the loss as often, on one core",
+        2,
+        ratio(ours, evaluating),
+        note,
     )
-    as_often = f"{name}, over a bare NumPy loop that evaluates the loss as often as a verdict does"
-    yield at_most(as_often, 2, ratio(ours, evaluating), "median of 3")
+    yield at_most(f"{name}, the same with engine=serial", 2, ratio(serial, evaluating), "median of 3")
+    yield at_most(
+        f"{name}, over a bare NumPy loop of central differences without a verdict", 2, ratio(ours, plain), "median of 3"
+    )
+    yield compared(f"{name}, the same with engine=serial", ratio(serial, plain), "median of 3")
     own = seconds(sweep(OWN_CELLS // 4, folder, "hydra/launcher=basic", "hydra/sweeper=basic"))
     each = [own / OWN_CELLS / (spent / (4 * SEEDS)) for spent in ours]
     note = f"{OWN_CELLS} cells of Hydra's, once: {1e3 * own / OWN_CELLS:.0f} ms each"
@@ -94,19 +125,26 @@ def bytes_a_row(folder: str) -> Iterator[Row]:
         yield at_most(f"bytes in Parquet per weight row, {name}", 60, sum(path.stat().st_size for path in files) / n)
 
 
-def two_workers(folder: str) -> Row:
+def two_workers(folder: str) -> Iterator[Row]:
     """A sweep of a minute in two processes and in one."""
     name = "two workers against one, sweep of a minute"
-    if (os.cpu_count() or 1) < 2:
-        return skipped(name, "1.8 or more", "one core")
-    typed = ["data.n=1000", "data.d=50", "data.seed=range(1200)", "eps=1e-3,1e-4,1e-5,1e-6", "engine=loky", "-m"]
-    one, two = alternating(
+    if threads.count() < 2:
+        yield skipped(name, "1.8 or more", "one core")
+        return
+    typed = ["data.n=1000", "data.d=50", "data.seed=range(1700)", "eps=1e-3,1e-4,1e-5,1e-6", "engine=loky", "-m"]
+    one, two, alone, beside = alternating(
         lambda: command([*typed, "engine.n_jobs=1"], folder),
         lambda: command([*typed, "engine.n_jobs=2"], folder),
-        repeats=1,
+        bare(folder),
+        bare(folder, loops=2),
+        repeats=3,
         warm=False,
     )
-    return at_least(name, 1.8, ratio(one, two), f"once: {one[0]:.0f} s and {two[0]:.0f} s")
+    yield at_least(name, 1.8, ratio(one, two), f"median of 3; {statistics.median(one):.0f} s with one")
+    yield compared(
+        "two bare NumPy loops one after the other against side by side: what the cores give",
+        2 * ratio(alone, beside),
+    )
 
 
 PEAK = """
