@@ -358,6 +358,10 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
             key, _, rest = line.lstrip("+~").partition("=")[0].partition(f".{match[1]}")
             if rest[:1] in ("", ".") and f"{key}.{match[1]}{rest}=" in line:
                 return _flat(f"{line}: {key} is a list and has no {match[1]}; write {key}=[...]")
+    if match := re.search(r"full_key: hydra\.overrides\.task\[(\d+)\]", message):
+        tasks = [line for line in overrides if not re.match(r"[+~]*hydra[./]", line)]
+        for line in tasks[int(match[1]) : int(match[1]) + 1]:
+            return _flat(f"{line}: cannot be read as an interpolation: {message.splitlines()[0]}")
     if message.startswith("Error merging override") and len(chain) > 1:
         message = str(chain[1])
     lines = [line.strip() for line in message.splitlines() if line.strip()]

@@ -258,11 +258,11 @@ def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, t
         # A value may fit the groups of the grid and not those that stand there by default: leave it to the points.
         try:
             cfg = compose.compose(hydra, _outline(hydra, parsed), multirun=True)
-        except BadInput:
+            cfg.hydra.overrides.task = [text for text in overrides if not text.startswith("hydra")]
+        except (BadInput, *compose.COMPOSE_ERRORS):  # text that can be no interpolation cannot be recorded either
             raise error from None
         if not typed and cfg.hydra.mode != RunMode.MULTIRUN:
             raise
-        cfg.hydra.overrides.task = [text for text in overrides if not text.startswith("hydra")]
     multirun = typed or cfg.hydra.mode == RunMode.MULTIRUN
     if cfg.hydra.mode is None or (multirun and cfg.hydra.mode != RunMode.MULTIRUN):
         cfg.hydra.mode = RunMode.MULTIRUN if multirun else RunMode.RUN

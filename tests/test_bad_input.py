@@ -32,6 +32,8 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("eps={a:1}",), ("eps={'a': 1}", "number")),
     (("eps=1e-4,1e-5",), ("eps=1e-4,1e-5", "-m", "eps=[1e-4,1e-5]")),
     (("eps=1e-4,0", "-m"), ("eps=0", "> 0")),
+    (("data.max_bytes=${,0.0,{}", "-m"), ("data.max_bytes=${", "no such key")),
+    (("data.max_bytes=a,${x,{}", "-m"), ("data.max_bytes=a,${x,{}", "interpolation")),
     (("eps=${nope}",), ("eps=${nope}", "nope", "not found")),
     (("eps=${logspace:-12,-1}",), ("eps=${logspace:-12,-1}", "n")),
     (("eps=${logspace:-12,-1,0}",), ("eps=${logspace:-12,-1,0}", "count")),
