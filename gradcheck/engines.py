@@ -561,6 +561,7 @@ class _Pool:
         self.workers = workers
         self._started = False
         self._settings = settings
+        self._others = set(threading.enumerate())
         names = ("OPENBLAS", "MKL", "OMP", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR")
         threads = {f"{name}_NUM_THREADS" if "MAXIMUM" not in name else f"{name}_THREADS": "1" for name in names}
         _deafen_to_manager()
@@ -589,6 +590,11 @@ class _Pool:
         """Kill the processes.  Ctrl-C is not heard meanwhile: it would strike the tool by which loky looks for them."""
         with deaf_to_interrupts():
             self._executor.shutdown(wait=True, kill_workers=True)
+            # loky leaves alone the thread that fed its queue, and with it the last semaphores: were this process to end
+            # amid their removal, it would be said that they leaked
+            for thread in set(threading.enumerate()) - self._others:
+                if thread.name == "QueueFeederThread":
+                    thread.join(timeout=1.0)
 
 
 @contextmanager

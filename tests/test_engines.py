@@ -348,6 +348,21 @@ def test_impatient_interrupts_of_the_whole_group_leave_nothing_behind() -> None:
     assert not alive(worker)
 
 
+def test_the_thread_that_holds_the_last_semaphores_ends_with_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    from joblib.externals.loky.backend.queues import Queue
+
+    feed, fed = Queue._feed, []
+
+    def slowly(*arguments: Any) -> None:
+        feed(*arguments)
+        time.sleep(0.3)
+        fed.append(True)
+
+    monkeypatch.setattr(Queue, "_feed", staticmethod(slowly))
+    assert len(list(engines.run([Job(0.1), Job(0.2)], 2, "loky", compute=square))) == 2
+    assert fed
+
+
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     script = f"""
         import sys
