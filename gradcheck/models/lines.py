@@ -328,7 +328,7 @@ def _by_factors(
                     at = start // lines
                     x = columns[rows, part]
                     e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
-                    for c in order:
+                    for c, after in zip(order, [*order[1:], None], strict=True):
                         if fresh[at][c]:
                             np.multiply(x, h[rows, c, None], out=e)
                             np.exp(e, out=e)
@@ -338,8 +338,10 @@ def _by_factors(
                             added = below.added[part]
                         else:
                             added = np.where(up[rows, c, None], above.added[part], below.added[part])
-                        np.add(e, added, out=f)
-                        _products(f, count, products[c, here])
+                        # e itself where nobody asks for it again: less to keep in the cache
+                        moved = e if after is None or fresh[at][after] else f
+                        np.add(e, added, out=moved)
+                        _products(moved, count, products[c, here])
                 for c in order:
                     products[c] *= np.where(up[block, c, None], above.inverse[k], below.inverse[k])
                 np.log(products, out=products)
