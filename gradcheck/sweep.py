@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -454,17 +453,10 @@ def write_plan(run_dir: Place, planned: Plan, overrides: Sequence[str]) -> None:
     stamp = {b"gradcheck.overrides": json.dumps(list(overrides)).encode()}
 
     def fill(file: Any) -> None:
-        texts: tuple[Sequence[str | None], ...]
         with pq.ParquetWriter(file, schema.with_metadata(stamp), compression="zstd") as writer:
-            cells = iter(planned)
-            while some := list(islice(cells, PIECE)):
-                texts = (
-                    [job.cell for job in some],
-                    [json.dumps(job.config, sort_keys=True) for job in some],
-                    [json.dumps(job.swept) for job in some],
-                    [job.skip for job in some],
-                )
-                writer.write_table(pa.table([arrow.texts(column) for column in texts], schema=schema))
+            for records in planned.records():
+                columns = [arrow.texts(column) for column in zip(*records, strict=True)]
+                writer.write_table(pa.table(columns, schema=schema))
 
     store.write(run_dir, None, PLAN, fill)
 
