@@ -348,10 +348,10 @@ class Writer:
         self.close()
 
     def add(self, rows: CellRows) -> None:
-        """Take the rows of a finished cell; waits only where the disk is far behind."""
+        """Take the rows of a finished cell; waits where the disk is a whole part behind."""
         size = 0 if rows.weights is None else len(rows.weights["flat_index"])
         with self._changed:
-            while self._failure is None and len(self._rows) >= 4 * self._part_cells:
+            while self._failure is None and self._full():
                 self._changed.wait()
             self._raise_failure()
             if self._closed:
@@ -362,8 +362,6 @@ class Writer:
             self._weights += size
             if len(self._rows) == 1 or self._full():
                 self._changed.notify_all()
-            while self._failure is None and self._weights >= 4 * PART_WEIGHTS:
-                self._changed.wait()
 
     def close(self) -> None:
         """Store what is left.  An interrupt that comes meanwhile is raised when that is done."""
@@ -430,11 +428,12 @@ class Writer:
         self._changed.notify_all()
         return part
 
-    def _write_part(self, rows: Sequence[CellRows]) -> None:
+    def _write_part(self, rows: list[CellRows]) -> None:
         name = f"part-{self._next:05d}.parquet"
         errors = errors_table(rows).replace_schema_metadata(self._stamp)
-        store.write(self.run_dir, "errors", name, _fill(errors, _ERRORS_DICTIONARY))
         cells = cells_table(rows, self._cells_schema)
+        rows.clear()  # in the tables they take a tenth, and a disk may take its time
+        store.write(self.run_dir, "errors", name, _fill(errors, _ERRORS_DICTIONARY))
         store.write(self.run_dir, "cells", name, _fill(cells, _CELLS_DICTIONARY))
         self._next += 1
 
