@@ -32,7 +32,7 @@ class Planned:
 
 
 class Ids:
-    """A set of ids of cells, 16 hex digits each, in some 16 bytes each: a hash table of the numbers themselves."""
+    """A set of ids of cells, 16 hex digits each, in 10 to 20 bytes each: a hash table of the numbers themselves."""
 
     def __init__(self, cells: Iterable[str] = ()) -> None:
         self._table = array("Q", [0]) * 16
@@ -71,7 +71,7 @@ class Ids:
             return False
         self._table[place] = number
         self._count += 1
-        if 2 * self._count > len(self._table):
+        if 5 * self._count > 4 * len(self._table):
             numbers, self._table = self._table, array("Q", [0]) * (2 * len(self._table))
             for known in numbers:
                 if known:

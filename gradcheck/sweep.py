@@ -19,7 +19,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
@@ -144,9 +143,11 @@ class _Numbers(Sequence[Override]):
 
     def __init__(self, override: Override, key: str) -> None:
         self._override, self._key = override, key
-        numbers = np.fromiter(override.sweep_iterator(), dtype=object)
-        small = all(type(number) is int and abs(number) < 2**63 for number in numbers)
-        self._numbers = numbers.astype(np.int64) if small else numbers
+        typed: Any = override._value
+        numbers = typed.range()
+        # whole numbers in a row: none of them is held
+        lazy = isinstance(numbers, range) and not typed.shuffle
+        self._numbers: Sequence[Any] = numbers if lazy else list(override.sweep_iterator())
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -155,7 +156,6 @@ class _Numbers(Sequence[Override]):
         if isinstance(i, slice):
             return [self[j] for j in range(len(self))[i]]
         number = self._numbers[i]
-        number = number.item() if isinstance(number, np.generic) else number
         point = copy.copy(self._override)
         point._value, point.value_type, point.input_line = number, None, f"{self._key}={number}"
         return point
