@@ -9,7 +9,6 @@ removed when the run is taken up again.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import threading
@@ -223,7 +222,7 @@ def cells_table(rows: Sequence[CellRows], schema: pa.Schema = CELLS) -> pa.Table
 def _column(values: list[Any], field: pa.Field, times: list[int] | None = None) -> pa.Array:
     """Values of one column, each as many `times`."""
     if field.type == _real:
-        known = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+        known = np.array(values, dtype=np.float64)  # float(None) is NaN there
         return arrow.reals(known, ~np.isnan(known), times)
     if field.type == _text:
         return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], times)
@@ -242,7 +241,8 @@ def errors_table(rows: Sequence[CellRows]) -> pa.Table:
         if field.name == "cell" or field.name in AXES.names:
             arrays.append(_column([row.cell[field.name] for row in computed], field, counts))
         elif field.type == _real:
-            parts = [_reals(columns[field.name], count) for columns, count in zip(weights, counts, strict=True)]
+            given = [columns[field.name] for columns in weights]
+            parts = [np.full(n, np.nan) if c is None else c for c, n in zip(given, counts, strict=True)]
             values = np.concatenate(parts) if parts else np.empty(0)
             arrays.append(arrow.reals(values, None if field.name in _MAY_BE_NAN else ~np.isnan(values)))
         else:
@@ -251,10 +251,6 @@ def errors_table(rows: Sequence[CellRows]) -> pa.Table:
                 flat.extend(columns[field.name])
             arrays.append(_WEIGHT_COLUMN[field.type](flat))
     return pa.table(arrays, schema=ERRORS)
-
-
-def _reals(values: Any, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.full(count, np.nan) if values is None else np.asarray(values, dtype=np.float64)
 
 
 def outcome_table(outcome: Any) -> pa.Table:
