@@ -428,7 +428,7 @@ class Writer:
         name = f"part-{self._next:05d}.parquet"
         errors = errors_table(rows).replace_schema_metadata(self._stamp)
         cells = cells_table(rows, self._cells_schema)
-        rows.clear()  # in the tables they take a tenth, and a disk may take its time
+        rows.clear()  # in the tables they take a fraction, and a disk may take its time
         store.write(self.run_dir, "errors", name, _fill(errors, _ERRORS_DICTIONARY))
         store.write(self.run_dir, "cells", name, _fill(cells, _CELLS_DICTIONARY))
         self._next += 1
