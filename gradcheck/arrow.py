@@ -7,6 +7,7 @@ small run; these do not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ def texts(values: Sequence[str | None], times: Sequence[int] | None = None) -> p
 
     Raises pa.ArrowCapacityError for more than 2 GB.
     """
-    encoded = [b"" if value is None else value.encode() for value in values]
-    lengths = _repeated(np.array([len(text) for text in encoded], dtype=np.int64), times)
-    data = b"".join(encoded if times is None else [text * n for text, n in zip(encoded, times, strict=True)])
-    valid = _repeated(np.array([value is not None for value in values], dtype=bool), times)
-    return pa.Array.from_buffers(pa.string(), len(lengths), [_validity(valid), _offsets(lengths), pa.py_buffer(data)])
+    # few of them differ in most columns
+    known = {value: b"" if value is None else value.encode() for value in set(values)}
+    encoded = [known[value] for value in values]
+    lengths = _repeated(np.fromiter(map(len, encoded), np.int64, len(encoded)), times)
+    data = b"".join(encoded if times is None else map(mul, encoded, times))
+    valid = _validity(_known(values), times)
+    return pa.Array.from_buffers(pa.string(), len(lengths), [valid, _offsets(lengths), pa.py_buffer(data)])
 
 
 def reals(
@@ -33,18 +36,15 @@ def reals(
 ) -> pa.DoubleArray:
     """float64, each as many `times`; null where `valid` is False."""
     array = _repeated(np.ascontiguousarray(values, dtype=np.float64), times)
-    valid = None if valid is None else _repeated(valid, times)
-    return pa.Array.from_buffers(pa.float64(), len(array), [_validity(valid), pa.py_buffer(array)])
+    return pa.Array.from_buffers(pa.float64(), len(array), [_validity(valid, times), pa.py_buffer(array)])
 
 
 def counts(values: Sequence[int | None] | NDArray[np.integer], times: Sequence[int] | None = None) -> pa.Int64Array:
     """int64, each as many `times`; None is null."""
-    valid, known = None, values
-    if not isinstance(values, np.ndarray):
-        valid = _repeated(np.array([value is not None for value in values], dtype=bool), times)
-        known = [0 if value is None else value for value in values]
+    valid = None if isinstance(values, np.ndarray) else _known(values)
+    known = values if valid is None else [0 if value is None else value for value in values]
     array = _repeated(np.ascontiguousarray(known, dtype=np.int64), times)
-    return pa.Array.from_buffers(pa.int64(), len(array), [_validity(valid), pa.py_buffer(array)])
+    return pa.Array.from_buffers(pa.int64(), len(array), [_validity(valid, times), pa.py_buffer(array)])
 
 
 def _repeated(array: NDArray[Any], times: Sequence[int] | None) -> NDArray[Any]:
@@ -53,8 +53,8 @@ def _repeated(array: NDArray[Any], times: Sequence[int] | None) -> NDArray[Any]:
 
 def flags(values: Sequence[bool | None]) -> pa.BooleanArray:
     """Booleans; None is null."""
-    bits = pa.py_buffer(np.packbits(np.array([bool(value) for value in values], dtype=bool), bitorder="little"))
-    return pa.Array.from_buffers(pa.bool_(), len(values), [_validity([value is not None for value in values]), bits])
+    bits = pa.py_buffer(np.packbits(np.array(values, dtype=bool), bitorder="little"))  # bool(None) is False
+    return pa.Array.from_buffers(pa.bool_(), len(values), [_validity(_known(values)), bits])
 
 
 def positions(values: Sequence[Sequence[int]]) -> pa.ListArray:
@@ -65,11 +65,16 @@ def positions(values: Sequence[Sequence[int]]) -> pa.ListArray:
     return pa.Array.from_buffers(pa.list_(pa.int32()), len(values), buffers, children=[items])
 
 
-def _validity(valid: Sequence[bool] | NDArray[np.bool_] | None) -> pa.Buffer | None:
+def _known(values: Sequence[Any]) -> NDArray[np.bool_] | None:
+    """Where values are not None; nothing where none is."""
+    return np.array([value is not None for value in values], dtype=bool) if None in values else None
+
+
+def _validity(valid: NDArray[np.bool_] | None, times: Sequence[int] | None = None) -> pa.Buffer | None:
     """One bit an entry; nothing where all are valid."""
-    if valid is None or np.all(valid):
+    if valid is None or valid.all():
         return None
-    return pa.py_buffer(np.packbits(np.asarray(valid, dtype=bool), bitorder="little"))
+    return pa.py_buffer(np.packbits(_repeated(valid, times), bitorder="little"))
 
 
 def _offsets(lengths: Sequence[int] | NDArray[np.integer]) -> pa.Buffer:

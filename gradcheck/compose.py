@@ -14,6 +14,8 @@ from typing import Any
 
 # Hydra hands its errors on to us instead of printing them over several lines
 os.environ["HYDRA_FULL_ERROR"] = "1"
+# Arrow's own allocator keeps ten megabytes to write some hundred kilobytes at a time
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 import yaml
 from hydra import version

@@ -280,7 +280,7 @@ def eps_values(value: Any) -> list[Any]:
 
 def _cast(key: str, value: Any, kind: Any) -> Any:
     """The value in the type of its setting; bool is no number, 1.5 no whole number, 1 a number where 1.0 is."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin, arguments = _made_of(kind)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
@@ -303,6 +303,11 @@ def _cast(key: str, value: Any, kind: Any) -> Any:
     if kind is str and isinstance(value, str):
         return value
     raise ValueError(f"{key}={_shown(value)}: must be {_WANTED.get(kind, kind)}")
+
+
+@lru_cache
+def _made_of(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    return typing.get_origin(kind), typing.get_args(kind)
 
 
 def _plain(key: str, value: Any) -> Any:

@@ -283,7 +283,7 @@ def _outline(hydra: Hydra, overrides: Sequence[Override]) -> list[str]:
 
 def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
     jobs = plan(
-        iter([(compose.science(cfg), {})]),
+        [compose.science(cfg)],
         chosen.max_cells,
         single=True,
         allow=chosen.allow,
@@ -337,7 +337,7 @@ def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...]) -> int:
 
     def task(cfg: DictConfig) -> int:
         chosen = replace(settings(cfg), allow=allow)
-        jobs = plan(iter([(compose.science(cfg), {})]), chosen.max_cells, allow=allow, max_memory=chosen.max_memory)
+        jobs = plan([compose.science(cfg)], chosen.max_cells, allow=allow, max_memory=chosen.max_memory)
         statuses.append(
             compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, list(HydraConfig.get().overrides.task))
         )

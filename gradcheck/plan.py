@@ -7,12 +7,13 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 PIECE = 1000  # cells that are packed together
-_text = json.JSONEncoder(separators=(",", ":")).encode
+_sorted_text = json.JSONEncoder(sort_keys=True).encode
+Record: TypeAlias = tuple[str, str, str, str | None]  # id, config and swept values as JSON, why it is skipped
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class Planned:
 
 
 class Ids:
-    """A set of ids of cells, 16 hex digits each, in some 16 bytes each: a hash table of the numbers themselves."""
+    """A set of ids of cells, 16 hex digits each, in 10 to 20 bytes each: a hash table of the numbers themselves."""
 
     def __init__(self, cells: Iterable[str] = ()) -> None:
         self._table = array("Q", [0]) * 16
@@ -70,7 +71,7 @@ class Ids:
             return False
         self._table[place] = number
         self._count += 1
-        if 2 * self._count > len(self._table):
+        if 5 * self._count > 4 * len(self._table):
             numbers, self._table = self._table, array("Q", [0]) * (2 * len(self._table))
             for known in numbers:
                 if known:
@@ -96,7 +97,7 @@ def _number(cell: str) -> int:
 
 
 class Plan:
-    """Cells, each once.  All but the last thousand are packed, and unpacked a thousand at a time."""
+    """Cells, each once, as they are recorded: a thousand at a time, packed, but for the last ones."""
 
     def __init__(self, cells: Iterable[Planned] = ()) -> None:
         self.ids = Ids()
@@ -110,9 +111,9 @@ class Plan:
         return len(self.ids)
 
     def __iter__(self) -> Iterator[Planned]:
-        for size, packed in self._packed:
-            text = pa.decompress(packed, size, codec="zstd", asbytes=True).decode()
-            yield from (Planned(*json.loads(line)) for line in text.splitlines())
+        for records in self._pieces():
+            for cell, config, swept, skip in records:
+                yield Planned(cell, json.loads(config), json.loads(swept), skip)
         yield from self._open
 
     def __eq__(self, other: object) -> bool:
@@ -125,6 +126,12 @@ class Plan:
         """Values of the swept keys: of each key one of each type."""
         return [{key: value} for (key, _), value in self._kinds.items()]
 
+    def records(self) -> Iterator[list[Record]]:
+        """The cells as they are recorded, a thousand at a time."""
+        yield from self._pieces()
+        if self._open:
+            yield [_record(cell) for cell in self._open]
+
     def add(self, planned: Planned) -> bool:
         """Put a cell last; whether it was not there."""
         if not self.ids.add(planned.cell):
@@ -133,10 +140,18 @@ class Plan:
             self._kinds.setdefault((key, type(value)), value)
         self._open.append(planned)
         if len(self._open) == PIECE:
-            text = "\n".join(_text([p.cell, p.config, p.swept, p.skip]) for p in self._open).encode()
+            text = json.dumps([_record(cell) for cell in self._open]).encode()
             self._packed.append((len(text), pa.compress(text, codec="zstd", asbytes=True)))
             self._open = []
         return True
+
+    def _pieces(self) -> Iterator[list[Record]]:
+        for size, packed in self._packed:
+            yield json.loads(pa.decompress(packed, size, codec="zstd", asbytes=True))
+
+
+def _record(planned: Planned) -> Record:
+    return planned.cell, _sorted_text(planned.config), json.dumps(planned.swept), planned.skip
 
 
 class Left:

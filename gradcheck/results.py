@@ -9,7 +9,6 @@ removed when the run is taken up again.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import threading
@@ -223,7 +222,7 @@ def cells_table(rows: Sequence[CellRows], schema: pa.Schema = CELLS) -> pa.Table
 def _column(values: list[Any], field: pa.Field, times: list[int] | None = None) -> pa.Array:
     """Values of one column, each as many `times`."""
     if field.type == _real:
-        known = np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+        known = np.array(values, dtype=np.float64)  # float(None) is NaN there
         return arrow.reals(known, ~np.isnan(known), times)
     if field.type == _text:
         return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], times)
@@ -242,7 +241,8 @@ def errors_table(rows: Sequence[CellRows]) -> pa.Table:
         if field.name == "cell" or field.name in AXES.names:
             arrays.append(_column([row.cell[field.name] for row in computed], field, counts))
         elif field.type == _real:
-            parts = [_reals(columns[field.name], count) for columns, count in zip(weights, counts, strict=True)]
+            given = [columns[field.name] for columns in weights]
+            parts = [np.full(n, np.nan) if c is None else c for c, n in zip(given, counts, strict=True)]
             values = np.concatenate(parts) if parts else np.empty(0)
             arrays.append(arrow.reals(values, None if field.name in _MAY_BE_NAN else ~np.isnan(values)))
         else:
@@ -251,10 +251,6 @@ def errors_table(rows: Sequence[CellRows]) -> pa.Table:
                 flat.extend(columns[field.name])
             arrays.append(_WEIGHT_COLUMN[field.type](flat))
     return pa.table(arrays, schema=ERRORS)
-
-
-def _reals(values: Any, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.full(count, np.nan) if values is None else np.asarray(values, dtype=np.float64)
 
 
 def outcome_table(outcome: Any) -> pa.Table:
@@ -348,10 +344,10 @@ class Writer:
         self.close()
 
     def add(self, rows: CellRows) -> None:
-        """Take the rows of a finished cell; waits only where the disk is far behind."""
+        """Take the rows of a finished cell; waits where the disk is a whole part behind."""
         size = 0 if rows.weights is None else len(rows.weights["flat_index"])
         with self._changed:
-            while self._failure is None and len(self._rows) >= 4 * self._part_cells:
+            while self._failure is None and self._full():
                 self._changed.wait()
             self._raise_failure()
             if self._closed:
@@ -362,8 +358,6 @@ class Writer:
             self._weights += size
             if len(self._rows) == 1 or self._full():
                 self._changed.notify_all()
-            while self._failure is None and self._weights >= 4 * PART_WEIGHTS:
-                self._changed.wait()
 
     def close(self) -> None:
         """Store what is left.  An interrupt that comes meanwhile is raised when that is done."""
@@ -430,11 +424,12 @@ class Writer:
         self._changed.notify_all()
         return part
 
-    def _write_part(self, rows: Sequence[CellRows]) -> None:
+    def _write_part(self, rows: list[CellRows]) -> None:
         name = f"part-{self._next:05d}.parquet"
         errors = errors_table(rows).replace_schema_metadata(self._stamp)
-        store.write(self.run_dir, "errors", name, _fill(errors, _ERRORS_DICTIONARY))
         cells = cells_table(rows, self._cells_schema)
+        rows.clear()  # in the tables they take a fraction, and a disk may take its time
+        store.write(self.run_dir, "errors", name, _fill(errors, _ERRORS_DICTIONARY))
         store.write(self.run_dir, "cells", name, _fill(cells, _CELLS_DICTIONARY))
         self._next += 1
 

@@ -12,15 +12,13 @@ import copy
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
@@ -145,9 +143,11 @@ class _Numbers(Sequence[Override]):
 
     def __init__(self, override: Override, key: str) -> None:
         self._override, self._key = override, key
-        numbers = np.fromiter(override.sweep_iterator(), dtype=object)
-        small = all(type(number) is int and abs(number) < 2**63 for number in numbers)
-        self._numbers = numbers.astype(np.int64) if small else numbers
+        typed: Any = override._value
+        numbers = typed.range()
+        # whole numbers in a row: none of them is held
+        lazy = isinstance(numbers, range) and not typed.shuffle
+        self._numbers: Sequence[Any] = numbers if lazy else list(override.sweep_iterator())
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -156,7 +156,6 @@ class _Numbers(Sequence[Override]):
         if isinstance(i, slice):
             return [self[j] for j in range(len(self))[i]]
         number = self._numbers[i]
-        number = number.item() if isinstance(number, np.generic) else number
         point = copy.copy(self._override)
         point._value, point.value_type, point.input_line = number, None, f"{self._key}={number}"
         return point
@@ -165,10 +164,9 @@ class _Numbers(Sequence[Override]):
 # ---------------------------------------------------------------------------------------------------------------- plan
 
 
-def points(hydra: Hydra, master: DictConfig, axes: Sequence[Axis]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Scientific config (``eps`` may be a list) and swept values of every point of the grid, in Hydra's order."""
+def points(hydra: Hydra, master: DictConfig, axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
+    """Scientific config (``eps`` may be a list) of every point of the grid, in Hydra's order."""
     values = [axis for axis in axes if not axis.group]
-    swept = [axis for axis in axes if axis.swept]
     fast = _separable(values)
     lines = [line for axis in values for line in axis.lines]
 
@@ -178,8 +176,7 @@ def points(hydra: Hydra, master: DictConfig, axes: Sequence[Axis]) -> Iterator[t
 
     for chosen in _product([axis.points for axis in axes]):
         of_groups = (o.input_line or "" for o, axis in zip(chosen, axes, strict=True) if axis.group)
-        science = base(*of_groups).at([o for o, axis in zip(chosen, axes, strict=True) if not axis.group])
-        yield science, {axis.path: _select(science, axis.path) for axis in swept}
+        yield base(*of_groups).at([o for o, axis in zip(chosen, axes, strict=True) if not axis.group])
 
 
 def _product(sequences: Sequence[Sequence[Override]]) -> Iterator[tuple[Override, ...]]:
@@ -217,7 +214,7 @@ class _Base:
         compose.apply(self._scratch, [axis.points[0] for axis in axes if not axis.swept])
         self._separable = separable and not any(_refers(self._scratch, key) for key in config.SCIENCE)
         self._science = compose.science(self._scratch) if self._separable else {}
-        self._set: dict[tuple[str, str], Any] = {}
+        self._set = _Recent()
         self._swept = [i for i, axis in enumerate(axes) if axis.swept]
 
     def at(self, chosen: Sequence[Override]) -> dict[str, Any]:
@@ -246,21 +243,19 @@ class _Base:
 
     def _checked(self, override: Override) -> Any:
         """A value as the schema makes it."""
+        return self._set.get_or((override.key_or_group, override.input_line or ""), partial(self._value, override))
+
+    def _value(self, override: Override) -> Any:
         if type(override._value) in (int, float) and (number := self._number(override)) is not None:
-            return number  # there may be many, so none is kept
-        key = (override.key_or_group, override.input_line or "")
-        if key not in self._set:
-            value = override.value()
-            if isinstance(value, dict | list):
-                cfg = copy.deepcopy(self._scratch)  # a mapping is merged into what is there
-            else:
-                cfg = self._scratch
-            compose.apply(cfg, [override])
-            top = override.key_or_group.partition(".")[0]
-            self._set[key] = (
-                _REFERS if _refers(cfg, top) else _select({top: compose.plain(cfg, top)}, override.key_or_group)
-            )
-        return self._set[key]
+            return number
+        value = override.value()
+        if isinstance(value, dict | list):
+            cfg = copy.deepcopy(self._scratch)  # a mapping is merged into what is there
+        else:
+            cfg = self._scratch
+        compose.apply(cfg, [override])
+        top = override.key_or_group.partition(".")[0]
+        return _REFERS if _refers(cfg, top) else _select({top: compose.plain(cfg, top)}, override.key_or_group)
 
 
 _REFERS = object()
@@ -298,23 +293,26 @@ _COLUMNS = {*config.SCIENCE, "init.seed", "data.seed", "data.n", "data.d"}  # of
 
 
 def plan(
-    points: Iterator[tuple[dict[str, Any], dict[str, Any]]],
+    points: Iterable[dict[str, Any]],
     max_cells: int,
     *,
+    swept: Sequence[str] = (),
     single: bool = False,
     allow: Sequence[str] = (),
     max_memory: float = MAX_MEMORY,
 ) -> Plan:
     """The cells of some points, each once, every value of ``eps`` a cell of its own.
 
+    swept : the keys of the grid.
+
     In a sweep a cell without meaning says why it is skipped.  Raises BadInput for a config that is wrong and, where
     there is one point only (`single`), for one without meaning.
     """
     found = Plan()
     forms = _Forms(allow, max_memory, thoroughly=single)
+    own = [key for key in swept if key not in _COLUMNS]
     try:
-        for science, swept in points:
-            own = [key for key in swept if key not in _COLUMNS]
+        for science in points:
             for eps in config.eps_values(science.get("eps")):
                 new = forms.planned(science | {"eps": eps}, found.ids)
                 if new is None:
@@ -437,7 +435,8 @@ def sweep(
     lines = [f"{key}={value}" for key, value in params.items()] + [str(line) for line in master.hydra.overrides.task]
     # first the groups, since composing is what takes its time
     axes = sorted(grid(hydra, lines, max_cells), key=lambda axis: (not axis.group, axis.path in _LOOKS))
-    return plan(points(hydra, master, axes), max_cells, allow=allow, max_memory=max_memory)
+    swept = [axis.path for axis in axes if axis.swept]
+    return plan(points(hydra, master, axes), max_cells, swept=swept, allow=allow, max_memory=max_memory)
 
 
 # -------------------------------------------------------------------------------------------------------------- record
@@ -454,17 +453,10 @@ def write_plan(run_dir: Place, planned: Plan, overrides: Sequence[str]) -> None:
     stamp = {b"gradcheck.overrides": json.dumps(list(overrides)).encode()}
 
     def fill(file: Any) -> None:
-        texts: tuple[Sequence[str | None], ...]
         with pq.ParquetWriter(file, schema.with_metadata(stamp), compression="zstd") as writer:
-            cells = iter(planned)
-            while some := list(islice(cells, PIECE)):
-                texts = (
-                    [job.cell for job in some],
-                    [json.dumps(job.config, sort_keys=True) for job in some],
-                    [json.dumps(job.swept) for job in some],
-                    [job.skip for job in some],
-                )
-                writer.write_table(pa.table([arrow.texts(column) for column in texts], schema=schema))
+            for records in planned.records():
+                columns = [arrow.texts(column) for column in zip(*records, strict=True)]
+                writer.write_table(pa.table(columns, schema=schema))
 
     store.write(run_dir, None, PLAN, fill)
 

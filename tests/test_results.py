@@ -23,7 +23,7 @@ import pytest
 from constructed import Planned, planned, result, rows
 
 import gradcheck
-from gradcheck import analysis, config, engines, results
+from gradcheck import analysis, config, engines, results, store
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.results import CELLS, ERRORS, Writer, cell_row
 
@@ -285,6 +285,34 @@ def test_an_interrupt_while_the_last_part_is_written_loses_nothing(
     finally:
         signal.signal(signal.SIGINT, given)
     assert results.finished(tmp_path) == {planned(i).cell for i in range(3)}
+
+
+def test_computing_waits_where_the_disk_is_a_part_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, free, added = store.write, threading.Event(), []
+
+    def stuck(run_dir: Any, folder: Any, name: str, fill: Any) -> None:
+        if name != "part-00000.parquet":  # the empty one
+            free.wait()
+        write(run_dir, folder, name, fill)
+
+    def compute() -> None:
+        for i in range(20):
+            writer.add(rows(i))
+            added.append(i)
+
+    monkeypatch.setattr(store, "write", stuck)
+    with Writer(tmp_path, {}, part_cells=5) as writer:
+        thread = threading.Thread(target=compute)
+        thread.start()
+        try:
+            while len(added) < 10:
+                time.sleep(0.01)
+            time.sleep(0.2)
+            assert len(added) == 10  # one part is written, one waits
+        finally:
+            free.set()
+            thread.join()
+    assert len(results.finished(tmp_path)) == 20
 
 
 def test_a_run_that_is_continued_keeps_its_parts_and_loses_orphans(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def task_lines(hydra: Hydra, overrides: list[str]) -> tuple[Any, list[str]]:
 
 def ours(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
     master, lines = task_lines(hydra, overrides)
-    return [science for science, _ in sweep.points(hydra, master, sweep.grid(hydra, lines, LIMIT))]
+    return list(sweep.points(hydra, master, sweep.grid(hydra, lines, LIMIT)))
 
 
 def hydras(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
@@ -220,7 +220,7 @@ def ids(planned: list[sweep.Planned]) -> list[str]:
 
 
 def test_a_list_of_eps_in_one_run_and_a_sweep_over_eps_are_the_same_cells(hydra: Hydra) -> None:
-    single = sweep.plan(iter([(compose.science(compose.compose(hydra, ["eps=[1e-4,1e-6]"])), {})]), LIMIT, single=True)
+    single = sweep.plan([compose.science(compose.compose(hydra, ["eps=[1e-4,1e-6]"]))], LIMIT, single=True)
     assert ids(single) == ids(plan_of(hydra, ["eps=1e-4,1e-6"]))
 
 

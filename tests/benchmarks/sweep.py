@@ -170,4 +170,7 @@ def memory(folder: str) -> Row:
         )
         return int(done.stdout.split()[-1])
 
-    return at_most("peak memory, 100,000 cells over 1,000", 1.1, peak(100_000) / peak(1000), "once each, tiny cells")
+    few = statistics.median(peak(1000) for _ in range(3))
+    return at_most(
+        "peak memory, 100,000 cells over 1,000", 1.1, peak(100_000) / few, "once over a median of 3, tiny cells"
+    )
