@@ -50,6 +50,7 @@ from omegaconf.errors import (
 
 from gradcheck import config
 from gradcheck.errors import BadInput
+from gradcheck.numeric import SCHEMES
 from gradcheck.terminal import printable_lines
 
 CONFIG_NAME = "config"
@@ -335,9 +336,13 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
     for link in chain:
         if isinstance(link, OverrideParseException):
             first = str(link).splitlines()[0]
-            if "EQUAL at '<EOF>'" in first:
-                return _flat(f"{link.override}: must be key=value")
-            return _flat(f"{link.override}: cannot be read as key=value: {first}")
+            key, equals, _ = str(link.override).partition("=")
+            if "EQUAL at '<EOF>'" in first or not equals:
+                return _flat(f"{link.override}: must be key=value, without blanks around the sign")
+            return _flat(
+                f"{link.override}: cannot be read as key=value; brackets must be closed, and text with other signs"
+                f" quoted for Hydra and the shell: \"{key}='...'\""
+            )
         if isinstance(link, MissingConfigException):
             return _missing(link, overrides)
         if isinstance(link, ValidationError | ConfigAttributeError | ConfigKeyError | InterpolationResolutionError):
@@ -364,8 +369,24 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
         tasks = [line for line in overrides if not re.match(r"[+~]*hydra[./]", line)]
         for line in tasks[int(match[1]) : int(match[1]) + 1]:
             return _flat(f"{line}: cannot be read as an interpolation: {message.splitlines()[0]}")
+    if match := re.match(r"Could not delete from config\. '(.*)' does not exist", message):
+        line = next((line for line in overrides if line.partition("=")[0] == f"~{match[1]}"), f"~{match[1]}")
+        return _flat(f"{line}: there is no such key to remove")
+    if match := re.match(
+        r"Multiple values for ([\w/]+)\.|force-add of config groups is not supported: '(.+)'", message
+    ):
+        line = match[2] or _find(overrides, match[1]) or match[1]
+        return _flat(f"{line}: is chosen by default; write {line.lstrip('+')} to choose another")
+    if match := re.match(r"Ambiguous value for argument '(.+)'(?:\n|$)", message):
+        return _flat(f"{match[1]}: several values; --cfg and --info show one run, so give one value of each key")
     if message.startswith("Error merging override") and len(chain) > 1:
         message = str(chain[1])
+    if typed and "list index out of range" in message:
+        key, _, item = typed.lstrip("+~").partition("=")[0].rpartition(".")
+        return _flat(f"{typed}: {key} has no item {item}; write the whole list, as {key}=[...]")
+    if typed and "Cannot merge DictConfig with ListConfig" in message:
+        key = typed.lstrip("+~").partition("=")[0]
+        return _flat(f"{typed}: must be a list, as {key}=[...]")
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return _flat(f"{typed}: {text}" if typed and typed not in text else text)
@@ -431,10 +452,13 @@ def _omegaconf(error: OmegaConfBaseException, typed: str | None, raw: Mapping[st
         return f"{typed or full}: no such key{guess}{allowed}"
     if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text):
         return f"{typed or full + '=' + match[1]}: must be {_KINDS.get(match[2], match[2])}"
+    if match := re.match(r"Cannot convert '(list|dict)' to string", text):
+        return f"{typed or full}: must be one word, not a {'list' if match[1] == 'list' else 'mapping'}"
     if "is not a valid bool" in text:
         return f"{typed or full}: must be true or false"
     if "not Optional" in text or "Incompatible value 'None'" in text or "non-optional" in text.lower():
-        return f"{typed or full + '=null'}: must not be null"
+        names = {"scheme": tuple(SCHEMES), "dtype": config.DTYPES}.get(full)
+        return f"{typed or full + '=null'}: must not be null" + (f", but one of {', '.join(names)}" if names else "")
     if "is not a ListConfig, list or tuple" in text:
         return f"{typed or full}: must be a list, as {full}=[...]"
     where = typed or full

@@ -126,7 +126,8 @@ class File:
         _validate_text("data.path", self.path, "the path of a CSV or Parquet file")
         targets = self._targets()
         if not targets or len(set(targets)) != len(targets):
-            raise ValueError(f"data.target={self.target}: must be the name of a column, or a list of different names")
+            given = "null" if self.target is None else self.target
+            raise ValueError(f"data.target={given}: must be the name of a column, or a list of different names")
         if self.features is not None:
             _validate_list("data.features", self.features, "column names")
             names = [str(name) for name in self.features]

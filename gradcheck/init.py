@@ -210,7 +210,8 @@ def _validate_scale(scale: object) -> None:
 
 def _validate_mapping(values: object) -> None:
     if not isinstance(values, Mapping) or not values:
-        raise ValueError(f"init.values={values}: must map parameter names to nested lists of numbers")
+        given = "null" if values is None else values
+        raise ValueError(f"init.values={given}: must map parameter names to nested lists of numbers")
 
 
 def _validate_path(path: object) -> None:

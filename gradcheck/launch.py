@@ -25,7 +25,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from gradcheck import compose, config, engines, provenance, results, store, summary
 from gradcheck.errors import BadInput, Meaningless, WriteError
@@ -81,7 +81,7 @@ def settings(cfg: DictConfig) -> Settings:
     """The settings of a composed config.  Raises BadInput."""
     needed = [key for key in config.Run.__dataclass_fields__ if key not in config.SCIENCE]
     for key in needed:
-        if cfg._get_node(key, validate_access=False) is None:
+        if cfg._get_node(key, validate_access=False) is None or OmegaConf.is_missing(cfg, key):
             raise BadInput(f"~{key}: cannot be removed; leave it out for the default")
     given = {key: compose.plain(cfg, key) for key in needed}
     engine = given["engine"] if isinstance(given["engine"], dict) else {}
@@ -167,6 +167,8 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         raise BadInput(
             "--experimental-rerun, --config-path and --config-name are not supported; add configs with --config-dir"
         )
+    if (options.cfg or options.info is not None) and options.multirun:
+        raise BadInput("-m: cannot stand beside --cfg and --info, which show one run; leave it out")
     if options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion:
         return _show(options)
     if options.resolve or options.package:
@@ -178,6 +180,10 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
             if override.is_hydra_override() and override.is_sweep_override():
                 raise BadInput(f"{override.input_line}: keys of Hydra cannot be swept; give one value")
         cfg, multirun = _master(hydra, overrides, parsed, typed=options.multirun)
+        if not isinstance(cfg.hydra.verbose, bool | str | ListConfig):
+            raise BadInput(
+                f"hydra.verbose={cfg.hydra.verbose}: must be true, false, the name of a logger or a list of them"
+            )
         _collect(alone)
         chosen = replace(settings(cfg), allow=allowed(parsed))
         if typed_store is not None:
@@ -352,6 +358,8 @@ def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...]) -> int:
 
 def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
     """Compute what a run has not stored.  Nothing recorded is executed, and Hydra's record of the run stays."""
+    if not path:
+        raise BadInput("resume=: must be a run folder, a URI of one, or latest")
     for text in arguments:
         if text.lstrip("+").partition("=")[0].partition(".")[0] not in RESUMABLE:
             raise BadInput(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +20,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow files first, the others as they were."""
     first = {f"test_{name}": place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: first.get(item.path.stem, len(SLOW)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configs_are_read_once() -> Iterator[None]:
+    """The package's own config files and Hydra's are the same for all tests; a third of composing is reading them."""
+    from gradcheck.compose import Remembering
+
+    initialize, read = Remembering.initialize_sources, {}
+
+    def shared(self: Remembering, search_path: Any) -> None:
+        initialize(self, search_path)
+        found = [(entry.provider, entry.path) for entry in search_path.get_path()]
+        if {provider for provider, _ in found} == {"hydra", "main", "schema"}:  # no folder of a user
+            self._read = read.setdefault(str(found), self._read)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Remembering, "initialize_sources", shared)
+        yield
 
 
 @pytest.hookimpl(optionalhook=True)

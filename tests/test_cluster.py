@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import rows, started
+from commands import QUICK, rows, started
 from test_engines import MISHAPS, Job, square
 from trials.clusters import Cluster, cluster
 
@@ -34,11 +35,31 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Cluster]]:
+    """A cluster with so many workers, whose processes may be killed: nobody starts them anew before the next test."""
+    with ExitStack() as ends:
+        made: Cluster | None = None
+
+        def restored(workers: int) -> Cluster:
+            nonlocal made
+            if made is None or made.scheduler.poll() is not None:
+                made = ends.enter_context(cluster(tmp_path_factory.mktemp("own"), workers, nanny=False))
+            made.restore(workers)
+            return made
+
+        yield restored
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster whose processes may be killed; nobody starts them anew."""
-    with cluster(tmp_path, nanny=False) as made:
-        yield made
+def own(killed: Callable[[int], Cluster]) -> Cluster:
+    return killed(2)
+
+
+@pytest.fixture
+def empty(killed: Callable[[int], Cluster]) -> Cluster:
+    """A scheduler without workers, but for those that a test adds."""
+    return killed(0)
 
 
 def outcomes(given: list[Any], address: str | None, **options: Any) -> dict[Any, Any]:
@@ -92,13 +113,6 @@ def test_fail_fast_stops_at_the_first_failure(shared: Cluster) -> None:
     found = list(engines.run(jobs, None, "dask", compute=square, fail_fast=True, address=shared.address))
     assert isinstance(found[-1][1], CellFailed)
     assert len(found) < 100
-
-
-def test_the_threads_of_a_worker_compute_one_after_the_other(tmp_path: Path) -> None:
-    with cluster(tmp_path, 1, nanny=False, nthreads=4) as made:
-        found = outcomes([*range(100), "threads"], made.address)
-        assert found.pop("threads") == {1}
-        assert found == {i: i * i for i in range(100)}
 
 
 def test_what_is_under_way_is_bounded(shared: Cluster) -> None:
@@ -196,13 +210,6 @@ def test_a_cluster_without_workers_is_waited_for_and_given_up(own: Cluster, monk
         run()
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A scheduler without workers, but for those that a test adds and removes."""
-    with cluster(tmp_path_factory.mktemp("empty"), 0, nanny=False) as made:
-        yield made
-
-
 @pytest.mark.parametrize("case", ["nobody", "no address", "no workers", "another", "none at all"])
 def test_a_cluster_that_cannot_be_used_is_refused(
     empty: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], case: str
@@ -221,8 +228,6 @@ def test_a_cluster_that_cannot_be_used_is_refused(
     before = sorted(tmp_path.iterdir())
     status = main(["engine=dask", f"engine.address={address}", "eps=1e-4,1e-6", "-m", "progress=none"])
     out, err = capfd.readouterr()
-    if worker is not None:
-        empty.kill(worker)
     assert status == 2, err
     assert out == ""
     assert err.startswith(f"gradcheck: engine.address={address}: ")
@@ -230,6 +235,14 @@ def test_a_cluster_that_cannot_be_used_is_refused(
     words = {"another": "install the same", "none at all": "cannot import", "no workers": "has no workers"}
     assert words.get(case, "no scheduler answers") in err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_threads_of_a_worker_compute_one_after_the_other(empty: Cluster) -> None:
+    empty.add_worker(nthreads=4)
+    empty.wait_for_workers(1)
+    found = outcomes([*range(100), "threads"], empty.address)
+    assert found.pop("threads") == {1}
+    assert found == {i: i * i for i in range(100)}
 
 
 @pytest.mark.parametrize(
@@ -269,7 +282,7 @@ SMALL_PARTS = "from gradcheck import results\nresults.Writer.__init__.__kwdefaul
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("serial")
-    assert main([*SWEEP, f"hydra.sweep.dir={folder}/run", "engine=loky"]) == 0
+    assert main([*SWEEP, f"hydra.sweep.dir={folder}/run", "engine=serial"]) == 0
     return rows(folder / "run")
 
 
@@ -298,9 +311,7 @@ def test_a_worker_that_dies_in_mid_sweep_changes_no_row(own: Cluster, tmp_path: 
 
 
 def resumed(folder: Path) -> Any:
-    again = started("gradcheck.run", "resume=run", "engine=loky", "progress=none", cwd=folder)
-    _, err = again.communicate(timeout=120)
-    assert (again.returncode, err) == (0, "")
+    assert main([f"resume={folder}/run", *QUICK]) == 0
     return rows(folder / "run")
 
 

@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,6 @@ def test_the_files_of_a_group_and_its_table_name_the_same() -> None:
         assert {name for group, name in GROUPS if group == section} == set(table)
 
 
-@pytest.mark.parametrize(("section", "name"), GROUPS)
-def test_every_file_composes_to_the_section_of_its_class(hydra: Hydra, section: str, name: str) -> None:
-    science = compose.science(compose.compose(hydra, [f"{section}={name}"]))
-    given_, lookup = science[section], config.LOOKUP[section]
-    assert given_[lookup] == (name if lookup == "source" or name != "none" else "none")
-    assert set(given_) - {lookup} == set(config.settings(config.TABLES[section][name])) - {lookup}
-
-
 def needed(section: str, name: str) -> list[str]:
     """Overrides that make a choice complete."""
     extra = {
@@ -82,9 +75,22 @@ def needed(section: str, name: str) -> list[str]:
     return [f"{section}={name}", *extra.get((section, name), [])]
 
 
+@cache
+def chosen(hydra: Hydra, section: str, name: str) -> dict[str, Any]:
+    return compose.science(compose.compose(hydra, needed(section, name)))
+
+
+@pytest.mark.parametrize(("section", "name"), GROUPS)
+def test_every_file_composes_to_the_section_of_its_class(hydra: Hydra, section: str, name: str) -> None:
+    science = chosen(hydra, section, name)
+    given_, lookup = science[section], config.LOOKUP[section]
+    assert given_[lookup] == (name if lookup == "source" or name != "none" else "none")
+    assert set(given_) - {lookup} == set(config.settings(config.TABLES[section][name])) - {lookup}
+
+
 @pytest.mark.parametrize(("section", "name"), [g for g in GROUPS if g != ("model", "function")])
 def test_the_canonical_form_is_plain_data_and_its_own_canonical_form(hydra: Hydra, section: str, name: str) -> None:
-    form = config.canonical(compose.science(compose.compose(hydra, needed(section, name))))
+    form = config.canonical(chosen(hydra, section, name))
     assert json.loads(json.dumps(form, allow_nan=False)) == form
     assert config.canonical(form) == form
     assert list(form) == list(config.SCIENCE)

@@ -45,19 +45,19 @@ def expanding_parquet() -> None:
     """A million equal rows take a few bytes; of these files a thousand are written into one."""
     piece = pa.table({"a": np.ones(2**20), "y": np.zeros(2**20, dtype=np.int64)})
     with pq.ParquetWriter("bomb.parquet", piece.schema, compression="zstd", use_dictionary=False) as writer:
-        for _ in range(200):
+        for _ in range(70):
             writer.write_table(piece)
-    assert 1000 * Path("bomb.parquet").stat().st_size < 200 * piece.nbytes
+    assert 1000 * Path("bomb.parquet").stat().st_size < 70 * piece.nbytes
 
 
 def expanding_npz() -> None:
-    header = {"descr": "<f8", "fortran_order": False, "shape": (15 * 10**7, 1)}
+    header = {"descr": "<f8", "fortran_order": False, "shape": (135 * 10**6, 1)}
     with (
         zipfile.ZipFile("bomb.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("W.npy", "w", force_zip64=True) as file,
     ):
         np.lib.format.write_array_header_1_0(file, header)
-        for _ in range(1200):
+        for _ in range(1080):
             file.write(bytes(10**6))
 
 
@@ -101,9 +101,9 @@ HOSTILE: list[tuple[Any, tuple[str, ...], tuple[str, ...]]] = [
     (
         expanding_parquet,
         (*FILE, "data.path=bomb.parquet"),
-        ("unpacks to 335", "data.max_bytes=1073741824"),
+        ("unpacks to 117", "data.max_bytes=1073741824"),
     ),
-    (expanding_npz, ("init=file", "init.path=bomb.npz"), ("unpacks to 1200000", "init.max_bytes=1073741824")),
+    (expanding_npz, ("init=file", "init.path=bomb.npz"), ("unpacks to 1080000", "init.max_bytes=1073741824")),
     (lying_npz, ("init=file", "init.path=lying.npz"), ("init.path=lying.npz", "W")),
     (laughs, (*OWN, "+experiment=laughs"), ("laughs.yaml", "aliases", "1000000 values")),
     (laughs, (*OWN, "+experiment=deep"), ("deep.yaml", "100 levels")),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gradcheck import compose, config, sweep
@@ -33,8 +35,13 @@ def hydra() -> Iterator[Hydra]:
         yield opened
 
 
+@cache
+def composed(hydra: Hydra, *overrides: str) -> DictConfig:
+    return compose.compose(hydra, overrides, multirun=True)
+
+
 def task_lines(hydra: Hydra, overrides: list[str]) -> tuple[Any, list[str]]:
-    master = compose.compose(hydra, overrides, multirun=True)
+    master = copy.deepcopy(composed(hydra, *overrides))
     params = OmegaConf.select(master, "hydra.sweeper.params") or {}
     return master, [f"{key}={value}" for key, value in params.items()] + list(master.hydra.overrides.task)
 
@@ -212,7 +219,7 @@ def test_mixed_overrides_give_what_hydra_composes_or_are_refused_by_both(hydra: 
 
 
 def plan_of(hydra: Hydra, overrides: list[str]) -> list[sweep.Planned]:
-    return sweep.sweep(hydra, compose.compose(hydra, overrides, multirun=True), LIMIT)
+    return sweep.sweep(hydra, copy.deepcopy(composed(hydra, *overrides)), LIMIT)
 
 
 def ids(planned: list[sweep.Planned]) -> list[str]:

@@ -31,7 +31,7 @@ def test_a_killed_sweep_is_resumed_to_the_same_rows(engine: str, times: int, sha
 
 
 def test_random_overrides_end_with_a_status_and_a_line(tmp_path: Path) -> None:
-    assert overrides.trial(tmp_path, 40, 2).startswith("40 sets")
+    assert overrides.trial(tmp_path, 25, 1).startswith("25 sets")
 
 
 def test_what_reads_records_survives_whatever_they_hold() -> None:

@@ -16,11 +16,11 @@ TESTS = Path(__file__).resolve().parent.parent
 
 
 class Cluster:
-    """A scheduler and its workers, one thread each."""
+    """A scheduler and its workers, one thread each where nothing else is said."""
 
-    def __init__(self, folder: Path, workers: int = 2, *, nanny: bool = True, nthreads: int = 1) -> None:
+    def __init__(self, folder: Path, workers: int = 2, *, nanny: bool = True) -> None:
         self.folder = folder
-        self._nanny, self._nthreads = nanny, nthreads
+        self._nanny = nanny
         self.processes: list[subprocess.Popen[bytes]] = []
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -29,9 +29,9 @@ class Cluster:
         self.scheduler = self._start("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
         self.workers = [self.add_worker() for _ in range(workers)]
 
-    def add_worker(self, path: Path | None = None, **environment: str) -> subprocess.Popen[bytes]:
+    def add_worker(self, path: Path | None = None, nthreads: int = 1, **environment: str) -> subprocess.Popen[bytes]:
         """One more worker; `path` comes before all else in its PYTHONPATH."""
-        options = ["--nthreads", str(self._nthreads), "--no-dashboard", "--memory-limit", "0"]
+        options = ["--nthreads", str(nthreads), "--no-dashboard", "--memory-limit", "0"]
         options += ["--local-directory", str(self.folder), "--nanny" if self._nanny else "--no-nanny"]
         return self._start("dask_worker", self.address, *options, path=path, **environment)
 
@@ -57,25 +57,36 @@ class Cluster:
         process.wait()
 
     def wait_for_workers(self, count: int) -> None:
-        """Wait until so many have announced themselves."""
+        """Wait until so many have announced themselves, and no others are known any more."""
         from distributed import Client
 
         end = time.monotonic() + 60
         while True:
             try:
                 with Client(self.address, timeout=30, set_as_default=False) as client:
-                    if count:
-                        client.wait_for_workers(count, timeout=60)
+                    while len(client.nthreads()) != count:
+                        if time.monotonic() > end:
+                            raise TimeoutError(f"there are not {count} workers after a minute")
+                        time.sleep(0.05)
                 return
             except OSError:
                 if time.monotonic() > end:
                     raise
 
+    def restore(self, count: int) -> None:
+        """As many ordinary workers as are wanted and no others, whatever became of those that there were."""
+        self.workers = [worker for worker in self.workers if worker.poll() is None][:count]
+        for process in self.processes:
+            if process is not self.scheduler and process not in self.workers and process.poll() is None:
+                self.kill(process)
+        self.workers += [self.add_worker() for _ in range(count - len(self.workers))]
+        self.wait_for_workers(count)
+
 
 @contextmanager
-def cluster(folder: Path, workers: int = 2, *, nanny: bool = True, nthreads: int = 1) -> Iterator[Cluster]:
+def cluster(folder: Path, workers: int = 2, *, nanny: bool = True) -> Iterator[Cluster]:
     """A cluster that is up, and ends with the block."""
-    made = Cluster(folder, workers, nanny=nanny, nthreads=nthreads)
+    made = Cluster(folder, workers, nanny=nanny)
     try:
         made.wait_for_workers(workers)
         yield made
