@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from gradcheck import threads
+
 # two busy cores: a deadline would measure the machine, and derandomized runs give the same examples everywhere
 settings.register_profile("gradcheck", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("gradcheck")
@@ -38,6 +40,12 @@ def configs_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Remembering, "initialize_sources", shared)
         yield
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than there are cores: some tests mostly wait for those that they started."""
+    return threads.count() + 1
 
 
 @pytest.hookimpl(optionalhook=True)

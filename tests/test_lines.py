@@ -292,7 +292,7 @@ def bits_are_the_same(along, columns, steps) -> None:
 def test_no_value_depends_on_other_weights_steps_or_threads(n, dtype, monkeypatch):
     monkeypatch.setattr(threads, "WORTH_NUMBERS", 0)
     monkeypatch.setattr(lines, "BLOCK_NUMBERS", 2**10)
-    m = 60
+    m = 60 if n < SEGMENT else 20
     z, y, columns, rng = problem(n, m, 9.0, "random", dtype)
     columns[::5] *= 1e3
     # unequal steps on the two sides, of either sign, small ones beside those that leave the reach

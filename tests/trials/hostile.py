@@ -437,6 +437,7 @@ class _TooLong(BaseException):
 
 def attempt(made: Scene, command: str) -> tuple[int, list[str]]:
     """Run one command on a scene; returns its status and what was wrong."""
+    sys.dont_write_bytecode = True  # Python would store what it compiles of the package itself
 
     def ring(number: int, frame: Any) -> None:
         raise _TooLong
