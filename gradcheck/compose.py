@@ -362,11 +362,11 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
         r"(?:Index|invalid literal for int\(\) with base 10:) '(.*?)'(?: \(str\) is not an int)?$", message
     ):
         for line in overrides:
-            key, _, rest = line.lstrip("+~").partition("=")[0].partition(f".{match[1]}")
+            key, _, rest = _key(line).partition(f".{match[1]}")
             if rest[:1] in ("", ".") and f"{key}.{match[1]}{rest}=" in line:
                 return _flat(f"{line}: {key} is a list and has no {match[1]}; write {key}=[...]")
     if match := re.search(r"full_key: hydra\.overrides\.task\[(\d+)\]", message):
-        tasks = [line for line in overrides if not re.match(r"[+~]*hydra[./]", line)]
+        tasks = [line for line in overrides if not _key(line).startswith(("hydra.", "hydra/"))]
         for line in tasks[int(match[1]) : int(match[1]) + 1]:
             return _flat(f"{line}: cannot be read as an interpolation: {message.splitlines()[0]}")
     if match := re.match(r"Could not delete from config\. '(.*)' does not exist", message):
@@ -382,11 +382,10 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
     if message.startswith("Error merging override") and len(chain) > 1:
         message = str(chain[1])
     if typed and "list index out of range" in message:
-        key, _, item = typed.lstrip("+~").partition("=")[0].rpartition(".")
+        key, _, item = _key(typed).rpartition(".")
         return _flat(f"{typed}: {key} has no item {item}; write the whole list, as {key}=[...]")
     if typed and "Cannot merge DictConfig with ListConfig" in message:
-        key = typed.lstrip("+~").partition("=")[0]
-        return _flat(f"{typed}: must be a list, as {key}=[...]")
+        return _flat(f"{typed}: must be a list, as {_key(typed)}=[...]")
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return _flat(f"{typed}: {text}" if typed and typed not in text else text)
@@ -414,7 +413,12 @@ def _typed_override(message: str, overrides: Sequence[str]) -> str | None:
 
 def _find(overrides: Sequence[str], key: str) -> str | None:
     """The last override of a key, as it was typed."""
-    return next((line for line in reversed(overrides) if line.lstrip("+~").partition("=")[0] == key), None)
+    return next((line for line in reversed(overrides) if _key(line) == key), None)
+
+
+def _key(override: str) -> str:
+    """What an override is about, without its sign."""
+    return override.lstrip("+~").partition("=")[0]
 
 
 def _missing(error: MissingConfigException, overrides: Sequence[str]) -> str:

@@ -321,6 +321,7 @@ _CHANGES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.sym
 _CHANGES |= {"shutil.rmtree", "shutil.move", "os.chown", "os.utime"}
 WATCH = Watch()
 sys.addaudithook(WATCH.hook)  # for good: it does nothing while it is off
+sys.dont_write_bytecode = True  # else Python stores what it compiles of the package itself while the watch is on
 
 
 @contextlib.contextmanager
@@ -437,7 +438,6 @@ class _TooLong(BaseException):
 
 def attempt(made: Scene, command: str) -> tuple[int, list[str]]:
     """Run one command on a scene; returns its status and what was wrong."""
-    sys.dont_write_bytecode = True  # Python would store what it compiles of the package itself
 
     def ring(number: int, frame: Any) -> None:
         raise _TooLong
