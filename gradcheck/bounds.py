@@ -16,6 +16,7 @@ from gradcheck.numeric import ONE_SIDED, Scheme, perturbed_weights, representabl
 from gradcheck.quotients import (
     CENTRAL,
     Estimate,
+    Noise,
     Probe,
     Quotients,
     at_least,
@@ -25,6 +26,7 @@ from gradcheck.quotients import (
     noise_along,
     optimal_fraction,
     quotients,
+    stacked,
     vanished_at,
 )
 
@@ -35,30 +37,44 @@ TRUNCATION_MARGIN = 1.1
 ANCHOR_GAIN = {2: 4.0, 4: 2.0, 6: 1.0}
 
 
-def fixed(probe: Probe, scheme: Scheme, eps: float, index: Array) -> Estimate:
-    """Derivatives and bounds at one given step for the weights of ``index``.
+def fixed(probe: Probe, scheme: Scheme, eps: float | Array, index: Array) -> Estimate:
+    """Derivatives and bounds at one given step for the weights of ``index`` (m,), or at s of them: then all is (s, m).
 
-    Evaluations for each weight: those of the scheme, and at the anchors two (forward, backward), four (central), six
+    Each weight is looked at as if the step were the only one, but the anchors of a scheme of even order, which lie where the
+    loss asks for them whatever the step is, are evaluated once for all steps.
+
+    Evaluations for each weight and step: those of the scheme, and at the anchors two (forward, backward), four (central), six
     (five_point), eight (richardson) or one (complex step): in all never more than three times those of the scheme.
     """
+    eps = np.asarray(eps)
     if scheme.complex_valued:
-        return by_complex_step(probe, index, np.full(len(index), eps))
-    theta = probe.theta[index]
-    noise = noise_along(probe, index)
-    h = representable_step(theta, np.full(len(index), eps))
+        return stacked([by_complex_step(probe, index, np.full(len(index), h)) for h in eps.flat], eps.shape)
+    # one row a weight, one column a step, or one for all of them
+    noise = Noise(*(column[:, None] for column in noise_along(probe, index)))
+    theta = probe.theta[index][:, None]
+    h = representable_step(theta, np.broadcast_to(eps.reshape(-1), (len(index), eps.size)))
     points = perturbed_weights(theta, h, scheme.offsets)
     vanished = vanished_at(theta, points)
     here = quotients(probe, scheme, theta, points, probe.evaluate(index, points), noise)
     step = h.astype(np.float64)
     if probe.opaque:
-        return estimate(step, here, *_anchored_on_ladder(probe, scheme, here, step, index), vanished)
+        found = _anchored_on_ladder(probe, scheme, here, step, index)
+    else:
+        found = _anchored(probe, scheme, here, step, theta, noise, index)
+    return estimate(step, here, *found, vanished).transposed((*eps.shape, len(index)))
 
+
+def _anchored(
+    probe: Probe, scheme: Scheme, here: Quotients, step: Array, theta: Array, noise: Noise, index: Array
+) -> tuple[Array, Array, Array]:
+    """Truncation, kink's part and finiteness at given steps (m, s) from a step far below the scale of the loss."""
     one_sided = scheme.order == 1
     formula = scheme if scheme.order > 2 else CENTRAL
     ratio = ANCHOR_RATIO[formula.order]
     fraction = np.minimum(ANCHOR_GAIN[formula.order] * optimal_fraction(probe, formula.order, index), LARGEST_ANCHOR)
+    scale = probe.rounding.length[index][:, None]
     # with one anchor alone convergence is assumed, so it lies where truncation is far below the noise
-    length = probe.rounding.length[index] * (fraction / 32 if one_sided else fraction)
+    length = scale * (fraction / 32 if one_sided else fraction)[:, None]
     length = at_least(length, theta, probe.rounding.unit)
     if one_sided:
         # together with the step itself the anchor shows the third derivative, unless they lie too near to each other
@@ -72,14 +88,13 @@ def fixed(probe: Probe, scheme: Scheme, eps: float, index: Array) -> Estimate:
 
     def at(wanted: tuple[float, ...]) -> Quotients:
         columns = [offsets.index(o) for o in wanted]
-        return quotients(probe, formula, theta, anchor_points[:, columns], columns_of(found, columns), noise)
+        return quotients(probe, formula, theta, anchor_points[..., columns], columns_of(found, columns), noise)
 
     near = at(inner)
     a = a.astype(np.float64)
     with np.errstate(all="ignore"):
         if one_sided:
-            reach = np.minimum(step, probe.rounding.length[index])
-            third = _third_derivative(probe, scheme, here, near, step, a, found.losses, reach)
+            third = _third_derivative(probe, scheme, here, near, step, a, found.losses, np.minimum(step, scale))
             far_truncation, largest = np.maximum(near.roundoff, third * a**2), a
         else:
             gain = ratio**formula.order
@@ -98,8 +113,7 @@ def fixed(probe: Probe, scheme: Scheme, eps: float, index: Array) -> Estimate:
         direct = np.where(step <= largest, direct + here.kink, np.inf)
         truncation = np.minimum(direct, anchored)
         kink = np.minimum(np.maximum(here.kink, near.kink), truncation)
-    finite = here.finite & near.finite & np.isfinite(truncation)
-    return estimate(step, here, truncation, kink, finite, vanished)
+    return truncation, kink, here.finite & near.finite & np.isfinite(truncation)
 
 
 def _third_derivative(
@@ -110,7 +124,7 @@ def _third_derivative(
     (D(h) - f'' h / 2) - C(a) = f''' (h**2 - a**2) / 6 with the central quotient C.  Where the loss is next to 0, its noise is
     too, and the truncation of C may be far above it.  ``reach``: the step, or the scale of the loss where that is smaller.
     """
-    change = (losses - probe.center).astype(np.float64).sum(axis=1)
+    change = (losses - probe.center).astype(np.float64).sum(axis=-1)
     side = 1 if scheme.pairs[0].high > 0 else -1
     rest = np.abs(here.value - near.value - side * change / a**2 * step / 2)
     noise = here.roundoff + 2 * near.roundoff * (1 + step / a)
@@ -121,13 +135,15 @@ def _third_derivative(
 def _anchored_on_ladder(
     probe: Probe, scheme: Scheme, here: Quotients, step: Array, index: Array
 ) -> tuple[Array, Array, Array]:
-    """Truncation, kink's part and finiteness at a given step of an opaque function, from the best step of a ladder."""
+    """Truncation, kink's part and finiteness at given steps (m, s) of an opaque function, from the best step of a ladder."""
     best = auto(probe, CENTRAL if scheme.order <= 2 else scheme, index)
     for formula in ONE_SIDED:
         # beyond the edge of a domain there is nothing to be seen
         lost = ~np.isfinite(best.truncation)
         if lost.any():
             best = best.replaced(lost, auto(probe, formula, index[lost]))
+    # one column for all steps
+    best = best.transposed((len(index), 1))
     with np.errstate(all="ignore"):
         anchored = np.abs(here.value - best.value) + best.truncation + best.roundoff
         if scheme.order > 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from gradcheck import plain
 from gradcheck.auto import auto
 from gradcheck.batch import Batch
 from gradcheck.bounds import fixed
-from gradcheck.compare import median
+from gradcheck.compare import medians
 from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.layout import Layout
@@ -119,6 +120,14 @@ def check_cell(cell: Cell, posing: Callable[[Cell], Problem] | None = None) -> C
         return check(problem, cell.scheme, cell.eps, cell.match_at, _injected(cell.bug))
 
 
+def check_cells(cell: Cell, eps: Sequence[float], posing: Callable[[Cell], Problem] | None = None) -> list[CellResult]:
+    """``check_cell`` of each of the cells that differ from this one in eps alone.  Raises as it does."""
+    refuse(cell)
+    with np.errstate(all="ignore"):
+        problem = (posing or pose)(cell)
+        return check_steps(problem, cell.scheme, eps, cell.match_at, _injected(cell.bug))
+
+
 def pose(cell: Cell) -> Problem:
     """Draw the data and the weights, compute the gradient, put the bug in."""
     model = cell.model
@@ -184,15 +193,41 @@ def check(
     Raises FloatingPointError where the loss at theta is not finite, ArithmeticError where losses that a model computes from
     its structure are not those of its plain loss.
     """
+    found = examine(problem, scheme, eps, match_at, np.arange(problem.theta.size))
+    return _results(problem, found.one_step(), [eps], bug_injected)[0]
+
+
+def check_steps(
+    problem: Problem, scheme: Scheme, eps: Sequence[float], match_at: float, bug_injected: bool = False
+) -> list[CellResult]:
+    """``check`` at each of several steps, the same to the last bit, in fewer and larger operations.
+
+    What the steps share (the anchors, and whatever a step along a weight needs of its column) is computed once.  A function
+    that says nothing of its scale is looked at step by step, and so are complex steps.
+    """
+    if scheme.complex_valued or problem.opaque:
+        return [check(problem, scheme, h, match_at, bug_injected) for h in eps]
+    found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size))
+    return _results(problem, found, eps, bug_injected)
+
+
+def _results(problem: Problem, found: Examined, eps: Sequence[float | None], bug_injected: bool) -> list[CellResult]:
+    """What is stored of a problem that was examined with several steps."""
     index = np.arange(problem.theta.size)
-    estimate, judged, count, center, evaluated = examine(problem, scheme, eps, match_at, index)
-    if problem.perturbed_losses is not None:
-        count += _compare_with_plain(problem, center, evaluated, estimate.step)
-    weights = columns(problem, index, estimate, judged, eps)
-    diagnosis = diagnose(problem, estimate.value, judged)
-    summary = summarise(weights, judged, diagnosis, str(problem.theta.dtype))
-    summary |= {"loss": float(center), "bug_injected": bug_injected, "n_evals": count}
-    return CellResult(weights, summary)
+    weights, diagnoses, counts = [], [], []
+    for k, h in enumerate(eps):
+        estimate, judged, count, center, evaluated = found.at(k)
+        if problem.perturbed_losses is not None:
+            count += _compare_with_plain(problem, center, evaluated, estimate.step)
+        counts.append(count)
+        weights.append(columns(problem, index, estimate, judged, h))
+        diagnoses.append(diagnose(problem, estimate.value, judged))
+    summaries = summarise(problem, index, found.estimate.value, found.judged, diagnoses)
+    shared = {"loss": float(found.center), "bug_injected": bug_injected}
+    return [
+        CellResult(rows, summary | shared | {"n_evals": count})
+        for rows, summary, count in zip(weights, summaries, counts, strict=True)
+    ]
 
 
 def _compare_with_plain(problem: Problem, center: Array, evaluated: tuple[Array, Array] | None, step: Array) -> int:
@@ -223,7 +258,8 @@ def _compare_with_plain(problem: Problem, center: Array, evaluated: tuple[Array,
 class Examined(NamedTuple):
     """Estimates and verdicts for some weights, the number of evaluations of the loss, and the loss at theta.
 
-    evaluated : points (m, k) and the losses there, those of the first evaluation of all these weights; None for none.
+    n_evals : for each step, those that the steps share included.
+    evaluated : points (m, s, k) and the losses there, those of the first evaluation of all these weights; None for none.
     """
 
     estimate: Estimate
@@ -232,9 +268,21 @@ class Examined(NamedTuple):
     center: Array
     evaluated: tuple[Array, Array] | None
 
+    def one_step(self) -> Examined:
+        """What was found with one step, as with several of which it is the first."""
+        return self._replace(estimate=self.estimate.transposed((1, -1)), judged=self.judged.one_step())
 
-def examine(problem: Problem, scheme: Scheme, eps: float | None, match_at: float, index: Array) -> Examined:
-    """Examine the weights of ``index``.  Raises FloatingPointError where the loss at theta is not finite."""
+    def at(self, step: int) -> Examined:
+        """What was found with one of several steps, the points as (m, k)."""
+        evaluated = None if self.evaluated is None else (self.evaluated[0][:, step], self.evaluated[1][:, step])
+        return self._replace(estimate=self.estimate.where(step), judged=self.judged.at(step), evaluated=evaluated)
+
+
+def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_at: float, index: Array) -> Examined:
+    """Examine the weights of ``index``; at several steps, eps (s,), of a problem that is not opaque: then all is (s, m).
+
+    Raises FloatingPointError where the loss at theta is not finite.
+    """
     theta = problem.theta
     count, evaluated = 1, None
     center = problem.center
@@ -243,11 +291,16 @@ def examine(problem: Problem, scheme: Scheme, eps: float | None, match_at: float
 
     def evaluate(some: Array, points: Array) -> Evaluations:
         nonlocal count, evaluated
-        count += points.size
+        shape = points.shape
+        # of one step
+        count += shape[0] * shape[-1]
+        points = points.reshape(shape[0], math.prod(shape[1:]))
         if problem.perturbed_losses is not None:
-            found = Evaluations(*problem.perturbed_losses(some, points))
+            losses, deviations = problem.perturbed_losses(some, points)
+            found = Evaluations(losses.reshape(shape), deviations.reshape(shape))
             if evaluated is None and some is index:
-                evaluated = points, found.losses
+                each = (shape[0], -1, shape[-1])
+                evaluated = points.reshape(each), losses.reshape(each)
             return found
         assert problem.perturbed is not None
         losses = np.empty(points.shape, theta.dtype)
@@ -260,7 +313,7 @@ def examine(problem: Problem, scheme: Scheme, eps: float | None, match_at: float
                     point[i] = points[r, c]
                     losses[r, c], deviations[r, c] = problem.perturbed(point)
                 point[i] = theta[i]
-        return Evaluations(losses, deviations)
+        return Evaluations(losses.reshape(shape), deviations.reshape(shape))
 
     def derivative(index: Array, h: Array) -> Array:
         nonlocal count
@@ -308,7 +361,7 @@ def examine(problem: Problem, scheme: Scheme, eps: float | None, match_at: float
 
 
 def _at_smaller_scale(
-    probe: Probe, scheme: Scheme, eps: float | None, index: Array, power: int, accusing: Estimate
+    probe: Probe, scheme: Scheme, eps: float | Array | None, index: Array, power: int, accusing: Estimate
 ) -> tuple[Estimate, Array]:
     """Estimates with scales ``1e-3**power`` times as large, and where they refute the accusing ones; bool (m,).
 
@@ -361,29 +414,39 @@ def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgemen
     }
 
 
-def summarise(weights: dict[str, Any], judged: Judgement, diagnosis: Diagnosis, dtype: str) -> dict[str, Any]:
-    """The columns of ``cells`` that follow from the weights; unknown is None."""
-    analytic, numeric, rel_err = weights["analytic"], weights["numeric"], judged.rel_err
-    known = ~np.isnan(rel_err)
-    worst = int(np.where(known, rel_err, -1.0).argmax()) if known.any() else None
-    counts = {f"n_{v}": judged.verdict.count(v) for v in VERDICTS}
-    evidence = Evidence(analytic, numeric, dtype)
-    return {
-        "n_weights": len(rel_err),
-        "max_rel_err": None if worst is None else float(rel_err[worst]),
-        "median_rel_err": None if worst is None else median(rel_err[known]),
+def summarise(
+    problem: Problem, index: Array, numeric: Array, judged: Judgement, diagnoses: Sequence[Diagnosis]
+) -> list[dict[str, Any]]:
+    """The columns of ``cells`` that follow from the weights, for each of s steps; unknown is None.
+
+    numeric : (s, m) the numeric gradients at the weights of ``index`` (m,), ``judged`` with them.
+    """
+    rel_err, resolution = judged.rel_err, judged.resolution
+    worst = [-1] * len(numeric)
+    if len(index):
+        # -1 where all are NaN
+        known = np.where(np.isnan(rel_err), -1.0, rel_err)
+        chosen = known.argmax(axis=-1)
+        worst = np.where(known.max(axis=-1) >= 0, chosen, -1).tolist()
+    names = problem.layout.columns(index)[0]
+    evidence = Evidence(problem.analytic[index].astype(np.float64), numeric, str(problem.theta.dtype))
+    figures = {
+        "max_rel_err": [None if w < 0 else float(row[w]) for row, w in zip(rel_err, worst, strict=True)],
+        "median_rel_err": _known(medians(rel_err)),
         "norm_difference": _known(evidence.norms),
-        "max_resolution": float(judged.resolution.max()) if len(rel_err) else None,
-        "median_resolution": median(judged.resolution) if len(rel_err) else None,
-        "worst_param": None if worst is None else weights["param"][worst],
-        "worst_flat_index": None if worst is None else int(weights["flat_index"][worst]),
-        **counts,
-        "verdict": overall(judged.verdict),
-        "diagnosis": diagnosis.words,
-        "diagnosis_kind": diagnosis.kind,
+        "max_resolution": resolution.max(axis=-1).tolist() if len(index) else [None] * len(numeric),
+        "median_resolution": _known(medians(resolution)),
+        "worst_param": [None if w < 0 else names[w] for w in worst],
+        "worst_flat_index": [None if w < 0 else int(index[w]) for w in worst],
+        **{f"n_{v}": [verdicts.count(v) for verdicts in judged.verdict] for v in VERDICTS},
+        "verdict": [overall(verdicts) for verdicts in judged.verdict],
+        "diagnosis": [diagnosis.words for diagnosis in diagnoses],
+        "diagnosis_kind": [diagnosis.kind for diagnosis in diagnoses],
         **{f"rule_{name}": accused for name, accused in accusations(evidence).items()},
     }
+    rows = (dict(zip(figures, row, strict=True)) for row in zip(*figures.values(), strict=True))
+    return [{"n_weights": len(index)} | row for row in rows]
 
 
-def _known(x: float) -> float | None:
-    return None if np.isnan(x) else x
+def _known(figures: Array) -> list[float | None]:
+    return [None if math.isnan(x) else x for x in figures.tolist()]

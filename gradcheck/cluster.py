@@ -151,7 +151,7 @@ class _Differs(RuntimeError):
     """A worker has another gradcheck than the process that sent it work."""
 
 
-def _work(identity: dict[str, str], chunk: list[tuple[Any, str | None]], settings: Settings) -> list[tuple[Any, float]]:
+def _work(identity: dict[str, str], chunk: list[list[engines.Task]], settings: Settings) -> list[tuple[Any, float]]:
     """On a worker: outcomes of some cells.  One thread of a process computes at a time, as on every engine."""
     if identity != _identity():
         from distributed import get_worker
@@ -187,7 +187,7 @@ class Tasks:
                 raise EngineLost(f"there has been no worker for {NOBODY_SECONDS:.0f} seconds")
         return self._workers
 
-    def submit(self, chunk: Sequence[Job]) -> Any:
+    def submit(self, chunk: Sequence[Sequence[Job]]) -> Any:
         """A future of the outcomes."""
         if self._client.status != "running":
             raise EngineLost("the scheduler is gone")

@@ -7,7 +7,6 @@ data set) says which class of the room's table the settings belong to.
 
 import dataclasses
 import hashlib
-import json
 import math
 import types
 import typing
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from gradcheck.bugs import BUGS
+from gradcheck.canonical import canonical_json
 from gradcheck.check import Cell
 from gradcheck.data import DATA
 from gradcheck.errors import Meaningless
@@ -422,7 +422,8 @@ def cell_id(form: Mapping[str, Any], allow: Sequence[str] = ()) -> str:
 
     Raises ValueError, naming the key, for a file that cannot be read, a function that cannot or must not be imported.
     """
-    return identity(form, {section: section_text(section, form[section], allow) for section in TABLES})
+    sections = {section: section_text(section, form[section], allow) for section in TABLES}
+    return identity(text_of(form, sections), sections)
 
 
 def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = ()) -> tuple[str, str]:
@@ -439,21 +440,22 @@ def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = (
             max_bytes = getattr(built, "max_bytes", MAX_FILE_BYTES)
             files = [_content(section, path, max_bytes) for path in built.sources()]
         part = {key: value for key, value in part.items() if key not in UNHASHED}
-    return _canonical_json(part), "" if files is None else _canonical_json(files)
+    return canonical_json(part), "" if files is None else canonical_json(files)
 
 
-def identity(form: Mapping[str, Any], sections: Mapping[str, tuple[str, str]]) -> str:
-    """The id of a canonical config whose sections are known as text."""
+def text_of(form: Mapping[str, Any], sections: Mapping[str, tuple[str, str]]) -> str:
+    """A canonical config as canonical JSON, from its sections as text."""
+    texts = (sections[key][0] if key in sections else canonical_json(form[key]) for key in sorted(form))
+    return "{" + ",".join([f'"{key}":{text}' for key, text in zip(sorted(form), texts, strict=True)]) + "}"
+
+
+def identity(text: str, sections: Mapping[str, tuple[str, str]]) -> str:
+    """The id of a canonical config from its text and that of its sections' files."""
     from gradcheck.results import SCHEMA_VERSION
 
-    texts = {key: sections[key][0] if key in sections else _canonical_json(form[key]) for key in sorted(form)}
-    science = ",".join(f'"{key}":{text}' for key, text in texts.items())
-    files = ",".join(f'"{key}":{sections[key][1]}' for key in sorted(sections) if sections[key][1])
-    text = f'{{"config":{{{science}}},"files":{{{files}}},"schema":{SCHEMA_VERSION}}}'
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-_canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+    files = ",".join([f'"{key}":{sections[key][1]}' for key in sorted(sections) if sections[key][1]])
+    whole = f'{{"config":{text},"files":{{{files}}},"schema":{SCHEMA_VERSION}}}'
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 def has_sources(form: Mapping[str, Any]) -> bool:

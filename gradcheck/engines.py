@@ -15,10 +15,10 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
-from typing import Any, Protocol, TypeVar
+from itertools import chain
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from gradcheck import threads
 from gradcheck.errors import BadInput, Meaningless
@@ -31,8 +31,7 @@ CHUNK_CELLS = 100
 START_SECONDS = 60.0  # processes are up after one or two, on a busy machine later
 STOP_SECONDS = 10.0  # to store what is finished takes less
 LOOK_SECONDS = 2.0  # between two looks at whether there is still somebody who computes
-REMEMBERED = 6  # evaluations of the loss that neighbours may share
-REMEMBERED_BYTES = 2**18  # of one of them
+TOGETHER_WEIGHTS = 2**16  # of cells that are computed together: their numbers take some 20 MB
 _INTERRUPTED = threading.Event()
 GRACE_SECONDS = 5.0  # between the alarm in a process and giving it up
 
@@ -105,6 +104,22 @@ def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float
     return check_cell(cell, partial(_pose, config))
 
 
+def compute_together(
+    configs: Sequence[dict[str, Any]], allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
+) -> list[Any]:
+    """``compute`` of configs that differ in eps alone, with what they share computed once."""
+    from gradcheck.check import check_cells
+    from gradcheck.config import assemble
+    from gradcheck.footprint import layout, require_memory
+
+    cell = assemble(configs[0], tuple(allow))
+    require_memory(cell, max_memory)
+    steps = [config["eps"] for config in configs]
+    size = max(1, TOGETHER_WEIGHTS // max(1, layout(cell).size))
+    parts = [steps[start : start + size] for start in range(0, len(steps), size)]
+    return [result for part in parts for result in check_cells(cell, part, partial(_pose, configs[0]))]
+
+
 _last: tuple[str | None, Any] = (None, None)
 
 
@@ -123,33 +138,8 @@ def _pose(config: dict[str, Any], cell: Any) -> Any:
     known, problem = _last  # another thread may put its own there at any moment
     if key != known:
         problem = pose(cell)
-        if problem.perturbed_losses is not None:
-            problem = replace(problem, perturbed_losses=Remembered(problem.perturbed_losses))
         _last = key, problem
     return problem
-
-
-class Remembered:
-    """Perturbed losses of one problem; those at the last few points stay, since every step is held to the same anchors."""
-
-    def __init__(self, losses: Callable[[Any, Any], tuple[Any, Any]]) -> None:
-        self._losses = losses
-        self._known: dict[tuple[Any, ...], tuple[Any, Any]] = {}
-        self._changing = threading.Lock()
-
-    def __call__(self, index: Any, points: Any) -> tuple[Any, Any]:
-        if points.nbytes > REMEMBERED_BYTES:
-            return self._losses(index, points)
-        key = index.tobytes(), points.tobytes(), points.dtype, points.shape
-        with self._changing:
-            found = self._known.pop(key, None)
-        if found is None:
-            found = self._losses(index, points)
-        with self._changing:
-            self._known[key] = found  # the last one asked for is the last one to go
-            if len(self._known) > REMEMBERED:
-                del self._known[next(iter(self._known))]
-        return found
 
 
 def run(
@@ -236,6 +226,53 @@ def outcome_of(config: Any, settings: Settings, cell: str | None = None) -> tupl
     except (Exception, SystemExit) as error:
         outcome = CellFailed(_message(error))
     return outcome, time.perf_counter() - start
+
+
+def outcomes_of(group: Sequence[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+    """Outcomes of cells that differ in eps alone, computed together."""
+    found: list[Any] | None = None
+    start = time.perf_counter()
+    if len(group) > 1 and settings.compute is None and settings.timeout is None:
+        # whatever goes wrong, one by one it shows which of them it was
+        with suppress(Exception):
+            found = compute_together([job.config for job in group], **settings.options)
+    if found is None:
+        yield from ((job, *_outcome(job, settings)) for job in group)
+    else:
+        seconds = (time.perf_counter() - start) / len(group)
+        yield from ((job, result, seconds) for job, result in zip(group, found, strict=True))
+
+
+def differing_in_eps(jobs: Iterable[J]) -> Iterator[list[J]]:
+    """Jobs in their order, in groups of neighbours whose configs are the same but for a given eps.
+
+    A job that is skipped stands alone, and so does one whose files or functions have a say: they may change meanwhile.
+    """
+    group: list[J] = []
+    shared = None
+    for job in jobs:
+        same = _all_but_eps(job)
+        if group and (same is None or same != shared or len(group) == CHUNK_CELLS):
+            yield group
+            group = []
+        group.append(job)
+        shared = same
+    if group:
+        yield group
+
+
+def _all_but_eps(job: Job) -> str | None:
+    """What neighbours must have in common to be computed together, as text: equal numbers may be others, such as 0 and -0."""
+    config = job.config
+    if job.skip is not None or not isinstance(config, dict) or not isinstance(config.get("eps"), float):
+        return None
+    from gradcheck.config import has_sources
+
+    return None if has_sources(config) else repr([value for key, value in config.items() if key != "eps"])
+
+
+def _outcome(job: Job, settings: Settings) -> tuple[Any, float]:
+    return (Meaningless(job.skip), 0.0) if job.skip is not None else outcome_of(job.config, settings, job.cell)
 
 
 def _message(error: BaseException) -> str:
@@ -352,32 +389,36 @@ def sigterm_interrupts() -> Iterator[None]:
 # -------------------------------------------------------------------------------------------------------------- serial
 
 
-def serial(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
-    """One cell after another in this process."""
+def serial(jobs: Iterable[J] | _Chunks[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+    """In this process, one chunk of cells after another."""
     _prepare(settings)
     with one_blas_thread():
-        for job in jobs:
-            yield (job, *_here(job, settings))
+        yield from _here(_Chunks.of(jobs), settings, math.inf)
 
 
-def _here(job: Job, settings: Settings) -> tuple[Any, float]:
-    return (Meaningless(job.skip), 0.0) if job.skip is not None else outcome_of(job.config, settings, job.cell)
+def _here(left: _Chunks[J], settings: Settings, seconds: float) -> Iterator[tuple[J, Any, float]]:
+    """Compute chunks for so many seconds, the last one to its end."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds and (chunk := left.take()):
+        spent = []
+        for group in chunk:
+            for job, outcome, own in outcomes_of(group, settings):
+                spent.append(own)
+                yield job, outcome, own
+        left.adapt(spent)
 
 
 def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
     """Serial for the first second; then in several processes if what is left is worth starting them."""
-    left = iter(jobs)
+    left = _Chunks.of(jobs)
     total = len(jobs) if isinstance(jobs, Sized) else None
     _prepare(settings)
-    done, spent, start = 0, 0.0, time.perf_counter()
+    done, spent = 0, 0.0
     with one_blas_thread():
-        for job in left:
-            outcome, seconds = _here(job, settings)
+        for job, outcome, seconds in _here(left, settings, SERIAL_SECONDS):
             yield job, outcome, seconds
             done += 1
             spent += seconds
-            if time.perf_counter() - start >= SERIAL_SECONDS:
-                break
     worth = done > 0 and (total is None or spent / done * (total - done) >= WORTH_SECONDS)
     yield from (loky if worth and n_processes(settings.n_jobs) > 1 else serial)(left, settings)
 
@@ -394,7 +435,7 @@ def n_processes(n_jobs: int | None) -> int:
     return max(1, int(cpu_count()) + 1 + (-1 if n_jobs is None else n_jobs))
 
 
-def loky(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+def loky(jobs: Iterable[J] | _Chunks[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
     """In several processes, a chunk of cells at a time; the processes end with the iteration."""
     yield from _shared(jobs, settings, lambda workers: _Pool(workers, settings))
 
@@ -408,25 +449,27 @@ def dask(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]
 
 
 class Pool(Protocol):
-    """Processes that compute chunks of cells."""
+    """Processes that compute chunks of cells, in groups that are computed together."""
 
     @property
     def workers(self) -> int: ...
     def submit(
-        self, chunk: Sequence[Job]
+        self, chunk: Sequence[Sequence[Job]]
     ) -> Any: ...  # a future of the outcomes; RuntimeError where that is not possible
     def wait_until_up(self) -> None: ...
     def killed(self, error: BaseException) -> bool: ...  # was a chunk lost with its process?  May raise EngineLost
     def end(self, stuck: bool = False) -> None: ...  # nothing that was submitted is wanted any more
 
 
-def _shared(jobs: Iterable[J], settings: Settings, open_pool: Callable[[int], Pool]) -> Iterator[tuple[J, Any, float]]:
+def _shared(
+    jobs: Iterable[J] | _Chunks[J], settings: Settings, open_pool: Callable[[int], Pool]
+) -> Iterator[tuple[J, Any, float]]:
     """Share cells out among processes.
 
     A chunk that is lost with its process is computed again, cell by cell, with nothing beside it: the one that ends its
     process while it is alone has failed, the others are as if nothing had happened.
     """
-    left = _Chunks(jobs)
+    left = _Chunks.of(jobs)
     workers = n_processes(settings.n_jobs)
     while True:
         lost: list[list[J]] = []
@@ -458,15 +501,16 @@ def _drain(
     running: dict[Any, tuple[list[J], float]] = {}
     ahead = 1 if settings.timeout is not None else 2  # with a time limit a chunk must not wait behind another
     while True:
-        while not lost and len(running) < ahead * pool.workers and (chunk := next(left, None)) is not None:
-            yield from ((job, Meaningless(job.skip), 0.0) for job in chunk if job.skip is not None)
-            if chunk := [job for job in chunk if job.skip is None]:
+        while not lost and len(running) < ahead * pool.workers and (chunk := left.take()):
+            yield from ((group[0], *_outcome(group[0], settings)) for group in chunk if group[0].skip is not None)
+            if chunk := [group for group in chunk if group[0].skip is None]:
+                jobs = list(chain.from_iterable(chunk))
                 try:
-                    running[pool.submit(chunk)] = chunk, time.monotonic() + START_SECONDS + _patience(chunk, settings)
+                    running[pool.submit(chunk)] = jobs, time.monotonic() + START_SECONDS + _patience(jobs, settings)
                 except EngineLost:
                     raise
                 except RuntimeError:  # the pool broke since the last look
-                    lost.append(chunk)
+                    lost.append(jobs)
         if not running:
             if lost or left.empty:
                 return False
@@ -475,18 +519,18 @@ def _drain(
         overdue = min(end for _, end in running.values()) - time.monotonic()
         done, _ = wait(running, max(0.0, min(overdue, LOOK_SECONDS)), FIRST_COMPLETED)
         if not done and overdue <= 0:
-            lost.extend(chunk for chunk, _ in running.values())
+            lost.extend(jobs for jobs, _ in running.values())
             return True
         for future in done:
-            chunk, _ = running.pop(future)
+            jobs, _ = running.pop(future)
             try:
                 outcomes = future.result()
             except Exception as error:  # the process died, or the results could not be sent
                 pool.killed(error)
-                lost.append(chunk)
+                lost.append(jobs)
                 continue
-            left.adapt(outcomes)
-            yield from ((job, outcome, seconds) for job, (outcome, seconds) in zip(chunk, outcomes, strict=True))
+            left.adapt([seconds for _, seconds in outcomes])
+            yield from ((job, outcome, seconds) for job, (outcome, seconds) in zip(jobs, outcomes, strict=True))
 
 
 def _apart(
@@ -503,7 +547,7 @@ def _apart(
                     pool = open_pool(1)
                     pool.wait_until_up()
                 patience = _patience([job], settings)
-                ((outcome, seconds),) = pool.submit([job]).result(None if patience == math.inf else patience)
+                ((outcome, seconds),) = pool.submit([[job]]).result(None if patience == math.inf else patience)
             except EngineLost:
                 raise
             except Exception as error:
@@ -530,25 +574,41 @@ def _timed_out(settings: Settings) -> TimedOut:
     return TimedOut(f"not done after cell_timeout={settings.timeout:g} seconds")
 
 
-class _Chunks(Iterator[list[J]]):
-    """Neighbours in the grid, some CHUNK_SECONDS of work at a time."""
+class _Chunks(Generic[J]):
+    """Neighbours in the grid, some CHUNK_SECONDS of work at a time; what is computed together stays together if it can."""
 
     def __init__(self, jobs: Iterable[J]) -> None:
-        self._left = iter(jobs)
+        self._groups = differing_in_eps(jobs)
+        self._next: list[J] = []
         self._seconds: float | None = None
         self.empty = False
 
-    def __next__(self) -> list[J]:
-        size = 1 if self._seconds is None else max(1, min(CHUNK_CELLS, int(CHUNK_SECONDS / max(self._seconds, 1e-9))))
-        if chunk := list(islice(self._left, size)):
-            return chunk
-        self.empty = True
-        raise StopIteration
+    @classmethod
+    def of(cls, jobs: Iterable[J] | _Chunks[J]) -> _Chunks[J]:
+        """The jobs in chunks, if they are not yet."""
+        return jobs if isinstance(jobs, _Chunks) else cls(jobs)
 
-    def adapt(self, outcomes: Sequence[tuple[Any, float]]) -> None:
-        seconds = sum(seconds for _, seconds in outcomes) / len(outcomes)
+    def take(self) -> list[list[J]]:
+        """The next chunk, in groups; an empty one where there is nothing left."""
+        size = 1 if self._seconds is None else max(1, min(CHUNK_CELLS, int(CHUNK_SECONDS / max(self._seconds, 1e-9))))
+        chunk: list[list[J]] = []
+        while group := self._next or next(self._groups, []):
+            self._next = group
+            if chunk and len(group) > size:
+                return chunk
+            chunk.append(group[:size])
+            self._next = group[size:]
+            size -= len(chunk[-1])
+            if not size:
+                return chunk
+        self.empty = not chunk
+        return chunk
+
+    def adapt(self, seconds: Sequence[float]) -> None:
+        """Take account of what the cells of a chunk took."""
+        mean = sum(seconds) / len(seconds)
         # half new, half old: one odd chunk changes little
-        self._seconds = seconds if self._seconds is None else (self._seconds + seconds) / 2
+        self._seconds = mean if self._seconds is None else (self._seconds + mean) / 2
 
 
 class _Pool:
@@ -567,7 +627,7 @@ class _Pool:
         _deafen_to_manager()
         self._executor = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(os.getpid(),), env=threads)
 
-    def submit(self, chunk: Sequence[Job]) -> Any:
+    def submit(self, chunk: Sequence[Sequence[Job]]) -> Any:
         """A future of the outcomes; raises RuntimeError where the pool is broken."""
         return self._submit(work, tasks(chunk), self._settings)
 
@@ -676,17 +736,25 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def tasks(chunk: Sequence[Job]) -> list[tuple[Any, str | None]]:
+class Task(NamedTuple):
+    """What of a job travels to the process that computes it."""
+
+    cell: str | None
+    config: Any
+    skip: str | None = None
+
+
+def tasks(chunk: Sequence[Sequence[Job]]) -> list[list[Task]]:
     """What of a chunk travels to the process that computes it."""
-    return [(job.config, job.cell) for job in chunk]
+    return [[Task(job.cell, job.config) for job in group] for group in chunk]
 
 
-def work(chunk: list[tuple[Any, str | None]], settings: Settings) -> list[tuple[Any, float]]:
+def work(chunk: list[list[Task]], settings: Settings) -> list[tuple[Any, float]]:
     """Outcomes of a chunk, in the process that computes it."""
     _prepare(settings)
     # every core has a process of its own
     with one_blas_thread(), threads.limit(1):
-        return [outcome_of(config, settings, cell) for config, cell in chunk]
+        return [(outcome, seconds) for group in chunk for _, outcome, seconds in outcomes_of(group, settings)]
 
 
 ENGINES: dict[str, Callable[..., Iterator[Any]]] = {"auto": auto, "serial": serial, "loky": loky, "dask": dask}

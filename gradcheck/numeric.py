@@ -84,8 +84,8 @@ ONE_SIDED: tuple[Scheme, ...] = (
 
 
 def perturbed_weights(theta: Array, h: Array, offsets: tuple[float, ...]) -> Array:
-    """theta_i + o h_i for each offset o, in theta's dtype; (m, k) for m weights and k offsets."""
-    return theta[:, None] + (h[:, None] * np.asarray(offsets, dtype=np.float64)).astype(theta.dtype)
+    """theta_i + o h_i for each offset o, in theta's dtype; (m, k) for m weights and k offsets, or (m, s, k) for h (m, s)."""
+    return theta[..., None] + (h[..., None] * np.asarray(offsets, dtype=np.float64)).astype(theta.dtype)
 
 
 def representable_step(theta: Array, h: Array) -> Array:
@@ -102,11 +102,12 @@ def difference_quotient(scheme: Scheme, theta: Array, points: Array, losses: Arr
     """The scheme's derivative for m weights, in the dtype of the losses.
 
     theta (m,): the weights; points, losses (m, k): their perturbed values and the losses there, in the order of
-    ``scheme.offsets``; center: the loss at theta.  A quotient over an empty step is NaN.
+    ``scheme.offsets``; center: the loss at theta.  A quotient over an empty step is NaN.  For s steps of each weight the
+    points are (m, s, k) and theta (m, 1).
     """
-    at = {o: (points[:, j], losses[:, j]) for j, o in enumerate(scheme.offsets)}
+    at = {o: (points[..., j], losses[..., j]) for j, o in enumerate(scheme.offsets)}
     at[0.0] = (theta, center)
-    total = np.zeros(theta.shape, dtype=losses.dtype)
+    total = np.zeros(losses.shape[:-1], dtype=losses.dtype)
     with np.errstate(all="ignore"):
         for low, high, weight in scheme.pairs:
             (x0, f0), (x1, f1) = at[low], at[high]

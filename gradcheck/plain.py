@@ -44,25 +44,25 @@ def compare(
     """
     size = theta.size
     first = zlib.crc32(step.tobytes(), zlib.crc32(theta.tobytes()))
+    side = 1 if first & 1 else -1
     for i in sorted({(first + k * (size // COMPARED + 1)) % size for k in range(COMPARED)}):
         moved = theta.copy()
-        if evaluated is None or not step[i] > 0:
+        taken = float(step[i])
+        if evaluated is None or not taken > 0:
             moved[i] += theta.dtype.type(FRACTION * rounding.length[i])
             value = perturbed(np.array([i]), moved[i : i + 1, None])[0][0, 0]
         else:
             points, losses = evaluated[0][i], evaluated[1][i]
-            away = np.abs(np.abs(points - theta[i]) - step[i])
-            c = int(away.argmin()) if first & 1 else len(points) - 1 - int(away[::-1].argmin())
-            moved[i], value = points[c], losses[c]
+            away = [abs(abs(x) - taken) for x in (points - theta[i])[::side].tolist()]
+            c = away.index(min(away))
+            moved[i], value = points[::side][c], losses[::side][c]
         h = abs(float(moved[i] - theta[i]))
         full = loss(moved)
-        if not np.isfinite(full) and not np.isfinite(value):
-            continue
-        change = abs(float(full - center))
         apart = abs(float(value - full))
+        change = abs(float(full - center))
         # the loss's noise is that at theta, what its derivative's errors have added on the way, and its own units
         noise = math.hypot(rounding.loss, rounding.line[i], rounding.gradient[i] * h, 4 * rounding.unit * change)
-        if apart <= MARGIN * DEVIATIONS * noise + rounding.underflow:
+        if apart <= MARGIN * DEVIATIONS * noise + rounding.underflow or not (np.isfinite(full) or np.isfinite(value)):
             continue
         # far above the scale of the loss, examples that did not count at theta may do so there
         noise = math.hypot(noise, rounding_at(moved).loss)

@@ -6,13 +6,14 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from gradcheck.canonical import canonical_json
+
 PIECE = 1000  # cells that are packed together
-_sorted_text = json.JSONEncoder(sort_keys=True).encode
 Record: TypeAlias = tuple[str, str, str, str | None]  # id, config and swept values as JSON, why it is skipped
 
 
@@ -22,13 +23,18 @@ class Planned:
 
     cell : its id;  config : canonical;
     swept : the keys of the grid that have no column of their own, and their values here;
-    skip : why it is not computed, if it is not.
+    skip : why it is not computed, if it is not;
+    text : the config as canonical JSON; made from it where it is not known.
     """
 
     cell: str
     config: dict[str, Any]
-    swept: dict[str, Any]
+    swept: dict[str, Any] = field(default_factory=dict)
     skip: str | None = None
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        self.text = self.text or canonical_json(self.config)
 
 
 class Ids:
@@ -113,7 +119,7 @@ class Plan:
     def __iter__(self) -> Iterator[Planned]:
         for records in self._pieces():
             for cell, config, swept, skip in records:
-                yield Planned(cell, json.loads(config), json.loads(swept), skip)
+                yield Planned(cell, json.loads(config), json.loads(swept), skip, config)
         yield from self._open
 
     def __eq__(self, other: object) -> bool:
@@ -151,7 +157,7 @@ class Plan:
 
 
 def _record(planned: Planned) -> Record:
-    return planned.cell, _sorted_text(planned.config), json.dumps(planned.swept), planned.skip
+    return planned.cell, planned.text, json.dumps(planned.swept), planned.skip
 
 
 class Left:

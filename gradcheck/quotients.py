@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,14 +22,14 @@ CENTRAL = SCHEMES["central"]
 
 
 class Evaluations(NamedTuple):
-    """Losses (m, k) at perturbed weights, in the dtype, and how far kinks may have bent them, float64 (m, k)."""
+    """Losses at perturbed weights, in the dtype, and how far kinks may have bent them, float64; both (m, k) or (m, s, k)."""
 
     losses: Array
     deviations: Array
 
 
 class Probe(NamedTuple):
-    """The loss around theta: ``evaluate(index, points)`` replaces one weight at a time.
+    """The loss around theta: ``evaluate(index, points)`` replaces one weight at a time; (m, k), or (m, s, k) for s steps.
 
     ``derivative(index, h)`` is the complex step's Im loss(theta + i h e_j) / h.  ``opaque``: the loss cannot tell its kinks, so
     they are looked for in the slopes on both sides.  ``crossings(index, reach)``: the kinks within reach of a step; None where
@@ -48,7 +48,7 @@ class Probe(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """Numeric derivatives of m weights and their bounds; all (m,), float64.
+    """Numeric derivatives of m weights and their bounds; all (m,), float64, or (s, m) for s steps of each.
 
     step : the step really taken; 0 where it left the weight unchanged.
     value : the numeric derivative.
@@ -71,9 +71,14 @@ class Estimate:
         """How far the value can be from the derivative; (m,)."""
         return self.truncation + self.roundoff
 
-    def where(self, which: Array) -> Estimate:
-        """The entries ``which`` (bool) alone."""
+    def where(self, which: Array | int) -> Estimate:
+        """The entries ``which`` (bool) alone, or those of one step."""
         return Estimate(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    def transposed(self, shape: tuple[int, ...]) -> Estimate:
+        """With the columns transposed, and in this shape."""
+        columns = (getattr(self, name) for name in self.__dataclass_fields__)
+        return Estimate(*(np.ascontiguousarray(column.T).reshape(shape) for column in columns))
 
     def replaced(self, where: Array, other: Estimate, better: Array | None = None) -> Estimate:
         """This estimate with the entries ``where`` (bool) taken from ``other``: those ``better``, else of a smaller bound."""
@@ -96,6 +101,12 @@ def merged(parts: list[tuple[Array, Estimate]]) -> Estimate:
             column[which] = getattr(part, name)
         columns.append(column)
     return Estimate(*columns)
+
+
+def stacked(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
+    """Estimates of the same m weights one above the other, (*shape, m)."""
+    columns = (np.stack([getattr(part, name) for part in parts]) for name in Estimate.__dataclass_fields__)
+    return Estimate(*(column.reshape((*shape, -1)) for column in columns))
 
 
 class Quotients(NamedTuple):
@@ -141,42 +152,45 @@ def optimal_fraction(probe: Probe, order: int, index: Array) -> Array:
 def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: Evaluations, noise: Noise) -> Quotients:
     """The scheme's derivative at already evaluated points (m, k), ordered as ``scheme.offsets``, with its noise.
 
+    For s steps of each weight the points are (m, s, k), theta and noise (m, 1), and what is returned (m, s).
     noise : that of the loss along these weights.
     """
     u = probe.rounding.unit
     value = difference_quotient(scheme, theta, points, found.losses, probe.center)
     with np.errstate(all="ignore"):
-        losses = found.losses.astype(np.float64)
         # in the dtype first: a difference of nearly equal losses must not be rounded before it is taken
         change = (found.losses - probe.center).astype(np.float64)
         # the loss's noise at a perturbed point: what it is at theta, and a few units of what the loss has moved since
-        moved = np.hypot(noise.here[:, None], 4 * u * change) + probe.rounding.underflow
-        at = {
-            o: (moved[:, j], found.deviations[:, j], points[:, j], change[:, j]) for j, o in enumerate(scheme.offsets)
+        moved = np.hypot(noise.here[..., None], 4 * u * change) + probe.rounding.underflow
+        at: dict[float, tuple[Any, ...]] = {
+            o: (moved[..., j], found.deviations[..., j], points[..., j], change[..., j])
+            for j, o in enumerate(scheme.offsets)
         }
-        at[0.0] = (noise.here + probe.rounding.underflow, np.zeros(len(theta)), theta, np.zeros(len(theta)))
-        deviation = np.zeros(len(theta))
-        kink = np.zeros(len(theta))
-        arithmetic = np.zeros(len(theta))
-        skew = np.zeros(len(theta))
-        bend = np.zeros(len(theta))
+        at[0.0] = (noise.here + probe.rounding.underflow, 0.0, theta, 0.0)
+        deviation: Any = None
+        kink: Any = 0.0
+        arithmetic: Any = 0.0
+        skew: Any = 0.0
+        bend = np.zeros(value.shape)
         for low, high, weight in scheme.pairs:
             (n0, d0, x0, c0), (n1, d1, x1, c1) = at[low], at[high]
             distance = (x1 - x0).astype(np.float64)
             w = abs(float(weight))
             # no squares: those of a loss near 1e-160 would vanish
-            deviation = np.hypot(deviation, w / distance * np.hypot(n0, n1))
-            kink += w * (d0 + d1) / distance
+            own = w / distance * np.hypot(n0, n1)
+            deviation = own if deviation is None else np.hypot(deviation, own)
+            kink = kink + w * (d0 + d1) / distance
             # the subtraction, the division and the weighted sum: one unit each
-            arithmetic += 4 * u * w * np.abs((c1 - c0) / distance)
+            arithmetic = arithmetic + 4 * u * w * np.abs((c1 - c0) / distance)
             if low == -high:
                 bend = np.abs(c1 + c0) / (distance / 2)
                 # points that rounding has not left symmetric let the second derivative in
-                skew += w * bend * np.abs(((x1 - theta) - (theta - x0)).astype(np.float64)) / distance
+                skew = skew + w * bend * np.abs(((x1 - theta) - (theta - x0)).astype(np.float64)) / distance
         roundoff = DEVIATIONS * np.hypot(deviation, noise.growth) + arithmetic + skew
-    finite = np.isfinite(losses).all(axis=1) & np.isfinite(probe.center)
+        losses = found.losses.astype(np.float64, copy=False)
+    finite = np.isfinite(losses).all(axis=-1) & np.isfinite(probe.center)
     # steps that are guessed may be too small to tell
-    still = (found.losses == probe.center).all(axis=1) & (not probe.opaque)
+    still = (found.losses == probe.center).all(axis=-1) & (not probe.opaque)
     return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite, still)
 
 
@@ -223,13 +237,14 @@ def at_least(h: Array, theta: Array, u: float) -> Array:
 
 
 def columns_of(found: Evaluations, columns: list[int]) -> Evaluations:
-    return Evaluations(found.losses[:, columns], found.deviations[:, columns])
+    return Evaluations(found.losses[..., columns], found.deviations[..., columns])
 
 
 def vanished_at(theta: Array, points: Array) -> Array:
     """Where some point of the formula is theta itself or equals another one; bool (m,)."""
-    everything = np.sort(np.concatenate([points, theta[:, None]], axis=1), axis=1)
-    return (np.diff(everything, axis=1) == 0).any(axis=1)
+    here = np.broadcast_to(theta, points.shape[:-1])[..., None]
+    everything = np.sort(np.concatenate([points, here], axis=-1), axis=-1)
+    return (everything[..., 1:] - everything[..., :-1] == 0).any(axis=-1)
 
 
 def estimate(step: Array, q: Quotients, truncation: Array, kink: Array, finite: Array, vanished: Array) -> Estimate:

@@ -21,6 +21,7 @@ import numpy as np
 from gradcheck import config as configs
 from gradcheck import engines, results
 from gradcheck.errors import BadInput
+from gradcheck.plan import Planned
 from gradcheck.results import AXES, CELLS, ERRORS, CellRows
 from gradcheck.store import Place
 from gradcheck.summary import VERDICTS
@@ -126,20 +127,13 @@ def reproduce(
         for row, weights in _recorded(run_dir, None if wanted is None else set(wanted)):
             cell = str(row["cell"])
             config = _config(row, roots)
-            planned = _Recorded(_cell_id(cell, config, allow), config)
+            planned = Planned(_cell_id(cell, config, allow), config)
             outcome, _ = engines.outcome_of(config, settings)
             _compare(found, cell, row, weights, results.cell_row(planned, outcome, 0.0))
             found.cells += 1
     if wanted is not None and found.cells < len(set(wanted)):
         raise BadInput(f"{run_dir}: {len(set(wanted)) - found.cells} of the cells asked for are not stored")
     return found
-
-
-@dataclass(frozen=True)
-class _Recorded:
-    cell: str
-    config: dict[str, Any]
-    swept: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _cell_columns(run_dir: Place) -> list[str]:

@@ -113,7 +113,6 @@ _WEIGHT_COLUMN: Mapping[pa.DataType, Callable[[list[Any]], pa.Array]] = {
     _count: arrow.counts,
     pa.list_(pa.int32()): arrow.positions,
 }
-_canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 # NaN says what happened in these two; elsewhere what is unknown is null.
 _MAY_BE_NAN = {"numeric", "rel_err"}
@@ -132,6 +131,8 @@ class Planned(Protocol):
     def config(self) -> Mapping[str, Any]: ...  # canonical
     @property
     def swept(self) -> Mapping[str, Any]: ...  # the keys of the grid and their values here
+    @property
+    def text(self) -> str: ...  # the config as canonical JSON
 
 
 class CellRows(NamedTuple):
@@ -150,7 +151,7 @@ def cell_row(planned: Planned, outcome: Any, seconds: float) -> CellRows:
     row: dict[str, Any] = {"cell": planned.cell, "message": None, "seconds": seconds}
     row |= axes(planned.config)
     row |= {name: value for key, value in planned.swept.items() if (name := column_name(key)) not in _OWN_COLUMN}
-    row["config"] = _canonical_json(planned.config)
+    row["config"] = planned.text
     row["bug_injected"] = row["bug"] not in (None, "none")
     if isinstance(outcome, BaseException):
         row["status"] = "skipped" if isinstance(outcome, Meaningless) else "failed"

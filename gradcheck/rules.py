@@ -31,10 +31,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from gradcheck.compare import absolute_error, of_norms, relative_error
+from gradcheck.compare import absolute_error, norms, of_norms, relative_error
 
 Array = np.ndarray
 
@@ -43,6 +44,7 @@ Array = np.ndarray
 class Evidence:
     """What a rule is told: analytic and numeric gradient, (m,) float64 each, and the computation's dtype by name.
 
+    Several numeric gradients of one loss, (s, m), are judged each by itself; what then has s entries has one here, no axis.
     What several rules compare is computed once.
     """
 
@@ -51,9 +53,9 @@ class Evidence:
     dtype: str
 
     @cached_property
-    def finite(self) -> bool:
+    def finite(self) -> Array:
         """Whether every entry of both gradients is finite."""
-        return bool(np.isfinite(self.analytic).all() and np.isfinite(self.numeric).all())
+        return np.isfinite(self.analytic).all(axis=-1) & np.isfinite(self.numeric).all(axis=-1)
 
     @cached_property
     def difference(self) -> Array:
@@ -81,23 +83,22 @@ class Evidence:
         return np.divide(self.difference, self.larger, out=np.zeros_like(self.difference), where=self.larger > 0)
 
     @cached_property
-    def largest_relative(self) -> float:
+    def largest_relative(self) -> Array:
         """The largest ``relative``, 0 of none; NaN where one is, which no limit holds."""
-        return float(self.relative.max(initial=0.0))
+        return self.relative.max(axis=-1, initial=0.0)
 
     @cached_property
-    def largest_over_larger(self) -> float:
+    def largest_over_larger(self) -> Array:
         """The largest ``over_larger``."""
-        return float(self.over_larger.max(initial=0.0))
+        return self.over_larger.max(axis=-1, initial=0.0)
 
     @cached_property
-    def lengths(self) -> tuple[float, float, float]:
+    def lengths(self) -> tuple[Array, Array, Array]:
         """||a - n||_2, ||a||_2, ||n||_2."""
-        a, n, apart = (float(np.linalg.norm(v)) for v in (self.analytic, self.numeric, self.difference))
-        return apart, a, n
+        return norms(self.difference), norms(self.analytic), norms(self.numeric)
 
-    @property
-    def norms(self) -> float:
+    @cached_property
+    def norms(self) -> Array:
         """||a - n||_2 / (||a||_2 + ||n||_2)."""
         return of_norms(*self.lengths)
 
@@ -109,20 +110,22 @@ class Rule:
     name : an identifier; the column of ``cells`` is ``rule_<name>``.
     words : when it accuses, in one line.
     source : where it is published.
-    within : Evidence -> bool or (m,) bools, is each comparison within its limit?  asked of finite gradients only.
+    entrywise : whether it compares entries one by one; else a figure of the whole gradient.
+    within : Evidence -> bools, is each comparison within its limit?  of finite gradients only.
     """
 
     name: str
     words: str
     source: str
-    within: Callable[[Evidence], Array | bool]
+    within: Callable[[Evidence], Array]
+    entrywise: bool = True
 
-    def accuses(self, evidence: Evidence) -> bool:
-        """Whether this rule would have called the analytic gradient wrong."""
-        if not evidence.finite:
-            return True
+    def accuses(self, evidence: Evidence) -> Any:
+        """Whether this rule would have called the analytic gradient wrong: a bool, or one for each numeric gradient."""
         with np.errstate(all="ignore"):
-            return not _all(self.within(evidence))
+            within = self.within(evidence)
+        # NaN and inf accuse, whatever a comparison with them says
+        return np.logical_not(evidence.finite & (within.all(axis=-1) if self.entrywise else within)).tolist()
 
 
 # JAX, jax/_src/public_test_util.py, default_gradient_tolerance: atol and rtol alike
@@ -135,17 +138,17 @@ def _tolerance(by_dtype: Mapping[str, float], dtype: str) -> float:
     return by_dtype.get(dtype, by_dtype["float64"])
 
 
-def _textbook(evidence: Evidence, limit: float) -> bool:
+def _textbook(evidence: Evidence, limit: float) -> Array:
     """|a - n| / max(1e-8, |a| + |n|) <= limit."""
     return evidence.largest_relative <= limit
 
 
-def _norms(evidence: Evidence, limit: float) -> bool:
+def _norms(evidence: Evidence, limit: float) -> Array:
     """||a - n||_2 / (||a||_2 + ||n||_2) <= limit: the stored ``norm_difference``; NaN is not within."""
     return evidence.norms <= limit
 
 
-def _cs231n(evidence: Evidence, limit: float) -> bool:
+def _cs231n(evidence: Evidence, limit: float) -> Array:
     """|a - n| / max(|a|, |n|) <= limit; two zeros pass."""
     return evidence.largest_over_larger <= limit
 
@@ -183,14 +186,14 @@ def _caffe(evidence: Evidence, threshold: float) -> Array:
     return evidence.difference <= threshold * np.maximum(evidence.larger, 1.0)
 
 
-def _openmdao_norm(evidence: Evidence, atol: float, rtol: float) -> bool:
+def _openmdao_norm(evidence: Evidence, atol: float, rtol: float) -> Array:
     """||a - n||_2 < atol and ||a - n||_2 / ||n||_2 < rtol, with ||a||_2 for a zero ||n||_2; two zeros pass.
 
     The tool takes the norms of each output by input block of the Jacobian; here the gradient is one block.
     """
     error, analytic, numeric = evidence.lengths
-    size = numeric or analytic
-    return error < atol and (size == 0 or error / size < rtol)
+    size = np.where(numeric == 0, analytic, numeric)
+    return (error < atol) & ((size == 0) | (error / size < rtol))
 
 
 def _ceres(evidence: Evidence, precision: float) -> Array:
@@ -210,6 +213,7 @@ _RULES = (
         "formula: rel_error of the CS231n assignments, https://cs231n.github.io/assignments2017/assignment1/;"
         f" limit: {_CS231N}",
         partial(_textbook, limit=1e-7),
+        entrywise=False,
     ),
     Rule(
         "textbook_norm",
@@ -217,6 +221,7 @@ _RULES = (
         "A. Ng, Deep Learning Specialization, course 2, lecture Gradient checking,"
         " https://www.coursera.org/lecture/deep-neural-network/gradient-checking-htA0l",
         partial(_norms, limit=1e-7),
+        entrywise=False,
     ),
     Rule(
         "course_norm",
@@ -224,24 +229,28 @@ _RULES = (
         "deeplearning.ai, Deep Learning Specialization, course 2, programming assignment Gradient Checking"
         " (gradient_check_n), https://www.coursera.org/learn/deep-neural-network",
         partial(_norms, limit=2e-7),
+        entrywise=False,
     ),
     Rule(
         "cs231n_wrong",
         "|a-n| / max(|a|, |n|) > 1e-2 in some entry: the gradient is probably wrong",
         _CS231N,
         partial(_cs231n, limit=1e-2),
+        entrywise=False,
     ),
     Rule(
         "cs231n_uncomfortable",
         "|a-n| / max(|a|, |n|) > 1e-4 in some entry: should make you feel uncomfortable",
         _CS231N,
         partial(_cs231n, limit=1e-4),
+        entrywise=False,
     ),
     Rule(
         "cs231n_unhappy",
         "|a-n| / max(|a|, |n|) > 1e-7 in some entry: not yet the band where you should be happy",
         _CS231N,
         partial(_cs231n, limit=1e-7),
+        entrywise=False,
     ),
     Rule(
         "pytorch",
@@ -293,6 +302,7 @@ _RULES = (
         "||a-n|| >= 1e-6 or ||a-n|| / ||n|| >= 1e-6 (check_partials' defaults in OpenMDAO 2 and earlier 3)",
         f"{_OPENMDAO}/3.6.0/openmdao/core/problem.py (check_partials)",
         partial(_openmdao_norm, atol=1e-6, rtol=1e-6),
+        entrywise=False,
     ),
     Rule(
         "ceres",
@@ -312,14 +322,9 @@ _RULES = (
 RULES: dict[str, Rule] = {rule.name: rule for rule in _RULES}
 
 
-def _all(within: Array | bool) -> bool:
-    return bool(within.all()) if isinstance(within, np.ndarray) else bool(within)
-
-
-def accusations(evidence: Evidence) -> dict[str, bool]:
+def accusations(evidence: Evidence) -> dict[str, Any]:
     """For each rule by name whether it would have called the analytic gradient wrong."""
-    with np.errstate(all="ignore"):
-        return {name: not evidence.finite or not _all(rule.within(evidence)) for name, rule in RULES.items()}
+    return {name: rule.accuses(evidence) for name, rule in RULES.items()}
 
 
 def table() -> list[dict[str, str]]:

@@ -361,12 +361,13 @@ class _Forms:
         form = parts | {
             key: config.canonical_value(key, science.get(key)) for key in config.SCIENCE if key not in parts
         }
+        texts = {section: text for section, (_, text) in found.items()}
         if form["model"]["name"] == "function":
             form = config.from_x0(form)
-            cell = config.cell_id(form, self._allow)
-        else:
-            cell = config.identity(form, {section: text for section, (_, text) in found.items()})
-        return None if cell in known else Planned(cell, form, {}, self._why_skipped(form, keys))
+            texts = {section: config.section_text(section, form[section], self._allow) for section in texts}
+        text = config.text_of(form, texts)
+        cell = config.identity(text, texts)
+        return None if cell in known else Planned(cell, form, {}, self._why_skipped(form, keys), text)
 
     def _section(self, section: str, science: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, str]]:
         part = config.canonical_section(section, science.get(section))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,10 @@ BOUND_BITS = 14
 
 @dataclass(frozen=True)
 class Judgement:
-    """The columns of a verdict, each (m,): floats in float64, ``verdict`` and ``reason`` as lists of words."""
+    """The columns of a verdict, each (m,): floats in float64, ``verdict`` and ``reason`` as lists of words.
+
+    For s steps (s, m), and lists of lists.
+    """
 
     abs_err: Array
     rel_err: Array
@@ -46,8 +50,18 @@ class Judgement:
     roundoff: Array
     bound: Array
     resolution: Array
-    verdict: list[str]
-    reason: list[str | None]
+    verdict: list[Any]
+    reason: list[Any]
+
+    def one_step(self) -> Judgement:
+        """The columns of one step, as of several of which it is the first."""
+        columns: list[Any] = [getattr(self, name) for name in self.__dataclass_fields__]
+        with_axis: list[Any] = [c[None] if isinstance(c, np.ndarray) else [c] for c in columns]
+        return Judgement(*with_axis)
+
+    def at(self, step: int) -> Judgement:
+        """The columns of one of several steps."""
+        return Judgement(*(getattr(self, name)[step] for name in self.__dataclass_fields__))
 
 
 def shortened(bound: Array) -> Array:
@@ -63,7 +77,7 @@ def shortened(bound: Array) -> Array:
 def judge(
     analytic: Array, estimate: Estimate, rounding: Rounding, index: Array, match_at: float, kinked: bool
 ) -> Judgement:
-    """Judge the weights of ``index``.
+    """Judge the weights of ``index``, with one step or with s of them.
 
     analytic : (m,) float64, the gradient under test at these weights.
     estimate : the numeric derivatives and their bounds.
@@ -103,8 +117,8 @@ def judge(
         ("truncation", truncation > roundoff),
     ]
     plain = ~mismatch & match & ~kink
-    verdict = np.full(len(index), "inconclusive", dtype=object)
-    reason = np.full(len(index), "noise", dtype=object)
+    verdict = np.full(mismatch.shape, "inconclusive", dtype=object)
+    reason = np.full(mismatch.shape, "noise", dtype=object)
     # the first that holds is written last
     for code, where in reversed(known):
         reason[where] = code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gradcheck.errors import Meaningless
+from gradcheck.plan import Planned
 from gradcheck.results import CELLS, ERRORS, CellRows, Writer, cell_row
 
 EPS = (1e-4, 1e-5, 1e-6, "auto")
-
-
-@dataclass
-class Planned:
-    cell: str
-    config: dict[str, Any]
-    swept: dict[str, Any] = field(default_factory=dict)
-    skip: str | None = None
 
 
 @dataclass

@@ -15,7 +15,7 @@ from instances import INSTANCES
 
 from gradcheck import check
 from gradcheck.batch import NO_BATCH
-from gradcheck.check import Cell, examine, pose, refuse
+from gradcheck.check import Cell, Problem, check_steps, examine, pose, refuse
 from gradcheck.data import Gaussian, NoData
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.init import Normal, Optimum
@@ -205,6 +205,64 @@ def test_rows_do_not_depend_on_which_other_weights_are_checked(model, scheme, ep
             for column in ("step", "value", "truncation", "roundoff", "kink"):
                 assert np.array_equal(getattr(part, column), getattr(whole, column)[some]), column
             assert verdicts.verdict == [judged.verdict[i] for i in some]
+
+
+STEPS = (1e-1, 1e-3, 1e-5, 1e-9, 1e-30)
+# few examples and many, which are summed in other ways; hidden units with kinks; logits that a step brings to their limit
+NEIGHBOURHOODS = [
+    *((i.model, NoData() if isinstance(i.model, OneD) else Gaussian(i.n, i.d, outputs=i.outputs)) for i in INSTANCES),
+    (Logistic(), Gaussian(n=700, d=3)),
+    (Logistic(), Gaussian(n=100, d=3, scale=30.0)),
+    (MLP([4]), Gaussian(n=300, d=3)),
+]
+
+
+def unlike(problem: Problem, scheme: str) -> list[str]:
+    """Columns in which some step's rows among others are not, to the last bit, those of the step alone."""
+    found = []
+    with np.errstate(all="ignore"):
+        several = check_steps(problem, SCHEMES[scheme], STEPS, 1e-2)
+        for eps, result in zip(STEPS, several, strict=True):
+            alone = check.check(problem, SCHEMES[scheme], eps, 1e-2)
+            for mine, other in ((result.weights, alone.weights), (result.summary, alone.summary)):
+                for name, value in mine.items():
+                    if isinstance(value, np.ndarray):
+                        same = value.tobytes() == other[name].tobytes()
+                    else:
+                        same = repr(value) == repr(other[name])
+                    if not same:
+                        found.append(f"{name} at eps={eps}")
+    return found
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(("model", "data"), NEIGHBOURHOODS, ids=repr)
+def test_rows_do_not_depend_on_which_other_steps_are_checked(model, data, scheme):
+    for dtype in DTYPES:
+        wanted = Cell(model, data, Normal(scale=0.7), NO_BUG, SCHEMES[scheme], 1e-5, dtype, 1e-2)
+        with np.errstate(all="ignore"):
+            try:
+                refuse(wanted)
+            except Meaningless:
+                continue
+            assert not unlike(pose(wanted), scheme)
+
+
+@pytest.mark.parametrize("scheme", ["central", "forward", "five_point"])
+def test_losses_that_depend_on_how_many_are_asked_for_would_be_noticed(scheme):
+    with np.errstate(all="ignore"):
+        problem = pose(
+            Cell(MLP([3]), Gaussian(n=9, d=2), Normal(), NO_BUG, SCHEMES[scheme], 1e-5, np.dtype(float), 1e-2)
+        )
+
+        def losses(index, points):
+            found, bent = problem.perturbed_losses(index, points)
+            # on one side of theta alone
+            if len(points) > 1 and points.shape[1] >= len(STEPS):
+                found[:, 2] = np.nextafter(found[:, 2], np.inf)
+            return found, bent
+
+        assert unlike(replace(problem, perturbed_losses=losses), scheme)
 
 
 # --- whole cells ------------------------------------------------------------------------------------------------------

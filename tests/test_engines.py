@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck import config, engines
+from gradcheck import check, config, engines, plain
+from gradcheck.check import check_cells
 from gradcheck.engines import CellFailed, TimedOut, WorkerDied
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.results import cell_row, cells_table, errors_table
@@ -113,8 +114,8 @@ def test_the_number_of_blas_threads_is_put_back() -> None:
 @pytest.mark.parametrize("engine", ["serial", "loky"])
 def test_rows_do_not_depend_on_the_engine(engine: str) -> None:
     jobs = []
-    for eps in (1e-4, "auto"):
-        for bug in ("sign_flip", "scale"):
+    for bug in ("sign_flip", "scale"):
+        for eps in (1e-3, 1e-4, 1e-6, "auto"):
             form = config.canonical(
                 {
                     "model": {"name": "mlp", "layers": [3]},
@@ -135,6 +136,101 @@ def test_rows_do_not_depend_on_the_engine(engine: str) -> None:
         assert want.weights is not None
         assert cells_table([found[job.cell]]).equals(cells_table([want]))
         assert errors_table([found[job.cell]]).equals(errors_table([want]))
+
+
+FORM = {
+    "model": {"name": "logistic"},
+    "data": {"source": "gaussian", "n": 20, "d": 2},
+    "init": {"name": "values", "values": {"W": [[0.0], [0.5]], "b": [1.0]}},
+    "bug": {"name": "none"},
+    "eps": 1e-4,
+    "scheme": "central",
+    "dtype": "float64",
+    "match_at": 1e-2,
+}
+
+
+def planned(*changes: dict[str, Any], skip: str | None = None) -> list[Planned]:
+    forms = [config.canonical(FORM | change) for change in changes]
+    return [Planned(config.cell_id(form), form, skip=skip) for form in forms]
+
+
+def sizes(jobs: list[Planned]) -> list[int]:
+    groups = list(engines.differing_in_eps(jobs))
+    assert [job for group in groups for job in group] == jobs
+    return [len(group) for group in groups]
+
+
+def test_neighbours_that_differ_in_eps_alone_are_computed_together(tmp_path: Path) -> None:
+    steps = planned({"eps": 1e-3}, {"eps": 1e-4}, {"eps": 1e-5})
+    assert sizes(steps) == [3]
+    assert sizes([*steps, *planned({"scheme": "forward"}), *steps]) == [3, 1, 3]
+    assert sizes([*steps, *planned({"eps": "auto"})]) == [3, 1]
+    assert sizes([*steps[:2], *planned({"eps": 1e-6}, skip="no meaning"), *steps[2:]]) == [2, 1, 1]
+    # equal in a comparison, but another weight
+    minus = {"name": "values", "values": {"W": [[-0.0], [0.5]], "b": [1.0]}}
+    assert FORM["init"] == minus
+    assert sizes([*steps[:1], *planned({"init": minus, "eps": 1e-4})]) == [1, 1]
+    # a file may change from one cell to the next
+    (tmp_path / "data.csv").write_text("a,b,y\n1,2,0\n2,5,1\n")
+    source = {"source": "file", "path": str(tmp_path / "data.csv"), "target": "y"}
+    assert sizes(planned({"data": source}, {"data": source, "eps": 1e-3})) == [1, 1]
+    many = planned(*({"eps": 1e-3 / i} for i in range(1, 2 * engines.CHUNK_CELLS)))
+    assert sizes(many) == [engines.CHUNK_CELLS, engines.CHUNK_CELLS - 1]
+
+
+def test_chunks_keep_together_what_is_computed_together() -> None:
+    jobs = planned(*({"eps": eps, "match_at": m} for m in (0.1, 0.2, 0.3) for eps in (1e-3, 1e-4, 1e-5, 1e-6)))
+    chunks = engines._Chunks(jobs)
+    lengths = [[len(group) for group in chunks.take()]]  # nothing is known of them yet
+    chunks.adapt([engines.CHUNK_SECONDS / 6])
+    while chunk := chunks.take():
+        lengths.append([len(group) for group in chunk])
+    assert lengths == [[1], [3], [4], [4]]
+    assert chunks.empty
+    # cells that take long are handed out one by one
+    chunks = engines._Chunks(jobs)
+    chunks.adapt([engines.CHUNK_SECONDS])
+    assert [chunks.take() for _ in jobs] == [[[job]] for job in jobs]
+
+
+def test_a_cell_that_fails_leaves_its_neighbours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = planned(*({"eps": eps} for eps in (1e-3, 1e-4, 1e-5, 1e-6)))
+    want = [engines.compute(job.config) for job in jobs]
+    compare = plain.compare
+
+    def failing(*arguments: Any) -> Any:
+        if arguments[-1][0] == pytest.approx(1e-5):
+            raise ArithmeticError("planted")
+        return compare(*arguments)
+
+    monkeypatch.setattr(plain, "compare", failing)
+    groups = [[job] for job in jobs[:1]] + [jobs[1:]]  # one alone to begin with, then the others together
+    found = [(job, outcome) for group in groups for job, outcome, _ in engines.outcomes_of(group, engines.Settings())]
+    assert [job for job, _ in found] == jobs
+    for (job, outcome), result in zip(found, want, strict=True):
+        if job.config["eps"] == 1e-5:
+            assert isinstance(outcome, CellFailed)
+            assert "planted" in str(outcome)
+        else:
+            assert errors_table([cell_row(job, outcome, 0.0)]).equals(errors_table([cell_row(job, result, 0.0)]))
+
+
+def test_large_cells_are_computed_a_few_at_a_time_with_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = planned(*({"eps": eps} for eps in (1e-3, 1e-4, 1e-5)))
+    want = [cell_row(job, engines.compute(job.config), 0.0) for job in jobs]
+    asked: list[int] = []
+
+    def counted(cell: Any, eps: list[float], posing: Any) -> Any:
+        asked.append(len(eps))
+        return check_cells(cell, eps, posing)
+
+    monkeypatch.setattr(check, "check_cells", counted)
+    monkeypatch.setattr(engines, "TOGETHER_WEIGHTS", 2 * 3)  # two steps of three weights
+    found = [cell_row(job, result, 0.0) for job, result, _ in engines.outcomes_of(jobs, engines.Settings())]
+    assert asked == [2, 1]
+    assert errors_table(found).equals(errors_table(want))
+    assert cells_table(found).equals(cells_table(want))
 
 
 @pytest.mark.parametrize("engine", ["serial", "loky"])

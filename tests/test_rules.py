@@ -335,6 +335,18 @@ def test_every_pair_of_finite_gradients_gets_a_plain_bool_without_a_warning(name
 
 
 @every_rule
+@given(
+    analytic=arrays(np.float64, 3, elements=st.floats()),
+    numeric=arrays(np.float64, (4, 3), elements=st.floats()),
+    dtype=st.sampled_from(["float32", "float64", "longdouble"]),
+)
+def test_several_numeric_gradients_are_judged_each_by_itself(name, analytic, numeric, dtype):
+    numeric[0] = analytic
+    several = RULES[name].accuses(Evidence(analytic, numeric, dtype))
+    assert several == [accuses(name, analytic, row, dtype) for row in numeric]
+
+
+@every_rule
 def test_a_rule_changes_neither_gradient(name):
     analytic, numeric = np.array([1.0, 0.0]), np.array([1.0, 1e-9])
     analytic.flags.writeable = numeric.flags.writeable = False

@@ -18,6 +18,7 @@ import pytest
 from commands import QUICK, command, one_by_one
 
 from gradcheck import compose, config, engines, footprint
+from gradcheck.plan import Planned
 from gradcheck.run import main
 
 
@@ -225,13 +226,10 @@ def test_the_estimate_is_no_less_than_what_a_cell_takes_and_not_far_from_it(form
     form = config.canonical(BASE | form)
     estimate = footprint.footprint(config.build(form))
 
-    class Job:
-        cell, swept = "0" * 16, {}
-
-    Job.config = form
+    job = Planned("0" * 16, form)
     tracemalloc.start()
     try:
-        table = results.errors_table([results.cell_row(Job, engines.compute(form), 0.0)])  # type: ignore[arg-type]
+        table = results.errors_table([results.cell_row(job, engines.compute(form), 0.0)])
         peak = tracemalloc.get_traced_memory()[1] + table.nbytes
     finally:
         tracemalloc.stop()

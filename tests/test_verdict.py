@@ -11,7 +11,7 @@ from exact import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.compare import absolute_error, median, norm_difference, relative_error
+from gradcheck.compare import absolute_error, medians, norm_difference, relative_error
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal, Zeros
 from gradcheck.models import MLP, Linear, Logistic, OneD
@@ -261,10 +261,14 @@ def test_a_correct_gradient_scaled_beyond_three_bounds_is_a_mismatch(scheme):
     assert "mismatch" not in judge(wrong, wide, rounding, np.arange(5), 1e-2, False).verdict
 
 
-@given(st.lists(st.floats(0, allow_nan=False), min_size=1, max_size=30))
-def test_the_median_is_that_of_numpy_to_the_last_bit(values):
+@given(st.lists(st.floats(0), min_size=1, max_size=30))
+def test_medians_are_those_of_numpy_to_the_last_bit(values):
+    rows = np.array([values, values[::-1], [NAN, *values[1:]]])
     with np.errstate(all="ignore"):
-        assert median(np.array(values)) == np.median(values)
+        known = [row[~np.isnan(row)] for row in rows]
+        want = [np.median(row) if len(row) else NAN for row in known]
+        assert np.array_equal(medians(rows), want, equal_nan=True)
+        assert np.array_equal([medians(row) for row in rows], want, equal_nan=True)
 
 
 @given(st.floats(min_value=0, allow_nan=False))
