@@ -444,7 +444,7 @@ def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = (
 
 
 def text_of(form: Mapping[str, Any], sections: Mapping[str, tuple[str, str]]) -> str:
-    """A canonical config as canonical JSON, from its sections as text."""
+    """A canonical config as canonical JSON, from its sections as text; without the names of its files."""
     texts = (sections[key][0] if key in sections else canonical_json(form[key]) for key in sorted(form))
     return "{" + ",".join([f'"{key}":{text}' for key, text in zip(sorted(form), texts, strict=True)]) + "}"
 

@@ -367,7 +367,11 @@ class _Forms:
             texts = {section: config.section_text(section, form[section], self._allow) for section in texts}
         text = config.text_of(form, texts)
         cell = config.identity(text, texts)
-        return None if cell in known else Planned(cell, form, {}, self._why_skipped(form, keys), text)
+        if cell in known:
+            return None
+        # where there are files, their content stands in the text in place of their names
+        recorded = "" if any(files for _, files in texts.values()) else text
+        return Planned(cell, form, {}, self._why_skipped(form, keys), recorded)
 
     def _section(self, section: str, science: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, str]]:
         part = config.canonical_section(section, science.get(section))

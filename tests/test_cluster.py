@@ -19,7 +19,7 @@ from commands import QUICK, rows, started
 from test_engines import MISHAPS, Job, square
 from trials.clusters import Cluster, cluster
 
-import gradcheck
+import gradcheck.cluster
 from gradcheck import engines, results
 from gradcheck.engines import CellFailed, EngineLost, TimedOut, WorkerDied
 from gradcheck.errors import Meaningless

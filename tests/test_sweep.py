@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gradcheck import compose, config, sweep
+from gradcheck.canonical import canonical_json
 from gradcheck.errors import BadInput
 
 LIMIT = 1_000_000
@@ -333,6 +334,7 @@ def test_a_ready_grid_is_a_sweep_without_minus_m_whose_cells_all_build(hydra: Hy
     planned = sweep.sweep(hydra, master, LIMIT)
     assert planned
     for job in planned:
+        assert job.text == canonical_json(job.config)
         if job.skip is None:
             config.build(job.config)
 
@@ -419,5 +421,7 @@ def test_a_file_that_changed_makes_another_cell(hydra: Hydra, tmp_path: Path, mo
     first = ids(plan_of(hydra, typed))
     Path("moved.csv").write_bytes(Path("d.csv").read_bytes())
     assert ids(plan_of(hydra, [typed[0], "data.path=moved.csv", typed[2]])) == first
+    # an id holds no path, the record does
+    assert all(job.text == canonical_json(job.config) for job in plan_of(hydra, typed))
     Path("d.csv").write_text("a,y\n1,0\n2.5,1\n")
     assert ids(plan_of(hydra, typed)) != first
