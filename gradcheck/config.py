@@ -422,8 +422,11 @@ def cell_id(form: Mapping[str, Any], allow: Sequence[str] = ()) -> str:
 
     Raises ValueError, naming the key, for a file that cannot be read, a function that cannot or must not be imported.
     """
-    sections = {section: section_text(section, form[section], allow) for section in TABLES}
-    return identity(text_of(form, sections), sections)
+    texts = {
+        key: section_text(key, part, allow) if key in TABLES else (canonical_json(part), "")
+        for key, part in form.items()
+    }
+    return identity(text_of(texts), texts)
 
 
 def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = ()) -> tuple[str, str]:
@@ -443,17 +446,16 @@ def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = (
     return canonical_json(part), "" if files is None else canonical_json(files)
 
 
-def text_of(form: Mapping[str, Any], sections: Mapping[str, tuple[str, str]]) -> str:
-    """A canonical config as canonical JSON, from its sections as text; without the names of its files."""
-    texts = (sections[key][0] if key in sections else canonical_json(form[key]) for key in sorted(form))
-    return "{" + ",".join([f'"{key}":{text}' for key, text in zip(sorted(form), texts, strict=True)]) + "}"
+def text_of(texts: Mapping[str, tuple[str, str]]) -> str:
+    """A canonical config as canonical JSON without the names of its files, from the ``section_text`` of its parts."""
+    return "{" + ",".join([f'"{key}":{texts[key][0]}' for key in sorted(texts)]) + "}"
 
 
-def identity(text: str, sections: Mapping[str, tuple[str, str]]) -> str:
-    """The id of a canonical config from its text and that of its sections' files."""
+def identity(text: str, texts: Mapping[str, tuple[str, str]]) -> str:
+    """The id of a canonical config from its ``text_of`` and, from the same parts, its files."""
     from gradcheck.results import SCHEMA_VERSION
 
-    files = ",".join([f'"{key}":{sections[key][1]}' for key in sorted(sections) if sections[key][1]])
+    files = ",".join([f'"{key}":{texts[key][1]}' for key in sorted(texts) if texts[key][1]])
     whole = f'{{"config":{text},"files":{{{files}}},"schema":{SCHEMA_VERSION}}}'
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 

@@ -27,7 +27,7 @@ tolerance alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -122,10 +122,7 @@ class Rule:
 
     def accuses(self, evidence: Evidence) -> Any:
         """Whether this rule would have called the analytic gradient wrong: a bool, or one for each numeric gradient."""
-        with np.errstate(all="ignore"):
-            within = self.within(evidence)
-        # NaN and inf accuse, whatever a comparison with them says
-        return np.logical_not(evidence.finite & (within.all(axis=-1) if self.entrywise else within)).tolist()
+        return _accused(evidence, [self])[0]
 
 
 # JAX, jax/_src/public_test_util.py, default_gradient_tolerance: atol and rtol alike
@@ -324,7 +321,15 @@ RULES: dict[str, Rule] = {rule.name: rule for rule in _RULES}
 
 def accusations(evidence: Evidence) -> dict[str, Any]:
     """For each rule by name whether it would have called the analytic gradient wrong."""
-    return {name: rule.accuses(evidence) for name, rule in RULES.items()}
+    return dict(zip(RULES, _accused(evidence, RULES.values()), strict=True))
+
+
+def _accused(evidence: Evidence, rules: Iterable[Rule]) -> list[Any]:
+    """What each rule says, as ``Rule.accuses``."""
+    with np.errstate(all="ignore"):
+        passed = [rule.within(evidence).all(axis=-1) if rule.entrywise else rule.within(evidence) for rule in rules]
+    # NaN and inf accuse, whatever a comparison with them says
+    return np.logical_not(np.stack(passed) & evidence.finite).tolist()
 
 
 def table() -> list[dict[str, str]]:

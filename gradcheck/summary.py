@@ -19,6 +19,7 @@ from gradcheck.terminal import Table, cut, plain, printable
 MAX_ROWS = 10
 WIDTH = 110
 VERDICTS = ("match", "mismatch", "inconclusive", "nondifferentiable")
+_COUNTS = {verdict: f"n_{verdict}" for verdict in VERDICTS}
 # What the table tells apart first, as long as it stays short.
 _GROUP_BY = ("bug", "eps", "model", "scheme", "dtype", "data", "init")
 _PLURAL = {
@@ -49,8 +50,9 @@ class Group:
     half: float = 0.0  # the same of the better half of each cell
 
     def add(self, row: Mapping[str, Any]) -> None:
-        for verdict in VERDICTS:
-            self.counts[verdict] += row.get(f"n_{verdict}") or 0
+        for verdict, column in _COUNTS.items():
+            if count := row.get(column):
+                self.counts[verdict] += count
         self.worst = _largest(self.worst, row.get("max_rel_err"))
         self.visible = max(self.visible, _known(row.get("max_resolution")))
         self.half = max(self.half, _known(row.get("median_resolution")))

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
 from gradcheck import compose, config, store
+from gradcheck.canonical import canonical_json
 from gradcheck.check import refuse, refuse_at
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.footprint import MAX_MEMORY, require_memory
@@ -243,7 +244,7 @@ class _Base:
 
     def _checked(self, override: Override) -> Any:
         """A value as the schema makes it."""
-        return self._set.get_or((override.key_or_group, override.input_line or ""), partial(self._value, override))
+        return self._set.get_or((override.key_or_group, override.input_line or ""), self._value, override)
 
     def _value(self, override: Override) -> Any:
         if type(override._value) in (int, float) and (number := self._number(override)) is not None:
@@ -335,11 +336,11 @@ def plan(
 class _Recent(dict[Any, Any]):
     """What was made for some keys, the last ones at least."""
 
-    def get_or(self, key: Any, make: Callable[[], Any]) -> Any:
+    def get_or(self, key: Any, make: Callable[..., Any], *arguments: Any) -> Any:
         if key not in self:
             if len(self) >= RECENT:
                 self.clear()
-            self[key] = make()
+            self[key] = make(*arguments)
         return self[key]
 
 
@@ -349,29 +350,30 @@ class _Forms:
     def __init__(self, allow: Sequence[str], max_memory: float, thoroughly: bool) -> None:
         self._allow, self._max_memory, self._thoroughly = allow, max_memory, thoroughly
         self._sections, self._valid, self._combined, self._examined = _Recent(), _Recent(), _Recent(), _Recent()
+        self._values, self._skips = _Recent(), _Recent()
 
     def planned(self, science: Mapping[str, Any], known: Ids) -> Planned | None:
         """The cell of a config that is no list of them; None where it is known already."""
         keys = {section: (section, repr(science.get(section))) for section in config.TABLES}
-        found = {
-            section: self._sections.get_or(key, partial(self._section, section, science))
-            for section, key in keys.items()
-        }
-        parts = {section: part for section, (part, _) in found.items()}
-        form = parts | {
-            key: config.canonical_value(key, science.get(key)) for key in config.SCIENCE if key not in parts
-        }
-        texts = {section: text for section, (_, text) in found.items()}
+        form: dict[str, Any] = {}
+        texts: dict[str, tuple[str, str]] = {}
+        for section, key in keys.items():
+            form[section], texts[section] = self._sections.get_or(key, self._section, section, science)
+        for name in _PLAIN:
+            key = (name, repr(science.get(name)))
+            form[name], texts[name] = self._values.get_or(key, _value_and_text, name, science.get(name))
         if form["model"]["name"] == "function":
             form = config.from_x0(form)
-            texts = {section: config.section_text(section, form[section], self._allow) for section in texts}
-        text = config.text_of(form, texts)
+            texts |= {section: config.section_text(section, form[section], self._allow) for section in keys}
+        text = config.text_of(texts)
         cell = config.identity(text, texts)
         if cell in known:
             return None
         # where there are files, their content stands in the text in place of their names
         recorded = "" if any(files for _, files in texts.values()) else text
-        return Planned(cell, form, {}, self._why_skipped(form, keys), recorded)
+        # neighbours with other steps have the same meaning
+        shared = (*keys.values(), form["scheme"], form["dtype"])
+        return Planned(cell, form, {}, self._skips.get_or(shared, self._why_skipped, form, keys), recorded)
 
     def _section(self, section: str, science: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, str]]:
         part = config.canonical_section(section, science.get(section))
@@ -389,16 +391,24 @@ class _Forms:
             init = keys["init"]
         else:
             for section, key in keys.items():
-                self._valid.get_or(key, partial(config.build_section, section, form[section]))
+                self._valid.get_or(key, config.build_section, section, form[section])
         # of the data all but the seed has a say here, of the weights no more than their source
         shape = repr({k: v for k, v in data.items() if k != "seed"}) if "seed" in data else keys["data"]
         key = (keys["model"], keys["bug"], shape, init, form["scheme"], form["dtype"])
-        why = self._combined.get_or(key, partial(_why_meaningless, form, self._allow, self._max_memory))
+        why = self._combined.get_or(key, _why_meaningless, form, self._allow, self._max_memory)
         given = data["source"] not in ("gaussian", "none") or form["init"]["name"] not in _DRAWN
         if why is not None or not (given or self._thoroughly):
             return why
         shared = (keys["model"], keys["data"], form["dtype"], form["init"]["name"] in _DRAWN or keys["init"])
-        return self._examined.get_or(shared, partial(_examine, form, self._allow, self._thoroughly))
+        return self._examined.get_or(shared, _examine, form, self._allow, self._thoroughly)
+
+
+_PLAIN = [key for key in config.SCIENCE if key not in config.TABLES]
+
+
+def _value_and_text(key: str, given: Any) -> tuple[Any, tuple[str, str]]:
+    value = config.canonical_value(key, given)
+    return value, (canonical_json(value), "")
 
 
 # They look at one problem in several ways: varied fastest, such cells are neighbours and the problem is posed once.

@@ -201,12 +201,13 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
     # forward: variances of a_{l-1} and z_l, of their own operations and of all before
     by = Variances([], [VARIANCE * binade(z) ** 2 for z in zs], [ELEMENTARY * g.roundings * a * a for a in inputs[1:]])
     slopes = [np.asarray(g.derivative(z), np.float64) for z in zs[:-1]]
-    variance_a = [np.zeros_like(inputs[0])]
+    variance_a: list[Array] = []  # of the hidden layers; the inputs themselves are exact
     variance_z: list[Array] = []
     for layer, w in enumerate(weights):
         w2 = w * w
         by.z.append(product_variance(inputs[layer] ** 2, w2, zs[layer] ** 2, 1.0))
-        variance_z.append(variance_a[layer] @ w2 + u * u * by.z[layer])
+        added = u * u * by.z[layer]
+        variance_z.append(variance_a[layer - 1] @ w2 + added if layer else added)
         if layer < len(weights) - 1:
             variance_a.append(slopes[layer] ** 2 * variance_z[layer] + u * u * by.a[layer])
     sigma_delta = model.delta_rounding(zs[-1], y, np.sqrt(variance_z[-1]), u)
@@ -218,7 +219,8 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
     groups = equal[-1]
     own = model.loss_rounding(zs[-1], y)
     # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
-    full, lines = _line_variances(own, by, *_backward(weights, slopes, model.output_delta(zs[-1], y, Parts())))
+    last_delta = model.output_delta(zs[-1], y, Parts())
+    full, lines = _line_variances(own, by, *_backward(weights, slopes, last_delta))
     data = np.abs(np.float64(model.data_loss(zs[-1], y)))
     penalty = np.float64(model.penalty({k: np.asarray(v, np.float64) for k, v in trace.params.items()}))
     # the sum over the examples, the mean, and the penalty added to it
@@ -240,7 +242,9 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
     found = np.zeros((4, layout.size))
     gradient, clipped, length, line = (layout.split(row) for row in found)
     # in the dtype first: a delta of 1 - p keeps the digits that the gradient under test has
-    delta = np.asarray(model.output_delta(trace.zs[-1], batch.y, Parts()), np.float64)
+    delta = last_delta
+    if trace.zs[-1].dtype != np.float64:
+        delta = np.asarray(model.output_delta(trace.zs[-1], batch.y, Parts()), np.float64)
     lost = None
     if model.may_clip(trace.zs[-1]):
         lost = np.where(model.beyond(trace.zs[-1], batch.y) > 0, delta, 0.0)
@@ -255,7 +259,11 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         a2 = a * a
         total = a.T @ delta
         # adding equal terms to a sum makes equal errors, so the sum's own rounding grows with them too
-        inner = a2.T @ variance + variance_a[layer - 1].T @ delta**2 + product_variance(a2.T, delta**2, total**2, u)
+        delta2 = delta**2
+        inner = a2.T @ variance
+        if layer > 1:
+            inner = inner + variance_a[layer - 2].T @ delta2
+        inner = inner + product_variance(a2.T, delta2, total**2, u)
         w = weights[layer - 1]
         penalised = model.l2 * w
         sigma = np.sqrt(
@@ -275,7 +283,7 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
             total_b = delta.sum(axis=0)
             # summed in pairs, so that equal terms are only as bad as terms of one sign
             sigma_b = mean * np.sqrt(
-                (groups * variance).sum(axis=0) + product_variance(np.ones((1, n)), delta**2, total_b[None] ** 2, u)[0]
+                (groups * variance).sum(axis=0) + product_variance(np.ones((1, n)), delta2, total_b[None] ** 2, u)[0]
             )
             gradient["b" + suffix][...] = _kept(sigma_b, mean * u, np.ones(n), delta)
             line["b" + suffix][...] = along[layer - 1]
@@ -286,7 +294,7 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
             w2 = w * w
             slope = slopes[layer - 2]
             back = delta @ w.T
-            variance_back = variance @ w2.T + product_variance(delta**2, w2.T, back**2, u)
+            variance_back = variance @ w2.T + product_variance(delta2, w2.T, back**2, u)
             # g' moves with z by at most its curvature, and is itself rounded by a few units
             curvature = np.full(slope.shape, g.curvature)
             if g.steepness is not None:
