@@ -8,6 +8,10 @@ may agree with each other far above the scale of the loss; neither agrees with h
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 
 from gradcheck.auto import auto
@@ -16,12 +20,12 @@ from gradcheck.numeric import ONE_SIDED, Scheme, perturbed_weights, representabl
 from gradcheck.quotients import (
     CENTRAL,
     Estimate,
+    Evaluations,
     Noise,
     Probe,
     Quotients,
     at_least,
     by_complex_step,
-    columns_of,
     estimate,
     noise_along,
     optimal_fraction,
@@ -37,14 +41,32 @@ TRUNCATION_MARGIN = 1.1
 ANCHOR_GAIN = {2: 4.0, 4: 2.0, 6: 1.0}
 
 
+class Anchored(NamedTuple):
+    """What a step far below the scale of the loss tells of given steps: truncation, the part of it that crossed kinks explain,
+    and whether all that was needed is finite; (m, s)."""
+
+    truncation: Array
+    kink: Array
+    finite: Array
+
+
+def evaluations(scheme: Scheme) -> int:
+    """Evaluations of ``fixed`` for each weight and step by a real scheme, of a loss that is not opaque.
+
+    Those of the scheme, and at the anchors two (forward, backward), four (central), six (five_point) or eight (richardson): in
+    all never more than three times those of the scheme, as with the complex step, which takes one or two.
+    """
+    anchors = (
+        len(CENTRAL.offsets) if scheme.order == 1 else len(_anchors_of(scheme.offsets, ANCHOR_RATIO[scheme.order]))
+    )
+    return scheme.evaluations + anchors
+
+
 def fixed(probe: Probe, scheme: Scheme, eps: float | Array, index: Array) -> Estimate:
     """Derivatives and bounds at one given step for the weights of ``index`` (m,), or at s of them: then all is (s, m).
 
-    Each weight is looked at as if the step were the only one, but the anchors of a scheme of even order, which lie where the
-    loss asks for them whatever the step is, are evaluated once for all steps.
-
-    Evaluations for each weight and step: those of the scheme, and at the anchors two (forward, backward), four (central), six
-    (five_point), eight (richardson) or one (complex step): in all never more than three times those of the scheme.
+    Each step is looked at as if it were the only one, but the anchors of a scheme of even order, which lie where the loss asks
+    for them whatever the step is, are evaluated once for all.
     """
     eps = np.asarray(eps)
     if scheme.complex_valued:
@@ -54,66 +76,113 @@ def fixed(probe: Probe, scheme: Scheme, eps: float | Array, index: Array) -> Est
     theta = probe.theta[index][:, None]
     h = representable_step(theta, np.broadcast_to(eps.reshape(-1), (len(index), eps.size)))
     points = perturbed_weights(theta, h, scheme.offsets)
-    vanished = vanished_at(theta, points)
-    here = quotients(probe, scheme, theta, points, probe.evaluate(index, points), noise)
     step = h.astype(np.float64)
     if probe.opaque:
-        found = _anchored_on_ladder(probe, scheme, here, step, index)
+        (found,) = _evaluated(probe, index, points)
+        here = quotients(probe, scheme, theta, points, found, noise)
+        judged = _anchored_on_ladder(probe, scheme, here, step, index)
+    elif scheme.order == 1:
+        here, judged = _anchored_on_both_sides(probe, scheme, theta, points, step, noise, index)
     else:
-        found = _anchored(probe, scheme, here, step, theta, noise, index)
-    return estimate(step, here, *found, vanished).transposed((*eps.shape, len(index)))
+        here, judged = _anchored_twice(probe, scheme, theta, points, step, noise, index)
+    return estimate(step, here, *judged, vanished_at(theta, points)).transposed((*eps.shape, len(index)))
 
 
-def _anchored(
-    probe: Probe, scheme: Scheme, here: Quotients, step: Array, theta: Array, noise: Noise, index: Array
-) -> tuple[Array, Array, Array]:
-    """Truncation, kink's part and finiteness at given steps (m, s) from a step far below the scale of the loss."""
-    one_sided = scheme.order == 1
-    formula = scheme if scheme.order > 2 else CENTRAL
-    ratio = ANCHOR_RATIO[formula.order]
+def _evaluated(probe: Probe, index: Array, *points: Array) -> list[Evaluations]:
+    """Losses at points (m, s, k) of any s and k, all of them evaluated together."""
+    m = len(index)
+    flat = [some.reshape(m, math.prod(some.shape[1:])) for some in points]
+    found = probe.evaluate(index, np.concatenate(flat, axis=1))
+    ends = np.cumsum([some.shape[1] for some in flat])[:-1]
+    parts = zip(*(np.split(column, ends, axis=1) for column in found), strict=True)
+    return [Evaluations(*(c.reshape(some.shape) for c in part)) for part, some in zip(parts, points, strict=True)]
+
+
+def _anchor(probe: Probe, formula: Scheme, theta: Array, index: Array) -> Array:
+    """How far below the scale of the loss the anchor lies, as the noise asks for it, (m, 1)."""
     fraction = np.minimum(ANCHOR_GAIN[formula.order] * optimal_fraction(probe, formula.order, index), LARGEST_ANCHOR)
-    scale = probe.rounding.length[index][:, None]
-    # with one anchor alone convergence is assumed, so it lies where truncation is far below the noise
-    length = scale * (fraction / 32 if one_sided else fraction)[:, None]
-    length = at_least(length, theta, probe.rounding.unit)
-    if one_sided:
-        # together with the step itself the anchor shows the third derivative, unless they lie too near to each other
-        length = np.where((length > step / 2) & (length < 2 * step), 4 * length, length)
-    a = representable_step(theta, length)
-    inner = formula.offsets
-    outer = tuple(ratio * o for o in inner)
-    offsets = inner if one_sided else tuple(sorted({*inner, *outer}))
-    anchor_points = perturbed_weights(theta, a, offsets)
-    found = probe.evaluate(index, anchor_points)
+    return (probe.rounding.length[index] * fraction)[:, None]
 
-    def at(wanted: tuple[float, ...]) -> Quotients:
-        columns = [offsets.index(o) for o in wanted]
-        return quotients(probe, formula, theta, anchor_points[..., columns], columns_of(found, columns), noise)
 
-    near = at(inner)
+@lru_cache(maxsize=64)
+def _anchors_of(offsets: tuple[float, ...], ratio: float) -> tuple[float, ...]:
+    """The points of a formula at two steps, one ``ratio`` times the other, in units of the smaller; some are of both."""
+    return tuple(sorted({*offsets, *(ratio * o for o in offsets)}))
+
+
+@lru_cache(maxsize=64)
+def _columns(offsets: tuple[float, ...], ratio: float, s: int) -> Array:
+    """Where the points of s steps and of two anchors lie among those of all, (s + 2, k)."""
+    k, anchors = len(offsets), _anchors_of(offsets, ratio)
+    both = [[s * k + anchors.index(r * o) for o in offsets] for r in (1, ratio)]
+    return np.concatenate([np.arange(s * k).reshape(s, k), both])
+
+
+def _anchored_twice(
+    probe: Probe, scheme: Scheme, theta: Array, points: Array, step: Array, noise: Noise, index: Array
+) -> tuple[Quotients, Anchored]:
+    """Quotients at given steps (m, s); truncation, kink's part and finiteness from two steps far below the loss's scale.
+
+    The formula of even order is taken at both of these anchors, whose difference shows how far they are from the limit.
+    """
+    ratio, offsets = ANCHOR_RATIO[scheme.order], scheme.offsets
+    a = representable_step(theta, at_least(_anchor(probe, scheme, theta, index), theta, probe.rounding.unit))
+    m, s, k = points.shape
+    points = np.concatenate(
+        [points.reshape(m, s * k), perturbed_weights(theta, a, _anchors_of(offsets, ratio))[:, 0]], axis=1
+    )
+    losses, deviations = probe.evaluate(index, points)
+    # the anchors are two steps more
+    columns = _columns(offsets, ratio, s)
+    points, losses, deviations = (np.take(x, columns, axis=1) for x in (points, losses, deviations))
+    found = quotients(probe, scheme, theta, points, Evaluations(losses, deviations), noise)
+    here, near, far = (found.at(slice(*ends)) for ends in ((0, s), (s, s + 1), (s + 1, s + 2)))
     a = a.astype(np.float64)
     with np.errstate(all="ignore"):
-        if one_sided:
-            third = _third_derivative(probe, scheme, here, near, step, a, found.losses, np.minimum(step, scale))
-            far_truncation, largest = np.maximum(near.roundoff, third * a**2), a
-        else:
-            gain = ratio**formula.order
-            far = at(outer)
-            far_truncation = (
-                TRUNCATION_MARGIN * (np.abs(far.value - near.value) + near.roundoff / 2) * gain / (gain - 1)
-            )
-            largest = a * ratio
-        near_truncation = far_truncation * (a / largest) ** formula.order
-        near_bound = near.roundoff + near_truncation + near.kink
-        anchored = np.abs(here.value - near.value) + near_bound
+        gain = ratio**scheme.order
+        largest = a * ratio
+        far_truncation = TRUNCATION_MARGIN * (np.abs(far.value - near.value) + near.roundoff / 2) * gain / (gain - 1)
+        near_truncation = far_truncation * (a / largest) ** scheme.order
         # at or below the anchors the truncation is theirs, scaled down
-        direct = far_truncation * (step / largest) ** formula.order
-        if one_sided:
-            direct = direct + (near.bend / a + 2 * near.roundoff / a) * step / 2 + third * step**2
-        direct = np.where(step <= largest, direct + here.kink, np.inf)
-        truncation = np.minimum(direct, anchored)
+        direct = far_truncation * (step / largest) ** scheme.order
+    return here, _nearer(here, near, near_truncation, direct, step <= largest)
+
+
+def _anchored_on_both_sides(
+    probe: Probe, scheme: Scheme, theta: Array, points: Array, step: Array, noise: Noise, index: Array
+) -> tuple[Quotients, Anchored]:
+    """Quotients of a one-sided scheme at given steps (m, s); truncation, kink's part and finiteness from a central quotient.
+
+    With one anchor alone convergence is assumed, so it lies where truncation is far below the noise.
+    """
+    length = at_least(_anchor(probe, CENTRAL, theta, index) / 32, theta, probe.rounding.unit)
+    # together with the step itself the anchor shows the third derivative, unless they lie too near to each other
+    length = np.where((length > step / 2) & (length < 2 * step), 4 * length, length)
+    a = representable_step(theta, length)
+    beside = perturbed_weights(theta, a, CENTRAL.offsets)
+    found, anchors = _evaluated(probe, index, points, beside)
+    here = quotients(probe, scheme, theta, points, found, noise)
+    near = quotients(probe, CENTRAL, theta, beside, anchors, noise)
+    a = a.astype(np.float64)
+    with np.errstate(all="ignore"):
+        reach = np.minimum(step, probe.rounding.length[index][:, None])
+        third = _third_derivative(probe, scheme, here, near, step, a, anchors.losses, reach)
+        near_truncation = np.maximum(near.roundoff, third * a**2)
+        # at or below the anchor the truncation is its own, scaled down, and that of the first order
+        direct = near_truncation * (step / a) ** CENTRAL.order
+        direct = direct + (near.bend / a + 2 * near.roundoff / a) * step / 2 + third * step**2
+    return here, _nearer(here, near, near_truncation, direct, step <= a)
+
+
+def _nearer(here: Quotients, near: Quotients, near_truncation: Array, direct: Array, below: Array) -> Anchored:
+    """Truncation, kink's part and finiteness: the truncation ``direct`` where it holds, ``below`` the anchors, or by what
+    separates the quotients from those at the anchor; whatever is less.
+    """
+    with np.errstate(all="ignore"):
+        anchored = np.abs(here.value - near.value) + (near.roundoff + near_truncation + near.kink)
+        truncation = np.minimum(np.where(below, direct + here.kink, np.inf), anchored)
         kink = np.minimum(np.maximum(here.kink, near.kink), truncation)
-    return truncation, kink, here.finite & near.finite & np.isfinite(truncation)
+    return Anchored(truncation, kink, here.finite & near.finite & np.isfinite(truncation))
 
 
 def _third_derivative(
@@ -132,9 +201,7 @@ def _third_derivative(
     return 2 * (rest + noise) / np.abs(reach**2 - a**2)
 
 
-def _anchored_on_ladder(
-    probe: Probe, scheme: Scheme, here: Quotients, step: Array, index: Array
-) -> tuple[Array, Array, Array]:
+def _anchored_on_ladder(probe: Probe, scheme: Scheme, here: Quotients, step: Array, index: Array) -> Anchored:
     """Truncation, kink's part and finiteness at given steps (m, s) of an opaque function, from the best step of a ladder."""
     best = auto(probe, CENTRAL if scheme.order <= 2 else scheme, index)
     for formula in ONE_SIDED:
@@ -150,4 +217,4 @@ def _anchored_on_ladder(
             # below the best step the truncation is less than there
             anchored = np.where(step <= best.step, np.minimum(anchored, best.truncation), anchored)
     truncation = np.where(np.isnan(anchored), np.inf, anchored)
-    return truncation, np.minimum(best.kink, truncation), here.finite & np.isfinite(truncation)
+    return Anchored(truncation, np.minimum(best.kink, truncation), here.finite & np.isfinite(truncation))

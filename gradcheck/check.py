@@ -13,7 +13,7 @@ import numpy as np
 from gradcheck import plain
 from gradcheck.auto import auto
 from gradcheck.batch import Batch
-from gradcheck.bounds import fixed
+from gradcheck.bounds import evaluations, fixed
 from gradcheck.compare import medians
 from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.errors import Meaningless, NoEffect
@@ -258,8 +258,8 @@ def _compare_with_plain(problem: Problem, center: Array, evaluated: tuple[Array,
 class Examined(NamedTuple):
     """Estimates and verdicts for some weights, the number of evaluations of the loss, and the loss at theta.
 
-    n_evals : for each step, those that the steps share included.
-    evaluated : points (m, s, k) and the losses there, those of the first evaluation of all these weights; None for none.
+    n_evals : for each step, those that several share included.
+    evaluated : points (m, k) and the losses there, those of the first evaluation of all these weights; None for none.
     """
 
     estimate: Estimate
@@ -273,9 +273,8 @@ class Examined(NamedTuple):
         return self._replace(estimate=self.estimate.transposed((1, -1)), judged=self.judged.one_step())
 
     def at(self, step: int) -> Examined:
-        """What was found with one of several steps, the points as (m, k)."""
-        evaluated = None if self.evaluated is None else (self.evaluated[0][:, step], self.evaluated[1][:, step])
-        return self._replace(estimate=self.estimate.where(step), judged=self.judged.at(step), evaluated=evaluated)
+        """What was found with one of several steps."""
+        return self._replace(estimate=self.estimate.where(step), judged=self.judged.at(step))
 
 
 def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_at: float, index: Array) -> Examined:
@@ -291,16 +290,11 @@ def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_a
 
     def evaluate(some: Array, points: Array) -> Evaluations:
         nonlocal count, evaluated
-        shape = points.shape
-        # of one step
-        count += shape[0] * shape[-1]
-        points = points.reshape(shape[0], math.prod(shape[1:]))
+        count += points.size
         if problem.perturbed_losses is not None:
-            losses, deviations = problem.perturbed_losses(some, points)
-            found = Evaluations(losses.reshape(shape), deviations.reshape(shape))
+            found = Evaluations(*problem.perturbed_losses(some, points))
             if evaluated is None and some is index:
-                each = (shape[0], -1, shape[-1])
-                evaluated = points.reshape(each), losses.reshape(each)
+                evaluated = points, found.losses
             return found
         assert problem.perturbed is not None
         losses = np.empty(points.shape, theta.dtype)
@@ -313,7 +307,7 @@ def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_a
                     point[i] = points[r, c]
                     losses[r, c], deviations[r, c] = problem.perturbed(point)
                 point[i] = theta[i]
-        return Evaluations(losses.reshape(shape), deviations.reshape(shape))
+        return Evaluations(losses, deviations)
 
     def derivative(index: Array, h: Array) -> Array:
         nonlocal count
@@ -357,6 +351,8 @@ def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_a
         judged = verdicts(estimate)
         # an accusation that the smaller steps do not refute stands
         doubtful[accused] = misled
+    if isinstance(eps, np.ndarray):
+        count = 1 + len(index) * evaluations(scheme)
     return Examined(estimate, judged, count, center, evaluated)
 
 

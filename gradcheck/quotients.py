@@ -29,7 +29,7 @@ class Evaluations(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """The loss around theta: ``evaluate(index, points)`` replaces one weight at a time; (m, k), or (m, s, k) for s steps.
+    """The loss around theta: ``evaluate(index, points)`` replaces one weight at a time.
 
     ``derivative(index, h)`` is the complex step's Im loss(theta + i h e_j) / h.  ``opaque``: the loss cannot tell its kinks, so
     they are looked for in the slopes on both sides.  ``crossings(index, reach)``: the kinks within reach of a step; None where
@@ -119,6 +119,10 @@ class Quotients(NamedTuple):
     bend: Array
     finite: Array
     still: Array
+
+    def at(self, steps: slice) -> Quotients:
+        """Those of some steps of several, (m, s)."""
+        return Quotients(*(column[:, steps] for column in self))
 
 
 class Noise(NamedTuple):

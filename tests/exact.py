@@ -68,10 +68,8 @@ class Neighbourhood:
 
     def _evaluate(self, index: np.ndarray, points: np.ndarray) -> Evaluations:
         self.count += points.size
-        losses, deviations = self.perturbation.losses(index, points.reshape(len(points), -1))
-        if self.opaque:
-            deviations = np.zeros_like(deviations)
-        return Evaluations(losses.reshape(points.shape), deviations.reshape(points.shape))
+        losses, deviations = self.perturbation.losses(index, points)
+        return Evaluations(losses, np.zeros_like(deviations) if self.opaque else deviations)
 
     def _derivative(self, index: np.ndarray, h: np.ndarray) -> np.ndarray:
         self.count += len(index)

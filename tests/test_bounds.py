@@ -14,6 +14,7 @@ from instances import INSTANCES, Instance
 
 import gradcheck
 import gradcheck.quotients as quotients
+from gradcheck.bounds import evaluations
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
@@ -297,6 +298,8 @@ def test_evaluations_are_within_their_budget(instance, scheme):
         around.count = 0
         around.estimate(SCHEMES[scheme], eps)
         assert SCHEMES[scheme].evaluations * m <= around.count <= 3 * SCHEMES[scheme].evaluations * m
+        if not SCHEMES[scheme].complex_valued:
+            assert around.count == evaluations(SCHEMES[scheme]) * m
     around.count = 0
     around.estimate(SCHEMES[scheme], None)
     assert around.count <= 8 * SCHEMES["central"].evaluations * m
