@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -214,18 +214,19 @@ def check_steps(
 def _results(problem: Problem, found: Examined, eps: Sequence[float | None], bug_injected: bool) -> list[CellResult]:
     """What is stored of a problem that was examined with several steps."""
     index = np.arange(problem.theta.size)
+    shared = _of_weights(problem, index)
     weights, diagnoses, counts = [], [], []
     for k, h in enumerate(eps):
         estimate, judged, count, center, evaluated = found.at(k)
         if problem.perturbed_losses is not None:
             count += _compare_with_plain(problem, center, evaluated, estimate.step)
         counts.append(count)
-        weights.append(columns(problem, index, estimate, judged, h))
+        weights.append(shared | _of_step(estimate, judged, h))
         diagnoses.append(diagnose(problem, estimate.value, judged))
-    summaries = summarise(problem, index, found.estimate.value, found.judged, diagnoses)
-    shared = {"loss": float(found.center), "bug_injected": bug_injected}
+    summaries = summarise(shared, found.estimate.value, found.judged, diagnoses, str(problem.theta.dtype))
+    known = {"loss": float(found.center), "bug_injected": bug_injected}
     return [
-        CellResult(rows, summary | shared | {"n_evals": count})
+        CellResult(rows, summary | known | {"n_evals": count})
         for rows, summary, count in zip(weights, summaries, counts, strict=True)
     ]
 
@@ -388,17 +389,27 @@ def _retries(probe: Probe, scheme: Scheme) -> Iterator[Callable[[Array], Estimat
 
 def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgement, eps: float | None) -> dict[str, Any]:
     """The columns of ``errors`` that the check knows, one entry a weight of ``index``."""
+    return _of_weights(problem, index) | _of_step(estimate, judged, eps)
+
+
+def _of_weights(problem: Problem, index: Array) -> dict[str, Any]:
+    """The columns that are the same at every step."""
     names, positions = problem.layout.columns(index)
     return {
         "param": names,
         "position": positions,
         "flat_index": index,
         "weight": problem.theta[index].astype(np.float64),
-        "step": estimate.step,
-        "step_rule": ["auto" if eps is None else "fixed"] * len(index),
         "analytic": problem.analytic[index].astype(np.float64),
-        "numeric": estimate.value,
         "correct": None if problem.correct is None else problem.correct[index].astype(np.float64),
+    }
+
+
+def _of_step(estimate: Estimate, judged: Judgement, eps: float | None) -> dict[str, Any]:
+    return {
+        "step": estimate.step,
+        "step_rule": ["auto" if eps is None else "fixed"] * len(estimate.step),
+        "numeric": estimate.value,
         "abs_err": judged.abs_err,
         "rel_err": judged.rel_err,
         "truncation": judged.truncation,
@@ -411,12 +422,14 @@ def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgemen
 
 
 def summarise(
-    problem: Problem, index: Array, numeric: Array, judged: Judgement, diagnoses: Sequence[Diagnosis]
+    weights: Mapping[str, Any], numeric: Array, judged: Judgement, diagnoses: Sequence[Diagnosis], dtype: str
 ) -> list[dict[str, Any]]:
     """The columns of ``cells`` that follow from the weights, for each of s steps; unknown is None.
 
-    numeric : (s, m) the numeric gradients at the weights of ``index`` (m,), ``judged`` with them.
+    weights : of the columns of ``errors`` those that are the same at every step.
+    numeric : (s, m) the numeric gradients, ``judged`` with them.
     """
+    index, names = weights["flat_index"], weights["param"]
     rel_err, resolution = judged.rel_err, judged.resolution
     worst = [-1] * len(numeric)
     if len(index):
@@ -424,8 +437,7 @@ def summarise(
         known = np.where(np.isnan(rel_err), -1.0, rel_err)
         chosen = known.argmax(axis=-1)
         worst = np.where(known.max(axis=-1) >= 0, chosen, -1).tolist()
-    names = problem.layout.columns(index)[0]
-    evidence = Evidence(problem.analytic[index].astype(np.float64), numeric, str(problem.theta.dtype))
+    evidence = Evidence(weights["analytic"], numeric, dtype)
     figures = {
         "max_rel_err": [None if w < 0 else float(row[w]) for row, w in zip(rel_err, worst, strict=True)],
         "median_rel_err": _known(medians(rel_err)),

@@ -24,7 +24,9 @@ from gradcheck import threads
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.footprint import MAX_MEMORY
 
-SERIAL_SECONDS = 1.0  # `auto` computes here for so long before it asks what is left
+SERIAL_SECONDS = (
+    0.25  # `auto` computes here for so long before it asks what is left: long enough to tell what a cell takes
+)
 WORTH_SECONDS = 3.0  # starting workers takes about a second: less work than this is done sooner without
 CHUNK_SECONDS = 0.25  # of work sent to a worker at a time: handing it over takes a few milliseconds
 CHUNK_CELLS = 100
