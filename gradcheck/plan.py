@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -118,8 +118,9 @@ class Plan:
 
     def __iter__(self) -> Iterator[Planned]:
         for records in self._pieces():
-            for cell, config, swept, skip in records:
-                yield Planned(cell, json.loads(config), json.loads(swept), skip, config)
+            cells, texts, swept, skips = zip(*records, strict=True)
+            columns = cells, _read(texts), _read(swept), skips, texts
+            yield from (Planned(*cell) for cell in zip(*columns, strict=True))
         yield from self._open
 
     def __eq__(self, other: object) -> bool:
@@ -154,6 +155,12 @@ class Plan:
     def _pieces(self) -> Iterator[list[Record]]:
         for size, packed in self._packed:
             yield json.loads(pa.decompress(packed, size, codec="zstd", asbytes=True))
+
+
+def _read(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """What many texts of JSON say; read as one, since that takes half the time."""
+    found: list[dict[str, Any]] = json.loads("[" + ",".join(texts) + "]")
+    return found
 
 
 def _record(planned: Planned) -> Record:

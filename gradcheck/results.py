@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
@@ -217,7 +218,10 @@ def _common_type(kinds: set[type]) -> pa.DataType:
 
 def cells_table(rows: Sequence[CellRows], schema: pa.Schema = CELLS) -> pa.Table:
     """Rows of ``cells``; NaN becomes null."""
-    return pa.table([_column([row.cell.get(field.name) for row in rows], field) for field in schema], schema=schema)
+    unknown = dict.fromkeys(schema.names)
+    in_order = itemgetter(*schema.names)
+    columns = zip(*(in_order(unknown | row.cell) for row in rows), strict=True) if rows else ([] for _ in schema)
+    return pa.table([_column(list(c), field) for c, field in zip(columns, schema, strict=True)], schema=schema)
 
 
 def _column(values: list[Any], field: pa.Field, times: list[int] | None = None) -> pa.Array:

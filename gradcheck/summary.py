@@ -75,8 +75,7 @@ class Tally:
         self.status = {"ok": 0, "failed": 0, "skipped": 0}
         self.weights = 0
         self.false_alarms = 0  # cells judged mismatch without an injected bug
-        self.groups: dict[tuple[Any, ...], Group] = {}
-        self.correct = Group()  # cells without an injected bug
+        self.groups: dict[tuple[Any, ...], Group] = {}  # by the axes, and whether there is an injected bug
         self.sizes: set[tuple[Any, Any]] = set()
         self.widths: tuple[int, int] | None = None
         self.injected: dict[str, list[int]] = {}  # bug: [caught, all]
@@ -90,6 +89,15 @@ class Tally:
     def cells(self) -> int:
         return sum(self.status.values())
 
+    @property
+    def correct(self) -> Group:
+        """The cells without an injected bug."""
+        found = Group()
+        for (*_, injected), group in self.groups.items():
+            if not injected:
+                found.merge(group)
+        return found
+
     def add(self, row: Mapping[str, Any], reasons: Iterable[str | None] = ()) -> None:
         """Count one cell, a row of ``cells`` as a mapping, and why weights of it could not be judged (of ``errors``)."""
         status = row["status"]
@@ -97,20 +105,23 @@ class Tally:
         if status != "ok":
             self.problems.setdefault(status, str(row.get("message")))
             return
-        key = tuple(row.get(axis) for axis in _GROUP_BY)
-        self.groups.setdefault(key, Group()).add(row)
+        injected = bool(row.get("bug_injected"))
+        key = (*[row.get(axis) for axis in _GROUP_BY], injected)
+        group = self.groups.get(key)
+        if group is None:
+            group = self.groups[key] = Group()
+        group.add(row)
         if len(self.sizes) < 2:
             self.sizes.add((row.get("data_n"), row.get("data_d")))
         n = row.get("n_weights") or 0
         self.weights += n
         self.widths = (n, n) if self.widths is None else (min(n, self.widths[0]), max(n, self.widths[1]))
-        if row.get("bug_injected"):
+        if injected:
             found = self.injected.setdefault(str(row.get("bug")), [0, 0])
             found[0] += row.get("verdict") == "mismatch"
             found[1] += 1
             return
-        self.correct.add(row)
-        self.reasons.update(reason for reason in reasons if reason)
+        self.reasons.update([reason for reason in reasons if reason])
         if row.get("verdict") == "mismatch":
             self.false_alarms += 1
             if self.worst is None or _known(row.get("max_rel_err")) > _known(self.worst.get("max_rel_err")):
@@ -346,5 +357,6 @@ def _known(value: float | None) -> float:
 
 
 def _largest(a: float | None, b: float | None) -> float | None:
-    known = [value for value in (a, b) if value is not None and not math.isnan(value)]
-    return max(known, default=None)
+    if a is None or math.isnan(a):
+        return None if b is None or math.isnan(b) else b
+    return a if b is None or not b > a else b

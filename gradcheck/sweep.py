@@ -216,17 +216,29 @@ class _Base:
         self._separable = separable and not any(_refers(self._scratch, key) for key in config.SCIENCE)
         self._science = compose.science(self._scratch) if self._separable else {}
         self._set = _Recent()
-        self._swept = [i for i, axis in enumerate(axes) if axis.swept]
+        self._looks = [i for i, axis in enumerate(axes) if axis.swept and axis.path in _LOOKS]
+        self._slow = [i for i, axis in enumerate(axes) if axis.swept and axis.path not in _LOOKS]
+        self._last: tuple[list[Override], dict[str, Any] | None] | None = None
 
     def at(self, chosen: Sequence[Override]) -> dict[str, Any]:
         if self._separable:
-            picked = [chosen[i] for i in self._swept]
-            patches = [(o.key_or_group, self._checked(o)) for o in picked]
-            if not any(value is _REFERS for _, value in patches):
-                return _patched(self._science, patches)
+            problem = self._problem([chosen[i] for i in self._slow])
+            looks = {o.key_or_group: self._checked(o) for o in [chosen[i] for i in self._looks]}
+            if problem is not None and not any(value is _REFERS for value in looks.values()):
+                return problem | looks
         cfg = copy.deepcopy(self._cfg)
         compose.apply(cfg, chosen)
         return compose.science(cfg)
+
+    def _problem(self, slow: list[Override]) -> dict[str, Any] | None:
+        """The config with these values, whose sections are the very same ones for neighbours that look at one problem in
+        several ways; None where values refer to others.
+        """
+        if self._last is None or any(new is not old for new, old in zip(slow, self._last[0], strict=True)):
+            patches = [(o.key_or_group, self._checked(o)) for o in slow]
+            refers = any(value is _REFERS for _, value in patches)
+            self._last = slow, None if refers else _patched(self._science, patches)
+        return self._last[1]
 
     def _number(self, override: Override) -> Any:
         """A number as the schema makes it, the way OmegaConf goes where the key is there already; else None."""
@@ -351,14 +363,21 @@ class _Forms:
         self._allow, self._max_memory, self._thoroughly = allow, max_memory, thoroughly
         self._sections, self._valid, self._combined, self._examined = _Recent(), _Recent(), _Recent(), _Recent()
         self._values, self._skips = _Recent(), _Recent()
+        # by section: what was given last, and the key and what was made of it
+        self._last: dict[str, tuple[Any, Any, Any]] = {}
 
     def planned(self, science: Mapping[str, Any], known: Ids) -> Planned | None:
         """The cell of a config that is no list of them; None where it is known already."""
-        keys = {section: (section, repr(science.get(section))) for section in config.TABLES}
+        keys: dict[str, Any] = {}
         form: dict[str, Any] = {}
         texts: dict[str, tuple[str, str]] = {}
-        for section, key in keys.items():
-            form[section], texts[section] = self._sections.get_or(key, self._section, section, science)
+        for section in config.TABLES:
+            given = science.get(section)
+            last = self._last.get(section)
+            if last is None or last[0] is not given:
+                key = (section, repr(given))
+                last = self._last[section] = given, key, self._sections.get_or(key, self._section, section, science)
+            _, keys[section], (form[section], texts[section]) = last
         for name in _PLAIN:
             key = (name, repr(science.get(name)))
             form[name], texts[name] = self._values.get_or(key, _value_and_text, name, science.get(name))
