@@ -7,6 +7,7 @@ small run; these do not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from operator import mul
 from typing import Any
 
@@ -22,12 +23,18 @@ def texts(values: Sequence[str | None], times: Sequence[int] | None = None) -> p
 
     Raises pa.ArrowCapacityError for more than 2 GB.
     """
-    # few of them differ in most columns
+    # few of them differ in most columns, and often none
     known = {value: b"" if value is None else value.encode() for value in set(values)}
-    encoded = [known[value] for value in values]
-    lengths = _repeated(np.fromiter(map(len, encoded), np.int64, len(encoded)), times)
-    data = b"".join(encoded if times is None else map(mul, encoded, times))
-    valid = _validity(_known(values), times)
+    if len(known) == 1:
+        ((value, text),) = known.items()
+        total = len(values) if times is None else sum(times)
+        lengths, data = np.full(total, len(text)), text * total
+        valid = _validity(np.zeros(total, dtype=bool)) if value is None and total else None
+    else:
+        encoded = [known[value] for value in values]
+        lengths = _repeated(np.fromiter(map(len, encoded), np.int64, len(encoded)), times)
+        data = b"".join(encoded if times is None else map(mul, encoded, times))
+        valid = _validity(_known(values), times)
     return pa.Array.from_buffers(pa.string(), len(lengths), [valid, _offsets(lengths), pa.py_buffer(data)])
 
 
@@ -59,9 +66,9 @@ def flags(values: Sequence[bool | None]) -> pa.BooleanArray:
 
 def positions(values: Sequence[Sequence[int]]) -> pa.ListArray:
     """Lists of int32, such as the indices of an entry."""
-    flat = np.array([index for position in values for index in position], dtype=np.int32)
+    flat = np.array(list(chain.from_iterable(values)), dtype=np.int32)
     items = pa.Array.from_buffers(pa.int32(), len(flat), [None, pa.py_buffer(flat)])
-    buffers = [None, _offsets([len(position) for position in values])]
+    buffers = [None, _offsets(np.fromiter(map(len, values), np.int64, len(values)))]
     return pa.Array.from_buffers(pa.list_(pa.int32()), len(values), buffers, children=[items])
 
 
