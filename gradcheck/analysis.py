@@ -12,18 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradcheck import store
 from gradcheck.errors import BadInput
-from gradcheck.results import (
-    AXES,
-    ERRORS,
-    SCHEMA_VERSION,
-    Part,
-    cell_parts,
-    locate,
-    parts,
-    read_cells,
-    read_weights,
-    reading,
-)
+from gradcheck.results import Part, cell_parts, locate, parts, read_cells, read_weights, reading
+from gradcheck.rows import AXES, ERRORS, SCHEMA_VERSION
 from gradcheck.summary import COLUMNS, HEADLINE, VERDICTS, Tally, eps_text, headline, order
 from gradcheck.terminal import Table, cut, printable, short
 

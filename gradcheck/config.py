@@ -453,7 +453,7 @@ def text_of(texts: Mapping[str, tuple[str, str]]) -> str:
 
 def identity(text: str, texts: Mapping[str, tuple[str, str]]) -> str:
     """The id of a canonical config from its ``text_of`` and, from the same parts, its files."""
-    from gradcheck.results import SCHEMA_VERSION
+    from gradcheck.rows import SCHEMA_VERSION
 
     files = ",".join([f'"{key}":{texts[key][1]}' for key in sorted(texts) if texts[key][1]])
     whole = f'{{"config":{text},"files":{{{files}}},"schema":{SCHEMA_VERSION}}}'

@@ -78,6 +78,7 @@ class Settings:
     timeout : seconds for one cell, or None.
     fail_fast : stop after the first cell that failed.
     compute : what makes a result from a config; another one is for tests.
+    pack : what is made of the outcomes of a chunk, (outcome, seconds) each, before they travel to another process.
     options : further keyword arguments for `compute`.
     """
 
@@ -86,6 +87,7 @@ class Settings:
     fail_fast: bool = False
     compute: Compute | None = None
     address: str | None = None
+    pack: Callable[[list[tuple[Any, float]]], list[tuple[Any, float]]] | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -153,6 +155,7 @@ def run(
     fail_fast: bool = False,
     compute: Compute | None = None,
     address: str | None = None,
+    pack: Callable[[list[tuple[Any, float]]], list[tuple[Any, float]]] | None = None,
     **options: Any,
 ) -> Iterator[tuple[J, Any, float]]:
     """Compute cells and yield (job, outcome, seconds) as they are done.
@@ -162,6 +165,7 @@ def run(
     what was yielded before stands.
 
     jobs : an iterable; one that has a length tells `auto` how much is left.
+    pack : what is made of outcomes before they travel from one process to another.
     options : passed to `compute`.
 
     Raises BadInput for an unknown engine or n_jobs = 0, EngineLost where a cluster is gone.
@@ -172,7 +176,7 @@ def run(
         raise BadInput("engine.n_jobs=0: must be a number of processes, or -1 for one per core")
     if timeout is not None and not timeout > 0:
         raise BadInput(f"cell_timeout={timeout}: must be a number of seconds > 0, or null")
-    settings = Settings(n_jobs, timeout, fail_fast, compute, address, options)
+    settings = Settings(n_jobs, timeout, fail_fast, compute, address, pack, options)
     return _until_failure(ENGINES[engine](jobs, settings), fail_fast)
 
 
@@ -756,7 +760,8 @@ def work(chunk: list[list[Task]], settings: Settings) -> list[tuple[Any, float]]
     _prepare(settings)
     # every core has a process of its own
     with one_blas_thread(), threads.limit(1):
-        return [(outcome, seconds) for group in chunk for _, outcome, seconds in outcomes_of(group, settings)]
+        found = [(outcome, seconds) for group in chunk for _, outcome, seconds in outcomes_of(group, settings)]
+        return found if settings.pack is None else settings.pack(found)
 
 
 ENGINES: dict[str, Callable[..., Iterator[Any]]] = {"auto": auto, "serial": serial, "loky": loky, "dask": dask}

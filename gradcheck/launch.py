@@ -33,6 +33,7 @@ from gradcheck.footprint import MAX_MEMORY, layout
 from gradcheck.models.function import module_of
 from gradcheck.plan import Ids, Left, Plan, Planned
 from gradcheck.progress import Progress
+from gradcheck.rows import SCHEMA_VERSION, cell_row, extra_columns, tabled
 from gradcheck.store import Place
 from gradcheck.sweep import PLAN, plan, read_plan, sweep, write_plan
 from gradcheck.terminal import Harmless, printable
@@ -379,7 +380,7 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
         done = Ids()
         if list((run_dir / "cells").glob("*.parquet")):
             version = results.provenance(run_dir).get("schema_version")
-            if version != results.SCHEMA_VERSION:
+            if version != SCHEMA_VERSION:
                 raise BadInput(
                     f"{run_dir}: was stored with schema version {version}; resume it with a gradcheck of that"
                 )
@@ -460,7 +461,7 @@ def _compute(jobs: Plan, target: Place, chosen: Settings, overrides: Sequence[st
         tally = summary.Tally(row for row in stored if row["cell"] in jobs.ids)
     log.info("%d cells planned, %d to compute, engine %s", len(jobs), len(left), chosen.engine)
     interrupted, lost = False, ""
-    extra = results.extra_columns(jobs.swept)
+    extra = extra_columns(jobs.swept)
     with engines.sigterm_interrupts():
         try:
             with _storing(target):  # first: whatever has results can be taken up again
@@ -470,9 +471,9 @@ def _compute(jobs: Plan, target: Place, chosen: Settings, overrides: Sequence[st
                 Progress(len(left), chosen.progress) as progress,
             ):
                 for job, outcome, seconds in _outcomes(left, chosen):
-                    rows = results.cell_row(job, outcome, seconds)
+                    rows = cell_row(job, outcome, seconds)
                     writer.add(rows)
-                    tally.add(rows.cell, rows.weights["reason"] if rows.weights else ())
+                    tally.add(rows.cell, rows.reasons)
                     progress.advance(rows.cell["status"] == "failed")
                     if rows.cell["status"] == "failed":
                         log.warning("cell %s failed: %s", job.cell, printable(rows.cell["message"]))
@@ -503,6 +504,7 @@ def _outcomes(jobs: Left, chosen: Settings) -> Iterable[tuple[Planned, Any, floa
         timeout=chosen.cell_timeout,
         fail_fast=chosen.fail_fast,
         address=chosen.address,
+        pack=tabled,
         **options,
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck import __version__
-from gradcheck.results import SCHEMA_VERSION
+from gradcheck.rows import SCHEMA_VERSION
 
 PACKAGES = ("numpy", "pyarrow", "hydra-core", "omegaconf", "joblib", "threadpoolctl", "pandas", "scikit-learn", "scipy")
 # Where results go and which machines compute them: no part of what was computed, and a place to find names of people

@@ -25,7 +25,8 @@ from gradcheck.errors import BadInput
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.one_d import CURVES
 from gradcheck.numeric import SCHEMES
-from gradcheck.results import ERRORS, Part, cell_parts, cell_rows, locate, parts, provenance
+from gradcheck.results import Part, cell_parts, cell_rows, locate, parts, provenance
+from gradcheck.rows import ERRORS
 from gradcheck.terminal import Table
 
 Array = np.ndarray

@@ -22,7 +22,7 @@ from gradcheck import config as configs
 from gradcheck import engines, results
 from gradcheck.errors import BadInput
 from gradcheck.plan import Planned
-from gradcheck.results import AXES, CELLS, ERRORS, CellRows
+from gradcheck.rows import AXES, CELLS, ERRORS, CellRows, cell_row, cells_table, column_name, errors_table
 from gradcheck.store import Place
 from gradcheck.summary import VERDICTS
 from gradcheck.terminal import Table
@@ -129,7 +129,7 @@ def reproduce(
             config = _config(row, roots)
             planned = Planned(_cell_id(cell, config, allow), config)
             outcome, _ = engines.outcome_of(config, settings)
-            _compare(found, cell, row, weights, results.cell_row(planned, outcome, 0.0))
+            _compare(found, cell, row, weights, cell_row(planned, outcome, 0.0))
             found.cells += 1
     if wanted is not None and found.cells < len(set(wanted)):
         raise BadInput(f"{run_dir}: {len(set(wanted)) - found.cells} of the cells asked for are not stored")
@@ -195,7 +195,7 @@ def _cell_id(cell: str, config: Mapping[str, Any], allow: Sequence[str]) -> str:
 def _compare(found: Comparison, cell: str, old: Mapping[str, Any], weights: Mapping[str, Any], new: CellRows) -> None:
     units = None
     turned = False  # did any number change?
-    if new.weights is not None and len(weights["flat_index"]) == len(new.weights["flat_index"]):
+    if isinstance(new.weights, Mapping) and len(weights["flat_index"]) == new.n_weights:
         units = _Units(new.weights, str(new.cell["dtype"]))
         turned = _compare_weights(found, cell, weights, new, units)
     elif len(weights["flat_index"]) or new.weights is not None:
@@ -204,7 +204,7 @@ def _compare(found: Comparison, cell: str, old: Mapping[str, Any], weights: Mapp
 
 
 def _compare_weights(found: Comparison, cell: str, old: Mapping[str, Any], new: CellRows, units: _Units) -> bool:
-    recomputed = results.errors_table([new]).to_pydict()
+    recomputed = errors_table([new]).to_pydict()
     differs = np.zeros(len(recomputed["cell"]), dtype=bool)
     for name in ERRORS.names:
         if ERRORS.field(name).type == "double" and name not in AXES.names:
@@ -233,7 +233,7 @@ def _follows(old: Mapping[str, Any]) -> Flags:
 def _compare_summary(
     found: Comparison, cell: str, old: Mapping[str, Any], new: CellRows, units: _Units | None, turned: bool
 ) -> None:
-    row = results.cells_table([new]).to_pylist()[0]
+    row = cells_table([new]).to_pylist()[0]
     settings = dict(_flattened(new.cell["config"]))
     for name, column in found.summary.items():
         if name not in CELLS.names and name not in row:
@@ -257,7 +257,7 @@ def _compare_summary(
 def _flattened(config: str) -> Iterator[tuple[str, Any]]:
     def walk(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
-            yield results.column_name(prefix + key), item
+            yield column_name(prefix + key), item
             if isinstance(item, dict):
                 yield from walk(item, f"{prefix}{key}.")
 

@@ -15,253 +15,29 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gradcheck import arrow, store
-from gradcheck.errors import BadInput, Meaningless
+from gradcheck import store
+from gradcheck.errors import BadInput
 from gradcheck.errors import WriteError as WriteError
 from gradcheck.plan import Ids
-from gradcheck.rules import RULES
+from gradcheck.rows import AXES, CELLS, ERRORS, SCHEMA_VERSION, CellRows, cells_schema, cells_table, errors_table
 from gradcheck.store import Place, one_line
 
-SCHEMA_VERSION = 1
 PROVENANCE = b"gradcheck.provenance"
 PART_CELLS = 500
 PART_SECONDS = 4.0  # and a second to write: at most five are lost with a process that is killed
 PART_WEIGHTS = 250_000  # some 30 MB in memory
 
-_text, _real, _count, _flag = pa.string(), pa.float64(), pa.int64(), pa.bool_()
-
-AXES = pa.schema(
-    [
-        ("model", _text),
-        ("data", _text),
-        ("init", _text),
-        ("bug", _text),
-        ("scheme", _text),
-        ("dtype", _text),
-        ("eps", _real),
-        ("init_seed", _count),
-        ("data_seed", _count),
-        ("data_n", _count),
-        ("data_d", _count),
-    ]
-)
-WEIGHTS = pa.schema(
-    [
-        ("param", _text),
-        ("position", pa.list_(pa.int32())),
-        ("flat_index", _count),
-        ("weight", _real),
-        ("step", _real),
-        ("analytic", _real),
-        ("numeric", _real),
-        ("correct", _real),
-        ("abs_err", _real),
-        ("rel_err", _real),
-        ("truncation", _real),
-        ("roundoff", _real),
-        ("bound", _real),
-        ("resolution", _real),
-        ("step_rule", _text),
-        ("verdict", _text),
-        ("reason", _text),
-    ]
-)
-SUMMARY = pa.schema(
-    [
-        ("n_weights", _count),
-        ("loss", _real),
-        ("max_rel_err", _real),
-        ("median_rel_err", _real),
-        ("norm_difference", _real),
-        ("max_resolution", _real),
-        ("median_resolution", _real),
-        ("worst_param", _text),
-        ("worst_flat_index", _count),
-        ("n_match", _count),
-        ("n_mismatch", _count),
-        ("n_inconclusive", _count),
-        ("n_nondifferentiable", _count),
-        ("verdict", _text),
-        ("diagnosis", _text),
-        ("diagnosis_kind", _text),
-        *((f"rule_{name}", _flag) for name in RULES),
-        ("bug_injected", _flag),
-        ("n_evals", _count),
-    ]
-)
-ERRORS = pa.schema([("cell", _text), *WEIGHTS, *AXES])
-
-
-def cells_schema(extra: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
-    """Columns of ``cells``, with one more for each swept key that has none of its own (`extra`, after the axes)."""
-    head = [("cell", _text), ("status", _text), ("message", _text), *AXES]
-    return pa.schema([*head, *(extra or {}).items(), *SUMMARY, ("seconds", _real), ("config", _text)])
-
-
-CELLS = cells_schema()
-_OWN_COLUMN = frozenset(CELLS.names)
-_WEIGHT_COLUMN: Mapping[pa.DataType, Callable[[list[Any]], pa.Array]] = {
-    _text: arrow.texts,
-    _count: arrow.counts,
-    pa.list_(pa.int32()): arrow.positions,
-}
-
-# NaN says what happened in these two; elsewhere what is unknown is null.
-_MAY_BE_NAN = {"numeric", "rel_err"}
 # Few different values in a column: a dictionary.  Text that is new in every row (config, message) is left to the
 # compression.
 _ERRORS_DICTIONARY = ["cell", "param", "step_rule", "verdict", "reason", *AXES.names]
 _CELLS_DICTIONARY = ["status", *AXES.names, "worst_param", "verdict", "diagnosis_kind"]
-
-
-class Planned(Protocol):
-    """A cell of the grid, as the plan describes it."""
-
-    @property
-    def cell(self) -> str: ...  # id
-    @property
-    def config(self) -> Mapping[str, Any]: ...  # canonical
-    @property
-    def swept(self) -> Mapping[str, Any]: ...  # the keys of the grid and their values here
-    @property
-    def text(self) -> str: ...  # the config as canonical JSON
-
-
-class CellRows(NamedTuple):
-    """What is stored of a cell: its row of ``cells`` and, if it was computed, the columns of its weights."""
-
-    cell: dict[str, Any]
-    weights: Mapping[str, Any] | None
-
-
-def cell_row(planned: Planned, outcome: Any, seconds: float) -> CellRows:
-    """The rows of a cell from its place in the plan and what came of it.
-
-    outcome : a CellResult (``ok``), a Meaningless (``skipped``) or another exception (``failed``).
-    seconds : what it took to compute.
-    """
-    row: dict[str, Any] = {"cell": planned.cell, "message": None, "seconds": seconds}
-    row |= axes(planned.config)
-    row |= {name: value for key, value in planned.swept.items() if (name := column_name(key)) not in _OWN_COLUMN}
-    row["config"] = planned.text
-    row["bug_injected"] = row["bug"] not in (None, "none")
-    if isinstance(outcome, BaseException):
-        row["status"] = "skipped" if isinstance(outcome, Meaningless) else "failed"
-        row["message"] = str(outcome) or type(outcome).__name__
-        return CellRows(row, None)
-    row["status"] = "ok"
-    row |= outcome.summary
-    return CellRows(row, outcome.weights)
-
-
-def axes(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the axes that a canonical config fixes; the sizes of data are replaced by the real ones once a cell
-    is computed.
-    """
-    init, data = config["init"], config["data"]
-    eps = config["eps"]
-    return {
-        "model": config["model"]["name"],
-        "data": data["source"],
-        "init": init["name"],
-        "bug": config["bug"]["name"],
-        "scheme": config["scheme"],
-        "dtype": config["dtype"],
-        "eps": None if isinstance(eps, str) else float(eps),
-        "init_seed": init.get("seed"),
-        "data_seed": data.get("seed"),
-        "data_n": data.get("n"),
-        "data_d": data.get("d"),
-    }
-
-
-def column_name(key: str) -> str:
-    """Column of a config key: ``bug.magnitude`` is stored as ``bug_magnitude``."""
-    return key.replace(".", "_")
-
-
-def extra_columns(swept: Iterable[Mapping[str, Any]]) -> dict[str, pa.DataType]:
-    """Columns for swept keys that have none of their own, from the `swept` of every cell in the plan.
-
-    One type holds all values of a key: bool, int64, float64 or, for text, lists and mixtures, string (JSON where it
-    is not text).
-    """
-    kinds: dict[str, set[type]] = {}
-    for values in swept:
-        for key, value in values.items():
-            if (name := column_name(key)) not in _OWN_COLUMN:
-                kinds.setdefault(name, set()).add(type(value))
-    return {name: _common_type(kinds[name] - {type(None)}) for name in sorted(kinds)}
-
-
-def _common_type(kinds: set[type]) -> pa.DataType:
-    if kinds == {bool}:
-        return _flag
-    if kinds == {int}:
-        return _count
-    if kinds and kinds <= {int, float}:
-        return _real
-    return _text
-
-
-# ------------------------------------------------------------------------------------------------------------- tables
-
-
-def cells_table(rows: Sequence[CellRows], schema: pa.Schema = CELLS) -> pa.Table:
-    """Rows of ``cells``; NaN becomes null."""
-    unknown = dict.fromkeys(schema.names)
-    in_order = itemgetter(*schema.names)
-    columns = zip(*(in_order(unknown | row.cell) for row in rows), strict=True) if rows else ([] for _ in schema)
-    return pa.table([_column(list(c), field) for c, field in zip(columns, schema, strict=True)], schema=schema)
-
-
-def _column(values: list[Any], field: pa.Field, times: list[int] | None = None) -> pa.Array:
-    """Values of one column, each as many `times`."""
-    if field.type == _real:
-        known = np.array(values, dtype=np.float64)  # float(None) is NaN there
-        return arrow.reals(known, ~np.isnan(known), times)
-    if field.type == _text:
-        return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], times)
-    return arrow.flags(values) if field.type == _flag else arrow.counts(values, times)
-
-
-def errors_table(rows: Sequence[CellRows]) -> pa.Table:
-    """Rows of ``errors``, cell after cell, each weight in the order of its cell; NaN becomes null but in `numeric`
-    and `rel_err`.
-    """
-    computed = [row for row in rows if row.weights is not None]
-    weights = [row.weights for row in computed if row.weights is not None]
-    counts = [len(columns["flat_index"]) for columns in weights]
-    arrays = []
-    for field in ERRORS:
-        if field.name == "cell" or field.name in AXES.names:
-            arrays.append(_column([row.cell[field.name] for row in computed], field, counts))
-        elif field.type == _real:
-            given = [columns[field.name] for columns in weights]
-            parts = [np.full(n, np.nan) if c is None else c for c, n in zip(given, counts, strict=True)]
-            values = np.concatenate(parts) if parts else np.empty(0)
-            arrays.append(arrow.reals(values, None if field.name in _MAY_BE_NAN else ~np.isnan(values)))
-        else:
-            flat: list[Any] = []
-            for columns in weights:
-                flat.extend(columns[field.name])
-            arrays.append(_WEIGHT_COLUMN[field.type](flat))
-    return pa.table(arrays, schema=ERRORS)
-
-
-def outcome_table(outcome: Any) -> pa.Table:
-    """Rows of ``errors`` for the outcome of ``check_gradient``; what only a grid has (cell, model, seeds) is null."""
-    known = {"scheme": outcome.scheme, "dtype": outcome.dtype, "eps": outcome.eps}
-    return errors_table([CellRows({"cell": None, **dict.fromkeys(AXES.names), **known}, outcome.table)])
 
 
 def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
@@ -274,7 +50,7 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
 def _fill(table: pa.Table, dictionary: list[str]) -> Callable[[Any], None]:
     """What writes a table to an open file."""
     names = [name for name in dictionary if name in table.schema.names]
-    split = {f.name: "BYTE_STREAM_SPLIT" for f in table.schema if f.type == _real and f.name not in names}
+    split = {f.name: "BYTE_STREAM_SPLIT" for f in table.schema if f.type == pa.float64() and f.name not in names}
 
     def fill(file: Any) -> None:
         pq.write_table(
@@ -350,7 +126,7 @@ class Writer:
 
     def add(self, rows: CellRows) -> None:
         """Take the rows of a finished cell; waits where the disk is a whole part behind."""
-        size = 0 if rows.weights is None else len(rows.weights["flat_index"])
+        size = rows.n_weights
         with self._changed:
             while self._failure is None and self._full():
                 self._changed.wait()
@@ -420,8 +196,7 @@ class Writer:
         """The next part: at most `part_cells` rows, and no more once they hold PART_WEIGHTS weights."""
         n, weights = 0, 0
         while n < min(len(self._rows), self._part_cells) and weights < PART_WEIGHTS:
-            columns = self._rows[n].weights
-            weights += 0 if columns is None else len(columns["flat_index"])
+            weights += self._rows[n].n_weights
             n += 1
         part, self._rows = self._rows[:n], self._rows[n:]
         self._weights -= weights
@@ -484,7 +259,7 @@ def _keep(run_dir: Place, folder: str, path: Any, cells: set[str], dictionary: l
     from pyarrow import compute
 
     table = pq.ParquetFile(store.source(path)).read()
-    kept = table.filter(compute.is_in(table["cell"], value_set=pa.array(sorted(cells), _text)))
+    kept = table.filter(compute.is_in(table["cell"], value_set=pa.array(sorted(cells), pa.string())))
     store.write(run_dir, folder, path.name, _fill(kept, dictionary))
 
 
@@ -585,7 +360,7 @@ def _stored_type(field: pa.Field) -> pa.DataType:
         if (index := schema.get_field_index(field.name)) >= 0:
             return schema.field(index).type
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    return _text if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
 def _provenance(path: Place, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
@@ -632,7 +407,7 @@ def weights_in(files: Iterable[Part], cells: set[str], columns: Sequence[str] | 
     """Rows of some cells in some parts of ``errors``, in the order of `flat_index` within each cell."""
     from pyarrow import compute  # not on the way of a run
 
-    wanted = pa.array(sorted(cells), _text)
+    wanted = pa.array(sorted(cells), pa.string())
     names = ERRORS.names if columns is None else list(columns)
     read = list(dict.fromkeys(["cell", "flat_index", *names]))
     found = [ERRORS.empty_table().select(read)]

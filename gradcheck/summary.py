@@ -98,7 +98,7 @@ class Tally:
                 found.merge(group)
         return found
 
-    def add(self, row: Mapping[str, Any], reasons: Iterable[str | None] = ()) -> None:
+    def add(self, row: Mapping[str, Any], reasons: Iterable[str] = ()) -> None:
         """Count one cell, a row of ``cells`` as a mapping, and why weights of it could not be judged (of ``errors``)."""
         status = row["status"]
         self.status[status] = self.status.get(status, 0) + 1
@@ -121,7 +121,7 @@ class Tally:
             found[0] += row.get("verdict") == "mismatch"
             found[1] += 1
             return
-        self.reasons.update([reason for reason in reasons if reason])
+        self.reasons.update(reasons)
         if row.get("verdict") == "mismatch":
             self.false_alarms += 1
             if self.worst is None or _known(row.get("max_rel_err")) > _known(self.worst.get("max_rel_err")):

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from gradcheck.errors import Meaningless
 from gradcheck.plan import Planned
-from gradcheck.results import CELLS, ERRORS, CellRows, Writer, cell_row
+from gradcheck.results import Writer
+from gradcheck.rows import CELLS, ERRORS, CellRows, cell_row
 
 EPS = (1e-4, 1e-5, 1e-6, "auto")
 

@@ -20,7 +20,7 @@ import pytest
 import gradcheck
 from gradcheck import ContractError, GradientMismatch, assert_gradient, check_gradient
 from gradcheck.numeric import SCHEMES
-from gradcheck.results import ERRORS
+from gradcheck.rows import ERRORS
 
 REAL_SCHEMES = [name for name, scheme in SCHEMES.items() if not scheme.complex_valued]
 Array = np.ndarray

@@ -130,7 +130,7 @@ def test_the_same_number_in_another_type_is_the_same_cell(path: str, value: Any,
 def test_an_id_is_sixteen_hex_digits_of_a_documented_text() -> None:
     import hashlib
 
-    from gradcheck.results import SCHEMA_VERSION
+    from gradcheck.rows import SCHEMA_VERSION
 
     form = config.canonical(logistic())
     text = json.dumps({"schema": SCHEMA_VERSION, "config": form, "files": {}}, sort_keys=True, separators=(",", ":"))

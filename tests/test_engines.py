@@ -21,7 +21,7 @@ from gradcheck import check, config, engines, plain
 from gradcheck.check import check_cells
 from gradcheck.engines import CellFailed, TimedOut, WorkerDied
 from gradcheck.errors import BadInput, Meaningless
-from gradcheck.results import cell_row, cells_table, errors_table
+from gradcheck.rows import cell_row, cells_table, errors_table
 from gradcheck.sweep import Planned
 
 

@@ -71,7 +71,7 @@ ROOMS: dict[str, set[str]] = {
     "function": VALUES | {"models.rounding", "quotients", "check", "noise", "parameters"},
     "domain": VALUES | {"models.rounding", "numeric", "auto", "quotients", "function"},
     "store": VALUES,
-    "outcome": VALUES | {"verdict", "results"},
+    "outcome": VALUES | {"verdict", "rows", "results"},
     "directional": VALUES | {"models.rounding", "numeric", "check", "diagnose", "verdict", "outcome"},
     "gradient": VALUES
     | {"numeric", "check", "diagnose", "verdict", "parameters", "function", "domain", "outcome", "directional"},
@@ -87,7 +87,7 @@ LIBRARIES: dict[str, set[str]] = {
     "distributed": {"cluster"},
     "cryptography": {"cluster"},
     "threadpoolctl": {"engines", "provenance"},
-    "pyarrow": {"arrow", "plan", "tables", "results", "store", "sweep", "analysis", "chart_data", "outcome"},
+    "pyarrow": {"arrow", "plan", "tables", "rows", "results", "store", "sweep", "analysis", "chart_data", "outcome"},
     "pandas": {"outcome", "textbook", "results", "analysis", "chart_data", "plots", "page"},
     "sklearn": {"data"},
     "rich": {"terminal"},

@@ -21,7 +21,8 @@ from constructed import failures_only, hostile_run, nothing, one_cell, planned, 
 import gradcheck
 from gradcheck import analysis, chart_data, page, plots, report, show
 from gradcheck.errors import BadInput
-from gradcheck.results import Writer, cell_row
+from gradcheck.results import Writer
+from gradcheck.rows import cell_row
 
 pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
 CHARTS = ("detection", "v_curve", "rules", "histogram", "weights")

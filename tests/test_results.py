@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -21,11 +22,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from constructed import Planned, planned, result, rows
+from hypothesis import given
+from hypothesis import strategies as st
 
 import gradcheck
 from gradcheck import analysis, config, engines, results, store
 from gradcheck.errors import BadInput, Meaningless
-from gradcheck.results import CELLS, ERRORS, Writer, cell_row
+from gradcheck.results import Writer
+from gradcheck.rows import (
+    AXES,
+    CELLS,
+    ERRORS,
+    CellRows,
+    Tabled,
+    cell_row,
+    cells_table,
+    errors_table,
+    extra_columns,
+    tabled,
+)
 
 ERRORS_COLUMNS = {
     "string": "cell param step_rule verdict reason model data init bug scheme dtype",
@@ -120,6 +135,48 @@ def test_unknown_is_null_and_nan_stays_only_where_it_says_something(tmp_path: Pa
     assert (cell["loss"], cell["max_rel_err"], cell["max_resolution"]) == (None, None, np.inf)
 
 
+OUTCOMES = st.lists(st.sampled_from(["alone", "in a table", "failed"]), min_size=1, max_size=12)
+
+
+def travelled(kinds: list[str], chunk: int, shift: int = 0) -> list[CellRows]:
+    """Rows of cells that were computed here, those in a table elsewhere, ``chunk`` of them at a time."""
+    outcomes = [ValueError("no") if kind == "failed" else result(i, 1 + i % 3) for i, kind in enumerate(kinds)]
+    found: dict[int, Any] = {i: outcome for i, outcome in enumerate(outcomes) if kinds[i] == "alone"}
+    others = [i for i in range(len(kinds)) if i not in found]
+    for start in range(0, len(others), chunk):
+        some = others[start : start + chunk]
+        packed = pickle.loads(pickle.dumps(tabled([(outcomes[i], 0.5) for i in some])))
+        assert [seconds for _, seconds in packed] == [0.5] * len(some)
+        found |= {i: outcome for i, (outcome, _) in zip(some, packed, strict=True)}
+    rows = [cell_row(planned(i), found[i], 0.5) for i in range(len(kinds))]
+    for row in rows:
+        if shift and isinstance(row.weights, Tabled) and row.weights.start:
+            return [row._replace(weights=row.weights._replace(start=row.weights.start - shift))]
+    return rows
+
+
+@given(OUTCOMES, st.integers(1, 5), st.integers(0, 12), st.randoms(use_true_random=False))
+def test_rows_that_travelled_in_tables_are_those_that_did_not(
+    kinds: list[str], chunk: int, cut: int, shuffled: Any
+) -> None:
+    rows, order = travelled(kinds, chunk), list(range(len(kinds)))
+    shuffled.shuffle(order)  # cells come back in any order, and parts begin anywhere
+    for part in (order[:cut], order[cut:]):
+        here = [
+            cell_row(planned(i), ValueError("no") if kinds[i] == "failed" else result(i, 1 + i % 3), 0.5) for i in part
+        ]
+        assert errors_table([rows[i] for i in part]).equals(errors_table(here))
+        assert cells_table([rows[i] for i in part]).equals(cells_table(here))
+        assert [rows[i].n_weights for i in part] == [row.n_weights for row in here]
+        assert [list(rows[i].reasons) for i in part] == [list(row.reasons) for row in here]
+
+
+def test_the_rows_of_a_neighbour_would_be_noticed() -> None:
+    (wrong,) = travelled(["in a table"] * 3, 3, shift=1)
+    assert wrong.n_weights == 3
+    assert not errors_table([wrong]).equals(errors_table([cell_row(planned(1), result(1, 2), 0.5)]))
+
+
 @pytest.mark.parametrize(
     ("outcome", "status", "message"),
     [
@@ -146,7 +203,7 @@ def test_swept_keys_without_a_column_get_one_of_their_own_type() -> None:
         {"data.target": 2, "bug.index": 4},
         {"data.target": "z", "bug.index": None},
     ]
-    assert {name: str(kind) for name, kind in results.extra_columns(swept).items()} == {
+    assert {name: str(kind) for name, kind in extra_columns(swept).items()} == {
         "bug_magnitude": "double",
         "model_bias": "bool",
         "model_layers": "string",
@@ -158,7 +215,7 @@ def test_swept_keys_without_a_column_get_one_of_their_own_type() -> None:
 
 def test_all_parts_of_a_run_have_one_schema(tmp_path: Path) -> None:
     swept = [{"bug.magnitude": 1 + i % 2 / 2, "model.layers": [i, 3]} for i in range(6)]
-    with Writer(tmp_path, {}, results.extra_columns(swept), part_cells=2) as writer:
+    with Writer(tmp_path, {}, extra_columns(swept), part_cells=2) as writer:
         for i, values in enumerate(swept):
             writer.add(cell_row(planned(i, swept=values), result(i) if i != 3 else ValueError("no"), 0.0))
     schemas = {str(pq.read_schema(path)) for path in (tmp_path / "cells").iterdir()}
@@ -182,7 +239,7 @@ def test_provenance_is_in_every_file(tmp_path: Path) -> None:
 
 def test_encodings(tmp_path: Path) -> None:
     write(tmp_path, 40)
-    keys = {"cell", "param", "step_rule", "verdict", "reason", "eps", *results.AXES.names}
+    keys = {"cell", "param", "step_rule", "verdict", "reason", "eps", *AXES.names}
     group = pq.read_metadata(tmp_path / "errors" / "part-00001.parquet").row_group(0)
     for i in range(group.num_columns):
         column = group.column(i)

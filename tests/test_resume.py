@@ -21,6 +21,7 @@ from constructed import rows as made
 from gradcheck import config, results, store
 from gradcheck import launch as launching
 from gradcheck.errors import BadInput
+from gradcheck.rows import cell_row
 from gradcheck.run import main
 
 SWEEP = ("init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK)
@@ -141,7 +142,7 @@ def test_a_part_is_replaced_at_once_and_its_cells_go_first(tmp_path: Path, monke
     with results.Writer(tmp_path, {"overrides": []}, part_cells=3) as writer:
         for i in range(7):
             writer.add(made(i))
-        writer.add(results.cell_row(planned(7), ValueError("no"), 0.0))
+        writer.add(cell_row(planned(7), ValueError("no"), 0.0))
     moves: list[str] = []
     write = store.write
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gradcheck.results import CELLS
+from gradcheck.rows import CELLS
 from gradcheck.rules import RULES, Evidence, table
 
 every_rule = pytest.mark.parametrize("name", RULES)

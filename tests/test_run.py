@@ -204,7 +204,7 @@ def test_a_signal_stores_what_is_finished_and_says_how_to_go_on(number: int) -> 
     until = time.monotonic() + 60
     while not list(Path("runs").glob("*/*/plan.parquet")) and time.monotonic() < until:
         time.sleep(0.05)
-    time.sleep(0.5)
+    time.sleep(1.5)  # of some twenty seconds of work
     running.send_signal(number)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130, err

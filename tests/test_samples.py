@@ -16,6 +16,7 @@ import pytest
 import gradcheck
 from gradcheck import replay, reproduce, results, run, show
 from gradcheck.errors import BadInput
+from gradcheck.rows import SCHEMA_VERSION
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("schema-*"))
 
@@ -25,7 +26,7 @@ def version(sample: Path) -> int:
 
 
 def test_there_is_one_for_each_version() -> None:
-    assert [version(sample) for sample in SAMPLES] == list(range(1, results.SCHEMA_VERSION + 1))
+    assert [version(sample) for sample in SAMPLES] == list(range(1, SCHEMA_VERSION + 1))
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
@@ -62,11 +63,11 @@ def test_a_newer_version_is_refused_with_what_to_do(
     copy = tmp_path / "copy"
     shutil.copytree(SAMPLES[-1], copy)
     for path in copy.rglob("part-*"):
-        table, newer = pq.read_table(path), results.SCHEMA_VERSION + 1
+        table, newer = pq.read_table(path), SCHEMA_VERSION + 1
         stamp = json.loads(table.schema.metadata[b"gradcheck.provenance"]) | {"schema_version": newer}
         pq.write_table(table.replace_schema_metadata({"gradcheck.provenance": json.dumps(stamp)}), path)
     assert command([str(copy)]) == 2  # type: ignore[operator]
     err = capsys.readouterr().err
-    assert f"schema version {newer}, this gradcheck reads up to {results.SCHEMA_VERSION}: upgrade it" in err
+    assert f"schema version {newer}, this gradcheck reads up to {SCHEMA_VERSION}: upgrade it" in err
     with pytest.raises(BadInput, match="upgrade it"):
         gradcheck.load(copy)

@@ -14,7 +14,8 @@ from constructed import planned, result, rows
 
 from gradcheck import analysis, show, terminal
 from gradcheck.errors import Meaningless
-from gradcheck.results import Writer, cell_row
+from gradcheck.results import Writer
+from gradcheck.rows import cell_row
 from gradcheck.terminal import Table, plain, printable
 
 EVIL = "\x1b]0;owned\x07\x1b[2J‮[bold]x[/bold]\n\x9b31m"

@@ -19,6 +19,7 @@ from commands import QUICK, command, one_by_one
 
 from gradcheck import compose, config, engines, footprint
 from gradcheck.plan import Planned
+from gradcheck.rows import cell_row, errors_table
 from gradcheck.run import main
 
 
@@ -221,15 +222,13 @@ BASE = {
 def test_the_estimate_is_no_less_than_what_a_cell_takes_and_not_far_from_it(form: dict[str, Any]) -> None:
     import tracemalloc
 
-    from gradcheck import results
-
     form = config.canonical(BASE | form)
     estimate = footprint.footprint(config.build(form))
 
     job = Planned("0" * 16, form)
     tracemalloc.start()
     try:
-        table = results.errors_table([results.cell_row(job, engines.compute(form), 0.0)])
+        table = errors_table([cell_row(job, engines.compute(form), 0.0)])
         peak = tracemalloc.get_traced_memory()[1] + table.nbytes
     finally:
         tracemalloc.stop()

@@ -23,6 +23,7 @@ from pyarrow import fs
 import gradcheck
 from gradcheck import results, store
 from gradcheck.errors import BadInput
+from gradcheck.rows import cell_row
 from gradcheck.run import main
 
 SECRET = "correct-horse"
@@ -211,7 +212,7 @@ def test_parts_of_failed_cells_are_replaced_there_too(uri: str) -> None:
     with results.Writer(uri, {}) as writer:
         writer.add(made(0))
         writer.add(made(1))
-        writer.add(results.cell_row(planned(2), ValueError("no"), 0.0))
+        writer.add(cell_row(planned(2), ValueError("no"), 0.0))
     place = store.at(uri)
     assert results.prune(place, {planned(i).cell for i in (0, 2)}) == (1, 1)
     cells, errors = stored(uri)

@@ -12,7 +12,7 @@ from constructed import planned, rows
 from gradcheck import results, store, summary
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.progress import Progress, clock_time
-from gradcheck.results import cell_row
+from gradcheck.rows import cell_row
 
 BUGS = [f"bug_{k}" for k in range(24)]
 
