@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from gradcheck.auto import auto
 from gradcheck.batch import Batch
 from gradcheck.bounds import evaluations, fixed
 from gradcheck.compare import medians
-from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.layout import Layout
 from gradcheck.models.kinks import Crossings
@@ -24,6 +23,9 @@ from gradcheck.numeric import ONE_SIDED, Scheme, complex_step
 from gradcheck.quotients import Estimate, Evaluations, Probe
 from gradcheck.rules import Evidence, accusations
 from gradcheck.verdict import VERDICTS, Judgement, judge, overall
+
+if TYPE_CHECKING:
+    from gradcheck.diagnose import Diagnosis
 
 Array = np.ndarray
 
@@ -42,7 +44,7 @@ class Cell:
     match_at: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A loss around theta and the gradient that is claimed for it.
 
@@ -78,7 +80,7 @@ class Problem:
         return self.loss(self.theta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CellResult:
     """``weights``: one entry a weight for each column of ``errors``; ``summary``: one value for each column of ``cells``."""
 
@@ -222,13 +224,23 @@ def _results(problem: Problem, found: Examined, eps: Sequence[float | None], bug
             count += _compare_with_plain(problem, center, evaluated, estimate.step)
         counts.append(count)
         weights.append(shared | _of_step(estimate, judged, h))
-        diagnoses.append(diagnose(problem, estimate.value, judged))
+        diagnoses.append(_diagnosis(problem, estimate.value, judged))
     summaries = summarise(shared, found.estimate.value, found.judged, diagnoses, str(problem.theta.dtype))
     known = {"loss": float(found.center), "bug_injected": bug_injected}
     return [
         CellResult(rows, summary | known | {"n_evals": count})
         for rows, summary, count in zip(weights, summaries, counts, strict=True)
     ]
+
+
+def _diagnosis(problem: Problem, numeric: Array, judged: Judgement) -> Diagnosis | None:
+    """What kind of mistake explains a gradient judged wrong; None where none is."""
+    if "mismatch" not in judged.verdict:
+        return None
+    # most cells have nothing to diagnose, and a run of one cell spends a fiftieth of its time on this import
+    from gradcheck.diagnose import diagnose
+
+    return diagnose(problem, numeric, judged)
 
 
 def _compare_with_plain(problem: Problem, center: Array, evaluated: tuple[Array, Array] | None, step: Array) -> int:
@@ -422,7 +434,7 @@ def _of_step(estimate: Estimate, judged: Judgement, eps: float | None) -> dict[s
 
 
 def summarise(
-    weights: Mapping[str, Any], numeric: Array, judged: Judgement, diagnoses: Sequence[Diagnosis], dtype: str
+    weights: Mapping[str, Any], numeric: Array, judged: Judgement, diagnoses: Sequence[Diagnosis | None], dtype: str
 ) -> list[dict[str, Any]]:
     """The columns of ``cells`` that follow from the weights, for each of s steps; unknown is None.
 
@@ -448,8 +460,8 @@ def summarise(
         "worst_flat_index": [None if w < 0 else int(index[w]) for w in worst],
         **{f"n_{v}": [verdicts.count(v) for verdicts in judged.verdict] for v in VERDICTS},
         "verdict": [overall(verdicts) for verdicts in judged.verdict],
-        "diagnosis": [diagnosis.words for diagnosis in diagnoses],
-        "diagnosis_kind": [diagnosis.kind for diagnosis in diagnoses],
+        "diagnosis": [diagnosis and diagnosis.words for diagnosis in diagnoses],
+        "diagnosis_kind": [diagnosis and diagnosis.kind for diagnosis in diagnoses],
         **{f"rule_{name}": accused for name, accused in accusations(evidence).items()},
     }
     rows = (dict(zip(figures, row, strict=True)) for row in zip(*figures.values(), strict=True))

@@ -44,7 +44,7 @@ OPAQUE_RATIO = 8.0
 LEVELS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ladder:
     """Steps ``multiples`` x ``base`` (m,) along the weights ``index``, and the losses at the points evaluated so far.
 

@@ -46,7 +46,7 @@ class Probe(NamedTuple):
     crossings: Callable[[Array, Array], Crossings] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """Numeric derivatives of m weights and their bounds; all (m,), float64, or (s, m) for s steps of each.
 

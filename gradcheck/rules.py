@@ -40,7 +40,7 @@ from gradcheck.compare import absolute_error, norms, of_norms, relative_error
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """What a rule is told: analytic and numeric gradient, (m,) float64 each, and the computation's dtype by name.
 

@@ -37,7 +37,7 @@ SMALLEST = 2.0**-1074
 BOUND_BITS = 14
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Judgement:
     """The columns of a verdict, each (m,): floats in float64, ``verdict`` and ``reason`` as lists of words.
 

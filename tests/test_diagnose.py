@@ -423,7 +423,7 @@ def test_nothing_is_claimed_where_nothing_can_be_known(tally: bug_kinds.Tally) -
 
 def test_the_measure_sees_a_wrong_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: every cell is called a constant factor."""
-    monkeypatch.setattr("gradcheck.check.diagnose", lambda *given: Diagnosis("constant_factor", "so it is"))
+    monkeypatch.setattr("gradcheck.diagnose.diagnose", lambda *given: Diagnosis("constant_factor", "so it is"))
     spoiled = bug_kinds.measure(seed=2, count=4, bugs=("zero_entry", "transposed", "missing_l2", "stale_batch"))
     assert spoiled.share < 0.5
     assert spoiled.overconfidence > 0.5

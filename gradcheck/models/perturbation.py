@@ -34,7 +34,7 @@ BLOCK_NUMBERS = 2**18
 TRANSPOSED = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Perturbation:
     """A dense model around one theta, with all that its perturbed losses share."""
 

@@ -38,7 +38,7 @@ SMALLEST_SLOPE = 1e-50
 UNDERFLOWS = 2.0**10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rounding:
     """What rounding and clipping do at one theta.
 

@@ -131,7 +131,7 @@ def two_workers(folder: str) -> Iterator[Row]:
     if threads.count() < 2:
         yield skipped(name, "1.8 or more", "one core")
         return
-    typed = ["data.n=1000", "data.d=50", "data.seed=range(1700)", "eps=1e-3,1e-4,1e-5,1e-6", "engine=loky", "-m"]
+    typed = ["data.n=3000", "data.d=50", "data.seed=range(1700)", EPS, "engine=loky", "-m"]
     one, two, alone, beside = alternating(
         lambda: command([*typed, "engine.n_jobs=1"], folder),
         lambda: command([*typed, "engine.n_jobs=2"], folder),
