@@ -29,7 +29,7 @@ def texts(values: Sequence[str | None], times: Sequence[int] | None = None) -> p
         ((value, text),) = known.items()
         total = len(values) if times is None else sum(times)
         lengths, data = np.full(total, len(text)), text * total
-        valid = _validity(np.zeros(total, dtype=bool)) if value is None and total else None
+        valid = _validity(np.zeros(total, dtype=bool)) if value is None else None
     else:
         encoded = [known[value] for value in values]
         lengths = _repeated(np.fromiter(map(len, encoded), np.int64, len(encoded)), times)

@@ -98,8 +98,8 @@ def _evaluated(probe: Probe, index: Array, *points: Array) -> list[Evaluations]:
     return [Evaluations(*(c.reshape(some.shape) for c in part)) for part, some in zip(parts, points, strict=True)]
 
 
-def _anchor(probe: Probe, formula: Scheme, theta: Array, index: Array) -> Array:
-    """How far below the scale of the loss the anchor lies, as the noise asks for it, (m, 1)."""
+def _anchor(probe: Probe, formula: Scheme, index: Array) -> Array:
+    """The step of the anchor, as far below the scale of the loss as the noise lets it be, (m, 1)."""
     fraction = np.minimum(ANCHOR_GAIN[formula.order] * optimal_fraction(probe, formula.order, index), LARGEST_ANCHOR)
     return (probe.rounding.length[index] * fraction)[:, None]
 
@@ -126,7 +126,7 @@ def _anchored_twice(
     The formula of even order is taken at both of these anchors, whose difference shows how far they are from the limit.
     """
     ratio, offsets = ANCHOR_RATIO[scheme.order], scheme.offsets
-    a = representable_step(theta, at_least(_anchor(probe, scheme, theta, index), theta, probe.rounding.unit))
+    a = representable_step(theta, at_least(_anchor(probe, scheme, index), theta, probe.rounding.unit))
     m, s, k = points.shape
     points = np.concatenate(
         [points.reshape(m, s * k), perturbed_weights(theta, a, _anchors_of(offsets, ratio))[:, 0]], axis=1
@@ -155,7 +155,7 @@ def _anchored_on_both_sides(
 
     With one anchor alone convergence is assumed, so it lies where truncation is far below the noise.
     """
-    length = at_least(_anchor(probe, CENTRAL, theta, index) / 32, theta, probe.rounding.unit)
+    length = at_least(_anchor(probe, CENTRAL, index) / 32, theta, probe.rounding.unit)
     # together with the step itself the anchor shows the third derivative, unless they lie too near to each other
     length = np.where((length > step / 2) & (length < 2 * step), 4 * length, length)
     a = representable_step(theta, length)

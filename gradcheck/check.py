@@ -109,21 +109,20 @@ def refuse_at(cell: Cell, theta: Array) -> None:
 
 
 def check_cell(cell: Cell, posing: Callable[[Cell], Problem] | None = None) -> CellResult:
-    """Check one cell.
+    """Check one cell, as ``check_cells`` does."""
+    return check_cells(cell, [cell.eps], posing)[0]
+
+
+def check_cells(
+    cell: Cell, eps: Sequence[float | None], posing: Callable[[Cell], Problem] | None = None
+) -> list[CellResult]:
+    """Check the cells that differ from this one in eps alone.
 
     posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps and match_at.
 
     Raises Meaningless or NoEffect where there is nothing to check (the cell is skipped), ValueError for data that do not fit
     the model, FloatingPointError where the loss at theta is not finite.
     """
-    refuse(cell)
-    with np.errstate(all="ignore"):
-        problem = (posing or pose)(cell)
-        return check(problem, cell.scheme, cell.eps, cell.match_at, _injected(cell.bug))
-
-
-def check_cells(cell: Cell, eps: Sequence[float], posing: Callable[[Cell], Problem] | None = None) -> list[CellResult]:
-    """``check_cell`` of each of the cells that differ from this one in eps alone.  Raises as it does."""
     refuse(cell)
     with np.errstate(all="ignore"):
         problem = (posing or pose)(cell)
@@ -200,14 +199,14 @@ def check(
 
 
 def check_steps(
-    problem: Problem, scheme: Scheme, eps: Sequence[float], match_at: float, bug_injected: bool = False
+    problem: Problem, scheme: Scheme, eps: Sequence[float | None], match_at: float, bug_injected: bool = False
 ) -> list[CellResult]:
     """``check`` at each of several steps, the same to the last bit, in fewer and larger operations.
 
     What the steps share (the anchors, and whatever a step along a weight needs of its column) is computed once.  A function
-    that says nothing of its scale is looked at step by step, and so are complex steps.
+    that says nothing of its scale is looked at step by step, and so are complex steps and those that each weight chooses.
     """
-    if scheme.complex_valued or problem.opaque:
+    if scheme.complex_valued or problem.opaque or None in eps:
         return [check(problem, scheme, h, match_at, bug_injected) for h in eps]
     found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size))
     return _results(problem, found, eps, bug_injected)

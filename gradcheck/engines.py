@@ -24,9 +24,7 @@ from gradcheck import threads
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.footprint import MAX_MEMORY
 
-SERIAL_SECONDS = (
-    0.25  # `auto` computes here for so long before it asks what is left: long enough to tell what a cell takes
-)
+SERIAL_SECONDS = 0.25  # `auto` computes here for so long before it asks what is left: it tells what a cell takes
 WORTH_SECONDS = 3.0  # starting workers takes about a second: less work than this is done sooner without
 CHUNK_SECONDS = 0.25  # of work sent to a worker at a time: handing it over takes a few milliseconds
 CHUNK_CELLS = 100
@@ -415,7 +413,7 @@ def _here(left: _Chunks[J], settings: Settings, seconds: float) -> Iterator[tupl
 
 
 def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
-    """Serial for the first second; then in several processes if what is left is worth starting them."""
+    """Serial for SERIAL_SECONDS; then in several processes if what is left is worth starting them."""
     left = _Chunks.of(jobs)
     total = len(jobs) if isinstance(jobs, Sized) else None
     _prepare(settings)
