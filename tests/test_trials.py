@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from trials import fuzz, kills, overrides
+from trials import fuzz, kills, load, overrides
 
 from gradcheck import results
 from gradcheck.run import main
@@ -122,3 +124,21 @@ def test_a_reader_that_raises_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "finished", lambda run: {}["x"])
     with pytest.raises(KeyError):
         fuzz.target(bytes([1]) + next(iter(fuzz.originals().values())))
+
+
+@pytest.mark.parametrize(("fault", "named"), [("assert False", "test_b"), ("import os; os._exit(3)", "run 1")])
+def test_a_test_that_fails_under_load_is_named(fault: str, named: str, tmp_path: Path) -> None:
+    tests = tmp_path / "test_planted.py"
+    tests.write_text(f"def test_a():\n    pass\n\n\ndef test_b():\n    {fault}\n", encoding="utf-8")
+    with pytest.raises(kills.Failure, match=named):
+        load.trial(tmp_path, 1, 1, ["-n", "0", str(tests)])
+
+
+def test_the_load_lasts_as_long_as_its_block_and_no_longer_than_its_process() -> None:
+    with load.busy(2) as processes:
+        assert [process.poll() for process in processes] == [None, None]
+    assert None not in [process.poll() for process in processes]
+    # of a process that was killed, its busy process closes the pipe when it ends
+    code = "import os\nfrom trials import load\nwith load.busy(1):\n    os._exit(9)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=load.TESTS, stdout=subprocess.PIPE, timeout=300)
+    assert done.returncode == 9

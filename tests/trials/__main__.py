@@ -1,4 +1,4 @@
-"""``python -m tests.trials [--only NAME ...]``: each trial as a row of a table; exit status 1 where one fails."""
+"""``python -m tests.trials [NAME ...]``: each trial as a row of a table; exit status 1 where one fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import death, fuzz, hostile, kills, overrides
+from . import death, fuzz, hostile, kills, load, overrides
 
 
 def killed(engine: str) -> Callable[[argparse.Namespace, Path], str]:
@@ -45,6 +45,10 @@ def fuzzing(given: argparse.Namespace, folder: Path) -> str:
     return fuzz.trial(folder, given.minutes)
 
 
+def loaded(given: argparse.Namespace, folder: Path) -> str:
+    return load.trial(folder, given.runs, given.load, given.tests)
+
+
 TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "kills-serial": killed("serial"),
     "kills-loky": killed("loky"),
@@ -53,23 +57,29 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "hostile": hostile_records,
     "overrides": random_overrides,
     "fuzz": fuzzing,
+    "load": loaded,
 }
 
 
 def main() -> int:
     """Run the trials and print; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.trials", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=list(TRIALS), default=list(TRIALS), metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which trials (all unless named)")
     parser.add_argument("--kills", type=int, default=100, help="of each engine (default %(default)s)")
     parser.add_argument("--cells", type=int, default=10_000, help="where a worker is killed (default %(default)s)")
     parser.add_argument("--sets", type=int, default=10_000, help="of overrides (default %(default)s)")
     parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="of the tests under load (default %(default)s)")
+    parser.add_argument("--load", type=int, default=4, help="busy processes a core (default %(default)s)")
+    parser.add_argument("--tests", nargs="+", default=[], help="what of the tests runs under load (default: all)")
     parser.epilog = f"NAME: {', '.join(TRIALS)}"
     given = parser.parse_args()
+    if unknown := set(given.names) - set(TRIALS):
+        parser.error(f"{' '.join(sorted(unknown))}: must be of {' '.join(TRIALS)}")
     good = True
     print("| trial | result | date |\n| --- | --- | --- |", flush=True)
-    for name in given.only:
+    for name in given.names or TRIALS:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 result = TRIALS[name](given, Path(folder))
