@@ -658,7 +658,7 @@ class _Pool:
             # amid their removal, it would be said that they leaked
             for thread in set(threading.enumerate()) - self._others:
                 if thread.name == "QueueFeederThread":
-                    thread.join(timeout=1.0)
+                    thread.join(timeout=STOP_SECONDS)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("engine=serial", "progress=none")
@@ -32,7 +33,7 @@ def _python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path}, text=True, **options)
 
 
-def command(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int, str, str]:
+def command(*arguments: str, timeout: float = PATIENCE, **options: Any) -> tuple[int, str, str]:
     """Exit status, output and what stands on standard error; no traceback."""
     process = started(*arguments, **options)
     try:
@@ -43,21 +44,21 @@ def command(*arguments: str, timeout: float = 120, **options: Any) -> tuple[int,
     return process.returncode, out, err
 
 
-# What it prints for each pair of a folder and what is typed there: status, output, standard error, seconds.
+# What it prints for each pair of a folder and what is typed there: status, output, standard error, seconds of computing.
 ONE_BY_ONE = """
 import contextlib, io, json, os, sys, time
 from gradcheck.run import main
 for folder, typed in json.load(sys.stdin):
     os.chdir(folder)
-    out, err, start = io.StringIO(), io.StringIO(), time.monotonic()
+    out, err, start = io.StringIO(), io.StringIO(), time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(typed)
-    print(json.dumps([status, out.getvalue(), err.getvalue(), time.monotonic() - start]), flush=True)
+    print(json.dumps([status, out.getvalue(), err.getvalue(), time.process_time() - start]), flush=True)
 """
 
 
 def one_by_one(
-    lines: list[tuple[Path, list[str]]], timeout: float = 120, **options: Any
+    lines: list[tuple[Path, list[str]]], timeout: float = PATIENCE, **options: Any
 ) -> list[tuple[int, str, str, float]]:
     """``gradcheck.run`` with each line in its folder, all in one process of their own, until one of them ends it."""
     process = _python("-c", ONE_BY_ONE, stdin=subprocess.PIPE, **options)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from waiting import PATIENCE
 
 import gradcheck
 from gradcheck import ContractError, GradientMismatch, assert_gradient, check_gradient
@@ -928,7 +929,7 @@ def test_pytest_shows_just_the_report(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
         env={"PYTHONPATH": str(Path(gradcheck.__file__).parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )  # fmt: skip
     shown = [line for line in done.stdout.splitlines() if line.startswith("E ")]

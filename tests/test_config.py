@@ -17,6 +17,7 @@ import pytest
 from hydra._internal.hydra import Hydra
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import PATIENCE
 
 from gradcheck import compose, config
 
@@ -249,7 +250,7 @@ def test_the_schema_and_the_checker_need_no_hydra_to_build_a_recorded_config() -
         f"import sys; from gradcheck import config; config.build({logistic()!r});"
         "print([m for m in ('hydra', 'omegaconf', 'pandas') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout.strip() == "[]", done.stderr
 
 

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from commands import QUICK, command, rows, started
+from waiting import PATIENCE, until
 
 from gradcheck import results, store
 from gradcheck.results import Writer
@@ -117,6 +117,20 @@ def test_a_disk_that_is_full_from_the_start_ends_in_one_line(kilobytes: int) -> 
         in_one_line(err, "No space left on device")
 
 
+# Before the third part is written, wait until the test has done what it wants to do by then.
+HELD = """
+import pathlib, time
+from gradcheck import store
+def held(run_dir, folder, name, fill, write=store.write):
+    if name == "part-00003.parquet" and folder == "errors":
+        pathlib.Path("held").touch()
+        while not pathlib.Path("go").exists():
+            time.sleep(0.01)
+    write(run_dir, folder, name, fill)
+store.write = held
+"""
+
+
 @contextmanager
 def frozen(folder: Path) -> Iterator[None]:
     """Nothing can be made in a folder; root, whom permissions do not stop, is stopped by the attribute `immutable`."""
@@ -131,12 +145,11 @@ def frozen(folder: Path) -> Iterator[None]:
 
 
 def test_a_folder_that_becomes_read_only_ends_in_one_line_and_the_run_is_finished_later(whole: Any) -> None:
-    process = started("gradcheck.run", *SWEEP, "hydra.sweep.dir=here", prelude=SMALL_PARTS)
-    end = time.monotonic() + 60
-    while len(list(Path("here/cells").glob("*"))) < 3 and time.monotonic() < end:
-        time.sleep(0.01)
+    process = started("gradcheck.run", *SWEEP, "hydra.sweep.dir=here", prelude=SMALL_PARTS + HELD)
+    until(lambda: Path("held").exists() or process.poll() is not None)
     with frozen(Path("here/errors")):
-        out, err = process.communicate(timeout=60)
+        Path("go").touch()
+        out, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, out) == (1, "")
         in_one_line(err, "here: results could not be stored:", "what was stored before is intact")
         assert intact(Path("here"), whole) < 200
@@ -211,16 +224,18 @@ def test_output_that_cannot_be_written_is_told_in_one_line(module: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- interrupts
 
 SLOW = """
+import os
 import time
 
 
 def fun(x):
-    time.sleep(0.05)
+    open("within", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.02)
     return float(x @ x)
 
 
 def jac(x):
-    open("within", "w").close()
     return 2 * x
 """
 ONE_CELL = (
@@ -237,13 +252,12 @@ ONE_CELL = (
 def test_an_interrupt_within_one_cell_is_status_130_and_the_cell_is_computed_later(engine: str, times: int) -> None:
     Path("slow.py").write_text(SLOW)
     process = started("gradcheck.run", *ONE_CELL, f"engine={engine}", "progress=none", start_new_session=True)
-    end = time.monotonic() + 60
-    while not (Path("within").exists() and Path("here/cells").exists()) and time.monotonic() < end:
-        time.sleep(0.02)
+    until(lambda: Path("within").exists() and Path("here/cells").exists())
     for _ in range(times):  # as the terminal does: to all processes of the group
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.02)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
+    Path("go").touch()
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "resume=here" in out
@@ -265,8 +279,8 @@ def test_an_interrupt_within_a_write_is_status_130_and_the_run_is_finished_later
             nonlocal n
             fill(file)
             if (folder or "plan") == moment and n == (0 if moment == "plan" else 3):
-                threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
-                time.sleep(0.3)
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.3)  # time to answer it while this is not done
             n += (folder or "plan") == moment
 
         write(run_dir, folder, name, filled)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from readme import README, blocks, differences, install_commands
+from waiting import PATIENCE
 
 ROOT = README.parent
 PAGE = README.read_text(encoding="utf-8")
@@ -53,7 +54,13 @@ def test_every_block_runs_and_prints_what_the_page_shows(clone: Path, environmen
             continue
         command = ["sh", "-eu", "-c", block.text] if block.language == "sh" else ["python", "-c", block.text]
         done = subprocess.run(
-            command, cwd=clone, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240
+            command,
+            cwd=clone,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         ran += 1
         if done.returncode != block.status:

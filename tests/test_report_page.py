@@ -24,6 +24,7 @@ from constructed import (
     rows,
     skipped_only,
 )
+from waiting import PATIENCE
 
 from gradcheck import plots, report
 from gradcheck.results import Writer
@@ -40,7 +41,7 @@ CHARTS = ("detection", "v_curve", "rules", "histogram", "weights")
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFF))
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFF), timeout=1000 * PATIENCE)
         yield started
         started.close()
 
@@ -51,6 +52,7 @@ class Visit:
     def __init__(self, browser: Any, path: Path, **settings: Any) -> None:
         self.browser = browser
         self.page = browser.new_page(viewport={"width": 1280, "height": 900}, **settings)
+        self.page.set_default_timeout(1000 * PATIENCE)
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
@@ -60,7 +62,7 @@ class Visit:
 
     def wait(self) -> Visit:
         """Until everything is drawn."""
-        self.page.wait_for_selector("html[data-ready]", state="attached", timeout=30_000)
+        self.page.wait_for_selector("html[data-ready]", state="attached")
         return self
 
     def column(self, table: str, name: str) -> list[str]:

@@ -24,6 +24,7 @@ import pytest
 from constructed import Planned, planned, result, rows
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import PATIENCE, until
 
 import gradcheck
 from gradcheck import analysis, config, engines, results, store
@@ -289,9 +290,7 @@ def test_a_part_with_many_weights_holds_fewer_cells(tmp_path: Path, monkeypatch:
 def test_a_finished_cell_is_visible_soon_though_nothing_follows(tmp_path: Path) -> None:
     with Writer(tmp_path, {}, part_seconds=0.2) as writer:
         writer.add(rows(0))
-        end = time.monotonic() + 10
-        while not results.finished(tmp_path) and time.monotonic() < end:
-            time.sleep(0.02)
+        until(lambda: results.finished(tmp_path))
         assert results.finished(tmp_path) == {planned(0).cell}
 
 
@@ -311,12 +310,12 @@ def test_an_interrupt_while_the_last_part_is_written_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_part = Writer._write_part
-    slow = threading.Event()
+    slow, struck = threading.Event(), threading.Event()
 
     def slowly(self: Writer, part: Any) -> None:
         if part:
             slow.set()
-            time.sleep(0.3)
+            assert struck.wait(PATIENCE)
         write_part(self, part)
 
     def strike() -> None:
@@ -324,6 +323,8 @@ def test_an_interrupt_while_the_last_part_is_written_loses_nothing(
         for _ in range(3):
             time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        struck.set()
 
     def run() -> None:
         with Writer(tmp_path, {}) as writer:
@@ -428,14 +429,18 @@ def test_a_run_with_nothing_finished_is_readable(tmp_path: Path, reader: Callabl
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda f: f.__name__)
 def test_a_run_is_readable_at_any_moment(tmp_path: Path, reader: Callable[[Path], pd.DataFrame]) -> None:
-    total, stop = 300, threading.Event()
+    total, stop, looked = 300, threading.Event(), threading.Semaphore(0)
 
     def work() -> None:
-        with Writer(tmp_path, {}, part_cells=5) as writer:
-            for i in range(total):
-                writer.add(rows(i))
-                time.sleep(0.002)
-        stop.set()
+        try:
+            with Writer(tmp_path, {}, part_cells=5) as writer:
+                for i in range(total):
+                    writer.add(rows(i))
+                    time.sleep(0.002)
+                    if i in (100, 200, 299):  # however slow they are, the reader looks and this writes by turns
+                        looked.acquire(timeout=PATIENCE)
+        finally:
+            stop.set()
 
     with Writer(tmp_path, {}):
         pass
@@ -450,7 +455,9 @@ def test_a_run_is_readable_at_any_moment(tmp_path: Path, reader: Callable[[Path]
             assert all(counts.get(row.cell) == row.n_weights for row in cells.itertuples())
             assert len(cells) >= seen
             seen, looks = len(cells), looks + 1
+            looked.release()
     finally:
+        looked.release(3)
         thread.join()
     assert len(reader(tmp_path / "cells")) == total
     assert looks >= 3

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import QUICK, ROOT, rows, started
 from omegaconf import DictConfig, OmegaConf
+from waiting import PATIENCE, until
 
 from gradcheck import __version__, results
 from gradcheck import launch as launching
@@ -200,13 +200,13 @@ def test_a_run_killed_before_its_first_cell_can_be_resumed() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stores_what_is_finished_and_says_how_to_go_on(number: int) -> None:
-    running = started("gradcheck.run", "init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK)
-    until = time.monotonic() + 60
-    while not list(Path("runs").glob("*/*/plan.parquet")) and time.monotonic() < until:
-        time.sleep(0.05)
-    time.sleep(1.5)  # of some twenty seconds of work
+    prelude = "from gradcheck import results\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 20"
+    running = started(
+        "gradcheck.run", "init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK, prelude=prelude
+    )
+    until(lambda: list(Path("runs").glob("*/*/cells/part-00001.parquet")) or running.poll() is not None)
     running.send_signal(number)
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130, err
     assert "Traceback" not in err
     assert "resume=" in out
@@ -250,7 +250,7 @@ def test_a_config_dir_adds_choices(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [("gradcheck", "run"), ("gradcheck.run",)])
 def test_both_commands_run_from_any_folder(arguments: tuple[str, ...]) -> None:
     running = started(*arguments, "eps=1e-4,1e-6", "-m", *QUICK)
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=PATIENCE)
     assert (running.returncode, err) == (0, "")
     assert out.startswith("2 cells x 6 weights: logistic")
     assert results.locate("latest").is_dir()
@@ -263,7 +263,7 @@ def test_the_console_script_knows_its_commands() -> None:
         (["dance"], 2, "reproduce"),
     ]:
         running = started("gradcheck", *arguments)
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=PATIENCE)
         assert running.returncode == status
         assert words in out + err
 
@@ -285,7 +285,7 @@ def test_slow_imports_are_not_on_the_way_of_a_run(typed: list[str], unwanted: li
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 

@@ -296,12 +296,12 @@ def test_keys_without_a_column_of_their_own_are_told_with_their_values(hydra: Hy
 
 
 def test_the_limit_is_refused_before_anything_is_expanded(hydra: Hydra) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BadInput, match="max_cells"):
         sweep.grid(hydra, ["init.seed=range(1000000000000)"], LIMIT)
     with pytest.raises(BadInput, match="max_cells"):
         sweep.grid(hydra, [f"{key}=range(10000)" for key in ("init.seed", "data.seed", "bug.seed")], LIMIT)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_cell_is_planned_in_a_few_milliseconds(hydra: Hydra) -> None:

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 from gradcheck import threads
 from gradcheck.threads import WORTH_NUMBERS, over_blocks
@@ -30,7 +31,7 @@ def test_every_item_is_worked_on_once(n_threads, size, block):
 
 
 def test_several_threads_work_at_the_same_time():
-    together = threading.Barrier(3, timeout=30)
+    together = threading.Barrier(3, timeout=PATIENCE)
 
     def work(blocks):
         for _ in blocks:
@@ -74,7 +75,7 @@ def test_an_error_stops_the_others_and_is_raised(failing):
 
 
 def test_threads_inherit_the_error_state_of_numpy():
-    together = threading.Barrier(2, timeout=30)
+    together = threading.Barrier(2, timeout=PATIENCE)
 
     def work(blocks):
         for _ in blocks:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from trials import fuzz, kills, load, overrides
+from waiting import start_seconds
 
 from gradcheck import results
 from gradcheck.run import main
@@ -27,9 +28,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("engine", "times"), [("serial", 2), ("loky", 1)])
 def test_a_killed_sweep_is_resumed_to_the_same_rows(engine: str, times: int, shared: Path) -> None:
-    found = kills.trial(engine, times, shared, cells=240, longest=4.0)
+    written = max(1.0, 4 * start_seconds("pyarrow.parquet"))  # a second on an idle machine, of a part's five
+    found = kills.trial(engine, times, shared, cells=240, longest=4.0, lost=results.PART_SECONDS + written)
     assert found["kills"] >= times
-    assert found["worst"] <= 5.0
 
 
 def test_random_overrides_end_with_a_status_and_a_line(tmp_path: Path) -> None:

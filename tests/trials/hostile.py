@@ -31,7 +31,7 @@ ESCAPES = (
     "\x1b]0;owned\x07\x1b[2J\x1b]8;;http://owned.example\x07\u202e[bold]x[/bold]\r\n\x9b31m<script>owned()</script>"
 )
 SECRET = "the secret of somebody else"
-SECONDS = 60
+SECONDS = 600
 
 
 # -------------------------------------------------------------------------------------------------------- the records

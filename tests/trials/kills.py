@@ -133,9 +133,13 @@ def _notes(folder: Path) -> dict[str, float]:
     return {cell: float(at) for at, cell in (line.split() for line in text.splitlines())}
 
 
-def trial(engine: str, kills: int, folder: Path, *, cells: int, longest: float, seed: int = 0) -> dict[str, Any]:
+def trial(
+    engine: str, kills: int, folder: Path, *, cells: int, longest: float, lost: float = 5.0, seed: int = 0
+) -> dict[str, Any]:
     """Kill and resume until it was done so often, then let the run finish; a run that is done sooner is followed by
     another.
+
+    longest : seconds until a kill.   lost : as many seconds of finished work as a kill may cost.
 
     Returns the figures.  Raises Failure.
     """
@@ -161,9 +165,11 @@ def trial(engine: str, kills: int, folder: Path, *, cells: int, longest: float, 
         reader.start()
         if engine == "dask":
             with cluster(folder) as there:
-                _disturbed(run, sweep, [f"engine.address={there.address}"], kills, longest, moments, figures, engine)
+                _disturbed(
+                    run, sweep, [f"engine.address={there.address}"], kills, longest, lost, moments, figures, engine
+                )
         else:
-            _disturbed(run, sweep, ["engine.n_jobs=2"], kills, longest, moments, figures, engine)
+            _disturbed(run, sweep, ["engine.n_jobs=2"], kills, longest, lost, moments, figures, engine)
         reader.stop()
         figures["looks"] += reader.looks
         if reader.wrong:
@@ -180,6 +186,7 @@ def _disturbed(
     where: list[str],
     kills: int,
     longest: float,
+    lost: float,
     moments: random.Random,
     figures: dict[str, Any],
     engine: str,
@@ -205,7 +212,7 @@ def _disturbed(
                 figures["before_plan"] += 1
             age = _age_of_loss(run, _notes(run), killed_at)
             figures["worst"] = max(figures["worst"], age)
-            if age > 5.0:
+            if age > lost:
                 raise Failure(f"{age:.2f} s of finished work were lost") from None
             continue
         if done.returncode or err:

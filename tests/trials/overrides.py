@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from .clusters import TESTS
 from .kills import Failure
 
-SECONDS = 60
+SECONDS = 600
 GROUPS = {
     "model": ["one_d", "linear", "logistic", "mlp", "softmax", "function", "perceptron"],
     "data": ["gaussian", "file", "sklearn", "values", "none", "cloud"],

@@ -1,0 +1,28 @@
+"""Waiting for what happens, however busy the machine is: a limit is for what never happens, and says nothing of speed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+PATIENCE = 600.0  # seconds: thirty times what the longest of these waits takes beside four busy processes a core
+
+
+def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Return as soon as the condition holds.  Raises AssertionError where it does not come to that."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.02)
+
+
+def start_seconds(imported: str) -> float:
+    """Seconds that a new process takes here and now until it has imported these modules.
+
+    A limit that a test must let run out is a multiple of it: short where the machine is idle, long where it is busy.
+    """
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-c", f"import {imported}"], check=True, capture_output=True)
+    return time.monotonic() - start
