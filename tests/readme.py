@@ -1,4 +1,4 @@
-"""The fenced blocks of README.md, and when what they print counts as what the README shows.
+"""The fenced blocks of the README.md files, and when what they print counts as what the page shows.
 
 A ``sh`` or ``python`` block is run, in the order of the page, unless a comment on the line above its fence says
 ``<!-- not run: installs -->`` (or ``takes an hour``, ``needs a cluster``, ``needs an account``).
@@ -16,9 +16,9 @@ Printed and shown text agree if, line by line and blanks apart,
   the border of two roundings;
 - a figure below 1e-6 in scientific notation agrees within a factor of ten: these are rounding noise, and another BLAS
   kernel sums in another order, so only their order of magnitude is the same on every machine;
-- a line of three dots in the README stands for any number of lines.
+- a line of three dots on the page stands for any number of lines.
 
-``python tests/readme.py`` prints the two commands that install, one a line.
+``python tests/readme.py`` prints the two commands of the first page that install, one a line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+# every page of the repository; a run folder that a user made has none
+PAGES = [README, *sorted(path for top in ("conf", "gradcheck", "runs", "tests") for path in (ROOT / top).rglob(README.name))]
 NOISE = Decimal("1e-6")
 
 _FENCE = re.compile(r"^```(\w*)\s*$")

@@ -214,7 +214,7 @@ def test_a_heavy_import_is_seen() -> None:
 
 
 def test_version_is_that_of_the_installed_package() -> None:
-    assert re.fullmatch(r"\d+\.\d+\.\d+", gradcheck.__version__)
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", gradcheck.__version__)
     try:
         installed = importlib.metadata.version("gradcheck")
     except importlib.metadata.PackageNotFoundError:
@@ -224,7 +224,12 @@ def test_version_is_that_of_the_installed_package() -> None:
 
 def test_changelog_and_citation_name_the_version() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.search(rf"(?m)^### {re.escape(gradcheck.__version__)}\b", page)
+    changes = (ROOT / "gradcheck" / "CHANGELOG.md").read_text(encoding="utf-8")
+    release, _, development = gradcheck.__version__.partition(".dev")
+    first = re.search(r"(?m)^## (.*)\n\n(.*)", changes)
+    assert first is not None
+    assert first[1] == release
+    assert (first[2] == "In development.") == bool(development)
     assert re.search(rf"version\s*=\s*\{{{re.escape(gradcheck.__version__)}\}}", page)
 
 

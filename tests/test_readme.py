@@ -1,4 +1,4 @@
-"""What the README says can be typed runs, in the order of the page, and prints what the README shows."""
+"""What a README says can be typed runs, in the order of the page, and prints what the page shows."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from readme import README, blocks, differences, install_commands
+from readme import PAGES, README, ROOT, blocks, differences, install_commands
 from waiting import PATIENCE
 
-ROOT = README.parent
 PAGE = README.read_text(encoding="utf-8")
-# What of a fresh clone the blocks may use: the package, its configs and the reference run.
-CLONE = ("gradcheck", "conf", "runs/reference", "pyproject.toml")
+# What of a fresh clone the blocks may use: the package, its configs, the reference run and the tests.
+CLONE = ("gradcheck", "conf", "runs/reference", "tests", "pyproject.toml")
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("readme") / "clone"
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    folder = tmp_path / "clone"
     folder.mkdir()
     for name in CLONE:
         source, target = ROOT / name, folder / name
@@ -47,9 +47,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**inherited, "PATH": path, "COLUMNS": "120", "NO_COLOR": "1"}
 
 
-def test_every_block_runs_and_prints_what_the_page_shows(clone: Path, environment: dict[str, str]) -> None:
-    ran, wrong = 0, []
-    for block in blocks(PAGE):
+@EVERY_PAGE
+def test_every_block_runs_and_prints_what_the_page_shows(
+    page: Path, clone: Path, environment: dict[str, str]
+) -> None:
+    """Typed at the top of a clone, whichever page it is."""
+    text, name, wrong = page.read_text(encoding="utf-8"), page.relative_to(ROOT), []
+    for block in blocks(text):
         if block.installs or block.elsewhere or (block.needs is not None and find_spec(block.needs) is None):
             continue
         command = ["sh", "-eu", "-c", block.text] if block.language == "sh" else ["python", "-c", block.text]
@@ -62,20 +66,18 @@ def test_every_block_runs_and_prints_what_the_page_shows(clone: Path, environmen
             text=True,
             timeout=PATIENCE,
         )
-        ran += 1
         if done.returncode != block.status:
-            wrong.append(
-                f"README.md:{block.line}: exit {done.returncode}, not {block.status}\n{done.stdout}{done.stderr}"
-            )
+            wrong.append(f"{name}:{block.line}: exit {done.returncode}, not {block.status}\n{done.stdout}{done.stderr}")
         elif block.shown is not None:
-            wrong += [f"README.md:{block.line}: {line}" for line in differences(block.shown, done.stdout)]
+            wrong += [f"{name}:{block.line}: {line}" for line in differences(block.shown, done.stdout)]
     assert not wrong, "\n".join(wrong)
-    assert ran
-    shown = re.findall(r"\]\((runs/figures/[^)]+)\)", PAGE)
+    if page != README:
+        return
+    shown = re.findall(r"\]\((runs/figures/[^)]+)\)", text)
     assert shown
-    for name in shown:
-        made = clone / "figures" / Path(name).name
-        assert drawing((ROOT / name).read_text(encoding="utf-8")) == drawing(made.read_text(encoding="utf-8"))
+    for picture in shown:
+        made = clone / "figures" / Path(picture).name
+        assert drawing((ROOT / picture).read_text(encoding="utf-8")) == drawing(made.read_text(encoding="utf-8"))
 
 
 def drawing(svg: str) -> tuple[set[str], Counter[str]]:
@@ -109,9 +111,28 @@ def test_a_block_that_needs_a_module_is_the_exception() -> None:
     assert sum(block.needs is not None for block in blocks(PAGE)) <= 1
 
 
-def test_every_shell_and_python_fence_of_the_page_is_found() -> None:
-    fences = re.findall(r"(?m)^ *(?:```|~~~)+ *(?:sh|bash|console|shell|python|py|pycon)\b", PAGE)
-    assert len(fences) == len(blocks(PAGE))
+@EVERY_PAGE
+def test_every_shell_and_python_fence_of_the_page_is_found(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    fences = re.findall(r"(?m)^ *(?:```|~~~)+ *(?:sh|bash|console|shell|python|py|pycon)\b", text)
+    assert len(fences) == len(blocks(text))
+
+
+@EVERY_PAGE
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_pages_for_users_and_for_contributors_are_among_them() -> None:
+    assert PAGES[0] == README
+    assert ROOT / "tests" / "README.md" in PAGES
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != README], ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_further_page_leaves_out_only_what_cannot_be_run_here(page: Path) -> None:
+    for block in blocks(page.read_text(encoding="utf-8")):
+        assert not block.installs or "pip install" in block.text or ".ci/" in block.text
 
 
 EXAMPLE = """\
