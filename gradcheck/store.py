@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 ASIDE = ".tmp"  # unfinished files; beside the parts they would break readers
 LOCK = "lock"
+LOCKED_BYTE = 2**20  # of that file, on Windows
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 # A file of these is there when all of it is; of the others it could be seen half written.
 OBJECT_STORES = ("s3", "gcs", "abfs")
@@ -400,6 +401,8 @@ def _lock(file: IO[bytes]) -> None:
     except ImportError:  # Windows
         msvcrt = import_module("msvcrt")
         try:
+            # it counts from where the file is, and keeps others from reading what is locked: beyond the content
+            os.lseek(file.fileno(), LOCKED_BYTE, os.SEEK_SET)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError as error:
             raise BlockingIOError(str(error)) from None

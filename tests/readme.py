@@ -31,7 +31,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 # every page of the repository; a run folder that a user made has none
-PAGES = [README, *sorted(path for top in ("conf", "gradcheck", "runs", "tests") for path in (ROOT / top).rglob(README.name))]
+PAGES = [
+    README,
+    *sorted(path for top in ("conf", "gradcheck", "runs", "tests") for path in (ROOT / top).rglob(README.name)),
+]
 NOISE = Decimal("1e-6")
 
 _FENCE = re.compile(r"^```(\w*)\s*$")

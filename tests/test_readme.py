@@ -48,9 +48,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @EVERY_PAGE
-def test_every_block_runs_and_prints_what_the_page_shows(
-    page: Path, clone: Path, environment: dict[str, str]
-) -> None:
+def test_every_block_runs_and_prints_what_the_page_shows(page: Path, clone: Path, environment: dict[str, str]) -> None:
     """Typed at the top of a clone, whichever page it is."""
     text, name, wrong = page.read_text(encoding="utf-8"), page.relative_to(ROOT), []
     for block in blocks(text):
@@ -129,7 +127,9 @@ def test_the_pages_for_users_and_for_contributors_are_among_them() -> None:
     assert ROOT / "tests" / "README.md" in PAGES
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != README], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != README], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_a_further_page_leaves_out_only_what_cannot_be_run_here(page: Path) -> None:
     for block in blocks(page.read_text(encoding="utf-8")):
         assert not block.installs or "pip install" in block.text or ".ci/" in block.text

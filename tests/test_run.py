@@ -204,7 +204,7 @@ def test_a_signal_stores_what_is_finished_and_says_how_to_go_on(number: int) -> 
     running = started(
         "gradcheck.run", "init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK, prelude=prelude
     )
-    until(lambda: list(Path("runs").glob("*/*/cells/part-00001.parquet")) or running.poll() is not None)
+    until(lambda: list(Path("runs").glob("*/*/cells/part-00001*.parquet")) or running.poll() is not None)
     running.send_signal(number)
     out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130, err
