@@ -17,6 +17,7 @@ os.environ["HYDRA_FULL_ERROR"] = "1"
 # Arrow's own allocator keeps ten megabytes to write some hundred kilobytes at a time
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
+import hydra
 import yaml
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -54,7 +55,7 @@ from gradcheck.numeric import SCHEMES
 from gradcheck.terminal import printable_lines
 
 CONFIG_NAME = "config"
-VERSION_BASE = "1.3"
+ASKS_FOR_A_BASE = hydra.__version__.startswith("1.3.")  # later ones have one set of defaults, and warn whoever names it
 MAX_CONFIG_BYTES = 10_000_000
 MAX_CONFIG_NODES = 1_000_000
 MAX_CONFIG_DEPTH = 100
@@ -204,9 +205,10 @@ def _of_hydra(default: GroupDefault) -> bool:
 
 def prepare(*, with_help: bool = False) -> None:
     """Enter schemas and resolvers; the list of groups, which Hydra asks for at every compose, for --help only."""
-    version.setbase(VERSION_BASE)
+    if ASKS_FOR_A_BASE:
+        version.setbase("1.3")
     config.register()
-    OmegaConf.register_new_resolver("config_groups", config_groups if with_help else str, replace=True)
+    config.register_resolver("config_groups", config_groups if with_help else str)
 
 
 def config_groups() -> str:

@@ -137,13 +137,24 @@ def register() -> None:
             return OmegaConf.structured(_schema(*self._made_of))
 
     store = ConfigStore.instance()
-    store.store(group="schema", name="run", node=Run)
-    store.store(group="schema", name="engine", node=Engine)
+    # put there by hand: they may be entered again, which Hydra's own way takes for a mistake
+    top = store.repo.setdefault("schema", {})
+    for name, node in (("run", Run), ("engine", Engine)):
+        top[f"{name}.yaml"] = ConfigNode(f"{name}.yaml", OmegaConf.structured(node), "schema", None, None)
     for section, table in TABLES.items():
-        schemas = store.repo["schema"].setdefault(section, {})
+        schemas = top.setdefault(section, {})
         for name, cls in table.items():
             schemas[f"{name}.yaml"] = Schema(section, name, cls)
-    OmegaConf.register_new_resolver("logspace", logspace, replace=True)
+    register_resolver("logspace", logspace)
+
+
+def register_resolver(name: str, resolver: Callable[..., Any]) -> None:
+    """Enter a function that an interpolation may name.  OmegaConf 2.4 calls this otherwise than 2.3, whose name it warns of."""
+    import omegaconf
+
+    older = omegaconf.__version__.startswith("2.3.")
+    register: Any = omegaconf.OmegaConf.register_new_resolver if older else omegaconf.OmegaConf.register_resolver
+    register(name, resolver, replace=True)
 
 
 def _schema(section: str, name: str, cls: type) -> type:
