@@ -1,7 +1,7 @@
 """The fenced blocks of the README.md files, and when what they print counts as what the page shows.
 
 A ``sh`` or ``python`` block is run, in the order of the page, unless a comment on the line above its fence says
-``<!-- not run: installs -->`` (or ``takes an hour``, ``needs a cluster``, ``needs an account``).
+``<!-- not run: installs -->`` (or ``takes minutes``, ``takes an hour``, ``needs a cluster``, ``needs an account``).
 ``<!-- exits 1 -->`` says that the block ends with that status, not with 0; ``<!-- needs torch -->`` that it is run only
 where that module is installed.  A ``text`` block that follows one of them
 (blank lines apart) is what it prints on standard output.
@@ -39,7 +39,7 @@ NOISE = Decimal("1e-6")
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
 _MARK = re.compile(
-    r"^<!--\s*(not run: (?:installs|takes an hour|needs a cluster|needs an account)|exits (\d+)|needs (\w+))\s*-->$"
+    r"^<!--\s*(not run: (?:installs|takes (?:minutes|an hour)|needs a cluster|needs an account)|exits (\d+)|needs (\w+))\s*-->$"
 )
 # What differs from run to run and machine to machine; the longer alternatives first.
 _MASKS = (
