@@ -169,12 +169,13 @@ def _schema(section: str, name: str, cls: type) -> type:
     return dataclasses.make_dataclass(cls.__name__, [(LOOKUP[section], str, field(default=name)), *own])
 
 
-def logspace(start: float, stop: float, n: int) -> list[float]:
+def logspace(start: Any, stop: Any, n: Any) -> list[float]:
     """n powers of ten, exponents evenly spaced from ``start`` to ``stop`` inclusive: 10**(start + i (stop - start)/(n
     - 1)).
 
     Correctly rounded, so that the list (and the ids of its cells) is the same on every machine.
     """
+    # whatever was typed comes here, and is refused in our words: OmegaConf 2.4 would warn of a type that is announced
     plain = [isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in (start, stop)]
     if not all(plain) or isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 100_000:
         raise ValueError(f"logspace:{start},{stop},{n}: must be two finite exponents and a count from 1 to 100000")
