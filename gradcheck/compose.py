@@ -391,7 +391,12 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
     if typed and "list index out of range" in message:
         key, _, item = _key(typed).rpartition(".")
         return _flat(f"{typed}: {key} has no item {item}; write the whole list, as {key}=[...]")
-    if typed and "Cannot merge DictConfig with ListConfig" in message:
+    mapped = (
+        "Cannot merge incompatible container types" in message and (typed or "").partition("=")[2].lstrip()[:1] == "{"
+    )
+    if typed and (
+        "Cannot merge DictConfig with ListConfig" in message or mapped
+    ):  # OmegaConf 2.4 does not say which is which
         return _flat(f"{typed}: must be a list, as {_key(typed)}=[...]")
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
