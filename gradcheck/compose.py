@@ -72,6 +72,8 @@ COMPOSE_ERRORS = (
     AssertionError,
     TypeError,
     RecursionError,
+    AttributeError,  # OmegaConf merges a mapping into null
+    LookupError,
 )
 
 
@@ -376,7 +378,12 @@ def plain(cfg: DictConfig, key: str, *, resolve: bool = True) -> Any:
 def science(cfg: DictConfig) -> dict[str, Any]:
     """The scientific part of a composed config, resolved as in a job; ``eps`` may still be a list.  Raises BadInput."""
     with _in_job(cfg) as job:
-        return {key: plain(job, key) for key in config.SCIENCE if key in job}
+        return resolved(job)
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The scientific part of a config that asks nothing of Hydra or of its job.  Raises BadInput."""
+    return {key: plain(cfg, key) for key in config.SCIENCE if key in cfg}
 
 
 def _refers_to_hydra(cfg: DictConfig) -> bool:
@@ -468,6 +475,8 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
         return _flat(f"{typed}: {key} has no item {item}; write the whole list, as {key}=[...]")
     if typed and "Cannot merge DictConfig with ListConfig" in message:
         return _flat(f"{typed}: must be a list, as {_key(typed)}=[...]")
+    if match := re.match(r"'NoneType' object has no attribute .*\n\s*full_key: (\S+)", message):
+        return _flat(f"{_find(overrides, match[1]) or match[1]}: is null, which no mapping is merged into; write it in a config file")
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return _flat(f"{typed}: {text}" if typed and typed not in text else text)
@@ -601,6 +610,7 @@ __all__ = [
     "parse_arguments",
     "plain",
     "quoting",
+    "resolved",
     "science",
     "unswept",
 ]

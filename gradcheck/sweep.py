@@ -22,6 +22,7 @@ from typing import Any
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
@@ -76,7 +77,9 @@ def typed(master: DictConfig) -> list[str]:
     Overrides of the command line are resolved at each point.  Raises BadInput.
     """
     try:
-        params = OmegaConf.select(master, "hydra.sweeper.params") or {}
+        params: Any = OmegaConf.select(master, "hydra.sweeper.params") or {}
+        if "${" in str(params) and master.hydra.sweeper._target_.endswith(".BasicSweeper"):
+            params = Plugins.instance()._instantiate(master.hydra.sweeper).params  # resolves more than once
         lines = [f"{key}={value}" for key, value in params.items()]
     except compose.COMPOSE_ERRORS as error:
         raise BadInput(compose.one_line(error)) from error
@@ -203,11 +206,11 @@ def points(hydra: Hydra, master: DictConfig, axes: Sequence[Axis]) -> Iterator[d
     for i, chosen in enumerate(_product([axis.points for axis in axes])):
         found = base(*[chosen[j].input_line or "" for j in named])
         if found.whole:
-            found.enter_job([chosen[j] for j in typed], _number(axes, i))
+            found.enter_job([chosen[j] for j in typed], job_number(axes, i))
         yield found.at([chosen[j] for j in valued])
 
 
-def _number(axes: Sequence[Axis], i: int) -> int:
+def job_number(axes: Sequence[Axis], i: int) -> int:
     """Which job of Hydra's is the point i of axes that stand in another order."""
     digits = {}
     for axis in reversed(axes):
@@ -252,7 +255,7 @@ class _Base:
         self._cfg = cfg
         self._scratch = copy.deepcopy(cfg)
         self._separable = separable and self._settled([axis.points[0] for axis in axes if not axis.swept])
-        self._science = compose.science(self._scratch) if self._separable else {}
+        self._science = compose.resolved(self._scratch) if self._separable else {}
         self._set = _Recent()
         self._looks = [i for i, axis in enumerate(axes) if axis.swept and axis.path in _LOOKS]
         self._slow = [i for i, axis in enumerate(axes) if axis.swept and axis.path not in _LOOKS]
@@ -510,12 +513,16 @@ def _examine(form: Mapping[str, Any], allow: Sequence[str], thoroughly: bool) ->
     return None
 
 
+def in_groups(axes: Sequence[Axis]) -> list[Axis]:
+    """Axes in the order in which points share most: first the groups, since composing is what takes its time."""
+    return sorted(axes, key=lambda axis: (not axis.group, axis.path in _LOOKS))
+
+
 def sweep(
     hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
 ) -> Plan:
     """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput."""
-    # first the groups, since composing is what takes its time
-    axes = sorted(grid(hydra, typed(master), max_cells), key=lambda axis: (not axis.group, axis.path in _LOOKS))
+    axes = in_groups(grid(hydra, typed(master), max_cells))
     swept = [axis.path for axis in axes if axis.swept]
     return plan(points(hydra, master, axes), max_cells, swept=swept, allow=allow, max_memory=max_memory)
 
