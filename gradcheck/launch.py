@@ -485,6 +485,9 @@ def _compute(jobs: Plan, target: Place, chosen: Settings, overrides: Sequence[st
         except engines.EngineLost as error:
             lost = f"engine={chosen.engine}: {error}; what was finished is stored"
             print(f"gradcheck: {printable(lost)}", file=sys.stderr)
+    for note in jobs.notes:
+        log.info("%s", note)
+        print(printable(note))
     print(summary.text(tally, target, overrides, planned=len(jobs)))
     log.info(
         "%s: %s",
@@ -556,6 +559,7 @@ def plan_text(jobs: Plan) -> str:
     planned = f"{len(jobs)} cell{'s' * (len(jobs) != 1)} planned"
     lines = [f"{planned}: {len(jobs) - skipped.total()} to compute with {weights} weights, {skipped.total()} skipped"]
     lines += [f"  {key}  {found}" if key in keys else f"  {key:<6} {found}" for key, found in names.items()]
+    lines += [printable(note) for note in jobs.notes]
     lines += [f"skipped {n}: {reason}" for reason, n in skipped.most_common(10)]
     if len(skipped) > 10:
         lines.append(f"skipped for {len(skipped) - 10} more reasons")

@@ -374,7 +374,7 @@ def plan(
     there is one point only (`single`), for one without meaning.
     """
     found = Plan()
-    forms = _Forms(allow, max_memory, thoroughly=single)
+    forms = _Forms(allow, max_memory, found.notes, thoroughly=single)
     own = [key for key in swept if key not in _COLUMNS]
     try:
         for science in points:
@@ -411,8 +411,8 @@ class _Recent(dict[Any, Any]):
 class _Forms:
     """Canonical configs of a grid, whose cells share most of their sections."""
 
-    def __init__(self, allow: Sequence[str], max_memory: float, thoroughly: bool) -> None:
-        self._allow, self._max_memory, self._thoroughly = allow, max_memory, thoroughly
+    def __init__(self, allow: Sequence[str], max_memory: float, notes: dict[str, None], thoroughly: bool) -> None:
+        self._allow, self._max_memory, self._notes, self._thoroughly = allow, max_memory, notes, thoroughly
         self._sections, self._valid, self._combined, self._examined = _Recent(), _Recent(), _Recent(), _Recent()
         self._values, self._skips = _Recent(), _Recent()
         # by section: what was given last, and the key and what was made of it
@@ -448,6 +448,8 @@ class _Forms:
 
     def _section(self, section: str, science: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, str]]:
         part = config.canonical_section(section, science.get(section))
+        if (note := config.note(section, part)) is not None:
+            self._notes[note] = None
         return part, config.section_text(section, part, self._allow)
 
     def _why_skipped(self, form: Mapping[str, Any], keys: Mapping[str, Any]) -> str | None:
@@ -594,6 +596,7 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
                         f"{section}.path={named}: recorded, but outside the current folder; resume where it lies"
                     )
             cell = config.cell_id(form, allow)
+            note = config.note("data", form["data"])
         except BadInput:
             raise
         except (ValueError, OSError) as error:
@@ -606,6 +609,8 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
                 " one that made it"
             )
         found.add(Planned(cell, form, swept, skip))
+        if note is not None:
+            found.notes[note] = None
     if not isinstance(overrides, list):
         raise BadInput(f"{path}: damaged or no plan")
     return found, [str(text) for text in overrides]
