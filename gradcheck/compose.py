@@ -265,7 +265,8 @@ def as_typed(overrides: ListConfig) -> list[str]:
 
     Whoever iterates over such a list gets their interpolations resolved against this one config.
     """
-    return [str(text) for text in OmegaConf.to_container(overrides, resolve=False)]
+    raw: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(text) for text in raw]
 
 
 def compose_point(hydra: Hydra, master: DictConfig, groups: Sequence[str], values: Sequence[str]) -> DictConfig:
@@ -336,7 +337,8 @@ def _in_job(cfg: DictConfig) -> Iterator[DictConfig]:
             job = copy.deepcopy(whole)
             with read_write(job), open_dict(job):
                 del job["hydra"]
-            with env_override(whole.hydra.job.env_set):
+            # Hydra cuts its own part off first: an interpolation in env_set reaches no other key
+            with env_override(copy.deepcopy(HydraConfig.instance().cfg).hydra.job.env_set):  # type: ignore[union-attr]
                 yield job
     finally:
         HydraConfig.instance().cfg = outer
@@ -476,7 +478,9 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
     if typed and "Cannot merge DictConfig with ListConfig" in message:
         return _flat(f"{typed}: must be a list, as {_key(typed)}=[...]")
     if match := re.match(r"'NoneType' object has no attribute .*\n\s*full_key: (\S+)", message):
-        return _flat(f"{_find(overrides, match[1]) or match[1]}: is null, which no mapping is merged into; write it in a config file")
+        return _flat(
+            f"{_find(overrides, match[1]) or match[1]}: is null, which no mapping is merged into; write it in a config file"
+        )
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return _flat(f"{typed}: {text}" if typed and typed not in text else text)

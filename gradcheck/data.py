@@ -182,7 +182,11 @@ class File:
         without = set(tables.nameless(names))
         if without:
             named = [name for i, name in enumerate(names) if i not in without]
-            use = f"give it one, or say which to use with {_as_override('data.features', named)}" if named else "give it one"
+            use = (
+                f"give it one, or say which to use with {_as_override('data.features', named)}"
+                if named
+                else "give it one"
+            )
             raise ValueError(
                 f"data.path={path}: column {names[min(without)]!r} has no name (pandas saves an index like this); {use}"
             )

@@ -79,7 +79,8 @@ def typed(master: DictConfig) -> list[str]:
     try:
         params: Any = OmegaConf.select(master, "hydra.sweeper.params") or {}
         if "${" in str(params) and master.hydra.sweeper._target_.endswith(".BasicSweeper"):
-            params = Plugins.instance()._instantiate(master.hydra.sweeper).params  # resolves more than once
+            sweeper: Any = Plugins.instance()._instantiate(master.hydra.sweeper)
+            params = sweeper.params  # resolved more than once
         lines = [f"{key}={value}" for key, value in params.items()]
     except compose.COMPOSE_ERRORS as error:
         raise BadInput(compose.one_line(error)) from error

@@ -45,7 +45,9 @@ INDEXES: dict[str, Any] = {
     "two levels, one called k": lambda n: pd.MultiIndex.from_arrays([list(range(n)), ["u"] * n], names=[None, "k"]),
 }
 numbers = st.floats(-1e6, 1e6)
-names = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\x85\u2028\u2029"), min_size=1, max_size=4)
+names = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\x85\u2028\u2029"), min_size=1, max_size=4
+)
 
 
 @st.composite
@@ -109,7 +111,9 @@ def test_an_index_that_is_asked_for_is_taken(tmp_path: Path) -> None:
     assert File(str(path), "id").batch(REAL, F64).X.tolist() == [[1, 0], [2, 1]]
 
 
-@pytest.mark.parametrize("said", [b"no json", b"[1]", b'{"index_columns": 3}', b'{"index_columns": [[1], null]}', b"[" * 9999])
+@pytest.mark.parametrize(
+    "said", [b"no json", b"[1]", b'{"index_columns": 3}', b'{"index_columns": [[1], null]}', b"[" * 9999]
+)
 def test_metadata_that_pandas_would_not_write_names_no_index(said: bytes, tmp_path: Path) -> None:
     table = pa.table({"a": [1.0, 2.0], "y": [0.0, 1.0]}).replace_schema_metadata({b"pandas": said})
     parquet.write_table(table, tmp_path / "t.parquet")
@@ -152,7 +156,12 @@ def test_an_id_changes_with_the_index_only(tmp_path: Path, monkeypatch: pytest.M
 
 
 @given(
-    columns=st.lists(names.filter(lambda n: n.strip() and not n.startswith("Unnamed") and n != "y"), min_size=1, max_size=3, unique=True),
+    columns=st.lists(
+        names.filter(lambda n: n.strip() and not n.startswith("Unnamed") and n != "y"),
+        min_size=1,
+        max_size=3,
+        unique=True,
+    ),
     levels=st.integers(1, 2),
     again=st.booleans(),
 )
@@ -183,7 +192,9 @@ def test_a_column_without_a_name_is_refused_with_the_override_that_names_the_oth
 # ------------------------------------------------------------------------------------------------- missing labels
 
 BLANKS = ["", " ", "   ", "\u00a0"]
-ABSENT = sorted({*STR_NA_VALUES, *csv.ConvertOptions().null_values, *map(str, (None, np.nan, pd.NA, pd.NaT))} | {*BLANKS})
+ABSENT = sorted(
+    {*STR_NA_VALUES, *csv.ConvertOptions().null_values, *map(str, (None, np.nan, pd.NA, pd.NaT))} | {*BLANKS}
+)
 
 
 def to_csv(labels: list[str | None], path: Path) -> Path:

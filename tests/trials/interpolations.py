@@ -3,19 +3,20 @@
 Hydra's part is played by Hydra: its master config, its sweeper, its composing of each job and its ``run_job``.
 """
 
+# ruff: noqa: SIM905  (words of a list, not code)
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import json
 import math
 import os
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,10 @@ from gradcheck.errors import BadInput
 from .kills import Failure
 
 LIMIT = 1_000_000
+SHARE = 250  # sets that one process compares before it reports
+OUTPUT = "hydra.sweep.dir=jobs"  # the same folder for both: the usual one holds the time
 CHECKED = 50  # one set in so many is composed without remembering anything
-MOST = 6  # jobs of a set: Hydra composes each anew
+MOST = 4  # jobs of a set: Hydra composes each anew
 VARIABLE = "GRADCHECK_TRIAL"
 # what Hydra raises for an input that it does not take
 REFUSED = (HydraException, OmegaConfBaseException, ValueError, TypeError, AssertionError, AttributeError, KeyError)
@@ -104,8 +107,9 @@ def remembering(made: dict[Any, Any]) -> Iterator[None]:
             made[key] = composed(self, defaults, repo)
         return copy.deepcopy(made[key])
 
-    with mock.patch.object(config_loader_impl, "create_defaults_list", create), mock.patch.object(
-        ConfigLoaderImpl, "_compose_config_from_defaults_list", compose_config
+    with (
+        mock.patch.object(config_loader_impl, "create_defaults_list", create),
+        mock.patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose_config),
     ):
         yield
 
@@ -118,7 +122,7 @@ def hydras(hydra: Hydra, overrides: Sequence[str], master: DictConfig | None = N
     if master is None:
         master = hydra.compose_config(
             compose.CONFIG_NAME,
-            [*overrides, "hydra.mode=MULTIRUN"],
+            [*overrides, OUTPUT, "hydra.mode=MULTIRUN"],
             run_mode=RunMode.MULTIRUN,
             with_log_configuration=False,
         )
@@ -133,7 +137,8 @@ def hydras(hydra: Hydra, overrides: Sequence[str], master: DictConfig | None = N
 
 def masters(hydra: Hydra, overrides: Sequence[str]) -> DictConfig:
     """Our master config of a sweep."""
-    return launch._master(hydra, list(overrides), compose.parse(hydra, overrides), typed=True)[0]
+    typed = [*overrides, OUTPUT]
+    return launch._master(hydra, typed, compose.parse(hydra, typed), typed=True)[0]
 
 
 def ours(hydra: Hydra, overrides: Sequence[str]) -> list[dict[str, Any]]:
@@ -196,7 +201,9 @@ GROUPS = {
 NUMBERS = "data.seed init.seed bug.seed data.n data.d data.noise data.scale init.scale model.l2 bug.magnitude match_at".split()
 TEXTS = "scheme dtype model.activation model.name bug.name bug.param data.source data.path".split()
 OTHERS = "eps model.layers init.values data.X data.features model data init bug".split()
-HYDRAS = "job.num job.name job.id runtime.choices.model runtime.cwd runtime.output_dir job.override_dirname overrides.task".split()
+HYDRAS = (
+    "job.num job.name job.id runtime.choices.model runtime.cwd runtime.output_dir job.override_dirname overrides.task"
+).split()
 FILES = {
     "shared": "init:\n  seed: ${data.seed}\nhydra:\n  sweeper:\n    params:\n      data.seed: 1,2\n",
     "early": "hydra:\n  sweeper:\n    params:\n      data.seed: 1,2\n      init.seed: ${data.seed}\n",
@@ -255,7 +262,9 @@ AROUND = [
 ]
 EXPERIMENTS = [*FILES]
 PLAIN = "0 1 2 3 0.5 1e-3 true null central forward float32 relu W b x.csv [1,2] [3] {} {seed:1} auto".split()
-FORMS = "{0} {0} {0} {0} '{0}' \"{0}\" '\\{0}' \\{0} a{0} '{0},{1}' {0}{1} [{0}] [{0},{1}] {{seed:{0}}} {{W:{0}}}".split()
+FORMS = (
+    "{0} {0} {0} {0} '{0}' \"{0}\" '\\{0}' \\{0} a{0} '{0},{1}' {0}{1} [{0}] [{0},{1}] {{seed:{0}}} {{W:{0}}}".split()
+)
 CALLS = ["str({})", "int({})", "float({})", "json_str({})"]
 
 
@@ -298,11 +307,16 @@ def values(draw: st.DrawFn) -> str:
 
 # references that fit, of keys of each type
 FITTING = {
-    "int": [*"data.seed init.seed bug.seed data.n data.d data[seed] init[seed] hydra:job.num".split(), "oc.select:nope,4"],
+    "int": [
+        *"data.seed init.seed bug.seed data.n data.d data[seed] init[seed] hydra:job.num".split(),
+        "oc.select:nope,4",
+    ],
     "float": [*"match_at model.l2 init.scale data.scale data.noise init.seed".split(), "oc.decode:'0.5'"],
     "text": [*"scheme dtype model.name bug.name init.name hydra:job.name".split(), f"oc.env:{VARIABLE}"],
 }
-KINDS = {key: "int" if key.endswith(("seed", ".n", ".d")) else "float" for key in NUMBERS} | dict.fromkeys(TEXTS, "text")
+KINDS = {key: "int" if key.endswith(("seed", ".n", ".d")) else "float" for key in NUMBERS} | dict.fromkeys(
+    TEXTS, "text"
+)
 SOUND = "{0} {0} {0} '{0}' \"{0}\" {0},{1} {0},{1} {1},{0} choice({0},{1}) choice({1},{0})".split()
 STEADY = {"int": ["1", "2", "5"], "float": ["0.5", "1e-3", "2"], "text": ["central", "forward", "float32"]}
 
@@ -315,7 +329,9 @@ def fitting(draw: st.DrawFn) -> str:
     form = draw(st.sampled_from([*SOUND, "{1},{2}", "{1},{2}", "{1}", "[{0},{1}]" if key == "eps" else "{0}"]))
     reference = draw(st.sampled_from([one for one in FITTING[kind] if one != key]))
     if draw(st.integers(0, 5)) == 0:  # Hydra reads an interpolation within another one in quotes only
-        reference = draw(st.sampled_from(["oc.env:GRADCHECK_NOT_SET,${{{}}}", "oc.select:nope,${{{}}}"])).format(reference)
+        reference = draw(st.sampled_from(["oc.env:GRADCHECK_NOT_SET,${{{}}}", "oc.select:nope,${{{}}}"])).format(
+            reference
+        )
         form = draw(st.sampled_from(["'{0}'", '"{0}"', "'{0}',{1}", "{1},'{0}'"]))
     return f"{key}={form.format(f'${{{reference}}}', *draw(st.permutations(STEADY[kind])))}"
 
@@ -357,8 +373,10 @@ def override_sets() -> st.SearchStrategy[list[str]]:
     """Overrides of a sweep, at least one of which refers to another key."""
     sets = st.one_of(st.lists(one, min_size=1, max_size=4) for one in (fitting(), overrides()))
     return sets.filter(
-        lambda typed: any("${" in text or "experiment" in text for text in typed)
-        and sum("," in text or "range" in text for text in typed) <= 3
+        lambda typed: (
+            any("${" in text or "experiment" in text for text in typed)
+            and sum("," in text or "range" in text for text in typed) <= 3
+        )
     )
 
 
@@ -388,31 +406,40 @@ def run(folder: Path, sets: int, number: int) -> tuple[Counter[str], list[str]]:
     counts: Counter[str] = Counter()
     wrong: list[str] = []
     seen: set[tuple[str, ...]] = set()
-    made: dict[Any, Any] = {}
 
-    with arranged(folder) as hydra:
-
-        @seed(number)
-        @settings(
-            max_examples=sets, deadline=None, database=None, derandomize=False, suppress_health_check=list(HealthCheck)
-        )
-        @given(override_sets())
-        def one(typed: list[str]) -> None:
-            if tuple(typed) in seen:
-                return
-            seen.add(tuple(typed))
-            with remembering(made) if len(seen) % CHECKED else nullcontext():
-                kind, difference = compare(hydra, typed)
+    @seed(number)
+    @settings(
+        max_examples=20 * sets, deadline=None, database=None, derandomize=False, suppress_health_check=list(HealthCheck)
+    )
+    @given(override_sets())
+    def one(typed: list[str]) -> None:
+        if tuple(typed) in seen or counts.total() >= sets:
+            return
+        with remembering(MADE) if (len(seen) + 1) % CHECKED else nullcontext():
+            kind, difference = compare(hydra, typed)
+        seen.add(tuple(typed))
+        if kind != "too many jobs":
             counts[kind] += 1
-            if difference is not None:
-                wrong.append(difference)
+        if difference is not None:
+            wrong.append(difference)
+        if counts.total() >= sets:
+            raise _Enough
 
+    with arranged(folder) as hydra, suppress(_Enough):
         one()
     return counts, wrong
 
 
+class _Enough(BaseException):
+    """All sets of a share are compared."""
+
+
+MADE: dict[Any, Any] = {}  # what Hydra has composed in this process
+
+
 def _share(work: tuple[str, int, int]) -> tuple[Counter[str], list[str]]:
     folder, sets, number = work
+    gc.set_threshold(100_000, 50, 50)  # a config is all cycles: looking for them takes a fifth of the time
     return run(Path(tempfile.mkdtemp(dir=folder)), sets, number)
 
 
@@ -420,16 +447,12 @@ def trial(folder: Path, sets: int, processes: int = 2) -> str:
     """So many sets that were compared, in some processes.  Raises Failure."""
     counts: Counter[str] = Counter()
     wrong: list[str] = []
-    start = time.perf_counter()
+    shares = [(str(folder), min(SHARE, sets - done), number) for number, done in enumerate(range(0, sets, SHARE))]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        number = 0
-        while (done := counts.total() - counts["too many jobs"]) < sets:
-            share = -(-(sets - done) // processes)
-            for found, differences in pool.map(_share, [(str(folder), share, number + i) for i in range(processes)]):
-                counts += found
-                wrong += differences
-            number += processes
-    told = ", ".join(f"{n} {kind}" for kind, n in counts.most_common() if kind != "too many jobs")
+        for found, differences in pool.map(_share, shares):
+            counts += found
+            wrong += differences
+    told = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
     if wrong:
-        raise Failure(f"{len(wrong)} of {done} ({told}): " + " ;; ".join(wrong[:20]))
-    return f"{done} sets with references: {told}; none differs ({(time.perf_counter() - start) / 60:.0f} min)"
+        raise Failure(f"{len(wrong)} of {counts.total()} ({told}): " + " ;; ".join(wrong[:20]))
+    return f"{counts.total()} sets: {told}; none differs"
