@@ -437,7 +437,7 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
         if isinstance(link, MissingConfigException):
             return _missing(link, overrides)
         if isinstance(link, ValidationError | ConfigAttributeError | ConfigKeyError | InterpolationResolutionError):
-            return _flat(_omegaconf(link, typed, raw or {}))
+            return _flat(_omegaconf(link, typed, raw or {}, overrides))
     if match := re.match(r"Could not override '([^']+)'", message):
         group = match[1]
         shown = _find(overrides, group) or group
@@ -528,7 +528,9 @@ def _missing(error: MissingConfigException, overrides: Sequence[str]) -> str:
     return _flat(f"{sign}{group}={name}: must be one of {', '.join(sorted(error.options))}")
 
 
-def _omegaconf(error: OmegaConfBaseException, typed: str | None, raw: Mapping[str, str]) -> str:
+def _omegaconf(
+    error: OmegaConfBaseException, typed: str | None, raw: Mapping[str, str], overrides: Sequence[str]
+) -> str:
     full = str(error.full_key or "")
     text = str(error.msg or error).splitlines()[0]
     if isinstance(error, InterpolationResolutionError):
@@ -538,6 +540,9 @@ def _omegaconf(error: OmegaConfBaseException, typed: str | None, raw: Mapping[st
             text = match[1]
         if match := re.match(r"Interpolation key 'hydra\.(.+)' not found", text):
             text = f"a run does not see Hydra's own keys; write ${{hydra:{match[1]}}}"
+        if full == "_dummy_":  # Hydra's name for the choice of a config
+            shown = next((line for line in overrides if "${" in line), "defaults")
+            text += "; a config can be named after another group only"
         return f"{shown}: {text}"
     if isinstance(error, ConfigAttributeError | ConfigKeyError):
         parent = error.parent_node

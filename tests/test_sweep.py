@@ -105,7 +105,7 @@ SETS = [
     "match_at=1,2 model.l2=${oc.select:match_at} init.scale='${oc.select:nope,${model.l2}}'",
     "data.n=2,3 eps='${logspace:-3,-1,${data.n}}'",
     "data.n=2,3 data.d=${.n} init.seed=${..data[n]}",
-    "data=values,none bug=scale,${data}",
+    "data=none model=one_d bug=scale,${data}",
     "bug=none,${oc.env:GRADCHECK_TRIAL} bug.seed=${init.seed} init.seed=1,2",
     "scheme='\\${dtype}' dtype=float32,float64",
     "model={l2:1},linear,{l2:2} model.bias=true,false",
