@@ -541,7 +541,8 @@ def _omegaconf(
         if match := re.match(r"Interpolation key 'hydra\.(.+)' not found", text):
             text = f"a run does not see Hydra's own keys; write ${{hydra:{match[1]}}}"
         if full == "_dummy_":  # Hydra's name for the choice of a config
-            shown = next((line for line in overrides if "${" in line), "defaults")
+            typed_lines = [line.replace("\\", "") for line in overrides]
+            shown = next((line for line in typed_lines if "${" in line), "defaults")
             text += "; a config can be named after another group only"
         return f"{shown}: {text}"
     if isinstance(error, ConfigAttributeError | ConfigKeyError):

@@ -253,6 +253,7 @@ class _Base:
 
     def __init__(self, cfg: DictConfig, axes: Sequence[Axis], separable: bool) -> None:
         self.whole = compose.is_whole(cfg)
+        self._proven = not (self.whole and cfg.hydra.job.env_set)  # what Hydra cannot set in a job is wrong for all
         self._cfg = cfg
         self._scratch = copy.deepcopy(cfg)
         self._separable = separable and self._settled([axis.points[0] for axis in axes if not axis.swept])
@@ -274,14 +275,16 @@ class _Base:
         compose.enter_job(self._cfg, overrides, number)
 
     def at(self, chosen: Sequence[Override]) -> dict[str, Any]:
-        if self._separable:
+        if self._separable and self._proven:
             problem = self._problem([chosen[i] for i in self._slow])
             looks = {o.key_or_group: self._checked(o) for o in [chosen[i] for i in self._looks]}
             if problem is not None and not any(value is _REFERS for value in looks.values()):
                 return problem | looks
         cfg = copy.deepcopy(self._cfg)
         compose.apply(cfg, chosen)
-        return compose.science(cfg)
+        science = compose.science(cfg)
+        self._proven = True
+        return science
 
     def _problem(self, slow: list[Override]) -> dict[str, Any] | None:
         """The config with these values, whose sections are the very same ones for neighbours that look at one problem in

@@ -225,7 +225,7 @@ def test_mixed_overrides_give_what_hydra_composes_or_are_refused_by_both(hydra: 
 def test_overrides_that_refer_to_keys_give_what_hydra_composes_or_are_refused_by_both(
     hydra: Hydra, overrides: list[str]
 ) -> None:
-    """In full: ``python -m tests.trials --only interpolations``."""
+    """In full: ``python -m tests.trials interpolations``."""
     assert difference(hydra, overrides) is None
 
 
@@ -241,6 +241,13 @@ def test_a_list_of_overrides_that_is_resolved_too_early_is_seen(hydra: Hydra, mo
     monkeypatch.setattr(compose, "as_typed", list)
     assert [point["init"]["seed"] for point in ours(hydra, overrides)] == [0, 0, 0]
     assert difference(hydra, overrides) is not None
+
+
+def test_an_environment_that_no_job_can_have_is_refused(hydra: Hydra) -> None:
+    overrides = [f"+hydra.job.env_set.{interpolations.VARIABLE}=${{data.seed}}", "data.seed=1,2"]
+    assert difference(hydra, overrides) is None
+    with pytest.raises(BadInput, match="env_set"):
+        ours(hydra, overrides)
 
 
 @pytest.mark.parametrize("overrides", [["init.seed=${hydra.job.num}"], ["data.seed=0,1", "eps=${hydra.job.id}"]])
