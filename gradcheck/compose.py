@@ -20,7 +20,7 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 import hydra
 import yaml
 from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
 from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.hydra import Hydra
@@ -311,7 +311,9 @@ def enter_job(cfg: DictConfig, overrides: Sequence[Override], number: int) -> No
     with _one_line(), read_write(cfg.hydra), open_dict(cfg.hydra):
         job, names = cfg.hydra.job, cfg.hydra.job.config.override_dirname
         cfg.hydra.overrides.task = [override.input_line for override in task]
-        job.override_dirname = get_overrides_dirname(task, names.exclude_keys, names.item_sep, names.kv_sep)
+        if ASKS_FOR_A_BASE:  # later ones have a resolver for it
+            kept = sorted(o.input_line or "" for o in task if o.key_or_group not in names.exclude_keys)
+            job.override_dirname = names.item_sep.join(kept).replace("=", names.kv_sep)
         job.id = job.num = number
 
 
@@ -337,8 +339,10 @@ def _in_job(cfg: DictConfig) -> Iterator[DictConfig]:
             job = copy.deepcopy(whole)
             with read_write(job), open_dict(job):
                 del job["hydra"]
-            # Hydra cuts its own part off first: an interpolation in env_set reaches no other key
-            with env_override(copy.deepcopy(HydraConfig.instance().cfg).hydra.job.env_set):  # type: ignore[union-attr]
+            own = HydraConfig.instance().cfg
+            if ASKS_FOR_A_BASE:  # cuts its own part off first, so that no reference in it reaches another key
+                own = copy.deepcopy(own)
+            with env_override(own.hydra.job.env_set):  # type: ignore[union-attr]
                 yield job
     finally:
         HydraConfig.instance().cfg = outer

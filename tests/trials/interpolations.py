@@ -89,6 +89,9 @@ class _Jobs:
 @contextmanager
 def remembering(made: dict[Any, Any]) -> Iterator[None]:
     """Hydra, with what it makes of the same choices of configs made once: two thirds of composing a job."""
+    if not compose.ASKS_FOR_A_BASE:  # later Hydras have other insides
+        yield
+        return
     listed, composed = config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
 
     def create(repo: Any, config_name: Any, overrides_list: Any, prepend_hydra: bool, skip_missing: bool) -> Any:
