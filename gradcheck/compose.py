@@ -314,7 +314,7 @@ def enter_job(cfg: DictConfig, overrides: Sequence[Override], number: int) -> No
         if ASKS_FOR_A_BASE:  # later ones have a resolver for it
             kept = sorted(o.input_line or "" for o in task if o.key_or_group not in names.exclude_keys)
             job.override_dirname = names.item_sep.join(kept).replace("=", names.kv_sep)
-        job.id = job.num = number
+        job.id, job.num = str(number), number
 
 
 @contextmanager

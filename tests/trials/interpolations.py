@@ -66,7 +66,7 @@ class _Jobs:
         for number, job in enumerate(jobs, initial_job_idx):
             cfg = self._hydra.config_loader.load_sweep_config(self._master, list(job))
             with open_dict(cfg):
-                cfg.hydra.job.id = cfg.hydra.job.num = number
+                cfg.hydra.job.id, cfg.hydra.job.num = str(number), number
                 cfg.hydra.output_subdir = None  # nothing need be written
             returned.append(
                 run_job(
