@@ -28,9 +28,11 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import env_override
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -39,7 +41,7 @@ from hydra.errors import (
 )
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf._utils import get_omega_conf_dumper
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -70,6 +72,8 @@ COMPOSE_ERRORS = (
     AssertionError,
     TypeError,
     RecursionError,
+    AttributeError,  # OmegaConf merges a mapping into null
+    LookupError,
 )
 
 
@@ -256,15 +260,32 @@ def compose(hydra: Hydra, overrides: Sequence[str], *, multirun: bool = False) -
         raise BadInput(one_line(error, overrides)) from error
 
 
+def as_typed(overrides: ListConfig) -> list[str]:
+    """A list of overrides in Hydra's own part of a config, as they were typed.
+
+    Whoever iterates over such a list gets their interpolations resolved against this one config.
+    """
+    raw: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(text) for text in raw]
+
+
 def compose_point(hydra: Hydra, master: DictConfig, groups: Sequence[str], values: Sequence[str]) -> DictConfig:
     """The config of the points of a sweep that choose these groups, in a third of the time of ``compose``.
 
     Its scientific part is the same; Hydra's own part is not there, unless something refers to it, maybe the `values`
     that the points will set.  Raises BadInput.
     """
-    whole = [*map(str, master.hydra.overrides.hydra), *groups]
-    if master.hydra.searchpath or any("hydra" in line for line in (*groups, *values)):
-        return compose(hydra, whole)
+    lines = [*as_typed(master.hydra.overrides.hydra), *groups]
+
+    def whole() -> DictConfig:
+        cfg = compose(hydra, lines)
+        with _one_line():
+            OmegaConf.select(master, "hydra.sweep.dir")  # the time in it is that of the sweep
+            OmegaConf.copy_cache(master, cfg)
+        return cfg
+
+    if master.hydra.searchpath or master.hydra.job.env_set or any("hydra" in line for line in (*groups, *values)):
+        return whole()
     loader = hydra.config_loader
     try:
         repository = Scientific(loader.repository)  # type: ignore[attr-defined]
@@ -274,9 +295,66 @@ def compose_point(hydra: Hydra, master: DictConfig, groups: Sequence[str], value
         OmegaConf.set_struct(cfg, True)
         ConfigLoaderImpl._apply_overrides_to_config(found.config_overrides, cfg)
     except COMPOSE_ERRORS:
-        return compose(hydra, whole)  # says what is wrong, if anything is
-    refers = any("hydra" in text for key in config.SCIENCE if key in cfg for text in _raw(cfg, key).values())
-    return compose(hydra, whole) if refers else cfg
+        return whole()  # says what is wrong, if anything is
+    OmegaConf.copy_cache(master, cfg)
+    return whole() if _refers_to_hydra(cfg) else cfg
+
+
+def is_whole(cfg: DictConfig) -> bool:
+    """Whether Hydra's own part is in a config."""
+    return "hydra" in cfg and "runtime" in cfg.hydra
+
+
+def enter_job(cfg: DictConfig, overrides: Sequence[Override], number: int) -> None:
+    """Say in Hydra's own part of a config which job of a sweep it is, as Hydra's launcher does."""
+    task = [override for override in overrides if not override.is_hydra_override()]
+    with _one_line(), read_write(cfg.hydra), open_dict(cfg.hydra):
+        job, names = cfg.hydra.job, cfg.hydra.job.config.override_dirname
+        cfg.hydra.overrides.task = [override.input_line for override in task]
+        if ASKS_FOR_A_BASE:  # later ones have a resolver for it
+            kept = sorted(o.input_line or "" for o in task if o.key_or_group not in names.exclude_keys)
+            job.override_dirname = names.item_sep.join(kept).replace("=", names.kv_sep)
+        job.id, job.num = str(number), number
+
+
+@contextmanager
+def _in_job(cfg: DictConfig) -> Iterator[DictConfig]:
+    """The config as a function that Hydra runs gets it: its own part is reached by ``${hydra:...}`` only, and the
+    environment is that of the job.
+    """
+    if not is_whole(cfg) or not (cfg.hydra.job.env_set or _refers_to_hydra(cfg)):
+        yield cfg
+        return
+    outer = HydraConfig.instance().cfg
+    try:
+        with _one_line():
+            whole = copy.deepcopy(cfg)
+            HydraConfig.instance().set_config(whole)
+            keys = ("sweep.dir", "sweep.subdir") if whole.hydra.mode == RunMode.MULTIRUN else ("run.dir",)
+            folder = os.path.join(*(str(OmegaConf.select(whole, f"hydra.{key}")) for key in keys))
+            OmegaConf.copy_cache(whole, cfg)  # the run will have the same folder
+            with read_write(whole.hydra.runtime), open_dict(whole.hydra.runtime):
+                whole.hydra.runtime.output_dir = os.path.abspath(folder)
+            HydraConfig.instance().set_config(whole)
+            job = copy.deepcopy(whole)
+            with read_write(job), open_dict(job):
+                del job["hydra"]
+            own = HydraConfig.instance().cfg
+            if ASKS_FOR_A_BASE:  # cuts its own part off first, so that no reference in it reaches another key
+                own = copy.deepcopy(own)
+            with env_override(own.hydra.job.env_set):  # type: ignore[union-attr]
+                yield job
+    finally:
+        HydraConfig.instance().cfg = outer
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """What Hydra and OmegaConf raise, as BadInput."""
+    try:
+        yield
+    except COMPOSE_ERRORS as error:
+        raise BadInput(one_line(error)) from error
 
 
 def apply(cfg: DictConfig, overrides: Sequence[Override]) -> None:
@@ -304,8 +382,18 @@ def plain(cfg: DictConfig, key: str, *, resolve: bool = True) -> Any:
 
 
 def science(cfg: DictConfig) -> dict[str, Any]:
-    """The scientific part of a composed config, resolved; ``eps`` may still be a list.  Raises BadInput."""
+    """The scientific part of a composed config, resolved as in a job; ``eps`` may still be a list.  Raises BadInput."""
+    with _in_job(cfg) as job:
+        return resolved(job)
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The scientific part of a config that asks nothing of Hydra or of its job.  Raises BadInput."""
     return {key: plain(cfg, key) for key in config.SCIENCE if key in cfg}
+
+
+def _refers_to_hydra(cfg: DictConfig) -> bool:
+    return any("hydra" in text for key in config.SCIENCE if key in cfg for text in _raw(cfg, key).values())
 
 
 def _raw(cfg: DictConfig, key: str) -> Mapping[str, str]:
@@ -353,7 +441,7 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
         if isinstance(link, MissingConfigException):
             return _missing(link, overrides)
         if isinstance(link, ValidationError | ConfigAttributeError | ConfigKeyError | InterpolationResolutionError):
-            return _flat(_omegaconf(link, typed, raw or {}))
+            return _flat(_omegaconf(link, typed, raw or {}, overrides))
     if match := re.match(r"Could not override '([^']+)'", message):
         group = match[1]
         shown = _find(overrides, group) or group
@@ -398,6 +486,10 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
         "Cannot merge DictConfig with ListConfig" in message or mapped
     ):  # OmegaConf 2.4 does not say which is which
         return _flat(f"{typed}: must be a list, as {_key(typed)}=[...]")
+    if match := re.match(r"'NoneType' object has no attribute .*\n\s*full_key: (\S+)", message):
+        return _flat(
+            f"{_find(overrides, match[1]) or match[1]}: is null, which no mapping is merged into; write it in a config file"
+        )
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return _flat(f"{typed}: {text}" if typed and typed not in text else text)
@@ -445,7 +537,9 @@ def _missing(error: MissingConfigException, overrides: Sequence[str]) -> str:
     return _flat(f"{sign}{group}={name}: must be one of {', '.join(sorted(error.options))}")
 
 
-def _omegaconf(error: OmegaConfBaseException, typed: str | None, raw: Mapping[str, str]) -> str:
+def _omegaconf(
+    error: OmegaConfBaseException, typed: str | None, raw: Mapping[str, str], overrides: Sequence[str]
+) -> str:
     full = str(error.full_key or "")
     text = str(error.msg or error).splitlines()[0]
     if isinstance(error, InterpolationResolutionError):
@@ -453,6 +547,12 @@ def _omegaconf(error: OmegaConfBaseException, typed: str | None, raw: Mapping[st
         shown = f"{full}={written}" if written else (typed or full)
         if match := re.match(r"(?:\w+ raised while resolving interpolation: )?(.*)", text):
             text = match[1]
+        if match := re.match(r"Interpolation key 'hydra\.(.+)' not found", text):
+            text = f"a run does not see Hydra's own keys; write ${{hydra:{match[1]}}}"
+        if full == "_dummy_":  # Hydra's name for the choice of a config
+            typed_lines = [line.replace("\\", "") for line in overrides]
+            shown = next((line for line in typed_lines if "${" in line), "defaults")
+            text += "; a config can be named after another group only"
         return f"{shown}: {text}"
     if isinstance(error, ConfigAttributeError | ConfigKeyError):
         parent = error.parent_node
@@ -518,14 +618,18 @@ __all__ = [
     "CONFIG_NAME",
     "ConfigCompositionException",
     "apply",
+    "as_typed",
     "compose",
     "compose_point",
+    "enter_job",
+    "is_whole",
     "one_line",
     "parse",
     "opened",
     "parse_arguments",
     "plain",
     "quoting",
+    "resolved",
     "science",
     "unswept",
 ]

@@ -21,7 +21,7 @@ from typing import Any, Optional
 from gradcheck.bugs import BUGS
 from gradcheck.canonical import canonical_json
 from gradcheck.check import Cell
-from gradcheck.data import DATA
+from gradcheck.data import DATA, File
 from gradcheck.errors import Meaningless
 from gradcheck.footprint import MAX_MEMORY
 from gradcheck.init import INITS
@@ -454,8 +454,28 @@ def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = (
             built = build_section(section, part)
             max_bytes = getattr(built, "max_bytes", MAX_FILE_BYTES)
             files = [_content(section, path, max_bytes) for path in built.sources()]
+            if isinstance(built, File):  # version 1 took the index for features
+                files += [{"left_out": name} for name in _left_out(built)]
         part = {key: value for key, value in part.items() if key not in UNHASHED}
     return canonical_json(part), "" if files is None else canonical_json(files)
+
+
+def _left_out(source: File) -> list[str]:
+    try:
+        return source.left_out()
+    except ValueError:  # a file that cannot be read is refused where its examples are needed
+        return []
+
+
+def note(section: str, part: Mapping[str, Any]) -> str | None:
+    """What the user of a canonical section should know of its file: which columns are the index and so no features."""
+    if section != "data" or part["source"] != "file":
+        return None
+    try:
+        names = build_section(section, part).left_out()
+    except ValueError:
+        return None
+    return f"data.path={part['path']}: the index is no feature: {', '.join(names)} left out" if names else None
 
 
 def text_of(texts: Mapping[str, tuple[str, str]]) -> str:

@@ -9,6 +9,8 @@ Every source is a plain class of settings with
 """
 
 import math
+import re
+import shlex
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -110,7 +112,8 @@ class File:
 
     path : file that ends in .csv, .parquet or .pq.
     target : name of the target column, or a list of names where the model takes several.
-    features : names of the feature columns in the order wanted; all other columns unless given.
+    features : names of the feature columns in the order wanted; unless given, all other columns but the index that
+        pandas has saved in a Parquet file. A column without a name, as the index has in a CSV file, is refused then.
     n : take the first n rows only.
     max_bytes : larger files are refused.
     """
@@ -145,8 +148,7 @@ class File:
 
     def size(self, target: Target) -> tuple[int, int, int]:
         path, targets = Path(self.path), self._targets()
-        names = tables.column_names(path, self.max_bytes)
-        d = len([name for name in names if name not in targets] if self.features is None else self.features)
+        d = len(self._features(path, targets))
         k = (target.size or DEFAULT_CLASSES) if target.kind == "classes" else len(targets)
         return tables.n_rows(path, self.max_bytes), d, k
 
@@ -154,11 +156,8 @@ class File:
         if target.kind == "none":
             return NO_BATCH
         path, targets = Path(self.path), self._targets()
-        names = tables.column_names(path, self.max_bytes)
         y = self._y(path, targets, target)
-        features = [name for name in names if name not in targets] if self.features is None else self.features
-        if not features:
-            raise ValueError(f"data.features: {path} has no column beside the target {', '.join(targets)}")
+        features = self._features(path, targets)
         X = np.empty((len(y), len(features)))
         for j, name in enumerate(features):
             X[:, j] = tables.numeric_column(path, str(name), "data.features", self.max_bytes)
@@ -167,6 +166,35 @@ class File:
                 raise ValueError(f"data.n={self.n}: {path} has {len(X)} rows")
             X, y = X[: self.n], y[: self.n]
         return _batch(X, y, self.standardize, dtype)
+
+    def left_out(self) -> list[str]:
+        """The columns of the file that are neither features nor the target because they are its index."""
+        if self.features is not None:
+            return []
+        targets = self._targets()
+        return [name for name in tables.index_columns(Path(self.path), self.max_bytes) if name not in targets]
+
+    def _features(self, path: Path, targets: list[str]) -> list[str]:
+        if self.features is not None:
+            return [str(name) for name in self.features]
+        aside = {*targets, *self.left_out()}
+        names = [name for name in tables.column_names(path, self.max_bytes) if name not in aside]
+        without = set(tables.nameless(names))
+        if without:
+            named = [name for i, name in enumerate(names) if i not in without]
+            use = (
+                f"give it one, or say which to use with {_as_override('data.features', named)}"
+                if named
+                else "give it one"
+            )
+            raise ValueError(
+                f"data.path={path}: column {names[min(without)]!r} has no name (pandas saves an index like this); {use}"
+            )
+        if not names:
+            index = self.left_out()
+            beside = f"the target {', '.join(targets)}" + (f" and the index {', '.join(index)}" if index else "")
+            raise ValueError(f"data.features: {path} has no column beside {beside}")
+        return names
 
     def _targets(self) -> list[str]:
         if self.target is None or self.target == "":
@@ -455,6 +483,19 @@ def _finite(key: str, values: Any) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise ValueError(f"{key}: holds {array[~np.isfinite(array)][0]}, must hold finite numbers only")
     return array
+
+
+def _as_override(key: str, names: list[str], limit: int = 300) -> str:
+    """A list of names as it is typed for Hydra and the shell; of a long one the beginning."""
+    quoted = []
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name.lower() in ("true", "false", "null", "nan", "inf"):
+            # Hydra takes backslashes before a quote in pairs, and an interpolation must not be one
+            name = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + (found[2] and '\\"'), name)
+            name = '"' + name.replace("${", "\\${") + '"'
+        quoted.append(name)
+    text = shlex.quote(f"{key}=[{','.join(quoted)}]")
+    return text if len(text) <= limit else f"{key}=[{quoted[0][:limit]},...] (of {len(names)} columns)"
 
 
 def _validate_count(key: str, value: object) -> None:

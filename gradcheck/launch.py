@@ -265,7 +265,9 @@ def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, t
         # A value may fit the groups of the grid and not those that stand there by default: leave it to the points.
         try:
             cfg = compose.compose(hydra, _outline(hydra, parsed), multirun=True)
-            cfg.hydra.overrides.task = [text for text in overrides if not text.startswith("hydra")]
+            if "${" in str(OmegaConf.to_container(cfg.hydra.sweeper, resolve=False)):
+                raise error  # the grid may depend on the values that do not fit
+            cfg.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
         except (BadInput, *compose.COMPOSE_ERRORS):  # text that can be no interpolation cannot be recorded either
             raise error from None
         if not typed and cfg.hydra.mode != RunMode.MULTIRUN:
@@ -302,9 +304,10 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
     engines.refuse(chosen.engine, chosen.address)
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=compose.CONFIG_NAME)
+    overrides = compose.as_typed(cfg.hydra.overrides.task)
 
     def task(_: DictConfig) -> int:
-        return compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, list(HydraConfig.get().overrides.task))
+        return compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, overrides)
 
     with _composing():
         done = run_job(
@@ -333,7 +336,7 @@ def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: Settings) -> int:
         with read_write(logged.hydra.runtime), open_dict(logged.hydra.runtime):
             logged.hydra.runtime.output_dir = str(folder.absolute())
         configure_log(logged.hydra.job_logging, logged.hydra.verbose)
-    status = compute(jobs, folder, chosen, list(cfg.hydra.overrides.task))
+    status = compute(jobs, folder, chosen, compose.as_typed(cfg.hydra.overrides.task))
     callbacks.on_multirun_end(config=cfg, config_name=compose.CONFIG_NAME)
     return status
 
@@ -345,9 +348,9 @@ def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...]) -> int:
     def task(cfg: DictConfig) -> int:
         chosen = replace(settings(cfg), allow=allow)
         jobs = plan([compose.science(cfg)], chosen.max_cells, allow=allow, max_memory=chosen.max_memory)
-        statuses.append(
-            compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, list(HydraConfig.get().overrides.task))
-        )
+        job = HydraConfig.get()
+        overrides = compose.as_typed(job.overrides.task)  # type: ignore[arg-type]
+        statuses.append(compute(jobs, Path(job.runtime.output_dir), chosen, overrides))
         return statuses[-1]
 
     with _composing():
@@ -482,6 +485,9 @@ def _compute(jobs: Plan, target: Place, chosen: Settings, overrides: Sequence[st
         except engines.EngineLost as error:
             lost = f"engine={chosen.engine}: {error}; what was finished is stored"
             print(f"gradcheck: {printable(lost)}", file=sys.stderr)
+    for note in jobs.notes:
+        log.info("%s", note)
+        print(printable(note))
     print(summary.text(tally, target, overrides, planned=len(jobs)))
     log.info(
         "%s: %s",
@@ -553,6 +559,7 @@ def plan_text(jobs: Plan) -> str:
     planned = f"{len(jobs)} cell{'s' * (len(jobs) != 1)} planned"
     lines = [f"{planned}: {len(jobs) - skipped.total()} to compute with {weights} weights, {skipped.total()} skipped"]
     lines += [f"  {key}  {found}" if key in keys else f"  {key:<6} {found}" for key, found in names.items()]
+    lines += [printable(note) for note in jobs.notes]
     lines += [f"skipped {n}: {reason}" for reason, n in skipped.most_common(10)]
     if len(skipped) > 10:
         lines.append(f"skipped for {len(skipped) - 10} more reasons")

@@ -103,10 +103,14 @@ def _number(cell: str) -> int:
 
 
 class Plan:
-    """Cells, each once, as they are recorded: a thousand at a time, packed, but for the last ones."""
+    """Cells, each once, as they are recorded: a thousand at a time, packed, but for the last ones.
+
+    notes : what the user should know of their files, in the order in which it was found.
+    """
 
     def __init__(self, cells: Iterable[Planned] = ()) -> None:
         self.ids = Ids()
+        self.notes: dict[str, None] = {}
         self._packed: list[tuple[int, bytes]] = []
         self._open: list[Planned] = []
         self._kinds: dict[tuple[str, type], Any] = {}

@@ -22,6 +22,7 @@ from typing import Any
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
@@ -42,13 +43,19 @@ _CONSTANT = re.compile(r"\$\{logspace:[^${}]*\}")
 
 @dataclass(frozen=True)
 class Axis:
-    """One key of the grid: its override as typed and one parsed override for each of its values."""
+    """One key of the grid: its override as typed and one parsed override for each of its values.
+
+    place : of the key among all keys, in the order in which Hydra sets them;
+    group : whether its values name configs;  mixed : whether some do and others are mappings.
+    """
 
     key: str
     typed: Override
     points: Sequence[Override]
+    place: int
     swept: bool
     group: bool
+    mixed: bool
 
     @property
     def path(self) -> str:
@@ -61,6 +68,23 @@ class Axis:
 
 
 # ---------------------------------------------------------------------------------------------------------------- grid
+
+
+def typed(master: DictConfig) -> list[str]:
+    """The overrides that span the grid: those of ``hydra.sweeper.params``, then those of the command line.
+
+    Hydra makes its sweeper of the master config, which resolves the parameters there, before there are any points.
+    Overrides of the command line are resolved at each point.  Raises BadInput.
+    """
+    try:
+        params: Any = OmegaConf.select(master, "hydra.sweeper.params") or {}
+        if "${" in str(params) and master.hydra.sweeper._target_.endswith(".BasicSweeper"):
+            sweeper: Any = Plugins.instance()._instantiate(master.hydra.sweeper)
+            params = sweeper.params  # resolved more than once
+        lines = [f"{key}={value}" for key, value in params.items()]
+    except compose.COMPOSE_ERRORS as error:
+        raise BadInput(compose.one_line(error)) from error
+    return lines + compose.as_typed(master.hydra.overrides.task)
 
 
 def grid(hydra: Hydra, lines: Sequence[str], max_cells: int) -> list[Axis]:
@@ -84,7 +108,7 @@ def grid(hydra: Hydra, lines: Sequence[str], max_cells: int) -> list[Axis]:
         if size > max_cells:
             raise BadInput(f"{override.input_line}: more than max_cells={max_cells} cells; raise it with max_cells=...")
     try:
-        return [_axis(hydra, parser, key, override) for key, override in last.items()]
+        return [_axis(hydra, parser, place, key, last[key]) for place, key in enumerate(last)]
     except compose.COMPOSE_ERRORS as error:
         raise BadInput(compose.one_line(error, lines)) from error
 
@@ -117,7 +141,7 @@ def _length(override: Override) -> int:
     return max(0, math.ceil((stop - start) / step))
 
 
-def _axis(hydra: Hydra, parser: OverridesParser, key: str, override: Override) -> Axis:
+def _axis(hydra: Hydra, parser: OverridesParser, place: int, key: str, override: Override) -> Axis:
     points: Sequence[Override]
     if not override.is_sweep_override():
         # written out and read again, as Hydra hands it to its jobs
@@ -129,14 +153,15 @@ def _axis(hydra: Hydra, parser: OverridesParser, key: str, override: Override) -
     if not points:
         raise BadInput(f"{override.input_line}: holds no value; must have at least one")
     exists = hydra.config_loader.repository.group_exists(override.key_or_group)  # type: ignore[attr-defined]
-    group = exists and not any(isinstance(point.value(), dict) for point in points)
-    if group and not override.is_delete():
+    mappings = sum(isinstance(point.value(), dict) for point in points) if exists else len(points)
+    if exists and not override.is_delete():
         for point in points:
-            if not isinstance(point.value(), str):
+            if not isinstance(point.value(), str | dict):
                 raise BadInput(
                     f"{point.input_line}: must be the name of one config of the group {override.key_or_group}"
                 )
-    return Axis(key, override, points, override.is_sweep_override(), group)
+    group = mappings < len(points)
+    return Axis(key, override, points, place, override.is_sweep_override(), group, mixed=group and mappings > 0)
 
 
 class _Numbers(Sequence[Override]):
@@ -167,7 +192,11 @@ class _Numbers(Sequence[Override]):
 
 def points(hydra: Hydra, master: DictConfig, axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
     """Scientific config (``eps`` may be a list) of every point of the grid, in Hydra's order."""
-    values = [axis for axis in axes if not axis.group]
+    typed = sorted(range(len(axes)), key=lambda i: axes[i].place)
+    # where one key takes names and mappings, its names cannot be told from the values that others take
+    named = typed if any(axis.mixed for axis in axes) else [i for i in typed if axes[i].group]
+    valued = [i for i in typed if i not in named]
+    values = [axes[i] for i in valued]
     fast = _separable(values)
     lines = [line for axis in values for line in axis.lines]
 
@@ -175,9 +204,22 @@ def points(hydra: Hydra, master: DictConfig, axes: Sequence[Axis]) -> Iterator[d
     def base(*groups: str) -> _Base:
         return _Base(compose.compose_point(hydra, master, groups, lines), values, fast)
 
-    for chosen in _product([axis.points for axis in axes]):
-        of_groups = (o.input_line or "" for o, axis in zip(chosen, axes, strict=True) if axis.group)
-        yield base(*of_groups).at([o for o, axis in zip(chosen, axes, strict=True) if not axis.group])
+    for i, chosen in enumerate(_product([axis.points for axis in axes])):
+        found = base(*[chosen[j].input_line or "" for j in named])
+        if found.whole:
+            found.enter_job([chosen[j] for j in typed], job_number(axes, i))
+        yield found.at([chosen[j] for j in valued])
+
+
+def job_number(axes: Sequence[Axis], i: int) -> int:
+    """Which job of Hydra's is the point i of axes that stand in another order."""
+    digits = {}
+    for axis in reversed(axes):
+        i, digits[axis.place] = divmod(i, len(axis.points))
+    number = 0
+    for axis in sorted(axes, key=lambda axis: axis.place):
+        number = number * len(axis.points) + digits[axis.place]
+    return number
 
 
 def _product(sequences: Sequence[Sequence[Override]]) -> Iterator[tuple[Override, ...]]:
@@ -210,25 +252,39 @@ class _Base:
     """What the points with the same group choices share."""
 
     def __init__(self, cfg: DictConfig, axes: Sequence[Axis], separable: bool) -> None:
+        self.whole = compose.is_whole(cfg)
+        self._proven = not (self.whole and cfg.hydra.job.env_set)  # what Hydra cannot set in a job is wrong for all
         self._cfg = cfg
         self._scratch = copy.deepcopy(cfg)
-        compose.apply(self._scratch, [axis.points[0] for axis in axes if not axis.swept])
-        self._separable = separable and not any(_refers(self._scratch, key) for key in config.SCIENCE)
-        self._science = compose.science(self._scratch) if self._separable else {}
+        self._separable = separable and self._settled([axis.points[0] for axis in axes if not axis.swept])
+        self._science = compose.resolved(self._scratch) if self._separable else {}
         self._set = _Recent()
         self._looks = [i for i, axis in enumerate(axes) if axis.swept and axis.path in _LOOKS]
         self._slow = [i for i, axis in enumerate(axes) if axis.swept and axis.path not in _LOOKS]
         self._last: tuple[list[Override], dict[str, Any] | None] | None = None
 
+    def _settled(self, values: Sequence[Override]) -> bool:
+        """Whether, once the values that all points have are set, no part of the config refers to others."""
+        try:
+            compose.apply(self._scratch, values)
+        except BadInput:
+            return False  # each point says why, unless one of its own values mends it
+        return not any(_refers(self._scratch, key) for key in config.SCIENCE)
+
+    def enter_job(self, overrides: Sequence[Override], number: int) -> None:
+        compose.enter_job(self._cfg, overrides, number)
+
     def at(self, chosen: Sequence[Override]) -> dict[str, Any]:
-        if self._separable:
+        if self._separable and self._proven:
             problem = self._problem([chosen[i] for i in self._slow])
             looks = {o.key_or_group: self._checked(o) for o in [chosen[i] for i in self._looks]}
             if problem is not None and not any(value is _REFERS for value in looks.values()):
                 return problem | looks
         cfg = copy.deepcopy(self._cfg)
         compose.apply(cfg, chosen)
-        return compose.science(cfg)
+        science = compose.science(cfg)
+        self._proven = True
+        return science
 
     def _problem(self, slow: list[Override]) -> dict[str, Any] | None:
         """The config with these values, whose sections are the very same ones for neighbours that look at one problem in
@@ -322,7 +378,7 @@ def plan(
     there is one point only (`single`), for one without meaning.
     """
     found = Plan()
-    forms = _Forms(allow, max_memory, thoroughly=single)
+    forms = _Forms(allow, max_memory, found.notes, thoroughly=single)
     own = [key for key in swept if key not in _COLUMNS]
     try:
         for science in points:
@@ -359,8 +415,8 @@ class _Recent(dict[Any, Any]):
 class _Forms:
     """Canonical configs of a grid, whose cells share most of their sections."""
 
-    def __init__(self, allow: Sequence[str], max_memory: float, thoroughly: bool) -> None:
-        self._allow, self._max_memory, self._thoroughly = allow, max_memory, thoroughly
+    def __init__(self, allow: Sequence[str], max_memory: float, notes: dict[str, None], thoroughly: bool) -> None:
+        self._allow, self._max_memory, self._notes, self._thoroughly = allow, max_memory, notes, thoroughly
         self._sections, self._valid, self._combined, self._examined = _Recent(), _Recent(), _Recent(), _Recent()
         self._values, self._skips = _Recent(), _Recent()
         # by section: what was given last, and the key and what was made of it
@@ -396,6 +452,8 @@ class _Forms:
 
     def _section(self, section: str, science: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, str]]:
         part = config.canonical_section(section, science.get(section))
+        if (note := config.note(section, part)) is not None:
+            self._notes[note] = None
         return part, config.section_text(section, part, self._allow)
 
     def _why_skipped(self, form: Mapping[str, Any], keys: Mapping[str, Any]) -> str | None:
@@ -461,14 +519,16 @@ def _examine(form: Mapping[str, Any], allow: Sequence[str], thoroughly: bool) ->
     return None
 
 
+def in_groups(axes: Sequence[Axis]) -> list[Axis]:
+    """Axes in the order in which points share most: first the groups, since composing is what takes its time."""
+    return sorted(axes, key=lambda axis: (not axis.group, axis.path in _LOOKS))
+
+
 def sweep(
     hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
 ) -> Plan:
     """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput."""
-    params = OmegaConf.select(master, "hydra.sweeper.params") or {}
-    lines = [f"{key}={value}" for key, value in params.items()] + [str(line) for line in master.hydra.overrides.task]
-    # first the groups, since composing is what takes its time
-    axes = sorted(grid(hydra, lines, max_cells), key=lambda axis: (not axis.group, axis.path in _LOOKS))
+    axes = in_groups(grid(hydra, typed(master), max_cells))
     swept = [axis.path for axis in axes if axis.swept]
     return plan(points(hydra, master, axes), max_cells, swept=swept, allow=allow, max_memory=max_memory)
 
@@ -540,6 +600,7 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
                         f"{section}.path={named}: recorded, but outside the current folder; resume where it lies"
                     )
             cell = config.cell_id(form, allow)
+            note = config.note("data", form["data"])
         except BadInput:
             raise
         except (ValueError, OSError) as error:
@@ -552,6 +613,8 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
                 " one that made it"
             )
         found.add(Planned(cell, form, swept, skip))
+        if note is not None:
+            found.notes[note] = None
     if not isinstance(overrides, list):
         raise BadInput(f"{path}: damaged or no plan")
     return found, [str(text) for text in overrides]

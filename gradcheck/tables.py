@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,34 @@ def column_names(path: Path, max_bytes: int) -> list[str]:
     Raises ValueError that begins with ``data.path=`` where the file cannot be used.
     """
     return list(_table(path, *_stamp(path, max_bytes), max_bytes).column_names)
+
+
+def index_columns(path: Path, max_bytes: int) -> list[str]:
+    """The columns in which pandas has saved the index of a Parquet file, in the order of the file.
+
+    The file's metadata names them.  Where another program has dropped the metadata, the names that pandas makes up for
+    an index without one are left.  Raises as `column_names`.
+    """
+    table = _table(path, *_stamp(path, max_bytes), max_bytes)
+    if SUFFIXES[path.suffix.lower()] != "parquet":
+        return []
+    try:
+        said = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    except (ValueError, RecursionError):  # not what pandas writes
+        said = {}
+    levels = said.get("index_columns") if isinstance(said, dict) else None
+    # a RangeIndex is no column: a mapping says where it starts and ends
+    named = {level for level in levels if isinstance(level, str)} if isinstance(levels, list) else set()
+    return [name for name in table.column_names if name in named or _UNNAMED_LEVEL.fullmatch(name)]
+
+
+def nameless(names: Iterable[str]) -> list[int]:
+    """Places of the columns without a name: an index in a CSV file has none, nor has it once pandas has read it."""
+    return [i for i, name in enumerate(names) if not name.strip() or _UNNAMED.fullmatch(name)]
+
+
+_UNNAMED_LEVEL = re.compile(r"__index_level_\d+__")
+_UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?(\.\d+)?")
 
 
 def n_rows(path: Path, max_bytes: int) -> int:
@@ -46,13 +77,33 @@ def numeric_column(path: Path, column: str, key: str, max_bytes: int) -> NDArray
 
 
 def label_column(path: Path, column: str, key: str, max_bytes: int) -> NDArray[np.float64] | list[str]:
-    """A column of class labels: float64 (n,) where it is numeric, a list of strings where it is text."""
+    """A column of class labels: float64 (n,) where it is numeric, a list of strings where it is text.
+
+    Raises ValueError as `numeric_column`, also for text that stands for a missing label: an empty one would be a class.
+    """
     import pyarrow as pa
 
-    values = _column(path, column, key, max_bytes)
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        return [str(value) for value in values.to_pylist()]
-    return numeric_column(path, column, key, max_bytes)
+    values = _column(path, column, key, max_bytes, "a label")
+    kind = values.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        return numeric_column(path, column, key, max_bytes)
+    labels = [str(value) for value in values.to_pylist()]
+    missing = {label for label in set(labels) if label.strip() in _MISSING}
+    if missing:
+        row = next(i for i, label in enumerate(labels) if label in missing)
+        shown = repr(labels[row]) if labels[row].strip() else "empty"
+        raise ValueError(
+            f"{key}={column}: the label in row {row + 1} of {path} is {shown}, which stands for a missing one; drop the"
+            " row or name the class otherwise"
+        )
+    return labels
+
+
+# what pandas and pyarrow read as missing, and what they write for it where a column is text
+_MISSING = {
+    *("", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "None", "<NA>", "NaT"),
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"),
+}
 
 
 def _stamp(path: Path, max_bytes: int) -> tuple[int, int]:
@@ -101,7 +152,7 @@ def _table(path: Path, _mtime: int, size: int, max_bytes: int) -> pa.Table:
     return table
 
 
-def _column(path: Path, column: str, key: str, max_bytes: int) -> pa.ChunkedArray:
+def _column(path: Path, column: str, key: str, max_bytes: int, wanted: str = "a number") -> pa.ChunkedArray:
     """The column without missing fields, dictionaries decoded."""
     import pyarrow as pa
 
@@ -116,7 +167,7 @@ def _column(path: Path, column: str, key: str, max_bytes: int) -> pa.ChunkedArra
         values = values.cast(values.type.value_type)
     if values.null_count:
         row = int(np.argmax(values.is_null().to_numpy()))
-        raise ValueError(f"{key}={column}: the field in row {row + 1} of {path} is missing or NaN, must be a number")
+        raise ValueError(f"{key}={column}: the field in row {row + 1} of {path} is missing or NaN, must be {wanted}")
     return values
 
 

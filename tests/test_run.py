@@ -90,6 +90,27 @@ def test_hydras_own_multirun_stores_each_job_in_a_folder_of_its_own() -> None:
     assert (Path("own") / "0/.hydra/config.yaml").is_file()
 
 
+OWN = ("hydra/launcher=basic", "hydra/sweeper=basic", "hydra.sweep.dir=own")
+
+
+def test_a_reference_is_resolved_at_each_point_and_recorded_as_it_was_typed() -> None:
+    typed = ("data.seed=0,1,2", "init.seed=${data.seed}")
+    ours = run(*typed, "-m")
+    cells, _ = rows(ours)
+    assert sorted((cell["data_seed"], cell["init_seed"]) for cell in cells) == [(0, 0), (1, 1), (2, 2)]
+    assert results.provenance(ours)["overrides"][:2] == list(typed)
+    assert main([*typed, "-m", *OWN, *QUICK]) == 0
+    own = [Path("own") / str(job) for job in range(3)]
+    assert sorted((cell for job in own for cell in rows(job)[0]), key=lambda row: row["cell"]) == cells
+    assert results.provenance(own[1])["overrides"][:2] == [
+        "data.seed=1",
+        typed[1].replace("{", r"\{").replace("}", r"\}"),
+    ]
+    single = run("data.seed=4", typed[1])
+    assert [cell["init_seed"] for cell in rows(single)[0]] == [4]
+    assert results.provenance(single)["overrides"][:2] == ["data.seed=4", typed[1]]
+
+
 OVERFLOW = ("model=one_d", "model.curve=exp", "init=values", "init.values={theta: 1000}")
 
 

@@ -14,14 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from trials import interpolations
 
 from gradcheck import compose, config, sweep
 from gradcheck.canonical import canonical_json
@@ -31,8 +28,9 @@ LIMIT = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def hydra() -> Iterator[Hydra]:
-    with compose.opened() as opened:
+def hydra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hydra]:
+    """Hydra over our configs and some experiments, in a folder where jobs of its own may write."""
+    with interpolations.arranged(tmp_path_factory.mktemp("sweep")) as opened:
         yield opened
 
 
@@ -41,23 +39,15 @@ def composed(hydra: Hydra, *overrides: str) -> DictConfig:
     return compose.compose(hydra, overrides, multirun=True)
 
 
-def task_lines(hydra: Hydra, overrides: list[str]) -> tuple[Any, list[str]]:
-    master = copy.deepcopy(composed(hydra, *overrides))
-    params = OmegaConf.select(master, "hydra.sweeper.params") or {}
-    return master, [f"{key}={value}" for key, value in params.items()] + list(master.hydra.overrides.task)
-
-
 def ours(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
-    master, lines = task_lines(hydra, overrides)
-    return list(sweep.points(hydra, master, sweep.grid(hydra, lines, LIMIT)))
+    master = interpolations.masters(hydra, overrides)
+    return list(sweep.points(hydra, master, sweep.grid(hydra, sweep.typed(master), LIMIT)))
 
 
 def hydras(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
-    """The same from Hydra's basic sweeper and its own composing of every job."""
-    master, lines = task_lines(hydra, overrides)
-    parsed = OverridesParser.create(config_loader=hydra.config_loader).parse_overrides(lines)
-    (jobs,) = BasicSweeper.split_arguments(parsed, None)
-    return [compose.science(hydra.config_loader.load_sweep_config(master, job)) for job in jobs]
+    """What the jobs of Hydra's own multirun are given."""
+    with interpolations.remembering(interpolations.MADE):
+        return interpolations.hydras(hydra, overrides)
 
 
 SETS = [
@@ -104,7 +94,25 @@ SETS = [
     "eps=${logspace:-3,-1,3}",
     "eps=${logspace:-3,-1,3} init.seed=1,2",
     "eps=${logspace:-3,-1,3},${logspace:-5,-4,2}",
-    "eps=${hydra.job.name},1e-4",
+    "eps=1e-4,1e-5 init.seed=${hydra:job.num}",
+    "bug=none,scale init.seed=${hydra:job.num} eps=1e-4,1e-5 model=linear,mlp",
+    "match_at=1,2 data.path=${hydra:job.override_dirname} data=file data.target=${hydra:runtime.output_dir}",
+    "data.seed=0,1,2 init.seed=${data.seed}",
+    "init.seed=${data.seed} data.seed=range(3)",
+    "init.seed=${data.seed},5 data.seed=1,2",
+    "init.seed='${data.seed}' data.seed=choice(1,${data.n})",
+    "data.seed=1,2 eps=[1e-4,${match_at}] match_at=1e-2,1e-3",
+    "match_at=1,2 model.l2=${oc.select:match_at} init.scale='${oc.select:nope,${model.l2}}'",
+    "data.n=2,3 eps='${logspace:-3,-1,${data.n}}'",
+    "data.n=2,3 data.d=${.n} init.seed=${..data[n]}",
+    "data=none model=one_d bug=scale,${data}",
+    "bug=none,${oc.env:GRADCHECK_TRIAL} bug.seed=${init.seed} init.seed=1,2",
+    "scheme='\\${dtype}' dtype=float32,float64",
+    "model={l2:1},linear,{l2:2} model.bias=true,false",
+    "++model.l2=${match_at} match_at=2,3",
+    "+hydra.job.env_set.GRADCHECK_TRIAL=7 init.seed=${oc.env:GRADCHECK_TRIAL} data.seed=1,2",
+    "hydra.job.name=a${data.seed} scheme=${hydra:job.name} data.seed=1,2",
+    *(f"+experiment={name} bug=scale bug.magnitude=1,2" for name in interpolations.FILES),
     "++eps=1e-4,1e-5",
     "++model.l2=1,2",
     "+model.extra=1,2",
@@ -146,20 +154,23 @@ REFERRING = """
 defaults:
   - /schema/model/linear@_here_
   - _self_
-l2: ${len:${hydra.job.name}}
+l2: ${len:${hydra:job.name}}
 """
 
 
-def test_a_config_that_refers_to_hydra_gives_what_hydra_composes(tmp_path: Path) -> None:
+def test_a_config_that_refers_to_hydra_gives_what_hydra_composes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Points are composed without Hydra's own configs, unless one is asked for."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text(REFERRING)
     config.register_resolver("len", lambda values: len(values))
     try:
+        monkeypatch.chdir(tmp_path)
         with compose.opened(str(tmp_path)) as extended:
             overrides = ["model=linear,mine", "hydra.job.name=abc", "bug=none,scale"]
             found = ours(extended, overrides)
-            assert found == hydras(extended, overrides)
+            assert found == interpolations.hydras(extended, overrides)
             assert [point["model"]["l2"] for point in found] == [0.0, 0.0, 3, 3]
     finally:
         OmegaConf.clear_resolver("len")
@@ -206,17 +217,45 @@ override = st.sampled_from(sorted(VALUES)).flatmap(
     )
 )
 def test_mixed_overrides_give_what_hydra_composes_or_are_refused_by_both(hydra: Hydra, overrides: list[str]) -> None:
-    try:
-        task_lines(hydra, overrides)
-    except BadInput:
-        return  # Hydra does not begin such a sweep
-    results: list[Any] = []
-    for expand in (hydras, ours):
-        try:
-            results.append(expand(hydra, overrides))
-        except (BadInput, HydraException, OmegaConfBaseException):
-            results.append("refused")  # each in its own words
-    assert results[0] == results[1]
+    assert difference(hydra, overrides) is None
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(overrides=interpolations.override_sets())
+def test_overrides_that_refer_to_keys_give_what_hydra_composes_or_are_refused_by_both(
+    hydra: Hydra, overrides: list[str]
+) -> None:
+    """In full: ``python -m tests.trials interpolations``."""
+    assert difference(hydra, overrides) is None
+
+
+def difference(hydra: Hydra, overrides: list[str]) -> str | None:
+    with interpolations.remembering(interpolations.MADE):
+        return interpolations.compare(hydra, overrides)[1]
+
+
+def test_a_list_of_overrides_that_is_resolved_too_early_is_seen(hydra: Hydra, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = ["data.seed=0,1,2", "init.seed=${data.seed}"]
+    assert [point["init"]["seed"] for point in ours(hydra, overrides)] == [0, 1, 2]
+    assert difference(hydra, overrides) is None
+    monkeypatch.setattr(compose, "as_typed", list)
+    assert [point["init"]["seed"] for point in ours(hydra, overrides)] == [0, 0, 0]
+    assert difference(hydra, overrides) is not None
+
+
+def test_an_environment_that_no_job_can_have_is_refused(hydra: Hydra) -> None:
+    overrides = [f"+hydra.job.env_set.{interpolations.VARIABLE}=${{data.seed}}", "data.seed=1,2"]
+    assert difference(hydra, overrides) is None
+    if compose.ASKS_FOR_A_BASE:  # later Hydras let it refer to other keys
+        with pytest.raises(BadInput, match="env_set"):
+            ours(hydra, overrides)
+
+
+@pytest.mark.parametrize("overrides", [["init.seed=${hydra.job.num}"], ["data.seed=0,1", "eps=${hydra.job.id}"]])
+def test_keys_of_hydra_are_read_by_its_resolver_only_as_in_its_own_jobs(hydra: Hydra, overrides: list[str]) -> None:
+    assert difference(hydra, overrides) is None
+    with pytest.raises(BadInput, match=r"a run does not see Hydra's own keys; write \$\{hydra:job\.(num|id)\}"):
+        ours(hydra, overrides)
 
 
 def plan_of(hydra: Hydra, overrides: list[str]) -> list[sweep.Planned]:
@@ -340,7 +379,7 @@ def test_a_ready_grid_is_a_sweep_without_minus_m_whose_cells_all_build(hydra: Hy
 
 
 def test_the_zoo_holds_every_bug_and_every_model(hydra: Hydra) -> None:
-    _, lines = task_lines(hydra, ["+experiment=bug_zoo"])
+    lines = sweep.typed(interpolations.masters(hydra, ["+experiment=bug_zoo"]))
     axes = {axis.key: [o.value() for o in axis.points] for axis in sweep.grid(hydra, lines, LIMIT)}
     assert set(axes["bug"]) == {path.stem for path in (config.conf_dir() / "bug").glob("*.yaml")}
     assert set(axes["model"]) == {path.stem for path in (config.conf_dir() / "model").glob("*.yaml")} - {"function"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from trials import fuzz, kills, load, overrides
+from trials import fuzz, interpolations, kills, load, overrides
 from waiting import start_seconds
 
 from gradcheck import results
@@ -35,6 +35,12 @@ def test_a_killed_sweep_is_resumed_to_the_same_rows(engine: str, times: int, sha
 
 def test_random_overrides_end_with_a_status_and_a_line(tmp_path: Path) -> None:
     assert overrides.trial(tmp_path, 25, 1).startswith("25 sets")
+
+
+def test_random_interpolations_give_what_hydra_composes(tmp_path: Path) -> None:
+    counts, wrong = interpolations.run(tmp_path, 40, 1)
+    assert not wrong
+    assert counts["points"] > 5
 
 
 def test_what_reads_records_survives_whatever_they_hold() -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import death, fuzz, hostile, kills, load, overrides
+from . import death, fuzz, hostile, interpolations, kills, load, overrides
 
 
 def killed(engine: str) -> Callable[[argparse.Namespace, Path], str]:
@@ -41,6 +41,10 @@ def random_overrides(given: argparse.Namespace, folder: Path) -> str:
     return overrides.trial(folder, given.sets, given.processes)
 
 
+def random_interpolations(given: argparse.Namespace, folder: Path) -> str:
+    return interpolations.trial(folder, given.sets)
+
+
 def fuzzing(given: argparse.Namespace, folder: Path) -> str:
     return fuzz.trial(folder, given.minutes)
 
@@ -56,6 +60,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "worker": worker_killed,
     "hostile": hostile_records,
     "overrides": random_overrides,
+    "interpolations": random_interpolations,
     "fuzz": fuzzing,
     "load": loaded,
 }
