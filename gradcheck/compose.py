@@ -83,7 +83,7 @@ COMPOSE_ERRORS = (
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Hydra's own options and the overrides.  Raises BadInput for an option that is not known, and for values too deep to read."""
+    """Hydra's own options and the overrides.  Raises BadInput for an unknown option and for values too deep to read."""
     parser = get_args_parser()
 
     def refuse(message: str) -> Any:
