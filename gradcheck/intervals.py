@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcheck.compare import REL_ERR_FLOOR, absolute_error, medians, norm_difference, relative_error
+from gradcheck.ladder import LEVELS
 from gradcheck.models.rounding import Rounding
 from gradcheck.quotients import DEVIATIONS
 
@@ -42,6 +43,11 @@ FIGURES = {
 }
 # The generators multiply table entries and now and then take a logarithm or a root, which math libraries round differently.
 LIBM_ULPS = 4.0
+# A chosen step comes from a ladder of at most 8 rungs, each twice the one before or more: 2**8 covers what was ever seen.
+STEPS_APART = 2.0**LEVELS
+# How much larger the bound at another rung may be.  Where the loss is smooth two rungs that may both be chosen differ by less
+# than 3; among kinks one may find a gap between them that another misses, 7 times was seen.
+OTHER_RUNG = 8.0
 # A quotient of sums is rounded three times, and a norm of m entries is known to m / 2 + 2 units; far below any bound.
 ROUNDING = 2.0**-50
 
@@ -70,30 +76,40 @@ class Interval(NamedTuple):
         return np.where(inside, 0.0, found)
 
 
-def of_weights(w: Columns, auto: Flags, dtype: str, rounding: Rounding) -> dict[str, Interval]:
-    """Intervals of the columns of ``errors``, from the recomputed ones.  auto : where the step was chosen."""
-    bound = w["bound"]
+def of_weights(
+    w: Columns, auto: Flags, dtype: str, rounding: Rounding, recorded: Columns | None = None
+) -> dict[str, Interval]:
+    """Intervals of the columns of ``errors``, from the recomputed ones.
+
+    auto : where the step was chosen.
+    recorded : the columns that are compared; where another step was chosen, their bounds belong to that step.
+    """
+    bound = own = w["bound"]
     with np.errstate(all="ignore"):
+        if recorded is not None:
+            # the noise that is measured anew, and kinks, may lead to another rung: each number has the bound of its own step
+            other = auto & (recorded["step"] != w["step"])
+            own = np.where(other, OTHER_RUNG * bound, bound)
+            bound = np.where(other, bound + np.minimum(recorded["bound"], own), bound)
         # the bound has room for the rounding of the correct gradient; a wrong one that is larger is rounded more
         claimed = bound + max(0.0, _gain(w) - 1) * DEVIATIONS * rounding.gradient[: len(bound)]
         a, n = np.abs(w["analytic"]), np.abs(w["numeric"])
         apart, size, larger = w["abs_err"], a + n, np.maximum(a, n)
-        found = {name: Interval.around(w[name], bound) for name in ("numeric", "correct", "bound")}
-        # both parts of a bound are measured by losses, whose noise the bound covers
-        found |= {name: Interval.around(w[name], bound) for name in ("truncation", "roundoff")}
+        found = {name: Interval.around(w[name], bound) for name in ("numeric", "correct")}
+        # a bound and both its parts are measured by losses, whose noise the bound covers
+        found |= {name: Interval.around(w[name], own) for name in ("truncation", "roundoff", "bound")}
         found["analytic"] = Interval.around(w["analytic"], claimed)
         found["abs_err"] = Interval(np.maximum(0.0, apart - claimed), apart, apart + claimed)
         found["rel_err"] = _of_quotient(w["rel_err"], (apart, claimed), (size, claimed), REL_ERR_FLOOR)
         least = np.maximum(0.0, larger - claimed)
         found["resolution"] = Interval(
-            np.zeros(len(bound)), w["resolution"], np.where(least > 0, 4 * bound / least, math.inf)
+            np.zeros(len(bound)), w["resolution"], np.where(least > 0, 2 * (w["bound"] + own) / least, math.inf)
         )
     # longdouble is stored as float64, and computed no worse
     precision = np.float32 if dtype == "float32" else np.float64
     spacing = LIBM_ULPS * np.spacing(np.abs(w["weight"]).astype(precision)).astype(np.float64)
     found["weight"] = Interval.around(w["weight"], spacing)
-    # a chosen step may come out at twice or half the size where the noise was measured anew
-    found["step"] = Interval.around(w["step"], np.where(auto, np.abs(w["step"]), spacing))
+    found["step"] = Interval.around(w["step"], np.where(auto, STEPS_APART * np.abs(w["step"]), spacing))
     return found
 
 

@@ -210,7 +210,7 @@ class _Apart:
         self.old, self.new = ({name: _reals(w[name]) for name in intervals.NUMBERS} for w in (old, new))
         self.rounding = rounding
         chosen = np.array([rule == "auto" for rule in new["step_rule"]], dtype=bool)
-        self.intervals = intervals.of_weights(self.new, chosen, dtype, rounding)
+        self.intervals = intervals.of_weights(self.new, chosen, dtype, rounding, self.old)
         self.same = {name: _same_bits(self.old[name], self.new[name]) for name in intervals.NUMBERS}
         self.differs: Flags = ~np.logical_and.reduce(list(self.same.values()))
         self.distance: dict[str, Array] = {}
