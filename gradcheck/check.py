@@ -82,10 +82,14 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class CellResult:
-    """``weights``: one entry a weight for each column of ``errors``; ``summary``: one value for each column of ``cells``."""
+    """``weights``: one entry a weight for each column of ``errors``; ``summary``: one value for each column of ``cells``.
+
+    rounding : by which another computation of the loss and the gradient may differ from this one; not stored.
+    """
 
     weights: dict[str, Any]
     summary: dict[str, Any]
+    rounding: Rounding | None = None
 
 
 def refuse(cell: Cell) -> None:
@@ -227,7 +231,7 @@ def _results(problem: Problem, found: Examined, eps: Sequence[float | None], bug
     summaries = summarise(shared, found.estimate.value, found.judged, diagnoses, str(problem.theta.dtype))
     known = {"loss": float(found.center), "bug_injected": bug_injected}
     return [
-        CellResult(rows, summary | known | {"n_evals": count})
+        CellResult(rows, summary | known | {"n_evals": count}, problem.rounding)
         for rows, summary, count in zip(weights, summaries, counts, strict=True)
     ]
 

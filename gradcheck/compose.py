@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 # Hydra hands its errors on to us instead of printing them over several lines
@@ -61,6 +62,14 @@ ASKS_FOR_A_BASE = hydra.__version__.startswith("1.3.")  # later ones have one se
 MAX_CONFIG_BYTES = 10_000_000
 MAX_CONFIG_NODES = 1_000_000
 MAX_CONFIG_DEPTH = 100
+_TOO_MUCH = (
+    "too deep, or its aliases make too many values of it: must be at most"
+    f" {MAX_CONFIG_DEPTH} levels and {MAX_CONFIG_NODES} values"
+)
+# A level takes a bracket, or half a column to the left of what stands in a line (a list may stand below its own key): half
+# of all levels would be of one of these kinds.
+_MAY_BE_DEEP = MAX_CONFIG_DEPTH // 2
+_INDENTED = re.compile(rb"(?m)^[ ?-]{%d}" % (MAX_CONFIG_DEPTH // 4))
 
 # what a user can cause while Hydra composes, and what else comes with it (a file that cannot be read, a name that is
 # no string)
@@ -78,14 +87,20 @@ COMPOSE_ERRORS = (
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Hydra's own options and the overrides.  Raises BadInput for an option that is not known."""
+    """Hydra's own options and the overrides.  Raises BadInput for an unknown option and for values too deep to read."""
     parser = get_args_parser()
 
     def refuse(message: str) -> Any:
         raise BadInput(f"{message}; see --help")
 
     parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_intermixed_args(list(arguments))
+    typed = parser.parse_intermixed_args(list(arguments))
+    for line in typed.overrides:
+        if max(accumulate((c in "[{(") - (c in "]})") for c in line), default=0) > MAX_CONFIG_DEPTH:
+            raise BadInput(
+                f"{line.partition('=')[0]}=: brackets in brackets, must be at most {MAX_CONFIG_DEPTH} levels"
+            )
+    return typed
 
 
 @contextmanager
@@ -131,33 +146,42 @@ class Remembering(ConfigRepository):
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         if config_path not in self._read:
-            self._refuse_large(config_path)
-            self._read[config_path] = super().load_config(config_path)
+            path = self._file(config_path)
+            if path is not None:
+                _refuse_large(path)
+            try:
+                self._read[config_path] = super().load_config(config_path)
+            except RecursionError:
+                # a reader of YAML that gives up where ours, which counts the levels, has already
+                raise BadInput(f"{path or config_path}: {_TOO_MUCH}") from None
+            except yaml.YAMLError as error:
+                raise BadInput(_flat(f"{path or config_path}: cannot be read as YAML: {error}")) from error
         result = copy.copy(self._read[config_path])
         if result is not None:
             result.config = copy.deepcopy(result.config)  # becomes a part of what is composed
         return result
 
-    def _refuse_large(self, config_path: str) -> None:
-        """Raise BadInput for a file that is large, or that aliases make large: OmegaConf copies what they stand for."""
+    def _file(self, config_path: str) -> str | None:
+        """Where a config lies, if it is a file."""
         source = self._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
         if source is None or source.scheme() != "file":
-            return
-        path = os.path.join(source.path, source._normalize_file_name(config_path))
-        try:
-            size = os.stat(path).st_size
-            if size > MAX_CONFIG_BYTES:
-                raise BadInput(f"{path}: has {size} bytes, a config must have at most {MAX_CONFIG_BYTES}")
-            with open(path, "rb") as file:
-                text = file.read()
-        except OSError:
-            return  # Hydra says so
-        nested = text.count(b"[") + text.count(b"{") > MAX_CONFIG_DEPTH
-        if (b"*" in text or nested) and unfolded(text) > MAX_CONFIG_NODES:
-            raise BadInput(
-                f"{path}: too deep, or its aliases make too many values of it: must be at most"
-                f" {MAX_CONFIG_DEPTH} levels and {MAX_CONFIG_NODES} values"
-            )
+            return None
+        return os.path.join(source.path, source._normalize_file_name(config_path))
+
+
+def _refuse_large(path: str) -> None:
+    """Raise BadInput for a file that is large or deep, or that aliases make large: OmegaConf copies what they stand for."""
+    try:
+        size = os.stat(path).st_size
+        if size > MAX_CONFIG_BYTES:
+            raise BadInput(f"{path}: has {size} bytes, a config must have at most {MAX_CONFIG_BYTES}")
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError:
+        return  # Hydra says so
+    nested = text.count(b"[") + text.count(b"{") > _MAY_BE_DEEP or _INDENTED.search(text)
+    if (b"*" in text or nested) and unfolded(text) > MAX_CONFIG_NODES:
+        raise BadInput(f"{path}: {_TOO_MUCH}")
 
 
 def unfolded(text: bytes) -> float:
@@ -184,7 +208,7 @@ def unfolded(text: bytes) -> float:
             else:
                 continue
             open_[-1] = (open_[-1][0], open_[-1][1] + found)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         return 0.0  # Hydra says so
     return open_[0][1]
 

@@ -2,8 +2,9 @@
 
 Two computations of the same figure on different machines differ by rounding.  The yardstick is the bound that belongs
 to each weight, recomputed: it holds for the error of any computation of that weight, and what is further away was not
-computed from the same inputs.  A record is data: its configs go through `gradcheck.config.build`, which knows classes
-by their names only.
+computed from the same inputs.  A figure that is computed from others is as far away as these are, where it follows from
+them in the record itself; else it is compared on its own, in the unit that error propagation gives (`intervals`).  A
+record is data: its configs go through `gradcheck.config.build`, which knows classes by their names only.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from typing import Any
 import numpy as np
 
 from gradcheck import config as configs
-from gradcheck import engines, results
+from gradcheck import engines, intervals, results
 from gradcheck.errors import BadInput
 from gradcheck.plan import Planned
-from gradcheck.rows import AXES, CELLS, ERRORS, CellRows, cell_row, cells_table, column_name, errors_table
+from gradcheck.rows import CELLS, ERRORS, CellRows, cell_row, cells_table, column_name, errors_table
 from gradcheck.store import Place
 from gradcheck.summary import VERDICTS
 from gradcheck.terminal import Table
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
+Array = intervals.Array
+Flags = intervals.Flags
 
 # A word (verdict, reason, diagnosis, counts of verdicts) may turn where a number does; these follow from the config
 # alone.
@@ -37,9 +38,6 @@ _WORDS = {
     *(f"n_{verdict}" for verdict in VERDICTS),
 }
 _MAX_CONFIG = 10_000_000  # characters
-# The generators multiply table entries and now and then take a logarithm or a root, which math libraries round
-# differently.
-_LIBM_ULPS = 4.0
 
 
 @dataclass
@@ -129,7 +127,7 @@ def reproduce(
             config = _config(row, roots)
             planned = Planned(_cell_id(cell, config, allow), config)
             outcome, _ = engines.outcome_of(config, settings)
-            _compare(found, cell, row, weights, cell_row(planned, outcome, 0.0))
+            _compare(found, cell, row, weights, cell_row(planned, outcome, 0.0), getattr(outcome, "rounding", None))
             found.cells += 1
     if wanted is not None and found.cells < len(set(wanted)):
         raise BadInput(f"{run_dir}: {len(set(wanted)) - found.cells} of the cells asked for are not stored")
@@ -192,33 +190,76 @@ def _cell_id(cell: str, config: Mapping[str, Any], allow: Sequence[str]) -> str:
         raise BadInput(f"config of cell {cell}: {' '.join(str(error).split())}") from error
 
 
-def _compare(found: Comparison, cell: str, old: Mapping[str, Any], weights: Mapping[str, Any], new: CellRows) -> None:
-    units = None
-    turned = False  # did any number change?
+def _compare(
+    found: Comparison, cell: str, old: Mapping[str, Any], weights: Mapping[str, Any], new: CellRows, rounding: Any
+) -> None:
+    apart: _Apart | None = None
     if isinstance(new.weights, Mapping) and len(weights["flat_index"]) == new.n_weights:
-        units = _Units(new.weights, str(new.cell["dtype"]))
-        turned = _compare_weights(found, cell, weights, new, units)
+        recomputed = errors_table([new]).to_pydict()
+        apart = _Apart(weights, recomputed, str(new.cell["dtype"]), rounding)
+        _compare_weights(found, cell, weights, recomputed, apart)
     elif len(weights["flat_index"]) or new.weights is not None:
         found.weights["flat_index"].add(False, math.inf, cell)
-    _compare_summary(found, cell, old, new, units, turned)
+    _compare_summary(found, cell, old, new, apart)
 
 
-def _compare_weights(found: Comparison, cell: str, old: Mapping[str, Any], new: CellRows, units: _Units) -> bool:
-    recomputed = errors_table([new]).to_pydict()
-    differs = np.zeros(len(recomputed["cell"]), dtype=bool)
-    for name in ERRORS.names:
-        if ERRORS.field(name).type == "double" and name not in AXES.names:
-            before, after = _reals(old[name]), _reals(recomputed[name])
-            same = _same_bits(before, after)
-            found.weights[name].add(same, _distance(before, after, units.of(name)), cell)
-            differs |= ~same
+class _Apart:
+    """How far the recorded numbers of a cell are from the recomputed ones."""
+
+    def __init__(self, old: Mapping[str, Any], new: Mapping[str, Any], dtype: str, rounding: Any) -> None:
+        self.old, self.new = ({name: _reals(w[name]) for name in intervals.NUMBERS} for w in (old, new))
+        self.rounding = rounding
+        chosen = np.array([rule == "auto" for rule in new["step_rule"]], dtype=bool)
+        self.intervals = intervals.of_weights(self.new, chosen, dtype, rounding, self.old)
+        self.same = {name: _same_bits(self.old[name], self.new[name]) for name in intervals.NUMBERS}
+        self.differs: Flags = ~np.logical_and.reduce(list(self.same.values()))
+        self.distance: dict[str, Array] = {}
+        follows = intervals.derived(self.old)
+        # the numbers first, then what is computed from them, a resolution from a bound
+        for name in sorted(intervals.NUMBERS, key=lambda name: len(intervals.DERIVED.get(name, ()))):
+            found = self.intervals[name].distance(self.old[name])
+            if name in follows:
+                sources = np.max([self.distance[source] for source in intervals.DERIVED[name]], axis=0)
+                found = _by_sources(
+                    found, sources, intervals.agrees(self.old[name], follows[name]), self.intervals[name].high
+                )
+            self.distance[name] = np.where(self.same[name], 0.0, found)
+
+    def of_cell(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[bool, float]]:
+        """For each figure of ``cells`` that is a number: is it the same to the bit, and how far is it away?"""
+        ends = intervals.of_cell(self.new, self.intervals, _real(new["loss"]), self.rounding)
+        follows = intervals.figures(self.old)
+        found = {}
+        for name, interval in ends.items():
+            a, b = _reals([old.get(name)]), _reals([new[name]])
+            distance = interval.distance(a)
+            if name in follows:
+                # the figure of a cell is as far away as the weight that is furthest
+                sources = np.array([max(self.distance[c].max(initial=0.0) for c in intervals.FIGURES[name])])
+                distance = _by_sources(distance, sources, intervals.agrees(a, follows[name]), interval.high)
+            found[name] = bool(_same_bits(a, b)[0]), float(distance[0])
+        return found
+
+
+def _by_sources(own: Array, sources: Array, follows: Flags, high: Array) -> Array:
+    """The distance of derived figures: no further than their sources where they follow from them in the record.
+
+    Where they do not, and have no upper end in which they could be compared, they are what nobody computed.
+    """
+    return np.where(follows, np.minimum(own, sources), np.where(np.isfinite(high), own, math.inf))
+
+
+def _compare_weights(
+    found: Comparison, cell: str, old: Mapping[str, Any], new: Mapping[str, Any], apart: _Apart
+) -> None:
+    for name in intervals.NUMBERS:
+        found.weights[name].add(apart.same[name], apart.distance[name], cell)
     consistent = _follows(old)
     for name in ERRORS.names:
-        if ERRORS.field(name).type != "double" or name in AXES.names:
-            same = np.array([a == b for a, b in zip(old[name], recomputed[name], strict=True)], dtype=bool)
-            excused = differs & consistent if name in _WORDS else np.zeros_like(same)
+        if name not in intervals.NUMBERS:
+            same = np.array([a == b for a, b in zip(old[name], new[name], strict=True)], dtype=bool)
+            excused = apart.differs & consistent if name in _WORDS else np.zeros_like(same)
             found.weights[name].add(same, np.where(excused, 0.0, math.inf), cell)
-    return bool(differs.any())
 
 
 def _follows(old: Mapping[str, Any]) -> Flags:
@@ -230,11 +271,11 @@ def _follows(old: Mapping[str, Any]) -> Flags:
     return np.asarray(mismatch == (np.array(old["verdict"], dtype=object) == "mismatch"))
 
 
-def _compare_summary(
-    found: Comparison, cell: str, old: Mapping[str, Any], new: CellRows, units: _Units | None, turned: bool
-) -> None:
+def _compare_summary(found: Comparison, cell: str, old: Mapping[str, Any], new: CellRows, apart: _Apart | None) -> None:
     row = cells_table([new]).to_pylist()[0]
     settings = dict(_flattened(new.cell["config"]))
+    figures = apart.of_cell(old, row) if apart is not None else {}
+    turned = apart is not None and bool(apart.differs.any())
     for name, column in found.summary.items():
         if name not in CELLS.names and name not in row:
             if name in settings:  # a swept key: its value stands in the config
@@ -244,11 +285,10 @@ def _compare_summary(
         before, after = old.get(name), row[name]
         if name == "config":
             before, after = json.loads(str(before)), json.loads(str(after))
-        if isinstance(after, float) or isinstance(before, float):
-            a, b = _reals([before]), _reals([after])
-            same = _same_bits(a, b)
-            unit = units.of_summary(name) if units is not None else 0.0
-            column.add(same, _distance(a, b, np.array([unit])), cell)
+        if name in figures:
+            column.add(*figures[name], cell)
+        elif isinstance(after, float) or isinstance(before, float):
+            column.add(_same_bits(_reals([before]), _reals([after])), math.inf, cell)
         else:
             excused = turned and (name in _WORDS or name.startswith("rule_"))
             column.add(before == after, 0.0 if excused else math.inf, cell)
@@ -268,73 +308,16 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-class _Units:
-    """What a distance is measured in, for each weight of a cell and for the figures of the cell; from the recomputed
-    rows.
-    """
-
-    def __init__(self, weights: Mapping[str, Any], dtype: str) -> None:
-        real = {
-            name: _reals(weights[name])
-            for name in ("weight", "step", "analytic", "numeric", "bound", "roundoff", "resolution")
-        }
-        self._real = real
-        size = np.abs(real["analytic"]) + np.abs(real["numeric"])
-        with np.errstate(all="ignore"):
-            self._relative = real["bound"] / np.maximum(1e-8, size)
-        # longdouble is stored as float64, and computed no worse
-        precision = np.float32 if dtype == "float32" else np.float64
-        self._spacing = _LIBM_ULPS * np.spacing(np.abs(real["weight"]).astype(precision)).astype(np.float64)
-        self._auto = np.array([rule == "auto" for rule in weights["step_rule"]], dtype=bool)
-
-    def of(self, name: str) -> Array:
-        """Unit of a column of ``errors``."""
-        real = self._real
-        if name == "rel_err":
-            return self._relative
-        if name == "resolution":
-            return real["resolution"]
-        if name == "weight":
-            return self._spacing
-        if name == "step":
-            # a chosen step may come out at twice or half the size where the noise was measured anew
-            return np.where(self._auto, np.abs(real["step"]), self._spacing)
-        return real["bound"]
-
-    def of_summary(self, name: str) -> float:
-        """Unit of a column of ``cells``: how far the figure moves when each weight moves by its own."""
-        real = self._real
-        if name in ("max_rel_err", "median_rel_err"):
-            return _largest(self._relative)
-        if name == "norm_difference":
-            size = float(np.linalg.norm(real["analytic"]) + np.linalg.norm(real["numeric"]))
-            return float(np.linalg.norm(real["bound"])) / size if size > 0 else math.inf
-        if name in ("max_resolution", "median_resolution"):
-            return _largest(real["resolution"])
-        if name == "loss":
-            # roundoff is at least the noise of the loss over the step
-            return _largest(real["roundoff"] * np.abs(real["step"]))
-        return 0.0
-
-
-def _largest(values: Array) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.max()) if len(known) else 0.0
-
-
 def _reals(values: Any) -> Array:
-    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+    return np.array([_real(value) for value in values], dtype=np.float64)
+
+
+def _real(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _same_bits(a: Array, b: Array) -> Flags:
     return np.asarray((a.view(np.int64) == b.view(np.int64)) | (np.isnan(a) & np.isnan(b)))
-
-
-def _distance(a: Array, b: Array, unit: Array) -> Array:
-    """|a - b| in units; infinite where only one of them is a finite number or there is no unit."""
-    with np.errstate(all="ignore"):
-        distance = np.abs(a - b) / unit
-    return np.where(a == b, 0.0, np.where(np.isnan(distance), math.inf, distance))
 
 
 # ------------------------------------------------------------------------------------------------------ what is shown

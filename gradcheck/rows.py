@@ -253,7 +253,7 @@ def tabled(outcomes: Sequence[tuple[Any, float]]) -> list[tuple[Any, float]]:
             continue
         start, stop = stop, stop + len(outcome.weights["flat_index"])
         reasons = [reason for reason in outcome.weights["reason"] if reason]
-        found.append((replace(outcome, weights=Tabled(table, start, stop, reasons)), seconds))
+        found.append((replace(outcome, weights=Tabled(table, start, stop, reasons), rounding=None), seconds))
     return found
 
 

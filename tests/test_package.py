@@ -44,6 +44,7 @@ ROOMS: dict[str, set[str]] = {
     "bounds": VALUES | {"numeric", "auto", "ladder", "quotients"},
     "plain": VALUES | {"models.rounding", "models.perturbation", "quotients"},
     "verdict": VALUES | {"models.rounding", "quotients", "compare"},
+    "intervals": VALUES | {"models.rounding", "ladder", "quotients", "compare"},
     "evidence": VALUES | {"verdict"},
     "fits": VALUES | {"evidence", "verdict"},
     "wording": VALUES | {"evidence", "fits"},

@@ -16,6 +16,7 @@ from gradcheck.batch import Batch
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
+from gradcheck.models.parts import Parts
 from gradcheck.numeric import perturbed_weights, representable_step
 from gradcheck.quotients import DEVIATIONS
 
@@ -194,15 +195,38 @@ def test_equal_examples_make_equal_errors(model):
     assert np.abs(gradients).max() < DEVIATIONS
 
 
+def summed_in_turn(model, theta: np.ndarray, batch: Batch) -> tuple[slice, np.ndarray]:
+    """The last layer's gradient with its examples added one after the other, and which weights these are.
+
+    An order that a BLAS may take, and the same on every machine: ``cumsum`` adds in turn, in the dtype.
+    """
+    trace = model.forward(theta, batch)
+    delta = model.output_delta(trace.zs[-1], batch.y, Parts()).astype(theta.dtype)
+    products = trace.inputs[-1][:, :, None] * delta[:, None, :]
+    total = np.cumsum(products, axis=0, dtype=theta.dtype)[-1] * theta.dtype.type(1 / len(batch.X))
+    name = [name for name in trace.params if name[0] == "W"][-1]
+    return model.layout(batch).slices[name], total.ravel()
+
+
 @EXTENDED
 def test_counting_them_as_independent_would_be_too_small(monkeypatch):
-    monkeypatch.setattr(rounding, "repetition", lambda z: 1.0)
+    """Adding the same number again makes the same error again, as long as the sum stays in its binade: they add up."""
     for model in REPEATED:
         batch = repeated(model, 256, np.float32)
-        thetas = [Normal(seed, 0.7).theta(model.layout(batch), np.dtype(np.float32)) for seed in SEEDS]
-        found = [in_deviations(model, theta, batch) for theta in thetas]
-        assert max(abs(loss) for loss, _ in found) > 1.3, model
-        assert max(np.abs(gradient).max() for _, gradient in found) > DEVIATIONS, model
+        found = []
+        for seed in SEEDS:
+            theta = Normal(seed, 0.7).theta(model.layout(batch), np.dtype(np.float32))
+            where, summed = summed_in_turn(model, theta, batch)
+            error = (summed - model.gradient(theta.astype(LONG), extended(batch))[where]).astype(float)
+            predicted = model.rounding(theta, batch).gradient[where]
+            with monkeypatch.context() as patch:
+                patch.setattr(rounding, "repetition", lambda z: 1.0)
+                independent = model.rounding(theta, batch).gradient[where]
+            found.append((error / predicted, error / independent))
+        together, apart = (np.concatenate(errors) for errors in zip(*found, strict=True))
+        assert rms(together) <= 1.3, model
+        assert np.abs(together).max() < DEVIATIONS, model
+        assert np.abs(apart).max() > DEVIATIONS, model
 
 
 def test_repetition_is_the_mean_size_of_the_groups_of_equal_examples():

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from commands import QUICK, command, one_by_one
 
 from gradcheck import compose, config, engines, footprint
@@ -75,6 +76,10 @@ def laughs() -> None:
     lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     Path("conf/experiment/laughs.yaml").write_text("\n".join(lines))
     Path("conf/experiment/deep.yaml").write_text("# @package _global_\na: " + "[" * 100_000)
+    Path("conf/experiment/dashes.yaml").write_text("# @package _global_\na:\n  " + "- " * 3000 + "x")
+    keys = "\n".join(" " * i + "a:" for i in range(150))
+    Path("conf/experiment/keys.yaml").write_text(f"# @package _global_\n{keys} 1")
+    Path("conf/experiment/broken.yaml").write_text("# @package _global_\na: [1, 2\nb: {")
     Path("conf/experiment/long.yaml").write_text("# @package _global_\na: 1\n" + "#" * 20_000_000)
 
 
@@ -109,6 +114,10 @@ HOSTILE: list[tuple[Any, tuple[str, ...], tuple[str, ...]]] = [
     (lying_npz, ("init=file", "init.path=lying.npz"), ("init.path=lying.npz", "W")),
     (laughs, (*OWN, "+experiment=laughs"), ("laughs.yaml", "aliases", "1000000 values")),
     (laughs, (*OWN, "+experiment=deep"), ("deep.yaml", "100 levels")),
+    (laughs, (*OWN, "+experiment=dashes"), ("dashes.yaml", "100 levels")),
+    (laughs, (*OWN, "+experiment=keys"), ("keys.yaml", "100 levels")),
+    (laughs, (*OWN, "+experiment=broken"), ("broken.yaml", "YAML", "line 2")),
+    (None, ("init.values=" + "[" * 3000 + "]" * 3000,), ("init.values=",)),
     (laughs, (*OWN, "+experiment=long"), ("long.yaml", "20000025 bytes", "at most 10000000")),
 ]
 
@@ -233,6 +242,25 @@ def test_the_estimate_is_no_less_than_what_a_cell_takes_and_not_far_from_it(form
     finally:
         tracemalloc.stop()
     assert peak <= estimate <= 12 * peak + 2e6
+
+
+@pytest.mark.parametrize("error", [RecursionError("too deep"), yaml.YAMLError("cannot go on")], ids=repr)
+def test_a_reader_that_gives_up_is_refused_with_the_name_of_the_file(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever reads YAML and wherever it gives up: where the levels are counted, or where Hydra reads the file."""
+    laughs()
+
+    def give_up(*arguments: Any, **options: Any) -> Any:
+        raise error
+
+    for name in ("parse", "load"):
+        with monkeypatch.context() as patch:
+            patch.setattr(yaml, name, give_up)
+            assert main(["--config-dir=conf", "+experiment=deep", "dry_run=true", *QUICK]) == 2
+        err = capsys.readouterr().err
+        assert ".yaml: " in err
+        assert err.count("\n") == 1
 
 
 def test_aliases_are_counted_with_all_that_they_stand_for() -> None:

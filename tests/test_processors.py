@@ -1,0 +1,164 @@
+"""The numerics in another order of summation, which stands for any processor and any BLAS.
+
+The same problem with its examples, its inputs and its hidden units in another order is mathematically equal and rounded
+otherwise.  ``python -m tests.processors`` runs this file with fewer instructions of the processor and other numbers of threads.
+"""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from exact import NO_BUG, U
+from instances import WITH_DATA, Instance
+from processors import features, settings
+
+from gradcheck import intervals
+from gradcheck.batch import Batch
+from gradcheck.check import Cell, CellResult, check_cell
+from gradcheck.numeric import SCHEMES
+from gradcheck.quotients import DEVIATIONS
+
+# where longdouble is float64, such cells are skipped
+DTYPES = ("float32", "float64", *(("longdouble",) if U[np.dtype(np.longdouble)] < U[np.dtype(float)] else ()))
+STEPS = (None, 1e-4)
+# enough examples and units that sums are taken in blocks, which SIMD widths and BLAS kernels choose
+SIZES = {"n": 67, "d": 9}
+
+
+def widened(instance: Instance) -> Instance:
+    return Instance(instance.name, instance.model, outputs=instance.outputs, **SIZES)
+
+
+def problem(instance: Instance, dtype: str, seed: int) -> tuple[np.ndarray, Batch]:
+    return instance.theta(dtype, seed=seed), instance.batch(dtype)
+
+
+def permuted(model: Any, theta: np.ndarray, batch: Batch, seed: int) -> tuple[np.ndarray, Batch, np.ndarray]:
+    """The same problem in another order, and where each of its weights stood: the new theta is theta[places]."""
+    rng = np.random.default_rng(seed)
+    layout = model.layout(batch)
+    where = layout.split(np.arange(theta.size))
+    rows, inner = rng.permutation(len(batch.X)), rng.permutation(batch.X.shape[1])
+    moved = Batch(np.ascontiguousarray(batch.X[rows][:, inner]), batch.y[rows])
+    weights = [name for name in layout.names if name[0] == "W"]
+    places = {}
+    for name in weights:
+        # the order of the outputs is that of the labels
+        last = name == weights[-1]
+        outputs = where[name].shape[1]
+        units = np.arange(outputs) if last else rng.permutation(outputs)
+        places[name] = where[name][inner][:, units]
+        bias = "b" + name[1:]
+        if bias in where:
+            places[bias] = where[bias][units]
+        inner = units
+    order = np.concatenate([places[name].ravel() for name in layout.names])
+    return theta[order], moved, order
+
+
+def checked(model: Any, theta: np.ndarray, batch: Batch, scheme: str, eps: float | None) -> CellResult:
+    given = SimpleNamespace(batch=lambda target, dtype: batch), SimpleNamespace(theta=lambda layout, dtype: theta)
+    return check_cell(Cell(model, *given, NO_BUG, SCHEMES[scheme], eps, theta.dtype, 1e-2))
+
+
+def numbers(result: CellResult, order: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """The columns of ``errors``, of a permuted problem in the order of the other one."""
+    columns = {name: np.asarray(result.weights[name], float) for name in intervals.NUMBERS}
+    if order is None:
+        return columns
+    back = np.argsort(order)
+    return {name: values[back] for name, values in columns.items()}
+
+
+def furthest(result: CellResult, other: CellResult, order: np.ndarray, eps: float | None, dtype: str) -> float:
+    """The largest distance of any number of two checks, in bounds."""
+    new, old = numbers(result), numbers(other, order)
+    auto = np.full(len(order), eps is None)
+    ends = intervals.of_weights(new, auto, dtype, result.rounding, old)
+    known = [name for name in intervals.NUMBERS if name not in intervals.DERIVED or name == "abs_err"]
+    found = [float(ends[name].distance(old[name]).max()) for name in known]
+    loss = intervals.of_cell(new, ends, result.summary["loss"], result.rounding)["loss"]
+    return max(*found, float(loss.distance(np.array([other.summary["loss"]]))[0]))
+
+
+def schemes(instance: Instance, dtype: str) -> list[str]:
+    found = []
+    for name, scheme in SCHEMES.items():
+        if not scheme.complex_valued or (dtype != "float32" and instance.model.smooth):
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("instance", WITH_DATA, ids=str)
+def test_another_order_gives_the_same_within_the_bounds_and_accuses_nobody(instance: Instance, dtype: str) -> None:
+    wide = widened(instance)
+    theta, batch = problem(wide, dtype, seed=0)
+    other, moved, order = permuted(wide.model, theta, batch, seed=1)
+    for scheme in schemes(wide, dtype):
+        for eps in STEPS:
+            pair = [checked(wide.model, *one, scheme, eps) for one in ((theta, batch), (other, moved))]
+            assert [result.summary["n_mismatch"] for result in pair] == [0, 0], (scheme, eps)
+            assert furthest(*pair, order, eps, dtype) <= 1, (scheme, eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:2])
+@pytest.mark.parametrize("instance", WITH_DATA, ids=str)
+def test_losses_and_gradients_in_other_orders_differ_by_their_rounding(instance: Instance, dtype: str) -> None:
+    """Each of two computations has an error of at most DEVIATIONS standard deviations; half of both together is as likely."""
+    wide = widened(instance)
+    losses, gradients = [], []
+    for seed in range(6):
+        theta, batch = problem(wide, dtype, seed)
+        other, moved, order = permuted(wide.model, theta, batch, seed)
+        rounding = wide.model.rounding(theta, batch)
+        apart = float(wide.model.loss(theta, batch)) - float(wide.model.loss(other, moved))
+        losses.append(apart / (2**0.5 * rounding.loss))
+        apart = wide.model.gradient(theta, batch)[order] - wide.model.gradient(other, moved)
+        # a sum of two in turn, each within a unit of the last digit
+        least = rounding.gradient + U[np.dtype(dtype)] * np.abs(wide.model.gradient(theta, batch)) + rounding.underflow
+        gradients.append(np.abs(apart.astype(float)) / (2**0.5 * least[order]))
+    assert np.abs(losses).max() < DEVIATIONS
+    assert np.max(gradients) < DEVIATIONS
+
+
+FAULTS = {
+    "a row less": lambda theta, batch: (theta, Batch(batch.X[1:], batch.y[1:])),
+    "two inputs exchanged": lambda theta, batch: (theta, Batch(batch.X[:, [1, 0, *range(2, 9)]], batch.y)),
+    "a weight": lambda theta, batch: (
+        theta * np.where(np.arange(theta.size) == 3, 1.001, 1).astype(theta.dtype),
+        batch,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("instance", WITH_DATA, ids=str)
+def test_another_problem_lies_beyond_the_bounds(instance: Instance, fault: str) -> None:
+    wide = widened(instance)
+    theta, batch = problem(wide, "float64", seed=0)
+    other, moved, order = permuted(wide.model, *FAULTS[fault](theta, batch), seed=1)
+    pair = [checked(wide.model, *one, "central", 1e-5) for one in ((theta, batch), (other, moved))]
+    assert furthest(*pair, order, 1e-5, "float64") > 1
+
+
+def test_what_was_turned_off_is_off() -> None:
+    """With NPY_DISABLE_CPU_FEATURES the tests above run without these instructions."""
+    off = os.environ.get("NPY_DISABLE_CPU_FEATURES", "").split()
+    assert not set(off) & set(features())
+
+
+def test_every_setting_turns_off_what_this_processor_has() -> None:
+    found = settings(["X86_V3", "X86_V4", "AVX512_ICL"])
+    assert [s.off for s in found if s.threads == 1] == [
+        (),
+        ("X86_V4", "AVX512_ICL"),
+        ("X86_V3", "X86_V4", "AVX512_ICL"),
+    ]
+    assert {s.threads for s in found} == {1, 2}
+    assert [s.off for s in settings(["AVX2", "FMA3"]) if s.threads == 1] == [(), ("AVX2", "FMA3")]
+    assert [s.off for s in settings([])] == [(), ()]
