@@ -31,7 +31,6 @@ from hydra.core.default_element import GroupDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import env_override
 from hydra.errors import (
@@ -55,6 +54,7 @@ from omegaconf.errors import (
 from gradcheck import config
 from gradcheck.errors import BadInput
 from gradcheck.numeric import SCHEMES
+from gradcheck.overrides import MAX_DEPTH, Loader, Parser, depth
 from gradcheck.terminal import printable_lines
 
 CONFIG_NAME = "config"
@@ -119,7 +119,8 @@ def opened(config_dir: str | None = None) -> Iterator[Hydra]:
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        hydra = Hydra.create_main_hydra2("gradcheck", search_path)
+        hydra = Hydra("gradcheck", Loader(search_path))
+        GlobalHydra.instance().initialize(hydra)
         hydra.config_loader.repository = Remembering(search_path)  # type: ignore[attr-defined]
         yield hydra
     finally:
@@ -313,7 +314,7 @@ def compose_point(hydra: Hydra, master: DictConfig, groups: Sequence[str], value
     loader = hydra.config_loader
     try:
         repository = Scientific(loader.repository)  # type: ignore[attr-defined]
-        chosen = OverridesParser.create().parse_overrides(list(groups))
+        chosen = Parser.create().parse_overrides(list(groups))
         found = create_defaults_list(repository, CONFIG_NAME, chosen, prepend_hydra=True, skip_missing=False)
         cfg: DictConfig = loader._compose_config_from_defaults_list(found.defaults, repository)  # type: ignore[attr-defined]
         OmegaConf.set_struct(cfg, True)
@@ -450,6 +451,9 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
     for link in chain:
         if isinstance(link, BadInput):
             return str(link)
+    if any(isinstance(link, RecursionError) for link in chain):
+        named = next(iter(raw or {}), None) or (_deepest(overrides) if overrides else "config")
+        return _flat(f"{named}: nested too deep, must be at most {MAX_DEPTH} levels")
     message = str(error) or next((str(link) for link in chain if str(link)), type(error).__name__)
     typed = _typed_override(message, overrides)
     for link in chain:
@@ -544,6 +548,10 @@ def _find(overrides: Sequence[str], key: str) -> str | None:
     return next((line for line in reversed(overrides) if _key(line) == key), None)
 
 
+def _deepest(overrides: Sequence[str]) -> str:
+    return _key(max(overrides, key=depth))
+
+
 def _key(override: str) -> str:
     """What an override is about, without its sign."""
     return override.lstrip("+~").partition("=")[0]
@@ -613,7 +621,7 @@ def _flat(text: str) -> str:
 def parse(hydra: Hydra, lines: Sequence[str]) -> list[Override]:
     """Overrides as Hydra reads them.  Raises BadInput, also for what is no single name of a config group."""
     try:
-        overrides = OverridesParser.create(config_loader=hydra.config_loader).parse_overrides(list(lines))
+        overrides = Parser.create(config_loader=hydra.config_loader).parse_overrides(list(lines))
     except COMPOSE_ERRORS as error:
         raise BadInput(one_line(error, lines)) from error
     for override in overrides:

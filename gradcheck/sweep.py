@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.hydra import Hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, ValueNode
@@ -31,6 +30,7 @@ from gradcheck.canonical import canonical_json
 from gradcheck.check import refuse, refuse_at
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.footprint import MAX_MEMORY, require_memory
+from gradcheck.overrides import Parser
 from gradcheck.plan import PIECE, Ids, Plan, Planned
 from gradcheck.store import Place
 
@@ -95,7 +95,7 @@ def grid(hydra: Hydra, lines: Sequence[str], max_cells: int) -> list[Axis]:
     Raises BadInput for keys that cannot be swept and for grids larger than max_cells, before anything is expanded.
     """
     last: dict[str, Override] = {}
-    parser = OverridesParser.create(config_loader=hydra.config_loader)
+    parser = Parser.create(config_loader=hydra.config_loader)
     try:
         for override in parser.parse_overrides(list(lines)):
             last[override.get_key_element()] = override
@@ -141,7 +141,7 @@ def _length(override: Override) -> int:
     return max(0, math.ceil((stop - start) / step))
 
 
-def _axis(hydra: Hydra, parser: OverridesParser, place: int, key: str, override: Override) -> Axis:
+def _axis(hydra: Hydra, parser: Parser, place: int, key: str, override: Override) -> Axis:
     points: Sequence[Override]
     if not override.is_sweep_override():
         # written out and read again, as Hydra hands it to its jobs
