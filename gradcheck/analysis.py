@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import store
+from gradcheck import store, uris
 from gradcheck.errors import BadInput
 from gradcheck.results import Part, cell_parts, locate, parts, read_cells, read_weights, reading
 from gradcheck.rows import AXES, ERRORS, SCHEMA_VERSION
@@ -108,7 +108,7 @@ class Record:
 
     def __init__(self, run: str | os.PathLike[str]) -> None:
         self.folder = locate(run)
-        self.name = store.without_credentials(str(run)) if str(run) != "latest" else os.path.relpath(self.folder)
+        self.name = uris.shown(str(run)) if str(run) != "latest" else os.path.relpath(self.folder)
         self.provenance = cell_parts(self.folder)[0].provenance
         known = dict.fromkeys(name for part in cell_parts(self.folder) for name in part.columns)
         self.cells = _frame(read_cells(self.folder, [name for name in known if name not in ("config", "seconds")]))

@@ -27,6 +27,7 @@ from gradcheck.footprint import MAX_MEMORY
 from gradcheck.init import INITS
 from gradcheck.models import MODELS
 from gradcheck.numeric import SCHEMES
+from gradcheck.uris import is_uri, shown
 
 TABLES: dict[str, dict[str, type]] = {"model": MODELS, "data": DATA, "init": INITS, "bug": BUGS}
 LOOKUP = {"model": "name", "data": "source", "init": "name", "bug": "name", "engine": "name"}
@@ -246,6 +247,8 @@ def _typed(section: str, name: str, cls: type, given: Mapping[str, Any]) -> dict
         value = given.get(key, setting.default)
         if isinstance(value, str) and value == MISSING:
             raise ValueError(f"{full}: must be given with {section}={name}, as {full}=...")
+        if key == "path" and isinstance(value, str) and is_uri(value):
+            raise ValueError(f"{full}={shown(value)}: must be a file of this machine")
         form[key] = (
             _numbers(full, value) if key in _NUMBERS and setting.type is not float else _cast(full, value, setting.type)
         )

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from gradcheck.uris import hide
+
 
 class BadInput(ValueError):
-    """Something typed or recorded that cannot be used; one line that names key, value and what is allowed."""
+    """Something typed or recorded that cannot be used; one line that names key, value and what is allowed.
+
+    Credentials in it are hidden, wherever it is shown.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hide(message))
 
 
 class Meaningless(ValueError):
@@ -25,3 +33,6 @@ class GradientMismatch(AssertionError):
 
 class WriteError(RuntimeError):
     """Results could not be stored (disk full, folder made read-only); what was stored before is intact."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hide(message))

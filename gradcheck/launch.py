@@ -27,7 +27,7 @@ from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
-from gradcheck import compose, config, engines, provenance, results, store, summary
+from gradcheck import compose, config, engines, provenance, recorded, results, store, summary, uris
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.footprint import MAX_MEMORY, layout
 from gradcheck.models.function import module_of
@@ -111,6 +111,8 @@ def settings(cfg: DictConfig) -> Settings:
         raise BadInput("engine.n_jobs=0: must be a number of processes, or -1 for one per core")
     if chosen.address is not None and chosen.engine != "dask":
         raise BadInput(f"engine.address={chosen.address}: only engine=dask has an address")
+    if chosen.address is not None and set("@?#") & set(chosen.address):
+        raise BadInput("engine.address: must be as tcp://host:port; credentials have no place in it")
     if chosen.address is not None and chosen.n_jobs is not None:
         raise BadInput(f"engine.n_jobs={chosen.n_jobs}: the cluster at engine.address has its own number of workers")
     if chosen.cell_timeout is not None and not 0 < chosen.cell_timeout < float("inf"):
@@ -159,6 +161,7 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
     alone : nothing else is done in this process, before or after.
     """
     logging.raiseExceptions = False  # a log that cannot be written (disk full) is no reason for a traceback
+    _refuse_credentials(arguments)
     resumed = [text for text in arguments if text.startswith("resume=")]
     if resumed:
         others = [text for text in arguments if not text.startswith("resume=")]
@@ -190,7 +193,8 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         if typed_store is not None:
             chosen = replace(chosen, store=_stored(typed_store))
         elif chosen.store is not None:  # a config file may hold a password too
-            cfg.store = store.without_credentials(str(cfg.store))
+            cfg.store = uris.shown(str(cfg.store))
+        recorded.without_credentials(cfg)
         if not multirun:
             compose.unswept(parsed)
             return _single(hydra, cfg, chosen)
@@ -204,6 +208,16 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         return _sweep(hydra, cfg, jobs, chosen)
 
 
+def _refuse_credentials(arguments: Sequence[str]) -> None:
+    """Raise BadInput for credentials in an argument where none are expected: what follows would print and record them."""
+    for text in arguments:
+        key, equals, value = text.partition("=")
+        if key.lstrip("+") in ("store", "resume") or not uris.is_uri(text) or uris.hide(text) == text:
+            continue
+        named = key if equals and not uris.is_uri(key) else "a URI"
+        raise BadInput(f"{named}: a URI with credentials or a query may stand in store= and resume= alone")
+
+
 def _without_store(typed: Sequence[str]) -> tuple[str | None, list[str]]:
     """What ``store=`` says, and the overrides in which it has no password: Hydra records them.
 
@@ -215,7 +229,7 @@ def _without_store(typed: Sequence[str]) -> tuple[str | None, list[str]]:
         if key.lstrip("+") == "store":
             found = None if path in ("", "null") else path
             if found is not None:
-                path = store.without_credentials(found).replace("${", chr(92) + "${")
+                path = uris.shown(found).replace("${", chr(92) + "${")
                 text = f"{key}={QuotedString(path, Quote.single).with_quotes()}"
         overrides.append(text)
     return found, overrides
@@ -239,6 +253,7 @@ def _show(typed: argparse.Namespace) -> int:
     """
     compose.prepare(with_help=True)
     typed.overrides = _without_store(typed.overrides)[1]
+    typed.overrides += _hidden(typed)
     said = io.StringIO()
     shown: Any = Harmless(sys.stdout)
     try:
@@ -251,6 +266,21 @@ def _show(typed: argparse.Namespace) -> int:
         raise BadInput(compose.one_line(error, typed.overrides)) from error
     Harmless(sys.stderr).write(said.getvalue())
     return 0
+
+
+def _hidden(typed: argparse.Namespace) -> list[str]:
+    """Overrides that hide the credentials which config files put into what is shown."""
+    if not typed.cfg:
+        return []
+    try:
+        with compose.opened(typed.config_dir) as hydra:
+            cfg = compose.compose(hydra, typed.overrides)
+            place = None if cfg.store is None else str(cfg.store)
+    except (BadInput, *compose.COMPOSE_ERRORS):
+        return []  # Hydra says so
+    if place is None or uris.shown(place) == place:
+        return []
+    return [f"store={QuotedString(uris.shown(place), Quote.single).with_quotes()}"]
 
 
 def _nothing(cfg: DictConfig) -> None:
@@ -412,7 +442,10 @@ def _composing() -> Any:
 
 def _folder(cfg: DictConfig, key: str) -> Path:
     with _composing():
-        return Path(str(OmegaConf.select(cfg, key)))
+        named = str(OmegaConf.select(cfg, key))
+    if uris.is_uri(named):
+        raise BadInput(f"{key}={uris.shown(named)}: must be a folder of this machine; a URI goes with store=")
+    return Path(named)
 
 
 def _refuse_used(folder: Path, chosen: Settings) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from gradcheck import __version__
 from gradcheck.rows import SCHEMA_VERSION
+from gradcheck.uris import hide
 
 PACKAGES = ("numpy", "pyarrow", "hydra-core", "omegaconf", "joblib", "threadpoolctl", "pandas", "scikit-learn", "scipy")
 # Where results go and which machines compute them: no part of what was computed, and a place to find names of people
@@ -39,7 +40,7 @@ def collect(overrides: Sequence[str] = ()) -> dict[str, Any]:
         "blas": _blas(),
         "longdouble_bits": int(np.finfo(np.longdouble).nmant) + 1,
         "git": _git(Path(__file__).resolve().parent.parent),
-        "overrides": [text for text in overrides if not text.lstrip("+~").startswith(_NOT_SCIENCE)],
+        "overrides": [hide(text) for text in overrides if not text.lstrip("+~").startswith(_NOT_SCIENCE)],
     }
 
 

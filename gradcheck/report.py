@@ -31,8 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(typed: argparse.Namespace) -> int:
-    from gradcheck import analysis, page, plots
+    from gradcheck import analysis, page, plots, uris
 
+    for option, place in (("--out", typed.out), ("--figures", typed.figures)):
+        if place is not None and uris.is_uri(place):
+            raise BadInput(f"{option}={uris.shown(place)}: must be a place on this machine")
     plots.library()
     record = analysis.Record(typed.run)
     if typed.out is None and not isinstance(record.folder, Path):

@@ -21,8 +21,9 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeAlias
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl
 
+from gradcheck import uris
 from gradcheck.errors import BadInput, WriteError
 
 log = logging.getLogger(__name__)
@@ -180,68 +181,60 @@ class Remote:
 Place: TypeAlias = Path | Remote
 
 
-def is_uri(text: str) -> bool:
-    """Whether a place is named by a URI, not as a folder."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
-
-
-def without_credentials(text: str) -> str:
-    """A URI without ``user:password@``; anything else as it is."""
-    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@", r"\1", text)
-
-
 def at(place: str | os.PathLike[str] | Remote) -> Place:
     """The place that a folder or a URI names.  Nothing is read there.  Raises BadInput for a URI that is none."""
     if isinstance(place, Remote):
         return place
     text = os.fspath(place)
-    if not is_uri(text):
+    if not uris.is_uri(text):
+        if half := re.match(rf"\s*({'|'.join(SCHEMES)}):", text, re.IGNORECASE):
+            raise BadInput(f"{half[1]}: a URI must begin with {half[1]}://, a folder of this name with ./{half[1]}:")
         return Path(text)
-    scheme = text.partition("://")[0].lower()
-    if scheme == "file":
-        return Path(text.partition("://")[2])
-    shown = without_credentials(text)
-    if scheme not in SCHEMES:
+    shown = uris.shown(text)
+    try:
+        uri = uris.parsed(text)
+    except ValueError as error:
+        raise BadInput(f"{shown.partition('://')[0]}://{uris.HIDDEN}: {error}") from None
+    if uri.scheme == "file":
+        if uri.user or uri.password or uri.query or ":" in uri.host:
+            raise BadInput(f"{shown}: must be file:// and a folder, without anything before or after it")
+        return Path(text.strip().partition("://")[2].removeprefix("localhost/"))
+    if uri.scheme not in SCHEMES:
         raise BadInput(f"{shown}: must be a folder or begin with one of {', '.join(f'{s}://' for s in SCHEMES)}")
     from pyarrow import fs
 
     try:
-        if scheme == "s3":
-            filesystem, path = _s3(text)
-        else:
-            filesystem, path = fs.FileSystem.from_uri(text)
+        filesystem, path = _s3(uri, shown) if uri.scheme == "s3" else fs.FileSystem.from_uri(uri.text)
     except BadInput:
         raise
     except (OSError, ValueError, NotImplementedError, ImportError) as error:
-        raise BadInput(f"{shown}: cannot be opened: {one_line(error).replace(text, shown)}") from None
+        raise BadInput(f"{shown}: cannot be opened: {uri.hide(one_line(error))}") from None
     base, _, options = shown.partition("?")
-    path = path.strip("/") if scheme != "hdfs" else path.rstrip("/")
+    path = path.strip("/") if uri.scheme != "hdfs" else path.rstrip("/")
     if not path:
-        raise BadInput(f"{shown}: must name a bucket and a prefix, {scheme}://bucket/prefix")
+        raise BadInput(f"{shown}: must name a bucket and a prefix, {uri.scheme}://bucket/prefix")
     return Remote(filesystem, path, (base.rstrip("/"), options))
 
 
-def _s3(uri: str) -> tuple[Any, str]:
+def _s3(uri: uris.Uri, shown: str) -> tuple[Any, str]:
     """As ``pyarrow.fs.FileSystem.from_uri``, with a limit to the waiting."""
     from pyarrow import fs
 
-    parts = urlsplit(uri)
-    shown = without_credentials(uri)
     options: dict[str, Any] = {}
-    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+    for key, value in parse_qsl("&".join(f"{key}={value}" for key, value in uri.query), keep_blank_values=True):
         if key not in S3_OPTIONS:
-            raise BadInput(f"{shown}: {key} is no option; allowed: {', '.join(S3_OPTIONS)}")
+            # what stands where a key should may be a secret
+            named = key if value and re.fullmatch("[a-z_]{1,40}", key) else "what stands after the ?"
+            raise BadInput(f"{shown}: {named} is no option; allowed: {', '.join(S3_OPTIONS)}")
         if S3_OPTIONS[key] is bool and value.lower() not in ("true", "false"):
-            raise BadInput(f"{shown}: {key}={value}: must be true or false")
+            raise BadInput(f"{shown}: {key}={value if value.isalnum() else ''}: must be true or false")
         options[key] = value.lower() == "true" if S3_OPTIONS[key] is bool else value
-    user, at_sign, bucket = parts.netloc.rpartition("@")
-    if at_sign:
-        key, _, secret = user.partition(":")
-        options |= {"access_key": unquote(key), "secret_key": unquote(secret)}
-    if not bucket:
+    if uri.user or uri.password:
+        options |= {"access_key": uri.user, "secret_key": uri.password}
+    if not uri.host:
         raise BadInput(f"{shown}: must name a bucket and a prefix, s3://bucket/prefix")
     filesystem = fs.S3FileSystem(connect_timeout=CONNECT_SECONDS, request_timeout=ANSWER_SECONDS, **options)
-    return filesystem, f"{bucket}/{unquote(parts.path).strip('/')}".rstrip("/")
+    return filesystem, f"{uri.host}/{uri.path.strip('/')}".rstrip("/")
 
 
 def source(place: Place) -> Any:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, TextIO
 
 from gradcheck.errors import BadInput
+from gradcheck.uris import HIDDEN, is_uri
 
 # Letters of a right-to-left script are text; these turn around, hide or join what stands beside them.
 _ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -65,6 +66,8 @@ class Parser(argparse.ArgumentParser):
     """The arguments of a command; what is wrong with them is said in one line, in which nothing acts on the terminal."""
 
     def error(self, message: str) -> NoReturn:
+        if is_uri(message):  # its end cannot be told: a secret may hold blanks
+            message = f"{message.partition('://')[0]}://{HIDDEN}"
         self.exit(2, f"gradcheck: {printable(message)}; see {self.prog} --help\n")
 
 

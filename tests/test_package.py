@@ -25,7 +25,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # --- which room may know which ---------------------------------------------------------------------------------------
 
-VALUES = {"batch", "layout", "errors", "streams"}
+VALUES = {"batch", "layout", "errors", "streams", "uris"}
 # Pure rooms, numbers in and numbers out, and the rooms (or modules of a room) that each may import beside itself.
 ROOMS: dict[str, set[str]] = {
     **dict.fromkeys(VALUES, VALUES),
@@ -82,7 +82,7 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "antlr4": {"overrides"},
     "hydra": {"overrides", "config", "compose", "sweep", "launch", "run"},
-    "omegaconf": {"config", "compose", "sweep", "launch", "run"},
+    "omegaconf": {"recorded", "config", "compose", "sweep", "launch", "run"},
     "yaml": {"compose"},  # Hydra's own
     "joblib": {"engines"},
     "dask": {"cluster"},
