@@ -56,6 +56,7 @@ from gradcheck.errors import BadInput
 from gradcheck.numeric import SCHEMES
 from gradcheck.overrides import MAX_DEPTH, Loader, Parser, depth
 from gradcheck.terminal import printable_lines
+from gradcheck.uris import hide
 
 CONFIG_NAME = "config"
 ASKS_FOR_A_BASE = hydra.__version__.startswith("1.3.")  # later ones have one set of defaults, and warn whoever names it
@@ -614,7 +615,7 @@ def _omegaconf(
 
 
 def _flat(text: str) -> str:
-    text = " ".join(text.split())
+    text = hide(" ".join(text.split()))  # first: what is cut off may be the end of a URI
     return text if len(text) <= 400 else text[:397] + "..."
 
 

@@ -196,24 +196,29 @@ def at(place: str | os.PathLike[str] | Remote) -> Place:
     except ValueError as error:
         raise BadInput(f"{shown.partition('://')[0]}://{uris.HIDDEN}: {error}") from None
     if uri.scheme == "file":
-        if uri.user or uri.password or uri.query or ":" in uri.host:
-            raise BadInput(f"{shown}: must be file:// and a folder, without anything before or after it")
+        if uri.query:
+            raise BadInput(f"{shown}: must be file:// and a folder, without a query")
         return Path(text.strip().partition("://")[2].removeprefix("localhost/"))
     if uri.scheme not in SCHEMES:
         raise BadInput(f"{shown}: must be a folder or begin with one of {', '.join(f'{s}://' for s in SCHEMES)}")
-    from pyarrow import fs
-
     try:
-        filesystem, path = _s3(uri, shown) if uri.scheme == "s3" else fs.FileSystem.from_uri(uri.text)
+        filesystem, path = _filesystem(uri, shown)
     except BadInput:
         raise
     except (OSError, ValueError, NotImplementedError, ImportError) as error:
-        raise BadInput(f"{shown}: cannot be opened: {uri.hide(one_line(error))}") from None
+        raise BadInput(f"{shown}: cannot be opened: {one_line(ValueError(uri.hide(str(error))))}") from None
     base, _, options = shown.partition("?")
     path = path.strip("/") if uri.scheme != "hdfs" else path.rstrip("/")
     if not path:
         raise BadInput(f"{shown}: must name a bucket and a prefix, {uri.scheme}://bucket/prefix")
     return Remote(filesystem, path, (base.rstrip("/"), options))
+
+
+def _filesystem(uri: uris.Uri, shown: str) -> tuple[Any, str]:
+    from pyarrow import fs
+
+    opened: tuple[Any, str] = _s3(uri, shown) if uri.scheme == "s3" else fs.FileSystem.from_uri(uri.text)
+    return opened
 
 
 def _s3(uri: uris.Uri, shown: str) -> tuple[Any, str]:

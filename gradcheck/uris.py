@@ -20,7 +20,7 @@ _VALUE = re.compile(r"[\w.:/%+-]*", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # the names that Azure allows for containers and accounts: no key in base 64 looks so
 _CONTAINER = re.compile(r"[a-z0-9$][a-z0-9-]{2,62}")
-_PORT = re.compile(r"(?<=[^/?#:]):[0-9]+(?=[/?#]|$)")
+_PORT = re.compile(r"^([^/?#:]+|\[[0-9A-Fa-f:.]+\]):[0-9]+(?=[/?#]|$)")
 HIDDEN = "…"
 
 
@@ -65,8 +65,8 @@ def parsed(text: str) -> Uri:
     base, _, query = rest.partition("?")
     authority, _, path = base.partition("/")
     credentials, at, host = authority.rpartition("@")
-    clear = rest.count("@") == 1 if at else not _looks_secret(scheme, rest)
-    if not clear or re.search(r"[#\s\x00-\x1f]", rest):
+    doubtful = rest.count("@") > 1 if at else False
+    if doubtful or _looks_secret(scheme, rest.rpartition("@")[2] if at else rest) or re.search(r"[#\s\x00-\x1f]", rest):
         raise ValueError(
             "has several readings; percent-encode / ? # @ : and blanks within key, secret and path"
             " (%2F %3F %23 %40 %3A %20), or leave credentials to the environment"
@@ -94,7 +94,7 @@ def shown(text: str) -> str:
         container = before.partition(":")[0]
         if found[0].lower().startswith("abfs") and _CONTAINER.fullmatch(container) and not set("/?#@") & set(before):
             kept = f"{container}@"
-        if not at:
+        if not at or set("?#&") & set(before) or _looks_secret(found[0][:-3].lower(), rest):
             return f"{found[0]}{HIDDEN}"
     base, _, query = rest.partition("#")[0].partition("?")
     pairs = [(item, *item.partition("=")) for item in query.split("&")]
@@ -111,17 +111,17 @@ def hide(line: str) -> str:
         whole = re.match(r"\S*?(?=[\s:;,.'\")\]]*(?:\s|$))", rest)
         uri = whole[0] if whole and len(whole[0]) >= len(found[0]) else found[0]
         after, clear = rest[len(uri) :], shown(uri)
-        if "@" not in uri and ":" in _PORT.sub("", uri[len(found[0]) :].partition("?")[0], count=1):
-            clear = f"{found[0]}{HIDDEN}"  # its @ may have been cut off
-        if clear.endswith(HIDDEN) and "@" in after:  # or stand behind a blank
-            after = after.rpartition("@")[2]
+        if clear.endswith(HIDDEN) and not uri.endswith(HIDDEN) and "@" in after:  # or stand behind a blank
+            after = re.sub(r"^\S*", "", after.rpartition("@")[2])
         said, rest = said + clear, after
     return said + rest
 
 
 def _looks_secret(scheme: str, rest: str) -> bool:
-    """Whether there may be credentials in what follows the scheme."""
+    """Whether there may be credentials in what follows the scheme: a user, or a colon that begins no port."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    port = re.fullmatch(r"[^:]*(?::[0-9]+)?|\[[0-9A-Fa-f:.]+\](?::[0-9]+)?", authority)
-    named = scheme in ("s3", "gs", "gcs")  # buckets have no port
-    return "@" in authority or not port or (named and ":" in authority) or re.search(r":.*@", rest, re.DOTALL) is not None
+    if scheme == "file":
+        return authority not in ("", "localhost")
+    without_port = rest if scheme in ("s3", "gs", "gcs") else _PORT.sub("", rest, count=1)  # buckets have none
+    base = without_port.partition("?")[0]
+    return "@" in authority or ":" in base or re.search(r":.*@", rest, re.DOTALL) is not None

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import death, fuzz, hostile, interpolations, kills, load, overrides
+from . import death, fuzz, hostile, interpolations, kills, load, overrides, secrets
 
 
 def killed(engine: str) -> Callable[[argparse.Namespace, Path], str]:
@@ -45,6 +45,10 @@ def random_interpolations(given: argparse.Namespace, folder: Path) -> str:
     return interpolations.trial(folder, given.sets)
 
 
+def secret_uris(given: argparse.Namespace, folder: Path) -> str:
+    return secrets.trial(folder, given.uris)
+
+
 def fuzzing(given: argparse.Namespace, folder: Path) -> str:
     return fuzz.trial(folder, given.minutes)
 
@@ -61,6 +65,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "hostile": hostile_records,
     "overrides": random_overrides,
     "interpolations": random_interpolations,
+    "secrets": secret_uris,
     "fuzz": fuzzing,
     "load": loaded,
 }
@@ -74,6 +79,7 @@ def main() -> int:
     parser.add_argument("--cells", type=int, default=10_000, help="where a worker is killed (default %(default)s)")
     parser.add_argument("--sets", type=int, default=10_000, help="of overrides (default %(default)s)")
     parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
+    parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of the tests under load (default %(default)s)")
     parser.add_argument("--load", type=int, default=4, help="busy processes a core (default %(default)s)")
