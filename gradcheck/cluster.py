@@ -24,8 +24,10 @@ from gradcheck.errors import BadInput
 
 CONNECT_SECONDS = 10.0
 NOBODY_SECONDS = 60.0  # without a single worker: longer than it takes to start one anew
+SILENT_SECONDS = 30.0  # without an answer of the scheduler: a busy one takes a few
 COUNT_SECONDS = 2.0  # how old the number of workers may be
 RESTART_SECONDS = 30.0
+IMPORT_SECONDS = 120.0  # workers import this package, maybe from a slow disk
 
 _one_at_a_time = threading.Lock()
 
@@ -112,9 +114,12 @@ def _load() -> None:
 def _same_everywhere(client: Any, address: str) -> None:
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        found = client.run(_identity, on_error="return")
+        found = client.sync(client._run, _identity, on_error="return", callback_timeout=IMPORT_SECONDS)
     except Exception as error:
-        if not client.nthreads():
+        known: Any = {"?": 1}
+        with suppress(Exception):
+            known = client.sync(client.scheduler.ncores, workers=None, callback_timeout=CONNECT_SECONDS)
+        if not known:
             raise BadInput(
                 f"engine.address={address}: has no workers; start one with: dask worker {address}"
             ) from error
@@ -170,22 +175,35 @@ class Tasks:
         self._running: dict[Any, str] = {}
         self._workers, self._counted = 1, -math.inf
         self._seen = time.monotonic()
+        self._silent = False
 
     @property
     def workers(self) -> int:
-        """How many there are; they may come and go.  Raises EngineLost where there have been none for a minute."""
-        now = time.monotonic()
-        if now - self._counted > COUNT_SECONDS:
-            try:
-                self._workers = len(self._client.nthreads())
-            except Exception as error:
-                raise EngineLost(f"the scheduler is gone ({_one_line(error)})") from error
-            self._counted = now
+        """How many there are; they may come and go.
+
+        Raises EngineLost where there have been none for a minute, and where the scheduler does not answer for half of
+        one: a process that is stopped, or a network that swallows what is sent, breaks no connection.
+        """
+        if time.monotonic() - self._counted > COUNT_SECONDS:
+            self._workers = len(self._asked(self._client.scheduler.ncores, workers=None))
+            self._counted = now = time.monotonic()
             if self._workers:
                 self._seen = now
             elif now - self._seen > NOBODY_SECONDS:
                 raise EngineLost(f"there has been no worker for {NOBODY_SECONDS:.0f} seconds")
         return self._workers
+
+    def _asked(self, question: Any, **what: Any) -> Any:
+        """What the scheduler answers.  Raises EngineLost where it does not, and at once where it did not before."""
+        if self._silent:
+            raise EngineLost("the scheduler does not answer")
+        try:
+            return self._client.sync(question, callback_timeout=SILENT_SECONDS, **what)
+        except TimeoutError as error:
+            self._silent = True
+            raise EngineLost(f"the scheduler has not answered for {SILENT_SECONDS:g} seconds") from error
+        except Exception as error:
+            raise EngineLost(f"the scheduler is gone ({_one_line(error)})") from error
 
     def submit(self, chunk: Sequence[Sequence[Job]]) -> Any:
         """A future of the outcomes."""
@@ -215,7 +233,8 @@ class Tasks:
         """Take back what is not done; workers that are stuck in it are started anew, or left out where they cannot be."""
         keys = set(self._running.values())
         with engines.deaf_to_interrupts(), suppress(Exception):
-            holders = [w for w, held in self._client.processing().items() if keys.intersection(held)] if stuck else []
+            processing = self._asked(self._client.scheduler.processing, workers=None) if stuck else {}
+            holders = [w for w, held in processing.items() if keys.intersection(held)]
             self._executor.shutdown(wait=False)
             if holders:
                 try:

@@ -448,16 +448,16 @@ _KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or 
 
 def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[str, str] | None = None) -> str:
     """What Hydra or OmegaConf say about an input, in one line that names key and value."""
-    chain = _chain(error)
-    for link in chain:
+    links = chain(error)
+    for link in links:
         if isinstance(link, BadInput):
             return str(link)
-    if any(isinstance(link, RecursionError) for link in chain):
+    if any(isinstance(link, RecursionError) for link in links):
         named = next(iter(raw or {}), None) or (_deepest(overrides) if overrides else "config")
         return _flat(f"{named}: nested too deep, must be at most {MAX_DEPTH} levels")
-    message = str(error) or next((str(link) for link in chain if str(link)), type(error).__name__)
+    message = str(error) or next((str(link) for link in links if str(link)), type(error).__name__)
     typed = _typed_override(message, overrides)
-    for link in chain:
+    for link in links:
         if isinstance(link, OverrideParseException):
             first = str(link).splitlines()[0]
             key, equals, _ = str(link.override).partition("=")
@@ -503,8 +503,8 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
         return _flat(f"{line}: is chosen by default; write {line.lstrip('+')} to choose another")
     if match := re.match(r"Ambiguous value for argument '(.+)'(?:\n|$)", message):
         return _flat(f"{match[1]}: several values; --cfg and --info show one run, so give one value of each key")
-    if message.startswith("Error merging override") and len(chain) > 1:
-        message = str(chain[1])
+    if message.startswith("Error merging override") and len(links) > 1:
+        message = str(links[1])
     if typed and "list index out of range" in message:
         key, _, item = _key(typed).rpartition(".")
         return _flat(f"{typed}: {key} has no item {item}; write the whole list, as {key}=[...]")
@@ -524,7 +524,8 @@ def one_line(error: BaseException, overrides: Sequence[str] = (), raw: Mapping[s
     return _flat(f"{typed}: {text}" if typed and typed not in text else text)
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
+def chain(error: BaseException | None) -> list[BaseException]:
+    """An error, and those that it came from."""
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
@@ -652,6 +653,7 @@ __all__ = [
     "ConfigCompositionException",
     "apply",
     "as_typed",
+    "chain",
     "compose",
     "compose_point",
     "enter_job",

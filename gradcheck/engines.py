@@ -550,8 +550,7 @@ def _apart(
                 if pool is None:
                     pool = open_pool(1)
                     pool.wait_until_up()
-                patience = _patience([job], settings)
-                ((outcome, seconds),) = pool.submit([[job]]).result(None if patience == math.inf else patience)
+                ((outcome, seconds),) = _awaited(pool.submit([[job]]), pool, _patience([job], settings))
             except EngineLost:
                 raise
             except Exception as error:
@@ -564,6 +563,18 @@ def _apart(
     finally:
         if pool is not None:
             pool.end()
+
+
+def _awaited(future: Any, pool: Pool, patience: float) -> Any:
+    """The outcomes of a chunk.  Raises TimeoutError where it takes longer, EngineLost where nobody is left who computes."""
+    from concurrent.futures import wait
+
+    end = time.monotonic() + patience
+    while not wait([future], max(0.0, min(LOOK_SECONDS, end - time.monotonic()))).done:
+        if time.monotonic() >= end:
+            raise TimeoutError
+        pool.workers  # noqa: B018  # asks whether there still is somebody
+    return future.result()
 
 
 def _death(error: Exception, pool: Pool | None, settings: Settings) -> CellFailed:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ from gradcheck.models.function import module_of
 from gradcheck.plan import Ids, Left, Plan, Planned
 from gradcheck.progress import Progress
 from gradcheck.rows import SCHEMA_VERSION, cell_row, extra_columns, tabled
-from gradcheck.store import Place
-from gradcheck.sweep import PLAN, plan, read_plan, sweep, write_plan
+from gradcheck.store import PLAN, Place
+from gradcheck.sweep import plan, read_plan, sweep, write_plan
 from gradcheck.terminal import Harmless, printable
 
 log = logging.getLogger(__name__)
@@ -204,14 +205,15 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         if any(text.startswith(("hydra/launcher=", "hydra/sweeper=")) for text in overrides):
             if chosen.store is not None:
                 raise BadInput(f"store={chosen.store}: Hydra's own multirun keeps each job in a folder of its own")
-            return _own(hydra, overrides, chosen.allow)
+            folder = _own_folder(cfg, "hydra.sweep.dir", chosen)
+            return _own(hydra, [*overrides, f"hydra.sweep.dir={_quoted(str(folder))}"], chosen.allow, folder)
         return _sweep(hydra, cfg, jobs, chosen)
 
 
 def _refuse_credentials(arguments: Sequence[str]) -> None:
     """Raise BadInput for credentials in an argument where none are expected: what follows would print and record them."""
     for text in arguments:
-        key, equals, value = text.partition("=")
+        key, equals, _ = text.partition("=")
         if key.lstrip("+") in ("store", "resume") or not uris.is_uri(text) or uris.hide(text) == text:
             continue
         named = key if equals and not uris.is_uri(key) else "a URI"
@@ -229,8 +231,7 @@ def _without_store(typed: Sequence[str]) -> tuple[str | None, list[str]]:
         if key.lstrip("+") == "store":
             found = None if path in ("", "null") else path
             if found is not None:
-                path = uris.shown(found).replace("${", chr(92) + "${")
-                text = f"{key}={QuotedString(path, Quote.single).with_quotes()}"
+                text = f"{key}={_quoted(uris.shown(found))}"
         overrides.append(text)
     return found, overrides
 
@@ -280,7 +281,7 @@ def _hidden(typed: argparse.Namespace) -> list[str]:
         return []  # Hydra says so
     if place is None or uris.shown(place) == place:
         return []
-    return [f"store={QuotedString(uris.shown(place), Quote.single).with_quotes()}"]
+    return [f"store={_quoted(uris.shown(place))}"]
 
 
 def _nothing(cfg: DictConfig) -> None:
@@ -332,6 +333,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
         return _dry_run(jobs)
     _refuse_used(_folder(cfg, "hydra.run.dir"), chosen)
     engines.refuse(chosen.engine, chosen.address)
+    folder = _own_folder(cfg, "hydra.run.dir", chosen)
     callbacks = Callbacks(cfg)
     callbacks.on_run_start(config=cfg, config_name=compose.CONFIG_NAME)
     overrides = compose.as_typed(cfg.hydra.overrides.task)
@@ -339,7 +341,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
     def task(_: DictConfig) -> int:
         return compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, overrides)
 
-    with _composing():
+    with _composing(folder):
         done = run_job(
             task_function=task,
             config=cfg,
@@ -354,13 +356,12 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
 
 
 def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: Settings) -> int:
-    folder = _folder(cfg, "hydra.sweep.dir")
-    _refuse_used(folder, chosen)
+    _refuse_used(_folder(cfg, "hydra.sweep.dir"), chosen)
     engines.refuse(chosen.engine, chosen.address)
+    folder = _own_folder(cfg, "hydra.sweep.dir", chosen)
     callbacks = Callbacks(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=compose.CONFIG_NAME)
-    with _composing():
-        folder.mkdir(parents=True, exist_ok=True)
+    with _composing(folder):
         OmegaConf.save(cfg, folder / "multirun.yaml")
         logged = cfg.copy()
         with read_write(logged.hydra.runtime), open_dict(logged.hydra.runtime):
@@ -371,7 +372,7 @@ def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: Settings) -> int:
     return status
 
 
-def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...]) -> int:
+def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...], folder: Path) -> int:
     """Hydra's own multirun: each job a single run in a folder of its own."""
     statuses = []
 
@@ -383,7 +384,7 @@ def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...]) -> int:
         statuses.append(compute(jobs, Path(job.runtime.output_dir), chosen, overrides))
         return statuses[-1]
 
-    with _composing():
+    with _composing(folder):
         hydra.multirun(
             config_name=compose.CONFIG_NAME, task_function=task, overrides=[*overrides, "hydra.mode=MULTIRUN"]
         )
@@ -426,18 +427,60 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
 
 
 @contextmanager
-def _composing() -> Any:
-    """Errors of Hydra and of the run folder, in one line."""
+def _composing(folder: Path | None = None) -> Any:
+    """Errors of Hydra and of the run folder, in one line; of the disk, as WriteError, where the `folder` is known."""
     try:
         yield
     except (BadInput, Meaningless, WriteError):
         raise
     except compose.COMPOSE_ERRORS as error:
+        fault = next((link for link in compose.chain(error) if store.is_fault(link)), None)
+        if folder is not None and isinstance(fault, OSError):
+            if fault.filename is None:  # it was open already
+                fault.filename = _newest(folder)
+            raise store.not_stored(folder, fault) from error
         if isinstance(error, OSError) and error.filename is not None:
             raise BadInput(
                 f"{error.filename}: {error.strerror}; choose another folder with hydra.run.dir= or hydra.sweep.dir="
             ) from error
         raise BadInput(compose.one_line(error)) from error
+
+
+def _newest(folder: Path) -> str | None:
+    """The file that was written last."""
+    files = [(path.stat().st_mtime_ns, str(path)) for path in folder.rglob("*") if path.is_file()]
+    return max(files)[1] if files else None
+
+
+def _own_folder(cfg: DictConfig, key: str, chosen: Settings) -> Path:
+    """Make the run's folder, before anything is written there.
+
+    Where its name is made of the time, another run may have it already, begun in the same moment: the next suffix is
+    taken then, and what is taken stands in the config, for Hydra.
+    """
+    folder = _folder(cfg, key)
+    section, _, last = key.rpartition(".")
+    written = OmegaConf.select(cfg, section)._get_node(last)._value()
+    made_of_time = "${now:" in str(written) and not any(
+        str(line).startswith(f"{key}=") for line in cfg.hydra.overrides.hydra
+    )
+    with _composing(folder):
+        for n in count():
+            own = folder.with_name(f"{folder.name}-{n:03d}") if n else folder
+            try:
+                own.mkdir(parents=True, exist_ok=not made_of_time)
+                break
+            except FileExistsError:
+                if not made_of_time:
+                    raise
+    with read_write(cfg), open_dict(cfg):
+        OmegaConf.update(cfg, key, str(own))
+    return own
+
+
+def _quoted(text: str) -> str:
+    """Text as an override that Hydra reads as it is."""
+    return QuotedString(text.replace("${", chr(92) + "${"), Quote.single).with_quotes()
 
 
 def _folder(cfg: DictConfig, key: str) -> Path:

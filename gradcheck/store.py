@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 ASIDE = ".tmp"  # unfinished files; beside the parts they would break readers
 LOCK = "lock"
 LOCKED_BYTE = 2**20  # of that file, on Windows
+PLAN = "plan.parquet"  # of the whole run: with it, it can be taken up again
 SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 # A file of these is there when all of it is; of the others it could be seen half written.
 OBJECT_STORES = ("s3", "gcs", "abfs")
@@ -284,8 +285,10 @@ def write(run_dir: Place, folder: str | None, name: str, fill: Callable[[Any], N
             file.flush()
             os.fsync(file.fileno())  # else a machine that stops may leave the new name with nothing behind it
         os.replace(aside, target)
-    except BaseException:
+    except BaseException as error:
         aside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(target)  # a disk that is full names none
         raise
 
 
@@ -514,19 +517,31 @@ class Lease:
 _FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
+def is_fault(error: BaseException | None) -> bool:
+    """Whether the disk is to blame, not what was typed."""
+    return isinstance(error, OSError) and error.errno in _FAULTS
+
+
 def refused(run_dir: Place, error: Exception) -> Exception:
     """What a run ends with that cannot even begin to write."""
-    if isinstance(error, OSError) and error.errno in _FAULTS:
+    if is_fault(error):
         return not_stored(run_dir, error)
     return BadInput(f"{run_dir}: results cannot be written there: {one_line(error)}")
 
 
 def not_stored(run_dir: Place, error: Exception) -> WriteError:
-    """What a run ends with when a write fails."""
-    return WriteError(
-        f"{run_dir}: results could not be stored: {one_line(error)}; what was stored before is intact, and"
-        f" {shlex.quote(f'resume={run_dir}')} goes on"
+    """What a run ends with when a write fails; the way on is named where there is one."""
+    file = getattr(error, "filename", None)
+    named = f"{os.path.relpath(file, run_dir)}: " if isinstance(run_dir, Path) and isinstance(file, str) else ""
+    begun = False
+    with suppress(OSError, ValueError):
+        begun = (run_dir / PLAN).exists()
+    way_on = (
+        f"what was stored before is intact, and {shlex.quote(f'resume={run_dir}')} goes on"
+        if begun
+        else "nothing was computed; start it again where there is room"
     )
+    return WriteError(f"{run_dir}: results could not be stored: {named}{one_line(error)}; {way_on}")
 
 
 def one_line(error: BaseException) -> str:

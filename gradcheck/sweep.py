@@ -32,9 +32,8 @@ from gradcheck.errors import BadInput, Meaningless
 from gradcheck.footprint import MAX_MEMORY, require_memory
 from gradcheck.overrides import Parser
 from gradcheck.plan import PIECE, Ids, Plan, Planned
-from gradcheck.store import Place
+from gradcheck.store import PLAN, Place
 
-PLAN = "plan.parquet"
 BASES = 100  # composed configs that are kept
 RECENT = 1000  # sections of configs that are kept
 # an interpolation that names no other key gives the same value wherever it stands

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +196,65 @@ def test_a_scheduler_that_goes_away_is_said(own: Cluster) -> None:
     assert all(given == outcome for given, outcome in found)
 
 
+@contextmanager
+def frozen(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A process that is there and does nothing, as one behind a network that swallows what is sent."""
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("timeout", [None, 1.0])
+@pytest.mark.parametrize("when", ["chunks", "one by one"])
+def test_a_scheduler_that_does_not_answer_is_said(
+    own: Cluster, monkeypatch: pytest.MonkeyPatch, timeout: float | None, when: str
+) -> None:
+    for name, seconds in (("START_SECONDS", 2.0), ("GRACE_SECONDS", 1.0), ("LOOK_SECONDS", 0.2)):
+        monkeypatch.setattr(engines, name, seconds)
+    monkeypatch.setattr(gradcheck.cluster, "SILENT_SECONDS", 4.0)
+    monkeypatch.setattr(gradcheck.cluster, "COUNT_SECONDS", 0.2)
+    first = Job("killed") if when == "one by one" else Job(0.01)
+    jobs = [first, *(Job(0.2 + i / 100_000) for i in range(200))]
+    found, stop = [], ExitStack()
+
+    def run() -> None:
+        for n, (job, outcome, _) in enumerate(
+            engines.run(jobs, None, "dask", compute=square, address=own.address, timeout=timeout)
+        ):
+            found.append((job.config, outcome))
+            if n == 5:
+                stop.enter_context(frozen(own.scheduler))
+
+    start = time.monotonic()
+    with stop, pytest.raises(EngineLost, match=r"the scheduler (has not answered for 4 seconds|does not answer)"):
+        run()
+    assert time.monotonic() - start < 60
+    assert 5 < len(found) < 200
+
+
+def test_a_scheduler_that_is_slow_is_not_accused(own: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradcheck.cluster, "SILENT_SECONDS", 6.0)
+    jobs = [Job(0.05 + i / 100_000) for i in range(60)]
+    found = {}
+    for n, (job, outcome, _) in enumerate(engines.run(jobs, None, "dask", compute=square, address=own.address)):
+        found[job.config] = outcome
+        if n in (5, 30):
+            with frozen(own.scheduler):
+                time.sleep(2.5)
+    assert found == {job.config: job.config for job in jobs}
+
+
+def test_a_cell_may_take_longer_than_the_scheduler_may_be_silent(
+    own: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradcheck.cluster, "SILENT_SECONDS", 3.0)
+    monkeypatch.setattr(gradcheck.cluster, "COUNT_SECONDS", 0.1)
+    monkeypatch.setattr(engines, "LOOK_SECONDS", 0.1)
+    assert outcomes([4.5, 0.01], own.address) == {4.5: 4.5, 0.01: 0.01}
+
+
 def test_a_cluster_without_workers_is_waited_for_and_given_up(own: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gradcheck.cluster, "NOBODY_SECONDS", 4.0)
     jobs = [Job(0.01 + i / 100_000) for i in range(1000)]
@@ -322,6 +381,25 @@ def test_a_run_whose_scheduler_died_can_be_resumed(own: Cluster, tmp_path: Path,
     out, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 1
     assert err == "gradcheck: engine=dask: the scheduler is gone; what was finished is stored\n"
+    assert "resume=" in out
+    assert 0 < stored(tmp_path / "run") < 80
+    assert resumed(tmp_path) == undisturbed
+
+
+def test_a_run_whose_scheduler_is_frozen_ends_in_one_line_and_can_be_resumed(
+    own: Cluster, tmp_path: Path, undisturbed: Any
+) -> None:
+    soon = f"{SMALL_PARTS}\nfrom gradcheck import cluster\ncluster.SILENT_SECONDS = 5.0\ncluster.CONNECT_SECONDS = 5.0"
+    where: Any = {"cwd": tmp_path, "process_group": 0}
+    typed = ("hydra.sweep.dir=run", "engine=dask", f"engine.address={own.address}", "cell_timeout=600")
+    done = started("gradcheck.run", *SWEEP, *typed, prelude=soon, **where)
+    wait_for(tmp_path / "run", 1)
+    with frozen(own.scheduler):
+        out, err = done.communicate(timeout=60)
+    assert done.returncode == 1
+    assert err == (
+        "gradcheck: engine=dask: the scheduler has not answered for 5 seconds; what was finished is stored\n"
+    )
     assert "resume=" in out
     assert 0 < stored(tmp_path / "run") < 80
     assert resumed(tmp_path) == undisturbed
