@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gradcheck import store
+from gradcheck import limits, store
 from gradcheck.errors import BadInput
 from gradcheck.errors import WriteError as WriteError
 from gradcheck.plan import Ids
@@ -314,7 +314,7 @@ class Part:
     def __init__(self, path: Place, expected: pa.Schema) -> None:
         self.path = path
         with reading(self.path):
-            self._file = pq.ParquetFile(store.source(path))
+            self._file = modest(path, ids=expected is CELLS)
             self._schema = self._file.schema_arrow
         self.provenance = _provenance(path, self._schema.metadata or {})
         for field in expected:
@@ -338,10 +338,25 @@ class Part:
         names = self.columns if columns is None else [name for name in columns if name in self._schema.names]
         with reading(self.path):
             for batch in self._file.iter_batches(batch_size=65_536, columns=names):
+                limits.require_short(self.path, batch)
                 table = pa.Table.from_batches([batch]).select(names)
                 table = table.cast(pa.schema([(f.name, _stored_type(f)) for f in table.schema]))
                 table.validate(full=True)  # damage may be a text that is no UTF-8
                 yield table
+
+
+def modest(path: Place, ids: bool) -> pq.ParquetFile:
+    """A Parquet file to read, found to hold no more than a run can: `ids` : each row has one of its own.
+
+    Its columns of texts that repeat are read as dictionaries.  Raises BadInput, and what pyarrow raises.
+    """
+    with path.open("rb") if isinstance(path, Path) else path.open() as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 8))
+        limits.require_footer(path, file.read(8))
+    metadata = pq.read_metadata(store.source(path))
+    limits.require_modest(path, metadata, size, ids)
+    return pq.ParquetFile(store.source(path), metadata=metadata, read_dictionary=limits.dictionaries(metadata))
 
 
 @contextmanager
@@ -351,6 +366,8 @@ def reading(path: str | Place) -> Iterator[None]:
         yield
     except BadInput:
         raise
+    except MemoryError as error:  # Arrow's is one too
+        raise BadInput(f"{path}: takes more memory than there is") from error
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise BadInput(f"{path}: damaged or no Parquet file: {one_line(error)}") from error
 

@@ -30,6 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (BadInput, Meaningless, WriteError) as error:
             print(f"gradcheck: {printable(' '.join(str(error).split()))}", file=sys.stderr)
             return 1 if isinstance(error, WriteError) else 2
+    except MemoryError:
+        from gradcheck.terminal import out_of_memory
+
+        return out_of_memory()
     except OSError as error:
         from gradcheck.terminal import unprinted
 

@@ -25,7 +25,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
-from gradcheck import compose, config, store
+from gradcheck import compose, config, limits, results, store
 from gradcheck.canonical import canonical_json
 from gradcheck.check import refuse, refuse_at
 from gradcheck.errors import BadInput, Meaningless
@@ -577,13 +577,16 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
     def rows() -> Iterator[tuple[Any, Any, Any, Any]]:
         nonlocal overrides
         try:
-            file = pq.ParquetFile(store.source(path))
+            file = results.modest(path, ids=True)
             overrides = json.loads((file.schema_arrow.metadata or {}).get(b"gradcheck.overrides", b"[]"))
             for batch in file.iter_batches(batch_size=PIECE, columns=names):
+                limits.require_short(path, batch)
                 for row in batch.select(names).to_pylist():
                     yield row["cell"], json.loads(row["config"]), json.loads(row["swept"]), row["skip"]
         except BadInput:
             raise
+        except MemoryError as error:
+            raise BadInput(f"{path}: takes more memory than there is") from error
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadInput(f"{path}: damaged or no plan: {' '.join(str(error).split())[:200]}") from error
 

@@ -194,10 +194,18 @@ def status_of(act: Callable[[], int]) -> int:
     except BadInput as error:
         print(f"gradcheck: {printable(error)}", file=sys.stderr)
         return 2
+    except MemoryError:
+        return out_of_memory()
     except OSError as error:
         return unprinted(error)
     except KeyboardInterrupt:
         return 130
+
+
+def out_of_memory() -> int:
+    """The exit status of a command that needs more memory than it gets."""
+    print("gradcheck: this takes more memory than there is; what is stored is intact", file=sys.stderr)
+    return 1
 
 
 def unprinted(error: OSError) -> int:

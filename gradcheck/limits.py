@@ -1,0 +1,92 @@
+"""What a record may hold: a small file of a stranger can unpack to more than there is memory.
+
+Rows, columns and bytes stand in a Parquet file's footer; what they come to is refused before any of it is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.errors import BadInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_COLUMNS = 2000  # a run has some fifty, and one for each key that was swept
+MAX_FOOTER = 16_000_000  # bytes, for all row groups of a million cells in one file
+MAX_CELLS = 10_000_000
+MAX_WEIGHTS = 100_000_000_000
+MAX_BYTES = 8_000_000_000  # of one row group, unpacked
+# an id has 64 bits that nothing foretells: n different ones take n (64 - log2 n) bits at least, 4 n bytes and more
+BYTES_OF_ID, FEW = 4, 1000
+# bytes of a text, of a column on average, and of any column however short it is
+TEXT, CONFIG, ANY = 4_000, 10_000_000, 1_000_000
+_TEXTS = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
+
+
+def require_footer(place: object, tail: bytes) -> None:
+    """Raise BadInput for a footer that is too long to be read; `tail` : the last 8 bytes of the file."""
+    length = int.from_bytes(tail[:4], "little")
+    if tail[4:] == b"PAR1" and length > MAX_FOOTER:
+        raise BadInput(f"{place}: its footer has {length} bytes, must have at most {MAX_FOOTER}")
+
+
+def require_modest(place: object, metadata: Any, size: int, ids: bool) -> None:
+    """Raise BadInput for a file that claims more than a run can hold.
+
+    metadata : the footer.   size : bytes of the file.   ids : whether each row has an id of its own.
+    """
+    rows, most = metadata.num_rows, MAX_CELLS if ids else MAX_WEIGHTS
+    if metadata.num_columns > MAX_COLUMNS:
+        raise BadInput(f"{place}: has {metadata.num_columns} columns, must have at most {MAX_COLUMNS}")
+    if rows > most:
+        raise BadInput(f"{place}: has {rows} rows, must have at most {most}")
+    if ids and rows > FEW + size // BYTES_OF_ID:
+        raise BadInput(f"{place}: claims {rows} rows in {size} bytes, which cannot hold so many different ids")
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        if group.total_byte_size > MAX_BYTES:
+            raise BadInput(f"{place}: unpacks to {group.total_byte_size} bytes, must be at most {MAX_BYTES}")
+        for c in range(group.num_columns):
+            column = group.column(c)
+            if column.physical_type in _TEXTS:
+                most = _most(column.path_in_schema, group.num_rows)
+                if column.total_uncompressed_size > most:
+                    raise _too_long(place, column.path_in_schema, column.total_uncompressed_size, most)
+
+
+def dictionaries(metadata: Any) -> list[str]:
+    """Columns whose texts stand in the file once and are referred to: read so, they take what they take there."""
+    found: dict[str, None] = {}
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        for c in range(group.num_columns):
+            column = group.column(c)
+            if column.physical_type in _TEXTS and any("DICTIONARY" in name for name in column.encodings):
+                found[column.path_in_schema] = None
+    return list(found)
+
+
+def require_short(place: object, batch: pa.RecordBatch) -> None:
+    """Raise BadInput where texts that stand in a dictionary would take too much when they are written out."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if not pa.types.is_dictionary(column.type) or column.type.value_type not in (pa.string(), pa.binary()):
+            continue
+        longest = compute.max(compute.binary_length(column.dictionary)).as_py() or 0
+        most = _most(name, len(column))
+        if longest * len(column) <= most:
+            continue
+        lengths = compute.cast(compute.binary_length(column.dictionary), pa.int64()).take(column.indices)
+        if (unpacked := compute.sum(lengths).as_py() or 0) > most:
+            raise _too_long(place, name, unpacked, most)
+
+
+def _most(column: str, rows: int) -> int:
+    return min(MAX_BYTES, max(ANY, rows * (CONFIG if column == "config" else TEXT)))
+
+
+def _too_long(place: object, column: str, size: int, most: int) -> BadInput:
+    return BadInput(f"{place}: its column {column[:40]} holds {size} bytes of text, must hold at most {most}")
