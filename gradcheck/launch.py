@@ -31,13 +31,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from gradcheck import compose, config, engines, provenance, recorded, results, store, summary, uris
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.footprint import MAX_MEMORY, layout
+from gradcheck.harmless import harmless
 from gradcheck.models.function import module_of
 from gradcheck.plan import Ids, Left, Plan, Planned
 from gradcheck.progress import Progress
 from gradcheck.rows import SCHEMA_VERSION, cell_row, extra_columns, tabled
 from gradcheck.store import PLAN, Place
 from gradcheck.sweep import plan, read_plan, sweep, write_plan
-from gradcheck.terminal import Harmless, printable
+from gradcheck.terminal import Harmless, printable, say
 
 log = logging.getLogger(__name__)
 
@@ -423,7 +424,8 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
             if failed or stale:
                 log.info("removed %d cells that failed and %d whose data or functions have changed", failed, stale)
             done = results.finished(run_dir)
-        return _compute(jobs, run_dir, chosen, overrides, done)
+        # the record may be a stranger's
+        return _compute(jobs, run_dir, chosen, overrides, done, proposed=all(map(harmless, overrides)))
 
 
 @contextmanager
@@ -531,8 +533,13 @@ def _storing(target: Place) -> Any:
         raise store.not_stored(target, error) from error
 
 
-def _compute(jobs: Plan, target: Place, chosen: Settings, overrides: Sequence[str], done: Ids) -> int:
-    """Compute what is not `done` of a plan, in a run that this process holds."""
+def _compute(
+    jobs: Plan, target: Place, chosen: Settings, overrides: Sequence[str], done: Ids, proposed: bool = True
+) -> int:
+    """Compute what is not `done` of a plan, in a run that this process holds.
+
+    proposed : whether the overrides may stand in a command that is proposed.
+    """
     left = Left(jobs, done)
     tally = summary.Tally()
     if done:
@@ -562,12 +569,12 @@ def _compute(jobs: Plan, target: Place, chosen: Settings, overrides: Sequence[st
             lost = f"engine={chosen.engine}: {error}; what was finished is stored"
             print(f"gradcheck: {printable(lost)}", file=sys.stderr)
     for note in jobs.notes:
-        log.info("%s", note)
+        log.info("%s", printable(note))
         print(printable(note))
-    print(summary.text(tally, target, overrides, planned=len(jobs)))
+    say(summary.text(tally, target, overrides if proposed else None, planned=len(jobs)))
     log.info(
         "%s: %s",
-        "interrupted" if interrupted else lost or "done",
+        "interrupted" if interrupted else printable(lost) or "done",
         ", ".join(f"{n} {word}" for word, n in tally.status.items()),
     )
     if interrupted:
@@ -592,7 +599,7 @@ def _outcomes(jobs: Left, chosen: Settings) -> Iterable[tuple[Planned, Any, floa
 
 
 def _dry_run(jobs: Plan) -> int:
-    print(plan_text(jobs))
+    say(plan_text(jobs))
     return 0
 
 

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import chart_data, plots, store
+from gradcheck import chart_data, harmless, plots, store
 from gradcheck.analysis import Record, records
 from gradcheck.chart_data import Rows
 from gradcheck.errors import BadInput
@@ -110,6 +110,7 @@ class Page:
             "problems": _table(self._record.problems()),
             "limits": {"weights": chart_data.MAX_WEIGHTS},
             "commands": commands(self._record),
+            "warning": warning(self._record),
             "provenance": list(_flat(self._record.provenance)),
         }
 
@@ -155,12 +156,22 @@ def as_data(value: Any) -> str:
 
 
 def commands(record: Record) -> list[str]:
-    """The commands that make the run again, and that compare the numbers."""
-    typed = record.provenance.get("overrides")
-    overrides = [shlex.quote(printable(text)) for text in typed] if isinstance(typed, list) else []
-    again = " ".join(["python -m gradcheck.run", *overrides])
-    sweep = any("," in text and "[" not in text for text in overrides) and "experiment=" not in again
+    """The commands that make the run again, as far as they are harmless, and that compare the numbers."""
+    typed, _ = harmless.sorted_out(record.provenance.get("overrides"))
+    again = " ".join(["python -m gradcheck.run", *map(shlex.quote, typed)])
+    sweep = any("," in text and "[" not in text for text in typed) and "experiment=" not in again
     return [again + (" -m" if sweep else ""), f"python -m gradcheck.reproduce {shlex.quote(_name(record))}"]
+
+
+def warning(record: Record) -> str:
+    """What to know before these commands are pasted."""
+    _, left_out = harmless.sorted_out(record.provenance.get("overrides"))
+    words = "They are made of what the record says, which may be somebody else's: read them before you run them."
+    if left_out:
+        names = dict.fromkeys(cut(printable(text.partition("=")[0]), 40) for text in left_out)
+        shown = ", ".join(list(names)[:10]) + (", …" if len(names) > 10 else "")
+        words += f" Left out, since they may name code or files: {shown}."
+    return words
 
 
 def _name(record: Record) -> str:

@@ -135,14 +135,14 @@ class Tally:
 def text(
     rows: Iterable[Mapping[str, Any]] | Tally,
     run_dir: str | Place,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | None = (),
     *,
     planned: int | None = None,
 ) -> str:
     """The screen for a run.
 
     rows : of ``cells``, as mappings with at least COLUMNS (or what was tallied of them).
-    overrides : as typed, for the command proposed last.
+    overrides : as typed, for the command proposed last; None where none is to be proposed.
     planned : number of cells in the plan, where fewer may be stored.
     """
     tally = rows if isinstance(rows, Tally) else Tally(rows)
@@ -308,7 +308,7 @@ def _why(tally: Tally, count: int) -> str:
     return f" ({', '.join(f'{printable(reason)} {n}' for reason, n in tally.reasons.most_common(4))})"
 
 
-def _next(tally: Tally, run_dir: Place, overrides: Sequence[str], planned: int | None) -> list[str]:
+def _next(tally: Tally, run_dir: Place, overrides: Sequence[str] | None, planned: int | None) -> list[str]:
     shown = _short_path(run_dir)
     run = _as_typed(run_dir)
     lines = [f"saved  {shown}  ({tally.weights} rows in errors, {tally.cells} in cells)"]
@@ -321,7 +321,7 @@ def _next(tally: Tally, run_dir: Place, overrides: Sequence[str], planned: int |
     if tally.cells > 1 and tally.groups:
         out = "" if isinstance(run_dir, Path) else " --out report.html"
         lines.append(f"page   python -m gradcheck.report {run}{out}")
-    if tally.groups and not tally.injected and not tally.false_alarms:
+    if overrides is not None and tally.groups and not tally.injected and not tally.false_alarms:
         science = [
             text
             for text in overrides
@@ -335,11 +335,11 @@ def _next(tally: Tally, run_dir: Place, overrides: Sequence[str], planned: int |
 
 def _short_path(path: Place) -> str:
     if not isinstance(path, Path):
-        return str(path)
+        return printable(path)
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return printable(path.resolve().relative_to(Path.cwd()))
     except ValueError:
-        return str(path)
+        return printable(path)
 
 
 def _as_typed(run_dir: Place) -> str:

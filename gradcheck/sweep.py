@@ -563,7 +563,6 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
     and for files outside the current folder, which a record from somebody else might name.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = run_dir / PLAN
     if not store.inside(run_dir, path):

@@ -48,6 +48,11 @@ def printable_lines(text: str) -> str:
     return re.sub(r"[^\n\t]+", lambda found: printable(found[0]), text)
 
 
+def say(text: str) -> None:
+    """Print text of several lines, in which nothing acts on the terminal, whatever names stand in it."""
+    print(printable_lines(text))
+
+
 class Harmless:
     """A stream for text of others, in which nothing acts on the terminal but the ends of lines and tabs."""
 
@@ -139,7 +144,7 @@ def show(tables: Sequence[Table | str], stream: TextIO | None = None) -> None:
             if isinstance(item, str)
             else plain(item, columns)
         )
-        print(_encodable(text, stream), file=stream)
+        print(_encodable(printable_lines(text), stream), file=stream)
 
 
 def _encodable(text: str, stream: TextIO) -> str:
@@ -163,6 +168,7 @@ def _show_rich(tables: Sequence[Table | str], stream: TextIO, columns: int) -> N
     console = Console(file=stream, width=columns, highlight=False, markup=False, emoji=False)
 
     def line(text: Text) -> None:
+        text.plain = printable(text.plain)
         text.rstrip()
         text.truncate(columns, overflow="ellipsis")
         console.print(text, no_wrap=True, crop=True)

@@ -33,10 +33,11 @@ def test_what_is_shown_of_a_uri_holds_no_secret(made: tuple[str, list[str]]) -> 
     try:
         parsed = uris.parsed(uri)
     except ValueError as error:
-        assert "percent-encode" in str(error)
-        assert not any(token in "".join(traceback.format_exception(error, limit=0)) for token in tokens)
+        said = "".join(traceback.format_exception(error, limit=0))
+        said = said if "percent-encode" in said or "must begin" in said else "".join(tokens)
     else:
-        assert not any(token in parsed.hide(f"{uri} {parsed.password}") for token in tokens)
+        said = parsed.hide(f"{uri} {parsed.password}")
+    assert not any(token in said for token in tokens)
 
 
 @pytest.mark.parametrize("secret", ["a/b", "a#b", "a?b", "a@b", "a:b/c", "a b", "12/34", "a/b@c?d=e", "?secret_key=a"])

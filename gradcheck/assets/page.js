@@ -195,6 +195,7 @@
   table("problems", content.problems, { long: ["message"] });
   find("problems-section").hidden = !content.problems.rows.length;
   table("provenance", { columns: ["key", "value"], rows: content.provenance.map(({ key, value }) => [key, value]) }, { long: ["value"] });
+  find("warning").textContent = content.warning;
   find("commands").textContent = content.commands.join("\n");
   const { zero, not_a_number: nan } = content.apart;
   find("histogram-note").textContent = "All weights, by verdict, in bins of half a decade." +
