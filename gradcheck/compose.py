@@ -54,7 +54,7 @@ from omegaconf.errors import (
 from gradcheck import config
 from gradcheck.errors import BadInput
 from gradcheck.numeric import SCHEMES
-from gradcheck.overrides import MAX_DEPTH, Loader, Parser, depth
+from gradcheck.overrides import MAX_DEPTH, Parser, depth, linear
 from gradcheck.terminal import printable_lines
 from gradcheck.uris import hide
 
@@ -120,10 +120,10 @@ def opened(config_dir: str | None = None) -> Iterator[Hydra]:
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        hydra = Hydra("gradcheck", Loader(search_path))
-        GlobalHydra.instance().initialize(hydra)
+        hydra = Hydra.create_main_hydra2("gradcheck", search_path)
         hydra.config_loader.repository = Remembering(search_path)  # type: ignore[attr-defined]
-        yield hydra
+        with linear():
+            yield hydra
     finally:
         GlobalHydra.instance().clear()
         if outer is not None:

@@ -80,7 +80,6 @@ ROOMS: dict[str, set[str]] = {
 }
 # Who may import a library, even inside a function or for its types.  NumPy is everybody's.
 LIBRARIES: dict[str, set[str]] = {
-    "antlr4": {"overrides"},
     "hydra": {"overrides", "config", "compose", "sweep", "launch", "run"},
     "omegaconf": {"recorded", "config", "compose", "sweep", "launch", "run"},
     "yaml": {"compose"},  # Hydra's own
