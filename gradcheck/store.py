@@ -536,12 +536,11 @@ def not_stored(run_dir: Place, error: Exception) -> WriteError:
     begun = False
     with suppress(OSError, ValueError):
         begun = (run_dir / PLAN).exists()
-    way_on = (
-        f"what was stored before is intact, and {shlex.quote(f'resume={run_dir}')} goes on"
-        if begun
-        else "nothing was computed; start it again where there is room"
+    resumed = shlex.quote(f"resume={run_dir}")
+    way_on = f"and {resumed} goes on" if begun else "but there is no plan to go on with; start anew where there is room"
+    return WriteError(
+        f"{run_dir}: results could not be stored: {named}{one_line(error)}; what was stored before is intact, {way_on}"
     )
-    return WriteError(f"{run_dir}: results could not be stored: {named}{one_line(error)}; {way_on}")
 
 
 def one_line(error: BaseException) -> str:
