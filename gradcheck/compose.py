@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 from typing import Any
 
 # Hydra hands its errors on to us instead of printing them over several lines
@@ -54,7 +53,7 @@ from omegaconf.errors import (
 from gradcheck import config
 from gradcheck.errors import BadInput
 from gradcheck.numeric import SCHEMES
-from gradcheck.overrides import MAX_DEPTH, Parser, depth, linear
+from gradcheck.overrides import MAX_DEPTH, Parser, depth, linear, require_shallow
 from gradcheck.terminal import printable_lines
 from gradcheck.uris import hide
 
@@ -97,10 +96,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.error = refuse  # type: ignore[method-assign]
     typed = parser.parse_intermixed_args(list(arguments))
     for line in typed.overrides:
-        if max(accumulate((c in "[{(") - (c in "]})") for c in line), default=0) > MAX_CONFIG_DEPTH:
-            raise BadInput(
-                f"{line.partition('=')[0]}=: brackets in brackets, must be at most {MAX_CONFIG_DEPTH} levels"
-            )
+        require_shallow(line)
     return typed
 
 

@@ -31,6 +31,16 @@ def depth(line: str) -> int:
     return max(line.partition("=")[0].count("."), *(max(accumulate(one), default=0) for one in steps))
 
 
+def require_shallow(line: str) -> None:
+    """Raise BadInput, naming the key, for an override that is nested too deep to be read."""
+    if (levels := depth(line)) > MAX_DEPTH:
+        raise BadInput(f"{_key(line)}: nested {levels} levels deep, must be at most {MAX_DEPTH}")
+
+
+def _key(line: str) -> str:
+    return line.lstrip("+~").partition("=")[0][:80]
+
+
 def _items(self: HydraOverrideVisitor, ctx: OverrideParser.ListContainerContext) -> list[Any]:
     """Hydra's ``visitListContainer``, but that the items are taken one after the other."""
     return [self.visitElement(item) for item in ctx.element()]
@@ -55,11 +65,9 @@ class Parser(OverridesParser):
         return cls(create_functions(), config_loader)
 
     def parse_rule(self, s: str, rule_name: str) -> Any:
-        key, levels = s.lstrip("+~").partition("=")[0][:80], depth(s)
-        if levels > MAX_DEPTH:
-            raise BadInput(f"{key}: nested {levels} levels deep, must be at most {MAX_DEPTH}")
+        require_shallow(s)
         try:
             with linear():
                 return super().parse_rule(s, rule_name)
         except RecursionError:
-            raise BadInput(f"{key}: nested too deep, must be at most {MAX_DEPTH} levels") from None
+            raise BadInput(f"{_key(s)}: nested too deep, must be at most {MAX_DEPTH} levels") from None
