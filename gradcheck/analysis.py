@@ -6,16 +6,19 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gradcheck import store, uris
 from gradcheck.errors import BadInput
 from gradcheck.results import Part, cell_parts, locate, parts, read_cells, read_weights, reading
-from gradcheck.rows import AXES, ERRORS, SCHEMA_VERSION
-from gradcheck.summary import COLUMNS, HEADLINE, VERDICTS, Tally, eps_text, headline, order
+from gradcheck.rows import AXES, CELLS, ERRORS, SCHEMA_VERSION
+from gradcheck.summary import COLUMNS, HEADLINE, Tally, eps_text, headline, order
 from gradcheck.terminal import Table, cut, printable, short
+from gradcheck.truth import PLANTED, Truth, truths
+from gradcheck.verdict import OF_MANY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from gradcheck.plots import Plots
 
 GROUPS = ("model", "bug", "eps")
-STATUSES = (*VERDICTS, "failed", "skipped")
+STATUSES = (*OF_MANY, "failed", "skipped")
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs
         cells = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise BadInput(f"load: runs that do not fit together: {' '.join(str(error).split())[:200]}") from error
-    return Runs(_frame(cells), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
+    runs = Runs(_frame(cells), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
+    return replace(runs, cells=_with_missed(runs.cells, runs.tables))
 
 
 def _frame(table: Any) -> pd.DataFrame:
@@ -103,6 +107,27 @@ def _frame(table: Any) -> pd.DataFrame:
     return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get)
 
 
+_JUDGED = ("cell", "analytic", "correct", "bound", "verdict")
+
+
+def _with_missed(cells: pd.DataFrame, tables: Callable[[Sequence[str]], Iterable[Any]]) -> pd.DataFrame:
+    """The cells with `n_missed` where it is not stored, as in runs of version 1: counted in ``errors``."""
+    told = truths(cells)
+    open_ = (cells["status"] == "ok") & cells["n_missed"].isna() & (told == Truth.CANNOT_BE_TOLD)
+    if not open_.any():
+        return cells
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted, counts = pa.array(cells.loc[open_, "cell"], pa.string()), Counter[str]()
+    for table in tables(_JUDGED):
+        beyond = pc.greater(pc.abs(pc.subtract(table["analytic"], table["correct"])), pc.multiply(table["bound"], 2.0))
+        seen = pc.and_(pc.and_(beyond, pc.equal(table["verdict"], "match")), pc.is_in(table["cell"], value_set=wanted))
+        counts.update(table.filter(seen)["cell"].to_pylist())
+    found = cells["n_missed"].where(~open_, cells["cell"].map(lambda cell: counts[cell]))
+    return cells.assign(n_missed=found.astype("Int64"))
+
+
 class Record:
     """The cells of one run, as the tables need them."""
 
@@ -111,7 +136,8 @@ class Record:
         self.name = uris.shown(str(run)) if str(run) != "latest" else os.path.relpath(self.folder)
         self.provenance = cell_parts(self.folder)[0].provenance
         known = dict.fromkeys(name for part in cell_parts(self.folder) for name in part.columns)
-        self.cells = _frame(read_cells(self.folder, [name for name in known if name not in ("config", "seconds")]))
+        names = [name for name in dict.fromkeys([*CELLS.names, *known]) if name not in ("config", "seconds")]
+        self.cells = _with_missed(_frame(read_cells(self.folder, names)), self.tables)
 
     @property
     def heading(self) -> str:
@@ -132,12 +158,19 @@ class Record:
         return f"{printable(self.name)}: {status or 'no cells yet'}{f'  ({tools})' if tools else ''}\n{headline(tally)}"
 
     def verdicts(self, by: Sequence[str] = GROUPS) -> pd.DataFrame:
-        """Number of cells by verdict, worst relative error and worst resolution, for each value of some columns."""
+        """Number of cells by verdict, worst relative error and worst resolution, for each value of some columns.
+
+        `not_ok` counts the cells without an injected bug that are wrong or of which too little was judged.
+        """
         for name in by:
             if name not in self.cells:
                 raise BadInput(f"--by={name}: no such column; try {', '.join(AXES.names)}")
+        done = self.cells["status"] == "ok"
+        checked = done & ~self.cells["bug_injected"].fillna(False).astype(bool)
         cells = self.cells.assign(
-            outcome=self.cells["verdict"].where(self.cells["status"] == "ok", self.cells["status"])
+            outcome=self.cells["verdict"].where(done, self.cells["status"]),
+            # what a run of version 1 does not say is not counted
+            not_ok=checked & ~self.cells["ok"].fillna(True).astype(bool),
         )
         rows = []
         for key, group in cells.groupby(list(by), dropna=False, sort=False):
@@ -146,14 +179,26 @@ class Record:
                 {
                     **dict(zip(by, key, strict=True)),
                     **{name: int(counts.get(name, 0)) for name in STATUSES},
+                    "not_ok": int(group["not_ok"].sum()),
                     "worst_rel_err": _largest(group["max_rel_err"]),
                     "median_resolution": _largest(group["median_resolution"]),
                 }
             )
         import pandas as pd
 
-        rows.sort(key=lambda row: [order(name, _plain(row[name])) for name in by])
-        return pd.DataFrame(rows, columns=[*by, *STATUSES, "worst_rel_err", "median_resolution"])
+        rows.sort(key=lambda row: [order(name, plain_value(row[name])) for name in by])
+        return pd.DataFrame(rows, columns=[*by, *STATUSES, "not_ok", "worst_rel_err", "median_resolution"])
+
+    def looked_at_first(self, by: Sequence[str]) -> dict[tuple[Any, ...], int]:
+        """How soon cells with some values of columns deserve a look: a correct gradient accused, a bug missed, a failure."""
+        told = truths(self.cells)
+        weight = 4 * (told == Truth.FALSE_ALARM) + 2 * (told == Truth.MISSED)
+        weight = weight.where(self.cells["status"] == "ok", (self.cells["status"] == "failed").astype(int))
+        most = self.cells[list(by)].assign(_weight=weight).groupby(list(by), dropna=False)["_weight"].max()
+        return {
+            tuple(plain_value(value) for value in (key if isinstance(key, tuple) else (key,))): int(value)
+            for key, value in most.items()
+        }
 
     def worst(self) -> pd.DataFrame:
         """The worst weight of each cell that was judged a mismatch, those without an injected bug first."""
@@ -164,10 +209,7 @@ class Record:
         return ordered[["cell", "model", "bug", "eps", "worst_param", "worst_flat_index", "max_rel_err", "diagnosis"]]
 
     def rule_table(self) -> pd.DataFrame:
-        """For each rule and bug: how many cells there are and how many the rule accuses; our own verdict comes first.
-
-        Without a bug (``bug`` is ``none``) every accusation is a false alarm.
-        """
+        """For each rule and bug what the rule says of the cells (`accusations`); our own verdict comes first."""
         return accusations(self.cells)
 
     def problems(self) -> pd.DataFrame:
@@ -201,26 +243,48 @@ class Record:
             yield from Part(path, ERRORS).tables(columns)
 
 
+RULE_COLUMNS = ("rule", "bug", "cells", "accused", "false_alarms", "caught", "missed", "cannot_be_told")
+
+
 def accusations(cells: pd.DataFrame) -> pd.DataFrame:
-    """For each rule and bug: how many cells there are and how many the rule accuses; our own verdict comes first."""
+    """For each rule and bug: how many cells there are and how many the rule accuses; our own verdict comes first.
+
+    What an accusation was worth is null where it has no meaning: false alarms where no bug was planted, and everything where
+    nobody knows the right gradient.  Of planted bugs the rule has caught those that it accuses, whether or not the numbers
+    show them; of the others it has missed those that the numbers show (our own verdict is a mismatch, or a weight that was
+    judged a match is wrong by more than 2 bounds), and the rest cannot be told.
+    """
     import pandas as pd
 
     rules = sorted(name.removeprefix("rule_") for name in cells.columns if name.startswith("rule_"))
+    done = cells[cells["status"] == "ok"]
+    done = done.assign(_truth=truths(done))
+    known, planted = done["_truth"] != Truth.UNKNOWN, done["_truth"].isin([str(one) for one in PLANTED])
+    own = done["verdict"] == "mismatch"
+    done = done.assign(_known=known, _planted=planted, _own=own, _visible=own | (done["_truth"] == Truth.MISSED))
     rows = []
-    for bug, group in cells[cells["status"] == "ok"].groupby("bug", dropna=False, sort=True):
-        own = group["verdict"] == "mismatch"
-        for rule, accused in ({"gradcheck": own} | {rule: group[f"rule_{rule}"] for rule in rules}).items():
-            known = accused.dropna()
-            rows.append({"rule": rule, "bug": bug, "cells": len(known), "accused": int(known.astype(bool).sum())})
-    return pd.DataFrame(rows, columns=["rule", "bug", "cells", "accused"])
+    for (bug, known, planted), group in done.groupby(["bug", "_known", "_planted"], dropna=False, sort=True):
+        for rule, column in ({"gradcheck": "_own"} | {rule: f"rule_{rule}" for rule in rules}).items():
+            judged = group[group[column].notna()]
+            accused = judged[column].astype(bool)
+            visible, count = int((~accused & judged["_visible"]).sum()), int(accused.sum())
+            shares = (
+                {"caught": count, "missed": visible, "cannot_be_told": len(judged) - count - visible}
+                if planted
+                else {"false_alarms": count if known else None}
+            )
+            rows.append({"rule": rule, "bug": bug, "cells": len(judged), "accused": count, **shares})
+    frame = pd.DataFrame(rows, columns=list(RULE_COLUMNS))
+    return frame.astype(dict.fromkeys(RULE_COLUMNS[2:], "Int64"))
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as mappings of plain values; what is unknown is None."""
-    return [{key: _plain(value) for key, value in row.items()} for row in frame.astype(object).to_dict("records")]
+    return [{key: plain_value(value) for key, value in row.items()} for row in frame.astype(object).to_dict("records")]
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value of a frame as Python has it; what is unknown is None."""
     import pandas as pd
 
     if hasattr(value, "tolist"):  # a NumPy array (position) or scalar
@@ -313,21 +377,18 @@ def _shares(lengths: list[int], lines: int | None) -> list[int]:
 
 def _verdict_table(record: Record, by: Sequence[str]) -> Table:
     frame = record.verdicts(by)
-    # what should be looked at first: a correct gradient accused, what failed, bugs that escaped
-    rows = records(frame)
-    rows.sort(
-        key=lambda row: -2 * bool(row.get("bug") == "none" and row["mismatch"]) - bool(row["failed"]) - _escaped(row)
-    )
-    unused = [name for name in ("nondifferentiable", "failed", "skipped") if not any(row[name] for row in rows)]
+    first = record.looked_at_first(by)
+    rows = sorted(records(frame), key=lambda row: -first.get(tuple(row[name] for name in by), 0))
+    unused = [
+        name
+        for name in ("partial", "nondifferentiable", "failed", "skipped", "not_ok")
+        if not any(row[name] for row in rows)
+    ]
     header = [name for name in frame.columns if name not in unused]
     shown = [[eps_shown(row[name]) if name == "eps" else row[name] for name in header] for row in rows]
     return Table(
         f"cells by {', '.join(by)}", [_spaced(name) for name in header], shown, left=frozenset(set(by) - {"eps"})
     )
-
-
-def _escaped(row: dict[str, Any]) -> bool:
-    return row.get("bug") not in ("none", None) and not row["mismatch"] and bool(row["match"])
 
 
 def _worst_table(record: Record) -> Table:
@@ -351,29 +412,30 @@ def _worst_table(record: Record) -> Table:
 
 def _rule_table(record: Record) -> Table:
     frame = record.rule_table()
+    planted, correct = frame["caught"].notna(), frame["false_alarms"].notna()
     rows = []
     for rule, group in frame.groupby("rule", sort=False):
-        correct, planted = group[group["bug"] == "none"], group[group["bug"] != "none"]
-        missed = (
-            planted.assign(missed=planted["cells"] - planted["accused"])
-            .query("missed > 0")
-            .sort_values("missed", ascending=False)
-        )
+        right, wrong = group[correct.loc[group.index]], group[planted.loc[group.index]]
+        unknown = group[~(correct | planted).loc[group.index]]
+        missed = wrong[wrong["missed"] > 0].sort_values("missed", ascending=False)
         rows.append(
             [
                 rule,
-                _share(int(correct["accused"].sum()), int(correct["cells"].sum())),
-                _share(int(planted["accused"].sum()), int(planted["cells"].sum())),
-                cut(", ".join(f"{printable(row.bug)} {row.missed}/{row.cells}" for row in missed.itertuples()), 60)
+                _share(right["false_alarms"], right),
+                *(_share(wrong[name], wrong) for name in ("caught", "missed", "cannot_be_told")),
+                _share(unknown["accused"], unknown),
+                cut(", ".join(f"{printable(row.bug)} {row.missed}/{row.cells}" for row in missed.itertuples()), 40)
                 or None,
             ]
         )
-    header = ["rule", "false alarms", "bugs caught", "bugs missed"]
-    return Table("which rule accuses what", header, rows, left=frozenset({"rule", "bugs missed"}))
+    header = ["rule", "false alarms", "caught", "missed", "cannot be told", "accused, truth unknown", "bugs missed"]
+    used = [i for i, _ in enumerate(header) if i < 5 or any(row[i] is not None for row in rows)]
+    table = [[row[i] for i in used] for row in rows]
+    return Table("which rule accuses what", [header[i] for i in used], table, left=frozenset({"rule", "bugs missed"}))
 
 
-def _share(part: int, whole: int) -> str | None:
-    return f"{part}/{whole}" if whole else None
+def _share(part: pd.Series, whole: pd.DataFrame) -> str | None:
+    return f"{part.sum()}/{whole['cells'].sum()}" if whole["cells"].sum() else None
 
 
 def _problem_table(record: Record) -> Table:
@@ -428,4 +490,4 @@ def eps_shown(value: Any) -> Any:
 
 
 def _spaced(name: str) -> str:
-    return name.replace("worst_rel_err", "worst rel_err").replace("median_resolution", "visible from")
+    return {"worst_rel_err": "worst rel_err", "median_resolution": "visible from", "not_ok": "not ok"}.get(name, name)

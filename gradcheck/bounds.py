@@ -62,6 +62,18 @@ def evaluations(scheme: Scheme) -> int:
     return scheme.evaluations + anchors
 
 
+def points_of_steps(scheme: Scheme, steps: int, points: int) -> Array:
+    """Which of the points of a weight, in the order in which ``fixed`` evaluates them, each step needs; bool (steps, points).
+
+    First come those of the steps, one step after the other, then the anchors: each step's own for a scheme of first order,
+    else those of all.
+    """
+    own, each = len(scheme.offsets), np.eye(steps, dtype=bool)
+    anchors = points - steps * own
+    last = each.repeat(anchors // steps, axis=1) if scheme.order == 1 else np.ones((steps, anchors), dtype=bool)
+    return np.concatenate([each.repeat(own, axis=1), last], axis=1)
+
+
 def fixed(probe: Probe, scheme: Scheme, eps: float | Array, index: Array) -> Estimate:
     """Derivatives and bounds at one given step for the weights of ``index`` (m,), or at s of them: then all is (s, m).
 

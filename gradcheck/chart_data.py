@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcheck.analysis import accusations, records
-from gradcheck.summary import VERDICTS, eps_text
+from gradcheck.analysis import accusations, plain_value, records
+from gradcheck.summary import eps_text
 from gradcheck.terminal import cut, printable
+from gradcheck.truth import UNKNOWN_MODELS, Truth, truths
+from gradcheck.verdict import VERDICTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,8 @@ MAX_NAMES = 60  # bugs in one heat map
 MAX_WEIGHTS = 100  # in one chart
 NAME = 60  # characters
 WEIGHT_COLUMNS = ("cell", "param", "position", "flat_index", "analytic", "numeric", "abs_err", "bound", "verdict")
-HISTOGRAM_COLUMNS = ("bug", "rel_err", "verdict")
+HISTOGRAM_COLUMNS = ("model", "bug", "rel_err", "verdict")
+KINDS = ("correct", "planted", "unknown")  # what is known of a gradient
 _BINS = 2  # of a histogram, in a decade
 
 
@@ -93,34 +96,44 @@ def eps_labels(cells: pd.DataFrame) -> dict[float | None, str]:
     return labels
 
 
+# What a square of `detection` says of its cells, by what is known of their gradients.
+SHARES = {
+    "planted": (Truth.CAUGHT, Truth.MISSED, Truth.CANNOT_BE_TOLD),
+    "correct": (Truth.FALSE_ALARM,),
+    "unknown": (Truth.UNKNOWN,),
+}
+
+
 def detection(cells: pd.DataFrame) -> Rows:
-    """Share of the cells judged a mismatch, by bug and step: planted bugs that were caught, and with ``bug`` none
-    correct gradients that were accused.
+    """By bug and step the shares of the cells: planted bugs that were caught, missed, or cannot be told; correct gradients that
+    were accused; and where nobody knows the gradient those judged a mismatch.
+
+    One row for each square and share (`what`); ``kind`` is planted, correct or unknown.
     """
     done = _done(cells)
     labels = eps_labels(done)
     order = {label: i for i, label in enumerate(dict.fromkeys(labels.values()))}
-    frame = done[["run", "bug", "bug_injected"]].assign(
+    told, accused = truths(done), done["verdict"] == "mismatch"
+    kind_of = {str(truth): "planted" if truth.planted else "correct" for truth in Truth} | {
+        str(Truth.UNKNOWN): "unknown"
+    }
+    frame = done[["run", "bug"]].assign(
         eps=[labels[None if math.isnan(value) else value] for value in done["eps"].astype(float)],
-        caught=done["verdict"] == "mismatch",
+        kind=told.map(kind_of),
+        told=told.where((told != Truth.UNKNOWN) | accused, "other"),
     )
-    rows = []
-    grouped = frame.groupby(["run", "bug", "eps"], dropna=False, sort=True)
-    for row in records(
-        grouped.agg(cells=("caught", "size"), caught=("caught", "sum"), planted=("bug_injected", "max")).reset_index()
-    ):
-        share = row["caught"] / row["cells"]
-        rows.append(
-            {
-                **row,
-                "run": _run(row["run"]),
-                "bug": name(row["bug"]),
-                "planted": bool(row["planted"]),
-                "share": share,
-                "order": order[row["eps"]],
-                "percent": _percent(share),
-            }
-        )
+    rows: Rows = []
+    for key, group in frame.groupby(["run", "bug", "eps", "kind"], dropna=False, sort=True):
+        run, bug, eps, kind = (plain_value(value) for value in key)
+        counts, n = group["told"].value_counts(), len(group)
+        shared = {"run": _run(run), "bug": name(bug), "eps": eps, "kind": kind, "cells": n, "order": order[eps]}
+        found = {str(what): int(counts.get(what, 0)) for what in SHARES[kind]}
+        words = {str(Truth.FALSE_ALARM): "accused", str(Truth.UNKNOWN): "judged mismatch"}
+        shared["says"] = ", ".join(f"{count} {words.get(what, what)}" for what, count in found.items())
+        rows += [
+            {**shared, "what": what, "count": count, "share": count / n, "percent": _percent(count / n)}
+            for what, count in found.items()
+        ]
     shown = sorted({row["bug"] for row in rows})[:MAX_NAMES]
     return [row for row in rows if row["bug"] in shown]
 
@@ -131,23 +144,34 @@ def _percent(share: float) -> str:
 
 
 def rules(cells: pd.DataFrame) -> Rows:
-    """For each rule: how many correct gradients it accuses, and how many planted bugs."""
-    frame = accusations(cells).assign(planted=lambda found: found["bug"] != "none")
-    rows = []
-    for row in records(frame.groupby(["rule", "planted"], sort=False)[["cells", "accused"]].sum().reset_index()):
-        if row["cells"]:
-            share, text = row["accused"] / row["cells"], f"{row['accused']}/{row['cells']}"
-            rows.append(
-                {**row, "rule": name(row["rule"]), "share": share, "text": text, "own": row["rule"] == "gradcheck"}
-            )
+    """For each rule its shares of the planted bugs (``caught``, ``missed``, ``cannot be told``), of the correct gradients
+    (``false alarm``), and of those that nobody knows (``unknown``); ``start`` is where the shares of the same cells before end.
+    """
+    frame = accusations(cells)
+    columns = {
+        "planted": {"caught": "caught", "missed": "missed", "cannot be told": "cannot_be_told"},
+        "correct": {"false alarm": "false_alarms"},
+        "unknown": {"unknown": "accused"},
+    }
+    known = frame["caught"].notna() | frame["false_alarms"].notna()
+    of = {"planted": frame["caught"].notna(), "correct": frame["false_alarms"].notna(), "unknown": ~known}
+    rows: Rows = []
+    for kind, shares in columns.items():
+        for rule, group in frame[of[kind]].groupby("rule", sort=False):
+            n, start = int(group["cells"].sum()), 0.0
+            for what, column in shares.items() if n else ():
+                count = int(group[column].sum())
+                own = {"rule": name(rule), "kind": kind, "what": what, "count": count, "cells": n}
+                rows.append(own | {"start": start, "end": start + count / n, "text": f"{count}/{n}"})
+                start += count / n
     return rows
 
 
 class Histogram:
-    """Relative errors counted in bins of half a decade, by verdict, with and without a planted bug."""
+    """Relative errors counted in bins of half a decade, by verdict and what is known of the gradient (KINDS)."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[bool, int, int], int] = {}
+        self._counts: dict[tuple[int, int, int], int] = {}
         self.apart = {"zero": 0, "not_a_number": 0}
 
     def add(self, table: Any) -> None:
@@ -157,26 +181,28 @@ class Histogram:
 
         value = table["rel_err"].to_numpy()
         planted = pc.fill_null(pc.not_equal(table["bug"], "none"), False).to_numpy().astype(np.int64)
+        unknown = pc.is_in(table["model"], value_set=pa.array(UNKNOWN_MODELS)).to_numpy()
+        kind = np.where(unknown, KINDS.index("unknown"), planted)
         verdict = pc.fill_null(pc.index_in(table["verdict"], value_set=pa.array(VERDICTS)), len(VERDICTS)).to_numpy()
         self.apart["zero"] += int((value == 0).sum())
         self.apart["not_a_number"] += int(np.isnan(value).sum())
         drawn = np.isfinite(value) & (value > 0) & (verdict < len(VERDICTS))
         place = np.floor(_BINS * np.log10(value[drawn])).astype(np.int64)
         keys, counts = np.unique(
-            np.stack([planted[drawn], verdict[drawn].astype(np.int64), place], axis=1), axis=0, return_counts=True
+            np.stack([kind[drawn], verdict[drawn].astype(np.int64), place], axis=1), axis=0, return_counts=True
         )
         for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-            self._counts[bool(key[0]), key[1], key[2]] = self._counts.get((bool(key[0]), key[1], key[2]), 0) + count
+            self._counts[key[0], key[1], key[2]] = self._counts.get((key[0], key[1], key[2]), 0) + count
 
     def rows(self) -> Rows:
         """One row for each bin, ``low`` to ``high``, and verdict, stacked ``start`` to ``end``."""
         rows: Rows = []
-        height: dict[tuple[bool, int], int] = {}
-        for planted, verdict, place in sorted(self._counts):
-            count, start = self._counts[planted, verdict, place], height.get((planted, place), 0)
-            height[planted, place] = start + count
+        height: dict[tuple[int, int], int] = {}
+        for kind, verdict, place in sorted(self._counts):
+            count, start = self._counts[kind, verdict, place], height.get((kind, place), 0)
+            height[kind, place] = start + count
             low, high = 10 ** (place / _BINS), 10 ** ((place + 1) / _BINS)
-            own = {"planted": planted, "verdict": VERDICTS[verdict], "weights": count}
+            own = {"kind": KINDS[kind], "verdict": VERDICTS[verdict], "weights": count}
             rows.append({**own, "low": low, "high": high, "start": start, "end": start + count})
         return rows
 
@@ -236,11 +262,14 @@ def _finite(value: float | None) -> float | None:
 def interesting(cells: pd.DataFrame) -> pd.DataFrame:
     """Cells in the order in which they deserve a look, taken in turn from each square of bug and step.
 
-    Within a square: correct gradients that were accused, bugs that were not caught, failures, then by worst error.
+    Within a square: correct gradients that were accused and bugs that were missed, mismatches of gradients that nobody knows,
+    failures, bugs that no number shows, then by worst error.
     """
-    injected, accused = cells["bug_injected"].fillna(False).astype(bool), cells["verdict"] == "mismatch"
-    computed = cells["status"] == "ok"
-    wrong = (computed & (injected != accused)).astype(int) * 2 + (cells["status"] == "failed").astype(int)
+    told, computed = truths(cells), cells["status"] == "ok"
+    look = {Truth.FALSE_ALARM: 4, Truth.MISSED: 4, Truth.CANNOT_BE_TOLD: 1}
+    wrong = told.map({str(truth): look.get(truth, 0) for truth in Truth}).astype(int)
+    wrong = wrong.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 3)
+    wrong = wrong.where(computed, 2 * (cells["status"] == "failed").astype(int))
     ordered = cells.assign(_wrong=wrong).sort_values(
         ["_wrong", "max_rel_err"], ascending=False, na_position="last", kind="stable"
     )

@@ -13,16 +13,17 @@ import numpy as np
 from gradcheck import plain
 from gradcheck.auto import auto
 from gradcheck.batch import Batch
-from gradcheck.bounds import evaluations, fixed
+from gradcheck.bounds import evaluations, fixed, points_of_steps
 from gradcheck.compare import medians
 from gradcheck.errors import Meaningless, NoEffect
+from gradcheck.exempt import Unmoved
 from gradcheck.layout import Layout
 from gradcheck.models.kinks import Crossings
 from gradcheck.models.rounding import Rounding
-from gradcheck.numeric import ONE_SIDED, Scheme, complex_step
-from gradcheck.quotients import Estimate, Evaluations, Probe
+from gradcheck.numeric import ONE_SIDED, Scheme, losses_at
+from gradcheck.quotients import KINK_MARGIN, Estimate, Evaluations, Probe
 from gradcheck.rules import Evidence, accusations
-from gradcheck.verdict import VERDICTS, Judgement, judge, overall
+from gradcheck.verdict import MIN_JUDGED, VERDICTS, Judgement, at_corners, judge, missed, whole, without_path
 
 if TYPE_CHECKING:
     from gradcheck.diagnose import Diagnosis
@@ -42,6 +43,7 @@ class Cell:
     eps: float | None
     dtype: np.dtype
     match_at: float
+    min_judged: float = MIN_JUDGED
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,7 @@ class Problem:
     correct : the gradient before the bug; None where it is not known.
     opaque : a function that says nothing of its kinks and its scale; both are measured.
     relative_noise : that of the loss by which steps are chosen, where it is not to be this loss's own.
+    low, high : (size,) the domain, outside which the loss is not evaluated; None for none.
     """
 
     layout: Layout
@@ -71,6 +74,8 @@ class Problem:
     kinked: bool = False
     opaque: bool = False
     relative_noise: float | None = None
+    low: Array | None = None
+    high: Array | None = None
     n: int | None = None
     n_classes: int | None = None
 
@@ -122,7 +127,7 @@ def check_cells(
 ) -> list[CellResult]:
     """Check the cells that differ from this one in eps alone.
 
-    posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps and match_at.
+    posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps, match_at and min_judged.
 
     Raises Meaningless or NoEffect where there is nothing to check (the cell is skipped), ValueError for data that do not fit
     the model, FloatingPointError where the loss at theta is not finite.
@@ -130,7 +135,7 @@ def check_cells(
     refuse(cell)
     with np.errstate(all="ignore"):
         problem = (posing or pose)(cell)
-        return check_steps(problem, cell.scheme, eps, cell.match_at, _injected(cell.bug))
+        return check_steps(problem, cell.scheme, eps, cell.match_at, _injected(cell.bug), cell.min_judged)
 
 
 def pose(cell: Cell) -> Problem:
@@ -167,14 +172,14 @@ def pose(cell: Cell) -> Problem:
 
 
 def _pose_function(cell: Cell, theta: Array, batch: Batch) -> Problem:
-    """The problem of a model that is somebody's function."""
+    """The problem of a model that is somebody's function: whether its gradient is right before the bug, nobody knows."""
     from gradcheck import given
 
     refuse_at(cell, theta)
     problem = given.posed(cell.model, theta)
     correct = problem.analytic
     analytic = _wrong(cell, theta, batch, correct) if _injected(cell.bug) else correct
-    return replace(problem, analytic=analytic, correct=correct)
+    return replace(problem, analytic=analytic)
 
 
 def _wrong(cell: Cell, theta: Array, batch: Batch, correct: Array) -> Array:
@@ -191,7 +196,12 @@ def _injected(bug: Any) -> bool:
 
 
 def check(
-    problem: Problem, scheme: Scheme, eps: float | None, match_at: float, bug_injected: bool = False
+    problem: Problem,
+    scheme: Scheme,
+    eps: float | None,
+    match_at: float,
+    bug_injected: bool = False,
+    min_judged: float = MIN_JUDGED,
 ) -> CellResult:
     """Compare the analytic gradient with the numeric one, weight by weight; ``eps`` None chooses each weight's step.
 
@@ -199,11 +209,16 @@ def check(
     its structure are not those of its plain loss.
     """
     found = examine(problem, scheme, eps, match_at, np.arange(problem.theta.size))
-    return _results(problem, found.one_step(), [eps], bug_injected)[0]
+    return _results(problem, found.one_step(), [eps], bug_injected, min_judged)[0]
 
 
 def check_steps(
-    problem: Problem, scheme: Scheme, eps: Sequence[float | None], match_at: float, bug_injected: bool = False
+    problem: Problem,
+    scheme: Scheme,
+    eps: Sequence[float | None],
+    match_at: float,
+    bug_injected: bool = False,
+    min_judged: float = MIN_JUDGED,
 ) -> list[CellResult]:
     """``check`` at each of several steps, the same to the last bit, in fewer and larger operations.
 
@@ -211,24 +226,27 @@ def check_steps(
     that says nothing of its scale is looked at step by step, and so are complex steps and those that each weight chooses.
     """
     if scheme.complex_valued or problem.opaque or None in eps:
-        return [check(problem, scheme, h, match_at, bug_injected) for h in eps]
+        return [check(problem, scheme, h, match_at, bug_injected, min_judged) for h in eps]
     found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size))
-    return _results(problem, found, eps, bug_injected)
+    return _results(problem, found, eps, bug_injected, min_judged)
 
 
-def _results(problem: Problem, found: Examined, eps: Sequence[float | None], bug_injected: bool) -> list[CellResult]:
+def _results(
+    problem: Problem, found: Examined, eps: Sequence[float | None], bug_injected: bool, min_judged: float
+) -> list[CellResult]:
     """What is stored of a problem that was examined with several steps."""
     index = np.arange(problem.theta.size)
     shared = _of_weights(problem, index)
     weights, diagnoses, counts = [], [], []
     for k, h in enumerate(eps):
-        estimate, judged, count, center, evaluated = found.at(k)
+        estimate, judged, (count,), center, evaluated = found.at(k)
         if problem.perturbed_losses is not None:
             count += _compare_with_plain(problem, center, evaluated, estimate.step)
         counts.append(count)
         weights.append(shared | _of_step(estimate, judged, h))
         diagnoses.append(_diagnosis(problem, estimate.value, judged))
-    summaries = summarise(shared, found.estimate.value, found.judged, diagnoses, str(problem.theta.dtype))
+    dtype = str(problem.theta.dtype)
+    summaries = summarise(shared, found.estimate.value, found.judged, diagnoses, dtype, bug_injected, min_judged)
     known = {"loss": float(found.center), "bug_injected": bug_injected}
     return [
         CellResult(rows, summary | known | {"n_evals": count}, problem.rounding)
@@ -280,7 +298,7 @@ class Examined(NamedTuple):
 
     estimate: Estimate
     judged: Judgement
-    n_evals: int
+    n_evals: tuple[int, ...]
     center: Array
     evaluated: tuple[Array, Array] | None
 
@@ -290,7 +308,8 @@ class Examined(NamedTuple):
 
     def at(self, step: int) -> Examined:
         """What was found with one of several steps."""
-        return self._replace(estimate=self.estimate.where(step), judged=self.judged.at(step))
+        n_evals = self.n_evals[step : step + 1]
+        return self._replace(estimate=self.estimate.where(step), judged=self.judged.at(step), n_evals=n_evals)
 
 
 def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_at: float, index: Array) -> Examined:
@@ -304,16 +323,29 @@ def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_a
     if not np.isfinite(center):
         raise FloatingPointError(f"the loss is {float(center)} at theta")
 
+    analytic = problem.analytic.astype(np.float64)[index]
+    claimed_zero = np.flatnonzero(analytic == 0)
+    steps = np.size(eps) if isinstance(eps, np.ndarray) else 1
+    unmoved = None
+    if len(claimed_zero):
+        unmoved = Unmoved(index[claimed_zero], center, steps, problem.low, problem.high)
+
     def evaluate(some: Array, points: Array) -> Evaluations:
         nonlocal count, evaluated
         count += points.size
+        found = losses(some, points)
+        if evaluated is None and some is index and problem.perturbed_losses is not None:
+            evaluated = points, found.losses
+        if unmoved is not None:
+            together = points_of_steps(scheme, steps, points.shape[1]) if isinstance(eps, np.ndarray) else None
+            unmoved.see(some, points, found.losses, together)
+        return found
+
+    def losses(some: Array, points: Array) -> Evaluations:
         if problem.perturbed_losses is not None:
-            found = Evaluations(*problem.perturbed_losses(some, points))
-            if evaluated is None and some is index:
-                evaluated = points, found.losses
-            return found
+            return Evaluations(*problem.perturbed_losses(some, points))
         assert problem.perturbed is not None
-        losses = np.empty(points.shape, theta.dtype)
+        values = np.empty(points.shape, theta.dtype)
         deviations = np.empty(points.shape)
         point = theta.copy()
         # somebody's function may set NumPy's error handling for itself
@@ -321,17 +353,23 @@ def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_a
             for r, i in enumerate(some):
                 for c in range(points.shape[1]):
                     point[i] = points[r, c]
-                    losses[r, c], deviations[r, c] = problem.perturbed(point)
+                    values[r, c], deviations[r, c] = problem.perturbed(point)
                 point[i] = theta[i]
-        return Evaluations(losses, deviations)
+        return Evaluations(values, deviations)
 
     def derivative(index: Array, h: Array) -> Array:
         nonlocal count
         count += len(index)
+        step = h.astype(theta.dtype)
+        found = complex_losses(index, theta[index] + 1j * step)
+        if unmoved is not None:
+            count += unmoved.see_complex(index, found, lambda some: complex_losses(some, theta[some] + 0j))
+        return found.imag / step
+
+    def complex_losses(some: Array, points: Array) -> Array:
         if problem.perturbed_losses is not None:
-            step = h.astype(theta.dtype)
-            return problem.perturbed_losses(index, (theta[index] + 1j * step)[:, None])[0][:, 0].imag / step
-        return complex_step(problem.loss, theta, index, h)
+            return problem.perturbed_losses(some, points[:, None])[0][:, 0]
+        return losses_at(problem.loss, theta, some, points[:, None])[:, 0]
 
     probe = Probe(
         theta,
@@ -343,7 +381,6 @@ def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_a
         problem.relative_noise,
         problem.crossings,
     )
-    analytic = problem.analytic.astype(np.float64)[index]
 
     def verdicts(estimate: Estimate) -> Judgement:
         return judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked)
@@ -367,9 +404,42 @@ def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_a
         judged = verdicts(estimate)
         # an accusation that the smaller steps do not refute stands
         doubtful[accused] = misled
-    if isinstance(eps, np.ndarray):
-        count = 1 + len(index) * evaluations(scheme)
-    return Examined(estimate, judged, count, center, evaluated)
+    if any("nondifferentiable" in row for row in (judged.verdict if isinstance(eps, np.ndarray) else [judged.verdict])):
+        judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))
+    counts = np.full(steps, 1 + len(index) * evaluations(scheme) if isinstance(eps, np.ndarray) else count)
+    if unmoved is not None:
+        zero, more = unmoved.exempt(theta, problem.layout, lambda some, points: losses(some, points).losses)
+        counts += more
+        exempt = np.zeros((steps, len(index)), dtype=bool)
+        exempt[:, claimed_zero] = zero.T
+        judged = without_path(judged, exempt if isinstance(eps, np.ndarray) else exempt[0])
+    return Examined(estimate, judged, tuple(counts.tolist()), center, evaluated)
+
+
+def _corners(problem: Problem, scheme: Scheme, index: Array, estimate: Estimate, judged: Judgement) -> Array:
+    """Where theta itself lies on the kink that makes a weight nondifferentiable; bool, of the shape of the verdicts.
+
+    An opaque function's kinks are looked for at theta alone, and found where the slopes on both sides differ by more than
+    their noise.  Where the model knows its kinks, those at distance 0 must make the slopes differ by more than both are unsure:
+    the part k of the bound B that they explain is at most KINK_MARGIN times that difference, and the rest B - k is what one
+    slope is unsure.
+    """
+    bent = np.array([[v == "nondifferentiable" for v in row] for row in np.atleast_2d(judged.verdict)], dtype=bool)
+    corner = bent.copy()
+    for s, some in enumerate([] if problem.opaque else map(np.flatnonzero, bent)):
+        corner[s] = False
+        if not len(some) or problem.crossings is None:
+            continue
+        reach = np.atleast_2d(estimate.step)[s, some] * max(map(abs, scheme.offsets))
+        near = problem.crossings(index[some], reach)
+        reached = near.jump * np.maximum(reach[near.row] - near.distance, 0)
+        total = np.bincount(near.row, reached, minlength=len(some))
+        here = np.bincount(near.row, np.where(near.distance == 0, reached, 0.0), minlength=len(some))
+        with np.errstate(all="ignore"):
+            known = np.atleast_2d(estimate.kink)[s, some] * np.where(total > 0, here / total, 0.0)
+            rest = np.atleast_2d(judged.bound)[s, some] - known
+            corner[s, some] = known / KINK_MARGIN > 2 * rest
+    return corner.reshape(np.shape(judged.bound))
 
 
 def _at_smaller_scale(
@@ -437,7 +507,13 @@ def _of_step(estimate: Estimate, judged: Judgement, eps: float | None) -> dict[s
 
 
 def summarise(
-    weights: Mapping[str, Any], numeric: Array, judged: Judgement, diagnoses: Sequence[Diagnosis | None], dtype: str
+    weights: Mapping[str, Any],
+    numeric: Array,
+    judged: Judgement,
+    diagnoses: Sequence[Diagnosis | None],
+    dtype: str,
+    bug_injected: bool = False,
+    min_judged: float = MIN_JUDGED,
 ) -> list[dict[str, Any]]:
     """The columns of ``cells`` that follow from the weights, for each of s steps; unknown is None.
 
@@ -453,6 +529,10 @@ def summarise(
         chosen = known.argmax(axis=-1)
         worst = np.where(known.max(axis=-1) >= 0, chosen, -1).tolist()
     evidence = Evidence(weights["analytic"], numeric, dtype)
+    wholes = [
+        whole(verdicts, reasons, names, min_judged)
+        for verdicts, reasons in zip(judged.verdict, judged.reason, strict=True)
+    ]
     figures = {
         "max_rel_err": [None if w < 0 else float(row[w]) for row, w in zip(rel_err, worst, strict=True)],
         "median_rel_err": _known(medians(rel_err)),
@@ -462,13 +542,26 @@ def summarise(
         "worst_param": [None if w < 0 else names[w] for w in worst],
         "worst_flat_index": [None if w < 0 else int(index[w]) for w in worst],
         **{f"n_{v}": [verdicts.count(v) for verdicts in judged.verdict] for v in VERDICTS},
-        "verdict": [overall(verdicts) for verdicts in judged.verdict],
+        "n_exempt": [one.n_exempt for one in wholes],
+        "n_judged": [one.n_judged for one in wholes],
+        "n_missed": _missed(weights, judged, bug_injected),
+        "verdict": [one.verdict for one in wholes],
+        "ok": [one.ok for one in wholes],
         "diagnosis": [diagnosis and diagnosis.words for diagnosis in diagnoses],
         "diagnosis_kind": [diagnosis and diagnosis.kind for diagnosis in diagnoses],
         **{f"rule_{name}": accused for name, accused in accusations(evidence).items()},
     }
     rows = (dict(zip(figures, row, strict=True)) for row in zip(*figures.values(), strict=True))
     return [{"n_weights": len(index)} | row for row in rows]
+
+
+def _missed(weights: Mapping[str, Any], judged: Judgement, bug_injected: bool) -> list[int | None]:
+    """At each step the weights whose planted bug the numbers show and which were judged a match; None: nobody knows."""
+    correct = weights["correct"]
+    if correct is None or not bug_injected:
+        return [None if correct is None else 0] * len(judged.verdict)
+    shown = zip(judged.bound, judged.verdict, strict=True)
+    return [missed(weights["analytic"], correct, bound, verdicts) for bound, verdicts in shown]
 
 
 def _known(figures: Array) -> list[float | None]:

@@ -1,8 +1,8 @@
 """The config: its schema for Hydra, its one canonical form, and the one place where a config becomes objects.
 
-A *scientific* config is a plain dict with the keys ``model data init bug eps scheme dtype match_at``: all that can
-change a number.  Each of the first four is a dict of settings; ``name`` (``source`` in ``data``, where ``name`` is a
-data set) says which class of the room's table the settings belong to.
+A *scientific* config is a plain dict with the keys ``model data init bug eps scheme dtype match_at min_judged``: all that
+can change a number or a verdict.  Each of the first four is a dict of settings; ``name`` (``source`` in ``data``, where
+``name`` is a data set) says which class of the room's table the settings belong to.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from gradcheck.bugs import BUGS
 from gradcheck.canonical import canonical_json
@@ -28,12 +28,15 @@ from gradcheck.init import INITS
 from gradcheck.models import MODELS
 from gradcheck.numeric import SCHEMES
 from gradcheck.uris import is_uri, shown
+from gradcheck.verdict import MIN_JUDGED
 
 TABLES: dict[str, dict[str, type]] = {"model": MODELS, "data": DATA, "init": INITS, "bug": BUGS}
 LOOKUP = {"model": "name", "data": "source", "init": "name", "bug": "name", "engine": "name"}
-SCIENCE = (*TABLES, "eps", "scheme", "dtype", "match_at")
+SCIENCE = (*TABLES, "eps", "scheme", "dtype", "match_at", "min_judged")
+# What an id is made of, whatever columns are stored: it stays, so that a cell keeps its id.
+ID_VERSION = 1
 DTYPES = ("float32", "float64", "longdouble")
-FAIL_ON = ("mismatch", "never")
+FAIL_ON = ("auto", "mismatch", "unjudged", "never")  # what of a cell without an injected bug makes a run fail
 PROGRESS = ("auto", "none")
 ENGINES = ("auto", "serial", "loky", "dask")
 NO_BUG = "none"
@@ -57,11 +60,19 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A key of a config section: attribute of its class, type and default."""
+    """A key of a config section: attribute of its class, type, default, and the id version that was the first to have it.
+
+    A key that came later (its field has the metadata ``since``) is no part of an id while it has its default.
+    """
 
     attribute: str
     type: Any
     default: Any
+    since: int = ID_VERSION
+
+    def left_out(self, value: Any) -> bool:
+        """Whether a value is no part of an id."""
+        return self.since > ID_VERSION and bool(value == self.default) and type(value) is type(self.default)
 
 
 @cache
@@ -73,7 +84,10 @@ def settings(cls: type) -> dict[str, Setting]:
     for item in dataclasses.fields(cls):
         default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
         found[keys.get(item.name, item.name)] = Setting(
-            item.name, hints[item.name], MISSING if default is dataclasses.MISSING else default
+            item.name,
+            hints[item.name],
+            MISSING if default is dataclasses.MISSING else default,
+            item.metadata.get("since", ID_VERSION),
         )
     return found
 
@@ -93,9 +107,10 @@ class Run:
     scheme: str = "central"
     dtype: str = "float64"
     match_at: float = 1e-2
+    min_judged: float = field(default=MIN_JUDGED, metadata={"since": 2})
     engine: Any = MISSING
     store: Optional[str] = None
-    fail_on: str = "mismatch"
+    fail_on: str = "auto"
     fail_fast: bool = False
     cell_timeout: Optional[float] = None
     progress: str = "auto"
@@ -207,7 +222,13 @@ def canonical(config: Mapping[str, Any]) -> dict[str, Any]:
         if key not in SCIENCE:
             raise ValueError(f"{key}={_shown(config[key])}: no such key; allowed are {', '.join(SCIENCE)}")
     form: dict[str, Any] = {section: canonical_section(section, config.get(section)) for section in TABLES}
-    return from_x0(form) | {key: canonical_value(key, config.get(key)) for key in SCIENCE if key not in TABLES}
+    return from_x0(form) | {key: canonical_value(key, _given(config, key)) for key in SCIENCE if key not in TABLES}
+
+
+def _given(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a key that is no section; the default of one that records of the first version do not have."""
+    setting = settings(Run)[key]
+    return config.get(key, setting.default if setting.since > ID_VERSION else None)
 
 
 def canonical_section(section: str, given: Any) -> dict[str, Any]:
@@ -256,7 +277,7 @@ def _typed(section: str, name: str, cls: type, given: Mapping[str, Any]) -> dict
 
 
 def canonical_value(key: str, value: Any) -> Any:
-    """One of ``eps scheme dtype match_at`` in canonical form."""
+    """One of ``eps scheme dtype match_at min_judged`` in canonical form."""
     if key == "eps":
         return _eps(value)
     if key == "match_at":
@@ -264,6 +285,11 @@ def canonical_value(key: str, value: Any) -> Any:
         if not number > 0:
             raise ValueError(f"match_at={_shown(value)}: must be a finite number > 0")
         return number
+    if key == "min_judged":
+        share = _cast(key, value, float)
+        if not 0 <= share <= 1:
+            raise ValueError(f"min_judged={_shown(value)}: must be a share from 0 to 1")
+        return share + 0.0  # -0.0 is 0
     allowed = tuple(SCHEMES) if key == "scheme" else DTYPES
     if value not in allowed:
         raise ValueError(f"{key}={_shown(value)}: must be one of {', '.join(allowed)}")
@@ -417,6 +443,7 @@ def assemble(form: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
         eps,
         np.dtype(form["dtype"]),
         form["match_at"],
+        form["min_judged"],
     )
 
 
@@ -429,7 +456,7 @@ def build_section(section: str, form: Mapping[str, Any]) -> Any:
 
 
 def cell_id(form: Mapping[str, Any], allow: Sequence[str] = ()) -> str:
-    """First 16 hex digits of the sha256 of a canonical config, the schema version and the content of its files.
+    """First 16 hex digits of the sha256 of a canonical config, the version of ids and the content of its files.
 
     Paths are no part of it; of a ``model=function`` the source of its functions is, which imports them.
 
@@ -438,29 +465,41 @@ def cell_id(form: Mapping[str, Any], allow: Sequence[str] = ()) -> str:
     Raises ValueError, naming the key, for a file that cannot be read, a function that cannot or must not be imported.
     """
     texts = {
-        key: section_text(key, part, allow) if key in TABLES else (canonical_json(part), "")
-        for key, part in form.items()
+        key: section_text(key, part, allow) if key in TABLES else value_text(key, part) for key, part in form.items()
     }
-    return identity(text_of(texts), texts)
+    return identity(texts)
 
 
-def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = ()) -> tuple[str, str]:
-    """What of a canonical section goes into an id: the section and the content of its files, as canonical JSON.
+class Text(NamedTuple):
+    """A part of a canonical config as canonical JSON.
 
-    The second is empty where there are no files.  Raises ValueError as ``cell_id`` does.
+    whole : without the names of files.   own : without what is no part of an id either: keys that came after the first
+    version of ids and have their default; empty where nothing is left.   files : the content of its files, empty for none.
     """
+
+    whole: str
+    own: str
+    files: str = ""
+
+
+def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = ()) -> Text:
+    """The text of a canonical section.  Raises ValueError as ``cell_id`` does."""
     files: Any = None
     if section == "model" and part["name"] == "function":
         files = dict(_digests(part["fun"], part["jac"], tuple(allow)))
+    cls = TABLES[section][part[LOOKUP[section]]]
     if section != "bug" and ("path" in part or section == "model"):
-        if hasattr(TABLES[section][part[LOOKUP[section]]], "sources"):
+        if hasattr(cls, "sources"):
             built = build_section(section, part)
             max_bytes = getattr(built, "max_bytes", MAX_FILE_BYTES)
             files = [_content(section, path, max_bytes) for path in built.sources()]
             if isinstance(built, File):  # version 1 took the index for features
                 files += [{"left_out": name} for name in _left_out(built)]
         part = {key: value for key, value in part.items() if key not in UNHASHED}
-    return canonical_json(part), "" if files is None else canonical_json(files)
+    known, whole = settings(cls), canonical_json(part)
+    kept = {key: value for key, value in part.items() if key not in known or not known[key].left_out(value)}
+    own = whole if len(kept) == len(part) else canonical_json(kept)
+    return Text(whole, own, "" if files is None else canonical_json(files))
 
 
 def _left_out(source: File) -> list[str]:
@@ -481,17 +520,22 @@ def note(section: str, part: Mapping[str, Any]) -> str | None:
     return f"data.path={part['path']}: the index is no feature: {', '.join(names)} left out" if names else None
 
 
-def text_of(texts: Mapping[str, tuple[str, str]]) -> str:
-    """A canonical config as canonical JSON without the names of its files, from the ``section_text`` of its parts."""
-    return "{" + ",".join([f'"{key}":{texts[key][0]}' for key in sorted(texts)]) + "}"
+def value_text(key: str, value: Any) -> Text:
+    """The text of a canonical value that is no section."""
+    whole = canonical_json(value)
+    return Text(whole, "" if settings(Run)[key].left_out(value) else whole)
 
 
-def identity(text: str, texts: Mapping[str, tuple[str, str]]) -> str:
-    """The id of a canonical config from its ``text_of`` and, from the same parts, its files."""
-    from gradcheck.rows import SCHEMA_VERSION
+def text_of(texts: Mapping[str, Text]) -> str:
+    """A canonical config as canonical JSON without the names of its files, from the texts of its parts."""
+    return "{" + ",".join([f'"{key}":{texts[key].whole}' for key in sorted(texts)]) + "}"
 
-    files = ",".join([f'"{key}":{texts[key][1]}' for key in sorted(texts) if texts[key][1]])
-    whole = f'{{"config":{text},"files":{{{files}}},"schema":{SCHEMA_VERSION}}}'
+
+def identity(texts: Mapping[str, Text]) -> str:
+    """The id of a canonical config from the texts of its parts."""
+    own = ",".join([f'"{key}":{texts[key].own}' for key in sorted(texts) if texts[key].own])
+    files = ",".join([f'"{key}":{texts[key].files}' for key in sorted(texts) if texts[key].files])
+    whole = f'{{"config":{{{own}}},"files":{{{files}}},"schema":{ID_VERSION}}}'
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 

@@ -19,6 +19,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,7 +30,7 @@ from gradcheck.layout import Layout
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import Scheme
 from gradcheck.outcome import Outcome
-from gradcheck.verdict import REASONS, Judgement, overall
+from gradcheck.verdict import CORNER, EXEMPT, MIN_JUDGED, REASONS, Judgement, Whole, of_counts
 
 Array = np.ndarray
 Limits = tuple[Array, Array]
@@ -109,12 +110,29 @@ class DirectionalOutcome(Outcome):
     parameters: tuple[Parameter, ...] = ()
     explained: bool = True
 
-    @property
-    def verdict(self) -> str:
-        """``mismatch`` if any direction or entry is, else that of the parameters along the directions."""
-        if any(v == "mismatch" for v in (*self.table["verdict"], *(d.verdict for d in self.directions))):
-            return "mismatch"
-        return overall(p.verdict for p in self.parameters)
+    @cached_property
+    def _whole(self) -> Whole:
+        """``mismatch`` if any direction or entry is, ``match`` if every one of both that is not exempt is.
+
+        A weight is judged where a direction that covers its parameter is.
+        """
+        entries = zip(self.table["verdict"], self.table["reason"], strict=True)
+        directions = ((d.verdict, d.reason) for d in self.directions)
+        seen = Counter("exempt" if reason == EXEMPT else verdict for verdict, reason in (*entries, *directions))
+        exempt = sum(p.size for p in self.parameters if p.reason == EXEMPT)
+        judged = sum(p.size for p in self.parameters if p.verdict in ("match", "mismatch") or p.reason == CORNER)
+        verdict = of_counts(seen, seen.total() - seen["exempt"])
+        if verdict == "inconclusive" and any(p.verdict == "match" for p in self.parameters):
+            verdict = "partial"
+        counted = self.n_weights - exempt
+        enough = counted > 0 and judged / counted >= self.min_judged
+        everywhere = all(
+            p.size == 0 or p.reason == EXEMPT or p.verdict == "match" or p.reason == CORNER for p in self.parameters
+        )
+        ok = verdict == "match" or (
+            verdict in ("partial", "nondifferentiable") and enough and (everywhere or not self.min_judged)
+        )
+        return Whole(verdict, self.n_weights, exempt, judged, ok)
 
     @property
     def reason(self) -> str | None:
@@ -145,6 +163,17 @@ class DirectionalOutcome(Outcome):
                 f"an error above {self.resolution:.0e} of the whole gradient, or in one entry above "
                 f"{self.entry_resolution:.0e} of the largest one, would have been seen"
             )
+        if self.verdict == "partial":
+            counted = n - self._whole.n_exempt
+            rest = (
+                "not every entry taken one by one could be judged"
+                if self._whole.n_judged == counted
+                else "the others could not be judged"
+            )
+            return (
+                f"PARTIAL  directions through {self._whole.n_judged} of {counted} weights agree, {rest}; {one_by_one}; "
+                f"an error above {self.resolution:.0e} of the whole gradient of these would have been seen"
+            )
         if self.verdict != "mismatch":
             return f"{self.verdict.upper()}  {len(self.directions)} random directions through {n} weights tell nothing"
         wrong = [p for p, v in zip(self.table["param"], self.table["verdict"], strict=True) if v == "mismatch"]
@@ -171,6 +200,7 @@ def check_directions(
     eps: float | None,
     match_at: float,
     seed: int = 0,
+    min_judged: float = MIN_JUDGED,
 ) -> DirectionalOutcome:
     """Check the gradient of a large problem along random directions, and entry by entry where they say it is wrong.
 
@@ -211,6 +241,7 @@ def check_directions(
         nfev=function.nfev,
         njev=function.njev,
         notes=tuple(dict.fromkeys(function.raised)),
+        min_judged=min_judged,
         directions=tuple(slopes),
         parameters=tuple(_parameter(problem, name, slopes, gradient, match_at) for name in problem.layout.names),
         explained=explained,
@@ -336,7 +367,9 @@ def _parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array
     if resolution <= match_at:
         return Parameter(name, size, "match", None, resolution, entry)
     verdict = "nondifferentiable" if own.verdict == "nondifferentiable" else "inconclusive"
-    reason = own.reason or ("flat" if largest == 0 else "noise")
+    reason = own.reason or ("stationary" if largest == 0 else "noise")
+    if reason == EXEMPT and largest > 0:
+        reason = "noise"  # the slope is 0 by chance
     return Parameter(name, size, verdict, reason, resolution, entry)
 
 

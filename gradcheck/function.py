@@ -14,7 +14,6 @@ import numpy as np
 
 from gradcheck.check import Problem
 from gradcheck.errors import ContractError
-from gradcheck.layout import Layout
 from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.noise import COARSE, POINTS, SPACING, coarse_noise, directions, line, near_noise, reach
 from gradcheck.parameters import Parameters
@@ -354,9 +353,9 @@ def _gradient_or_nan(function: Function, theta: Array, like: Array) -> Array:
 def problems(function: Function, theta: Array, value: Array, gradient: Array, seed: int) -> list[Problem]:
     """One problem for each output of the function; the outputs share their evaluations."""
     measured = measured_rounding(function, theta, value, gradient, seed)
-    layout = function.parameters.layout
     if len(value) == 1:
-        return [_problem(layout, theta, lambda point: function.perturbed(point)[0], gradient[0], measured[0])]
+        loss = lambda point: function.perturbed(point)[0]  # noqa: E731
+        return [_problem(function, theta, loss, gradient[0], measured[0])]
     cache: dict[bytes, Array] = {}
 
     def output(k: int) -> Callable[[Array], Array]:
@@ -374,15 +373,15 @@ def problems(function: Function, theta: Array, value: Array, gradient: Array, se
     sizes = np.abs(value).astype(np.float64)
     relative = [DEVIATIONS * r.loss / s for r, s in zip(measured, sizes, strict=True) if s > DEVIATIONS * r.loss]
     common = float(np.median(relative)) if relative else 1.0
-    posed = [_problem(layout, theta, output(k), gradient[k], measured[k]) for k in range(len(value))]
+    posed = [_problem(function, theta, output(k), gradient[k], measured[k]) for k in range(len(value))]
     return [replace(p, relative_noise=common) for p in posed]
 
 
 def _problem(
-    layout: Layout, theta: Array, loss: Callable[[Array], Array], gradient: Array, rounding: Rounding
+    function: Function, theta: Array, loss: Callable[[Array], Array], gradient: Array, rounding: Rounding
 ) -> Problem:
     return Problem(
-        layout=layout,
+        layout=function.parameters.layout,
         theta=theta,
         loss=loss,
         perturbed=lambda point: (loss(point), 0.0),
@@ -391,4 +390,6 @@ def _problem(
         rounding=rounding,
         kinked=True,
         opaque=True,
+        low=function.low,
+        high=function.high,
     )

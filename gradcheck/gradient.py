@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck.check import Problem, columns, examine
 from gradcheck.diagnose import Diagnosis, diagnose
-from gradcheck.directional import LARGE, check_directions
+from gradcheck.directional import LARGE, DirectionalOutcome, check_directions
 from gradcheck.domain import limits, require_complex_safe
 from gradcheck.errors import ContractError, GradientMismatch
 from gradcheck.function import Arguments, Function, hold_to_contract, problems, quiet, untouched
@@ -18,7 +18,7 @@ from gradcheck.layout import Layout
 from gradcheck.numeric import SCHEMES, Scheme
 from gradcheck.outcome import Outcome
 from gradcheck.parameters import flatten
-from gradcheck.verdict import Judgement
+from gradcheck.verdict import MIN_JUDGED, Judgement
 
 Array = np.ndarray
 
@@ -32,6 +32,7 @@ def check_gradient(
     eps: float | str = "auto",
     scheme: str = "central",
     match_at: float = 1e-2,
+    min_judged: float = MIN_JUDGED,
     vjp: bool = False,
     bounds: Any = None,
     sample: int | None = None,
@@ -46,6 +47,8 @@ def check_gradient(
     x0 : an array of any shape (integers become float64), or a dict, list or tuple of arrays.  It is not changed.
     eps : a step, or ``auto`` for each weight's own.   scheme : a name of ``gradcheck.numeric.SCHEMES``.
     match_at : a weight matches only if a relative error of this size would have been seen.
+    min_judged : where not all weights match, the result is ok only if this share of those that are not exempt was judged,
+        and in every parameter one; 0 asks for neither.
     bounds : pairs (low, high), None for no bound, or SciPy's ``Bounds``: no point outside is evaluated.
     sample : check only so many weights, drawn by ``seed``.  Without it a function of one output and of more than
         ``directional.LARGE`` (2,000) weights is checked along random directions, and entry by entry where they say that
@@ -59,6 +62,8 @@ def check_gradient(
         raise ValueError(f"scheme={scheme!r}: must be one of {', '.join(SCHEMES)}")
     if not match_at > 0:
         raise ValueError(f"match_at={match_at!r}: must be a number > 0")
+    if isinstance(min_judged, bool) or not isinstance(min_judged, (int, float, np.number)) or not 0 <= min_judged <= 1:
+        raise ValueError(f"min_judged={min_judged!r}: must be a share from 0 to 1")
     if jac is not True and not callable(jac):
         raise ContractError(f"jac={jac!r}: must be a function, or True if fun returns (value, gradient)")
     if vjp and jac is True:
@@ -81,7 +86,7 @@ def check_gradient(
                 require_complex_safe(function, theta, seed)
             posed = problems(function, theta, value, gradient, seed)
             if sample is None and len(posed) == 1 and theta.size > LARGE:
-                return check_directions(posed[0], function, formula, step, match_at, seed)
+                return check_directions(posed[0], function, formula, step, match_at, seed, float(min_judged))
             table, diagnosis, layout = _judged(posed, formula, step, match_at, index, function.outer)
     return Outcome(
         table=table,
@@ -96,6 +101,7 @@ def check_gradient(
         nfev=function.nfev,
         njev=function.njev,
         notes=tuple(dict.fromkeys(function.raised)),
+        min_judged=float(min_judged),
     )
 
 
@@ -108,14 +114,30 @@ def assert_gradient(
     strict: bool = False,
     **options: Any,
 ) -> None:
-    """Raise GradientMismatch, whose message is the whole report, unless the verdict is ``match``.
+    """Raise GradientMismatch, whose message is the whole report, unless the outcome is ok.
 
-    strict : every weight must match, none may be inconclusive.   options : those of ``check_gradient``.
+    strict : every weight that is not exempt must match, one by one.   options : those of ``check_gradient``.
     """
     __tracebackhide__ = True
     outcome = check_gradient(fun, jac, x0, args, **options)
-    if not outcome.ok or (strict and outcome.count("match") < len(outcome.table["verdict"])):
-        raise GradientMismatch(str(outcome)) from None
+    if not outcome.ok:
+        raise GradientMismatch(f"{outcome}{_too_few(outcome)}") from None
+    if strict and outcome.verdict != "match":
+        raise GradientMismatch(f"{outcome}\nstrict: every weight that is not exempt must match") from None
+    if strict and isinstance(outcome, DirectionalOutcome):
+        raise GradientMismatch(
+            f"{outcome}\nstrict: {outcome.n_weights} weights were looked at along directions, not one by one; sample=n takes n"
+        ) from None
+
+
+def _too_few(outcome: Outcome) -> str:
+    """What is missing where weights match and yet the outcome is not ok."""
+    if outcome.verdict != "partial":
+        return ""
+    if outcome.judged < outcome.min_judged:
+        return f"\n{outcome.judged:.3g} of the weights was judged, min_judged={outcome.min_judged:g} asks for more"
+    asked = f"min_judged={outcome.min_judged:g} asks for one in each, min_judged=0 for none"
+    return f"\nin a parameter no weight was judged; {asked}"
 
 
 def _step(eps: float | str) -> float | None:

@@ -35,7 +35,7 @@ from gradcheck.harmless import harmless
 from gradcheck.models.function import module_of
 from gradcheck.plan import Ids, Left, Plan, Planned
 from gradcheck.progress import Progress
-from gradcheck.rows import SCHEMA_VERSION, cell_row, extra_columns, tabled
+from gradcheck.rows import SCHEMA_VERSION, cell_row, tabled
 from gradcheck.store import PLAN, Place
 from gradcheck.sweep import plan, read_plan, sweep, write_plan
 from gradcheck.terminal import Harmless, printable, say
@@ -417,7 +417,8 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
             version = results.provenance(run_dir).get("schema_version")
             if version != SCHEMA_VERSION:
                 raise BadInput(
-                    f"{run_dir}: was stored with schema version {version}; resume it with a gradcheck of that"
+                    f"{run_dir}: was stored with schema version {version}, this gradcheck writes {SCHEMA_VERSION};"
+                    " resume it with the gradcheck that made it, or run it anew"
                 )
             with _storing(run_dir):
                 failed, stale = results.prune(run_dir, jobs.ids)
@@ -547,13 +548,12 @@ def _compute(
         tally = summary.Tally(row for row in stored if row["cell"] in jobs.ids)
     log.info("%d cells planned, %d to compute, engine %s", len(jobs), len(left), chosen.engine)
     interrupted, lost = False, ""
-    extra = extra_columns(jobs.swept)
     with engines.sigterm_interrupts():
         try:
             with _storing(target):  # first: whatever has results can be taken up again
                 write_plan(target, jobs, overrides)
             with (
-                results.Writer(target, provenance.collect(overrides), extra) as writer,
+                results.Writer(target, provenance.collect(overrides)) as writer,
                 Progress(len(left), chosen.progress) as progress,
             ):
                 for job, outcome, seconds in _outcomes(left, chosen):

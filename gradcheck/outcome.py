@@ -6,12 +6,13 @@ import html
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from gradcheck.layout import Layout
-from gradcheck.verdict import REASONS, overall
+from gradcheck.verdict import EXEMPT, MIN_JUDGED, REASONS, Whole, is_judged, whole
 
 # rows of wrong weights that are printed
 SHOWN = 5
@@ -19,7 +20,7 @@ SHOWN = 5
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Outcome:
-    """Verdict, numbers and words of ``check_gradient``; true in a condition iff the verdict is ``match``.
+    """Verdict, numbers and words of ``check_gradient``; true in a condition iff it is ``ok``.
 
     table : the columns of the check, one entry a weight.   n_weights : weights there are, checked or not.
     nfev, njev : calls of ``fun`` and ``jac``.   notes : what ``fun`` raised at perturbed points.
@@ -37,24 +38,40 @@ class Outcome:
     nfev: int
     njev: int
     notes: tuple[str, ...] = ()
+    min_judged: float = MIN_JUDGED
+
+    @cached_property
+    def _whole(self) -> Whole:
+        return whole(self.table["verdict"], self.table["reason"], self.table["param"], self.min_judged)
 
     @property
     def verdict(self) -> str:
-        """``mismatch`` if any weight is, else ``match`` if any is, else ``nondifferentiable`` or ``inconclusive``."""
-        return overall(self.table["verdict"])
+        """``mismatch`` if any weight is; else ``match`` if every one that is not exempt is and there is one; else ``partial``
+        if some match; else ``nondifferentiable`` if any is; else ``inconclusive``.
+        """
+        return self._whole.verdict
 
     @property
     def ok(self) -> bool:
-        """Whether the verdict is ``match``."""
-        return self.verdict == "match"
+        """Whether the verdict is ``match``, or nothing is wrong and a share of ``min_judged`` was judged, in every parameter
+        one weight at least.
+        """
+        return self._whole.ok
+
+    @property
+    def judged(self) -> float:
+        """The share of the weights that are not exempt which were judged; 0 where all are."""
+        return self._whole.judged
 
     def __bool__(self) -> bool:
         return self.ok
 
     @property
     def reason(self) -> str | None:
-        """The commonest reason why weights could not be judged; None where all were."""
-        counts = Counter(r for r in self.table["reason"] if r)
+        """The commonest reason why weights could not be judged; None where all were or are exempt."""
+        counts = Counter(r for r in self.table["reason"] if r and r != EXEMPT) or Counter(
+            filter(None, self.table["reason"])
+        )
         return counts.most_common(1)[0][0] if counts else None
 
     @property
@@ -120,12 +137,23 @@ class Outcome:
             ]
             shown = ", ".join(parts[:4]) + (", …" if len(parts) > 4 else "")
             return f"MISMATCH  {len(wrong)} of {what} {'is' if len(wrong) == 1 else 'are'} wrong ({shown})"
+        if total and total == self._whole.n_exempt:
+            return f"INCONCLUSIVE  {what}: every one is exempt, none has a path to the loss"
+        exempt = f" that are not exempt (of {what})" if self._whole.n_exempt else ""
+        counted = f"{total - self._whole.n_exempt} weights{exempt}" if exempt else what
+        seen = f"a relative error above {self.resolution:.0e} would have been seen"
         if self.verdict == "match":
-            return (
-                f"MATCH  {self.count('match')} of {what} agree; "
-                f"a relative error above {self.resolution:.0e} would have been seen"
-            )
-        return f"{self.verdict.upper()}  none of {what} could be judged"
+            return f"MATCH  {self.count('match')} of {counted} agree; {seen}"
+        if self.verdict == "partial":
+            return f"PARTIAL  {self.count('match')} of {counted} agree, {self._open()} could not be judged; {seen}"
+        if self._whole.n_judged:
+            where = "lie on a kink, between the slopes on both sides"
+            return f"{self.verdict.upper()}  {self._whole.n_judged} of {counted} {where}"
+        return f"{self.verdict.upper()}  none of {counted} could be judged"
+
+    def _open(self) -> int:
+        """Weights that are not exempt and were not judged."""
+        return self._whole.n_weights - self._whole.n_exempt - self._whole.n_judged
 
     def _rows(self) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = []
@@ -154,8 +182,9 @@ class Outcome:
         lines = []
         for reason, params in groups.items():
             where = ", ".join(f"{c} in {p}" for p, c in list(Counter(params).items())[:4])
-            words = "gradient exactly 0 (flat): try another x0" if reason == "flat" else f"{reason}: {REASONS[reason]}"
-            lines.append(f" not judged: {where}, {words.replace('theta', 'x0')}")
+            kind = "judged" if is_judged("", reason) else "exempt" if reason == EXEMPT else "not judged"
+            code = "" if reason == EXEMPT else f"{reason}: "
+            lines.append(f" {kind}: {where}, {code}{REASONS[reason].replace('theta', 'x0')}")
         return lines
 
     def __str__(self) -> str:

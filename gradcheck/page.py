@@ -23,8 +23,8 @@ from gradcheck import chart_data, harmless, plots, store
 from gradcheck.analysis import Record, records
 from gradcheck.chart_data import Rows
 from gradcheck.errors import BadInput
-from gradcheck.summary import VERDICTS
 from gradcheck.terminal import cut, printable
+from gradcheck.truth import PLANTED, UNKNOWN_MODELS, Truth, truths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,18 +186,24 @@ def _name(record: Record) -> str:
 def _tiles(cells: pd.DataFrame) -> list[dict[str, Any]]:
     """The run in a few figures."""
     done = cells[cells["status"] == "ok"]
-    planted = done["bug_injected"].fillna(False).astype(bool)
-    accused = done["verdict"] == "mismatch"
-    judged = {name: int((done.loc[~planted, "verdict"] == name).sum()) for name in VERDICTS}
+    told = truths(done).value_counts()
+    counts = {truth: int(told.get(truth, 0)) for truth in Truth}
     tiles: Rows = [{"what": "cells computed", "value": f"{len(done)} of {len(cells)}"}]
-    if (~planted).any():
-        wrong = judged["mismatch"]
-        tiles.append(
-            {"what": "correct gradients accused", "value": f"{wrong} of {int((~planted).sum())}", "bad": wrong > 0}
-        )
-    if planted.any():
-        caught = int((planted & accused).sum())
-        tiles.append({"what": "planted bugs caught", "value": f"{caught} of {int(planted.sum())}"})
+    wrong = counts[Truth.FALSE_ALARM]
+    if correct := wrong + counts[Truth.RIGHT]:
+        tiles.append({"what": "correct gradients accused", "value": f"{wrong} of {correct}", "bad": wrong > 0})
+    if planted := sum(counts[truth] for truth in PLANTED):
+        for truth in PLANTED:
+            bad = truth is Truth.MISSED and counts[truth] > 0
+            words = "planted bugs that no number shows" if truth is Truth.CANNOT_BE_TOLD else f"planted bugs {truth}"
+            tiles.append({"what": words, "value": f"{counts[truth]} of {planted}", "bad": bad})
+    own = done[done["model"].isin(UNKNOWN_MODELS) & ~done["bug_injected"].fillna(False).astype(bool)]
+    if len(own):
+        wrong = int((own["verdict"] == "mismatch").sum())
+        tiles.append({"what": "gradients of functions wrong", "value": f"{wrong} of {len(own)}", "bad": wrong > 0})
+        few = int((~own["ok"].fillna(True).astype(bool)).sum()) - wrong
+        if few > 0:
+            tiles.append({"what": "of which too little was judged", "value": f"{few} of {len(own)}", "bad": True})
     for status in ("failed", "skipped"):
         if count := int((cells["status"] == status).sum()):
             tiles.append({"what": status, "value": str(count), "bad": status == "failed"})

@@ -11,7 +11,7 @@ from gradcheck import chart_data, store
 from gradcheck.chart_data import Rows
 from gradcheck.errors import BadInput
 from gradcheck.numeric import SCHEMES
-from gradcheck.summary import VERDICTS
+from gradcheck.verdict import VERDICTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,11 +73,11 @@ class Plots:
         return v_curve(chart_data.v_curve(self._source.cells))
 
     def detection(self) -> Any:
-        """Bug by eps: the share of planted bugs that were caught, and of correct gradients that were accused."""
+        """Bug by eps: the shares of planted bugs caught, missed, not to be told, and of correct gradients accused."""
         return detection(chart_data.detection(self._source.cells))
 
     def rules(self) -> Any:
-        """Each rule's false alarms and catches."""
+        """Each rule's false alarms, and its shares of planted bugs caught, missed, not to be told."""
         return rules(chart_data.rules(self._source.cells))
 
     def histogram(self) -> Any:
@@ -283,24 +283,30 @@ def _heat_maps(alt: Any, rows: Rows) -> Any:
     order = [row["eps"] for row in sorted(rows, key=lambda row: row["order"])]
     steps = list(dict.fromkeys(order))
     panels = []
-    titles = {True: "planted bugs that were caught, in %", False: "correct gradients that were accused, in %"}
-    for planted, title in titles.items():
-        own = [row for row in rows if row["planted"] == planted]
-        if not own:
+    titles = {
+        "caught": "planted bugs that were caught, in %",
+        "missed": "planted bugs that were missed, in %",
+        "cannot be told": "planted bugs that no number shows: cannot be told, in %",
+        "false alarm": "correct gradients that were accused, in %",
+        "unknown": "gradients that nobody knows, judged mismatch, in %",
+    }
+    for what, title in titles.items():
+        own = [row for row in rows if row["what"] == what]
+        # what no cell is needs no map of its own; the words are in the others'
+        if not own or (what in ("missed", "cannot be told") and not any(row["count"] for row in own)):
             continue
         x = alt.X("eps:N", sort=steps, scale=alt.Scale(domain=steps), title="eps", axis=alt.Axis(labelAngle=-40))
         base = alt.Chart(data(own), title=title).encode(
             x=x,
             y=alt.Y("bug:N", title=None),
-            tooltip=["bug:N", "eps:N", "caught:Q", "cells:Q"],
+            tooltip=["bug:N", "eps:N", "says:N", "cells:Q"],
         )
         # the palette made for colour-blind people; what should be looked at is bright in the one and dark in the other
+        good = what == "caught"
         squares = base.mark_rect(cursor="pointer").encode(
-            color=alt.Color(
-                "share:Q", scale=alt.Scale(scheme="cividis", domain=[0, 1], reverse=not planted), legend=None
-            )
+            color=alt.Color("share:Q", scale=alt.Scale(scheme="cividis", domain=[0, 1], reverse=not good), legend=None)
         )
-        pale = "datum.share > 0.55" if planted else "datum.share < 0.45"
+        pale = "datum.share > 0.55" if good else "datum.share < 0.45"
         text = base.mark_text(fontSize=11).encode(
             text="percent:N", color=alt.condition(pale, alt.value("#111"), alt.value("#fff"))
         )
@@ -309,38 +315,52 @@ def _heat_maps(alt: Any, rows: Rows) -> Any:
     return panels[0] if len(panels) == 1 else alt.vconcat(*panels).resolve_scale(color="independent", x="shared")
 
 
+RULE_COLOURS = {"caught": BLUE, "missed": RED, "cannot be told": GREY, "false alarm": RED, "unknown": ORANGE}
+
+
 def rules(rows: Rows) -> Any:
-    """Bars from the rows of `chart_data.rules`: false alarms and catches of each rule, our own verdict on top."""
+    """Bars from the rows of `chart_data.rules`: each rule's shares of planted bugs, its false alarms, and what it says of
+    gradients that nobody knows; our own verdict on top.
+    """
     alt = library()
     if not rows:
         return empty("No cell was computed.")
-    caught = {row["rule"]: row["share"] for row in rows if row["planted"]}
+    caught = {row["rule"]: row["end"] for row in rows if row["what"] == "caught"}
     order = sorted({row["rule"] for row in rows}, key=lambda rule: (rule != "gradcheck", -caught.get(rule, 0), rule))
     panels: list[Any] = []
-    titles = {True: "planted bugs caught", False: "correct gradients accused (false alarms)"}
-    for planted, title in titles.items():
-        own = [row for row in rows if row["planted"] == planted]
+    titles = {
+        "planted": "planted bugs: caught, missed, cannot be told",
+        "correct": "correct gradients accused (false alarms)",
+        "unknown": "gradients that nobody knows, accused",
+    }
+    for kind, title in titles.items():
+        own = [row for row in rows if row["kind"] == kind]
         if not own:
             continue
+        whats = list(dict.fromkeys(row["what"] for row in own))
         base = alt.Chart(data(own), title=title).encode(
             x=alt.X(
-                "share:Q",
+                "start:Q",
                 scale=alt.Scale(domain=[0, 1.12], nice=False),
                 title=None,
                 axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
             ),
+            x2="end:Q",
             y=alt.Y(
                 "rule:N", sort=order, scale=alt.Scale(domain=order), title=None, axis=alt.Axis() if not panels else None
             ),
-            tooltip=["rule:N", "accused:Q", "cells:Q"],
+            tooltip=["rule:N", "what:N", "count:Q", "cells:Q"],
         )
-        bars = base.mark_bar().encode(
-            color=alt.condition("datum.own", alt.value(BLUE if planted else RED), alt.value(SKY if planted else ORANGE))
+        legend = alt.Legend(orient="bottom", title=None) if kind == "planted" else None
+        colour = alt.Color("what:N", scale=_colours(alt, RULE_COLOURS, whats), legend=legend)
+        bars = base.mark_bar().encode(color=colour)
+        # the figure of the first share stands behind the whole bar: the others are told by the tooltip
+        first = alt.Chart(
+            data([row | {"behind": row["end"] if len(whats) == 1 else 1.0} for row in own if row["what"] == whats[0]])
         )
-        panels.append(
-            (bars + base.mark_text(align="left", dx=4).encode(text="text:N")).properties(width=300, height=alt.Step(19))
-        )
-    return panels[0] if len(panels) == 1 else alt.hconcat(*panels)
+        texts = first.mark_text(align="left", dx=4).encode(x="behind:Q", y=bars.encoding.y, text="text:N")
+        panels.append((bars + texts).properties(width=300, height=alt.Step(19)))
+    return panels[0] if len(panels) == 1 else alt.hconcat(*panels).resolve_scale(color="independent")
 
 
 def histogram(rows: Rows) -> Any:
@@ -351,8 +371,13 @@ def histogram(rows: Rows) -> Any:
     low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
     shown = [name for name in VERDICTS if any(row["verdict"] == name for row in rows)]
     panels = []
-    for planted, title in {False: "correct gradients", True: "gradients with a planted bug"}.items():
-        own = [row for row in rows if row["planted"] == planted]
+    titles = {
+        "correct": "correct gradients",
+        "planted": "gradients with a planted bug",
+        "unknown": "gradients that nobody knows",
+    }
+    for kind, title in titles.items():
+        own = [row for row in rows if row["kind"] == kind]
         if not own:
             continue
         chart = (

@@ -28,6 +28,7 @@ from gradcheck.numeric import SCHEMES
 from gradcheck.results import Part, cell_parts, cell_rows, locate, parts, provenance
 from gradcheck.rows import ERRORS
 from gradcheck.terminal import Table
+from gradcheck.truth import Truth, truth
 
 Array = np.ndarray
 
@@ -45,7 +46,7 @@ WEIGHT_COLUMNS = (
 )
 CELL_COLUMNS = (
     *("cell", "status", "model", "init", "bug", "scheme", "dtype", "eps", "data_n", "n_weights", "n_evals", "verdict"),
-    *("bug_injected", "config"),
+    *("bug_injected", "n_exempt", "n_missed", "config"),
 )
 
 
@@ -133,7 +134,8 @@ class Figures:
     bounds: dict[tuple[str, float | None], tuple[Histogram, Histogram]] = field(default_factory=dict)  # scheme, eps
     cost_fixed: float = 0.0
     cost_auto: float = 0.0
-    rules: dict[str, Counter[tuple[str, float | None, bool]]] = field(default_factory=dict)  # bug, magnitude, accused
+    # bug, magnitude, accused, and whether the numbers show the bug
+    rules: dict[str, Counter[tuple[str, float | None, bool, bool]]] = field(default_factory=dict)
     data_n: set[int] = field(default_factory=set)
     n_weights: set[int] = field(default_factory=set)
     data_scales: set[float] = field(default_factory=set)
@@ -183,7 +185,7 @@ def _made(folder: Path) -> dict[str, Any]:
 def _cells(figures: Figures, number: int, folder: Path, known: Mapping[str, Known]) -> Iterator[tuple[str, Known]]:
     rules = sorted({c for part in cell_parts(folder) for c in part.columns if c.startswith("rule_")})
     for row in cell_rows(folder, [*CELL_COLUMNS, *rules]):
-        if row["status"] != "ok" or row["cell"] in known:
+        if row["status"] != "ok" or row["cell"] in known or truth(row) is Truth.UNKNOWN:
             continue
         config = json.loads(row["config"])
         one = _known(number, row, config)
@@ -196,10 +198,11 @@ def _cells(figures: Figures, number: int, folder: Path, known: Mapping[str, Know
         if one.eps is not None:
             figures.steps.add(one.eps)
         _count_cost(figures, row)
+        shown = row["verdict"] == "mismatch" or bool(row["n_missed"])
         accusations = {"gradcheck": row["verdict"] == "mismatch"} | {r.removeprefix("rule_"): row[r] for r in rules}
         for rule, accused in accusations.items():
             if accused is not None:
-                figures.rules.setdefault(rule, Counter())[(one.bug, one.magnitude, bool(accused))] += 1
+                figures.rules.setdefault(rule, Counter())[(one.bug, one.magnitude, bool(accused), shown)] += 1
         yield row["cell"], one
 
 
@@ -231,9 +234,16 @@ def _known(number: int, row: Mapping[str, Any], config: dict[str, Any]) -> Known
 
 
 def _count_cost(figures: Figures, row: Mapping[str, Any]) -> None:
-    """Evaluations a weight beyond the cell's own allowance, over those of the scheme alone (auto: of central)."""
+    """Evaluations a weight beyond the cell's own allowance, over those of the scheme alone (auto: of central).
+
+    The two by which a weight is found to be exempt are aside.
+    """
     alone = SCHEMES["central" if row["eps"] is None else row["scheme"]].evaluations
-    ratio = max(0, row["n_evals"] - CELL_COST) / (alone * row["n_weights"]) if row["n_weights"] else 0.0
+    ratio = (
+        max(0, row["n_evals"] - CELL_COST - 2 * (row["n_exempt"] or 0)) / (alone * row["n_weights"])
+        if row["n_weights"]
+        else 0.0
+    )
     if row["eps"] is None:
         figures.cost_auto = max(figures.cost_auto, ratio)
     else:
@@ -468,18 +478,23 @@ def _short(value: float | None) -> str:
 
 
 def rule_table(figures: Figures) -> list[dict[str, Any]]:
-    """For each rule the share of correct cells it accuses and of wrong ones it catches, by the bug's magnitude."""
+    """For each rule the correct cells and those that it accuses, and its shares of planted bugs by their magnitude.
+
+    A bug that the rule does not accuse was missed if the numbers of its cell show it, and cannot be told if they do not.
+    """
     table = []
     for rule, counts in figures.rules.items():
-        by: dict[tuple[bool, float | None], list[int]] = {}
-        for (bug, magnitude, accused), n in counts.items():
-            count = by.setdefault((bug != "none", magnitude), [0, 0])
-            count[0] += n
-            count[1] += n if accused else 0
-        none = [sum(c[i] for (planted, _), c in by.items() if not planted) for i in (0, 1)]
-        caught = {m: c for (planted, m), c in by.items() if planted and m is not None}
-        shares = {f"{m:g}": c[1] / c[0] for m, c in sorted(caught.items())}
-        table.append({"rule": rule, "correct": none[0], "accused": none[1], "caught": shares})
+        by: dict[tuple[bool, float | None], Counter[str]] = {}
+        for (bug, magnitude, accused, shown), n in counts.items():
+            what = "caught" if accused else "missed" if shown else "cannot_be_told"
+            by.setdefault((bug != "none", magnitude), Counter())[what] += n
+        none = [c for (planted, _), c in by.items() if not planted]
+        of_size = sorted((m, c) for (planted, m), c in by.items() if planted and m is not None)
+        shares = {
+            what: {f"{m:g}": c[what] / c.total() for m, c in of_size} for what in ("caught", "missed", "cannot_be_told")
+        }
+        correct = {"correct": sum(c.total() for c in none), "accused": sum(c["caught"] for c in none)}
+        table.append({"rule": rule, **correct, **shares})
     return table
 
 
@@ -555,13 +570,16 @@ def tables(figures: Figures, rows: Sequence[Row]) -> list[Table | str]:
     )
     magnitudes = sorted({m for row in rule_table(figures) for m in row["caught"]}, key=float)[::2]
     rules = Table(
-        "rules side by side: correct cells accused, and bugs caught by their relative size",
+        "rules side by side: correct cells accused, and bugs caught (and missed although the numbers show them) by their size",
         ["rule", "false alarms", *magnitudes],
         [
             [
                 row["rule"],
                 f"{row['accused'] / row['correct']:.1%}" if row["correct"] else "-",
-                *(f"{row['caught'][m]:.0%}" if m in row["caught"] else "-" for m in magnitudes),
+                *(
+                    f"{row['caught'][m]:.0%} ({row['missed'][m]:.0%})" if m in row["caught"] else "-"
+                    for m in magnitudes
+                ),
             ]
             for row in rule_table(figures)
         ],

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from gradcheck import config as configs
-from gradcheck import engines, intervals, results
+from gradcheck import engines, intervals, results, version_1
+from gradcheck.columns import column_name
 from gradcheck.errors import BadInput
 from gradcheck.plan import Planned
-from gradcheck.rows import CELLS, ERRORS, CellRows, cell_row, cells_table, column_name, errors_table
+from gradcheck.rows import CELLS, ERRORS, CellRows, cell_row, cells_table, errors_table
 from gradcheck.store import Place
-from gradcheck.summary import VERDICTS
 from gradcheck.terminal import Table
+from gradcheck.verdict import VERDICTS
 
 Array = intervals.Array
 Flags = intervals.Flags
@@ -35,6 +36,7 @@ Flags = intervals.Flags
 # alone.
 _WORDS = {
     *("verdict", "reason", "worst_param", "worst_flat_index", "diagnosis", "diagnosis_kind"),
+    *("n_exempt", "n_judged", "n_missed", "ok"),
     *(f"n_{verdict}" for verdict in VERDICTS),
 }
 _MAX_CONFIG = 10_000_000  # characters
@@ -122,12 +124,14 @@ def reproduce(
     options: dict[str, Any] = {"allow": tuple(allow)} if allow else {}
     settings = engines.Settings(options=options | ({} if max_memory is None else {"max_memory": max_memory}))
     with engines.one_blas_thread():
-        for row, weights in _recorded(run_dir, None if wanted is None else set(wanted)):
+        for row, weights, version in _recorded(run_dir, None if wanted is None else set(wanted)):
             cell = str(row["cell"])
             config = _config(row, roots)
             planned = Planned(_cell_id(cell, config, allow), config)
             outcome, _ = engines.outcome_of(config, settings)
-            _compare(found, cell, row, weights, cell_row(planned, outcome, 0.0), getattr(outcome, "rounding", None))
+            new = cell_row(planned, outcome, 0.0)
+            new = version_1.retold(new, weights) if version < 2 else new
+            _compare(found, cell, row, weights, new, getattr(outcome, "rounding", None))
             found.cells += 1
     if wanted is not None and found.cells < len(set(wanted)):
         raise BadInput(f"{run_dir}: {len(set(wanted)) - found.cells} of the cells asked for are not stored")
@@ -135,12 +139,13 @@ def reproduce(
 
 
 def _cell_columns(run_dir: Place) -> list[str]:
-    names = dict.fromkeys(name for part in results.cell_parts(run_dir) for name in part.columns)
-    return [name for name in names if name != "seconds"]
+    parts = results.cell_parts(run_dir)
+    aside = ("seconds", *(version_1.NOT_COMPARED if any(part.version < 2 for part in parts) else ()))
+    return [name for name in dict.fromkeys(name for part in parts for name in part.columns) if name not in aside]
 
 
-def _recorded(run_dir: Place, wanted: set[str] | None) -> Iterator[tuple[dict[str, Any], dict[str, list[Any]]]]:
-    """Rows of ``cells`` with the columns of their weights, a part at a time."""
+def _recorded(run_dir: Place, wanted: set[str] | None) -> Iterator[tuple[dict[str, Any], dict[str, list[Any]], int]]:
+    """Rows of ``cells`` with the columns of their weights and the version of both, a part at a time."""
     errors = {path.name: path for path in results.parts(run_dir, "errors")}
     for part in results.cell_parts(run_dir):
         rows = [row for table in part.tables() for row in table.to_pylist()]
@@ -156,7 +161,7 @@ def _recorded(run_dir: Place, wanted: set[str] | None) -> Iterator[tuple[dict[st
         cells = np.asarray(table["cell"].to_pylist(), dtype=object)
         for row in rows:
             mine = table.filter(cells == row["cell"]) if len(cells) else table
-            yield row, mine.to_pydict()
+            yield row, mine.to_pydict(), part.version
 
 
 def _config(row: Mapping[str, Any], roots: Sequence[Path]) -> dict[str, Any]:
@@ -284,7 +289,8 @@ def _compare_summary(found: Comparison, cell: str, old: Mapping[str, Any], new: 
             continue
         before, after = old.get(name), row[name]
         if name == "config":
-            before, after = json.loads(str(before)), json.loads(str(after))
+            # a key that came later has its default, whether it stands there or not
+            before, after = (configs.canonical(json.loads(str(text))) for text in (before, after))
         if name in figures:
             column.add(*figures[name], cell)
         elif isinstance(after, float) or isinstance(before, float):

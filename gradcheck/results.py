@@ -26,7 +26,18 @@ from gradcheck import limits, store
 from gradcheck.errors import BadInput
 from gradcheck.errors import WriteError as WriteError
 from gradcheck.plan import Ids
-from gradcheck.rows import AXES, CELLS, ERRORS, SCHEMA_VERSION, CellRows, cells_schema, cells_table, errors_table
+from gradcheck.rows import (
+    AXES,
+    CELLS,
+    ERRORS,
+    SCHEMA_VERSION,
+    SETTINGS,
+    CellRows,
+    cells_table,
+    completed,
+    errors_table,
+    lacking,
+)
 from gradcheck.store import Place, one_line
 
 PROVENANCE = b"gradcheck.provenance"
@@ -37,7 +48,7 @@ PART_WEIGHTS = 250_000  # some 30 MB in memory
 # Few different values in a column: a dictionary.  Text that is new in every row (config, message) is left to the
 # compression.
 _ERRORS_DICTIONARY = ["cell", "param", "step_rule", "verdict", "reason", *AXES.names]
-_CELLS_DICTIONARY = ["status", *AXES.names, "worst_param", "verdict", "diagnosis_kind"]
+_CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verdict", "diagnosis_kind"]
 
 
 def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
@@ -76,7 +87,6 @@ class Writer:
 
     run_dir : made if it is missing; a run that is there already is continued.
     provenance : JSON-able, stored in every file under ``gradcheck.provenance``.
-    extra : columns for swept keys (`extra_columns`), the same for all parts of a run.
 
     Raises BadInput where the folder cannot be written, WriteError where a later write fails.
     """
@@ -85,14 +95,13 @@ class Writer:
         self,
         run_dir: str | os.PathLike[str] | Place,
         provenance: Mapping[str, Any],
-        extra: Mapping[str, pa.DataType] | None = None,
         *,
         part_cells: int = PART_CELLS,
         part_seconds: float = PART_SECONDS,
     ) -> None:
         self.run_dir = store.at(run_dir)
         stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION, **provenance}, sort_keys=True).encode()}
-        self._cells_schema = cells_schema(extra).with_metadata(stamp)
+        self._cells_schema = CELLS.with_metadata(stamp)
         self._stamp = stamp
         self._part_cells, self._part_seconds = part_cells, part_seconds
         self._rows: list[CellRows] = []
@@ -313,15 +322,18 @@ class Part:
 
     def __init__(self, path: Place, expected: pa.Schema) -> None:
         self.path = path
+        self._later = CELLS.names if expected is CELLS else []
         with reading(self.path):
             self._file = modest(path, ids=expected is CELLS)
             self._schema = self._file.schema_arrow
         self.provenance = _provenance(path, self._schema.metadata or {})
-        for field in expected:
-            if field.name.startswith("rule_"):
-                continue  # the list of rules may grow
-            if self._schema.get_field_index(field.name) < 0:
-                raise BadInput(f"{path}: lacks the column {field.name}")
+        for name in lacking(expected, self._schema.names, self.version):
+            raise BadInput(f"{path}: lacks the column {name}")
+
+    @property
+    def version(self) -> int:
+        """Version of the schema; a file that says nothing of itself, as other tools write it, may be of the first."""
+        return int(self.provenance.get("schema_version", 1))
 
     @property
     def columns(self) -> list[str]:
@@ -336,13 +348,14 @@ class Part:
         changed that).
         """
         names = self.columns if columns is None else [name for name in columns if name in self._schema.names]
+        later = self._later if columns is None else [name for name in columns if name in self._later]
         with reading(self.path):
             for batch in self._file.iter_batches(batch_size=65_536, columns=names):
                 limits.require_short(self.path, batch)
                 table = pa.Table.from_batches([batch]).select(names)
                 table = table.cast(pa.schema([(f.name, _stored_type(f)) for f in table.schema]))
                 table.validate(full=True)  # damage may be a text that is no UTF-8
-                yield table
+                yield completed(table, later)
 
 
 def modest(path: Place, ids: bool) -> pq.ParquetFile:

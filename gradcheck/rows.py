@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
 from operator import itemgetter
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 
-from gradcheck import arrow
+from gradcheck import arrow, columns
 from gradcheck.errors import Meaningless
 from gradcheck.rules import RULES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _text, _real, _count, _flag = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -71,7 +71,11 @@ SUMMARY = pa.schema(
         ("n_mismatch", _count),
         ("n_inconclusive", _count),
         ("n_nondifferentiable", _count),
+        ("n_exempt", _count),
+        ("n_judged", _count),
+        ("n_missed", _count),
         ("verdict", _text),
+        ("ok", _flag),
         ("diagnosis", _text),
         ("diagnosis_kind", _text),
         *((f"rule_{name}", _flag) for name in RULES),
@@ -79,18 +83,39 @@ SUMMARY = pa.schema(
         ("n_evals", _count),
     ]
 )
+_COLUMN_OF = {bool: _flag, int: _count, float: _real, str: _text}
+SETTINGS = pa.schema([(name, _COLUMN_OF[kind]) for name, kind in columns.SETTINGS.items() if name not in AXES.names])
 ERRORS = pa.schema([("cell", _text), *WEIGHTS, *AXES])
 _OF_THE_CELL = [field for field in ERRORS if field.name not in WEIGHTS.names]
 
 
-def cells_schema(extra: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
-    """Columns of ``cells``, with one more for each swept key that has none of its own (`extra`, after the axes)."""
-    head = [("cell", _text), ("status", _text), ("message", _text), *AXES]
-    return pa.schema([*head, *(extra or {}).items(), *SUMMARY, ("seconds", _real), ("config", _text)])
+CELLS = pa.schema(
+    [
+        *(("cell", _text), ("status", _text), ("message", _text)),
+        *AXES,
+        *SETTINGS,
+        *SUMMARY,
+        *(("seconds", _real), ("config", _text)),
+    ]
+)
+# What version 1 did not have: there it is null.
+_SINCE_2 = frozenset({*SETTINGS.names, "n_exempt", "n_judged", "n_missed", "ok"})
 
 
-CELLS = cells_schema()
-_OWN_COLUMN = frozenset(CELLS.names)
+def lacking(schema: pa.Schema, names: Container[str], version: int) -> list[str]:
+    """Columns of a schema that files of a version must have and that are not among some names; the list of rules may grow."""
+    later = _SINCE_2 if version < 2 else frozenset()
+    return [n for n in schema.names if n not in names and n not in later and not n.startswith("rule_")]
+
+
+def completed(table: pa.Table, names: Iterable[str]) -> pa.Table:
+    """Rows of ``cells`` with those of the columns ``names`` that they lack, which are null: of an earlier version."""
+    for name in names:
+        if name in _SINCE_2 and name not in table.schema.names:
+            table = table.append_column(CELLS.field(name), pa.nulls(table.num_rows, CELLS.field(name).type))
+    return table
+
+
 _WEIGHT_COLUMN: Mapping[pa.DataType, Callable[[list[Any]], pa.Array]] = {
     _text: arrow.texts,
     _count: arrow.counts,
@@ -108,8 +133,6 @@ class Planned(Protocol):
     def cell(self) -> str: ...  # id
     @property
     def config(self) -> Mapping[str, Any]: ...  # canonical
-    @property
-    def swept(self) -> Mapping[str, Any]: ...  # the keys of the grid and their values here
     @property
     def text(self) -> str: ...  # the config as canonical JSON
 
@@ -154,8 +177,7 @@ def cell_row(planned: Planned, outcome: Any, seconds: float) -> CellRows:
     seconds : what it took to compute.
     """
     row: dict[str, Any] = {"cell": planned.cell, "message": None, "seconds": seconds}
-    row |= axes(planned.config)
-    row |= {name: value for key, value in planned.swept.items() if (name := column_name(key)) not in _OWN_COLUMN}
+    row |= columns.values(planned.config) | axes(planned.config)
     row["config"] = planned.text
     row["bug_injected"] = row["bug"] not in (None, "none")
     if isinstance(outcome, BaseException):
@@ -186,35 +208,6 @@ def axes(config: Mapping[str, Any]) -> dict[str, Any]:
         "data_n": data.get("n"),
         "data_d": data.get("d"),
     }
-
-
-def column_name(key: str) -> str:
-    """Column of a config key: ``bug.magnitude`` is stored as ``bug_magnitude``."""
-    return key.replace(".", "_")
-
-
-def extra_columns(swept: Iterable[Mapping[str, Any]]) -> dict[str, pa.DataType]:
-    """Columns for swept keys that have none of their own, from the `swept` of every cell in the plan.
-
-    One type holds all values of a key: bool, int64, float64 or, for text, lists and mixtures, string (JSON where it
-    is not text).
-    """
-    kinds: dict[str, set[type]] = {}
-    for values in swept:
-        for key, value in values.items():
-            if (name := column_name(key)) not in _OWN_COLUMN:
-                kinds.setdefault(name, set()).add(type(value))
-    return {name: _common_type(kinds[name] - {type(None)}) for name in sorted(kinds)}
-
-
-def _common_type(kinds: set[type]) -> pa.DataType:
-    if kinds == {bool}:
-        return _flag
-    if kinds == {int}:
-        return _count
-    if kinds and kinds <= {int, float}:
-        return _real
-    return _text
 
 
 # ------------------------------------------------------------------------------------------------------------- tables

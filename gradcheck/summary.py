@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from gradcheck import store
+from gradcheck.config import FAIL_ON
 from gradcheck.results import locate
 from gradcheck.store import Place
 from gradcheck.terminal import Table, cut, plain, printable
+from gradcheck.truth import UNKNOWN_MODELS, Truth, truth
+from gradcheck.verdict import EXEMPT, VERDICTS, of_counts
 
 MAX_ROWS = 10
 WIDTH = 110
-VERDICTS = ("match", "mismatch", "inconclusive", "nondifferentiable")
 _COUNTS = {verdict: f"n_{verdict}" for verdict in VERDICTS}
 # What the table tells apart first, as long as it stays short.
 _GROUP_BY = ("bug", "eps", "model", "scheme", "dtype", "data", "init")
@@ -36,7 +38,7 @@ COLUMNS = (
     *("cell", "status", "message", "model", "data", "init", "bug", "scheme", "dtype", "eps", "data_n", "data_d"),
     *("n_weights", "max_rel_err", "max_resolution", "median_resolution", "worst_param", "worst_flat_index"),
     *(f"n_{verdict}" for verdict in VERDICTS),
-    *("verdict", "diagnosis", "bug_injected"),
+    *("n_exempt", "n_missed", "verdict", "ok", "diagnosis", "bug_injected"),
 )
 
 
@@ -45,6 +47,7 @@ class Group:
     """Weights of some cells, counted by verdict."""
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
+    exempt: int = 0  # of the inconclusive ones
     worst: float | None = None  # relative error
     visible: float = 0.0  # resolution of the weight that is seen worst
     half: float = 0.0  # the same of the better half of each cell
@@ -53,6 +56,7 @@ class Group:
         for verdict, column in _COUNTS.items():
             if count := row.get(column):
                 self.counts[verdict] += count
+        self.exempt += row.get("n_exempt") or 0
         self.worst = _largest(self.worst, row.get("max_rel_err"))
         self.visible = max(self.visible, _known(row.get("max_resolution")))
         self.half = max(self.half, _known(row.get("median_resolution")))
@@ -60,12 +64,24 @@ class Group:
     def merge(self, other: Group) -> None:
         for verdict, count in other.counts.items():
             self.counts[verdict] += count
+        self.exempt += other.exempt
         self.worst = _largest(self.worst, other.worst)
         self.visible, self.half = max(self.visible, other.visible), max(self.half, other.half)
 
     @property
     def total(self) -> int:
-        return sum(self.counts.values())
+        """The weights that are not exempt."""
+        return sum(self.counts.values()) - self.exempt
+
+    @property
+    def open(self) -> int:
+        """Of these, how many neither match nor mismatch."""
+        return self.total - self.counts["match"] - self.counts["mismatch"]
+
+    @property
+    def verdict(self) -> str:
+        """That of all weights together."""
+        return of_counts(self.counts, self.total)
 
 
 class Tally:
@@ -74,13 +90,15 @@ class Tally:
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
         self.status = {"ok": 0, "failed": 0, "skipped": 0}
         self.weights = 0
-        self.false_alarms = 0  # cells judged mismatch without an injected bug
+        self.checked = 0  # cells without an injected bug that were computed
+        self.failing = dict.fromkeys(FAIL_ON, 0)  # cells without an injected bug that make a run fail, by `fail_on`
         self.groups: dict[tuple[Any, ...], Group] = {}  # by the axes, and whether there is an injected bug
         self.sizes: set[tuple[Any, Any]] = set()
         self.widths: tuple[int, int] | None = None
-        self.injected: dict[str, list[int]] = {}  # bug: [caught, all]
+        self.planted: dict[str, Counter[Truth]] = {}  # by bug
         self.reasons: Counter[str] = Counter()  # why weights without an injected bug were not judged
-        self.worst: Mapping[str, Any] | None = None
+        self.planted_mismatch = 0  # cells judged mismatch with a planted bug where nobody knows what was right before
+        self.worst: Mapping[str, Any] | None = None  # of those judged mismatch without an injected bug
         self.problems: dict[str, str] = {}  # status: message of the first such cell
         for row in rows:
             self.add(row)
@@ -117,19 +135,34 @@ class Tally:
         self.weights += n
         self.widths = (n, n) if self.widths is None else (min(n, self.widths[0]), max(n, self.widths[1]))
         if injected:
-            found = self.injected.setdefault(str(row.get("bug")), [0, 0])
-            found[0] += row.get("verdict") == "mismatch"
-            found[1] += 1
+            self.planted.setdefault(str(row.get("bug")), Counter())[truth(row)] += 1
+            self.planted_mismatch += row.get("verdict") == "mismatch" and truth(row) is Truth.UNKNOWN
             return
-        self.reasons.update(reasons)
-        if row.get("verdict") == "mismatch":
-            self.false_alarms += 1
-            if self.worst is None or _known(row.get("max_rel_err")) > _known(self.worst.get("max_rel_err")):
-                self.worst = dict(row)
+        self.checked += 1
+        self.reasons.update(reason for reason in reasons if reason != EXEMPT)
+        for fail_on in FAIL_ON:
+            self.failing[fail_on] += fails(row, fail_on)
+        if row.get("verdict") != "mismatch":
+            return
+        if self.worst is None or _known(row.get("max_rel_err")) > _known(self.worst.get("max_rel_err")):
+            self.worst = dict(row)
 
-    def ok(self, fail_on: str = "mismatch") -> bool:
-        """No cell failed and, unless `fail_on` is ``never``, none without an injected bug was judged a mismatch."""
-        return not self.status["failed"] and (fail_on == "never" or not self.false_alarms)
+    def ok(self, fail_on: str = "auto") -> bool:
+        """No cell failed, and none without an injected bug is what `fail_on` says."""
+        return not self.status["failed"] and not self.failing[fail_on]
+
+
+def fails(row: Mapping[str, Any], fail_on: str) -> bool:
+    """Whether a computed cell without an injected bug makes a run fail.
+
+    ``mismatch``: it is one.  ``unjudged``: it is not ok, that is a mismatch, or too little of it was judged.  ``auto``: the
+    second for somebody's own function, which nobody else vouches for, the first for all others.  ``never``: none does.
+    """
+    if fail_on == "auto":
+        fail_on = "unjudged" if row.get("model") in UNKNOWN_MODELS else "mismatch"
+    if fail_on == "unjudged":
+        return not row.get("ok")
+    return fail_on == "mismatch" and row.get("verdict") == "mismatch"
 
 
 def text(
@@ -226,12 +259,14 @@ def _table(tally: Tally) -> Table:
     groups: dict[tuple[Any, ...], Group] = {}
     for key, group in tally.groups.items():
         groups.setdefault(tuple(key[_GROUP_BY.index(axis)] for axis in shown), Group()).merge(group)
+    exempt = any(group.exempt for group in groups.values())
     rows = [
         [
             *(_value(axis, value) for axis, value in zip(shown, key, strict=True)),
             group.counts["match"],
             group.counts["mismatch"],
-            group.counts["inconclusive"] + group.counts["nondifferentiable"],
+            group.counts["inconclusive"] + group.counts["nondifferentiable"] - group.exempt,
+            *([group.exempt] if exempt else []),
             _two_digits(group.worst),
             _visible(group),
         ]
@@ -244,7 +279,15 @@ def _table(tally: Tally) -> Table:
         notes.append("all " + ", ".join(f"{len(values[axis])} {_PLURAL[axis]}" for axis in folded) + " together")
     if any(str(row[-1]).endswith("*") for row in rows):
         notes.append("* by half of the weights; others show nothing here")
-    header = [*shown, "match", "mismatch", "not judged", "worst rel_err", "bugs visible from"]
+    header = [
+        *shown,
+        "match",
+        "mismatch",
+        "not judged",
+        *(["exempt"] if exempt else []),
+        "worst rel_err",
+        "bugs visible from",
+    ]
     return Table("", header, rows, "; ".join(notes), frozenset(shown) - {"eps"})
 
 
@@ -259,42 +302,62 @@ def _visible(group: Group) -> str:
 
 
 def _verdicts(tally: Tally) -> list[str]:
-    lines = []
-    correct = tally.correct
-    checks = "check" if correct.total == 1 else "checks"
-    open_ = correct.counts["inconclusive"] + correct.counts["nondifferentiable"]
-    if correct.counts["mismatch"]:
-        worst = tally.worst or {}
-        where = f"{printable(worst.get('worst_param'))} (flat index {worst.get('worst_flat_index')})"
+    lines = _of_gradients(tally)
+    known = {bug: counts for bug, counts in tally.planted.items() if not counts[Truth.UNKNOWN]}
+    if known:
+        caught = sum(counts[Truth.CAUGHT] for counts in known.values())
+        planted = sum(counts.total() for counts in known.values())
+        rest = [_by_bug(known, truth) for truth in (Truth.MISSED, Truth.CANNOT_BE_TOLD)]
+        lines.append("; ".join([f"CAUGHT  {caught} of {planted} planted bugs", *filter(None, rest)]))
+    if unknown := sum(counts[Truth.UNKNOWN] for counts in tally.planted.values()):
         lines.append(
-            f"MISMATCH  {correct.counts['mismatch']} of {correct.total} {checks} disagree; worst {where},"
-            f" rel_err {_two_digits(worst.get('max_rel_err'))}"
+            f"PLANTED  {tally.planted_mismatch} of {unknown} cells with a bug planted into somebody's gradient are mismatches;"
+            " whether it was right before is not known"
         )
-        if worst.get("diagnosis"):
-            lines.append(f"          {printable(worst['diagnosis'])}")
-    elif correct.total and open_ == correct.total:
-        word = "NONDIFFERENTIABLE" if correct.counts["nondifferentiable"] else "INCONCLUSIVE"
-        lines.append(f"{word}  none of {correct.total} {checks} can be judged{_why(tally, open_)}")
-    elif correct.total:
-        seen = (
-            f"a relative error above {correct.visible:.0e} would have been seen"
-            # beyond 1 even a gradient of 0 would have passed for one of the weights
-            if correct.visible <= 1
-            else ""
-        )
-        agree = f"all {correct.total} {checks} agree" if correct.total > 1 else "the check agrees"
-        if open_:
-            agree = f"{correct.counts['match']} of {correct.total} {checks} agree, {_not_judged(tally, open_)}"
-        lines.append(f"MATCH  {agree}{'; ' + seen if seen else ''}")
-    if tally.injected:
-        caught, planted = (sum(found[i] for found in tally.injected.values()) for i in (0, 1))
-        missed = [f"{printable(bug)} ({n - k} of {n})" for bug, (k, n) in tally.injected.items() if k < n]
-        lines.append(f"CAUGHT  {caught} of {planted} planted bugs{'; missed: ' + ', '.join(missed) if missed else ''}")
     for status in ("skipped", "failed"):
         if count := tally.status[status]:
             first = printable(tally.problems[status])
             lines.append(f"{status.upper()}  {count} of {tally.cells} cells, the first: {first}")
     return lines or ["NOTHING  no cell was computed"]
+
+
+def _of_gradients(tally: Tally) -> list[str]:
+    """The verdict of the gradients without an injected bug, and how many of how many weights it rests on."""
+    correct = tally.correct
+    if not correct.total:
+        return ["INCONCLUSIVE  every weight is exempt: none has a path to the loss"] if correct.exempt else []
+    checks = "check" if correct.total == 1 else "checks"
+    exempt = f", {correct.exempt} more are exempt" if correct.exempt else ""
+    if correct.verdict == "mismatch":
+        worst = tally.worst or {}
+        where = f"{printable(worst.get('worst_param'))} (flat index {worst.get('worst_flat_index')})"
+        first = (
+            f"MISMATCH  {correct.counts['mismatch']} of {correct.total} {checks} disagree{exempt}; worst {where},"
+            f" rel_err {_two_digits(worst.get('max_rel_err'))}"
+        )
+        return [first, *([f"          {printable(worst['diagnosis'])}"] if worst.get("diagnosis") else [])]
+    if correct.verdict not in ("match", "partial"):
+        why = f"none of {correct.total} {checks} can be judged{_why(tally, correct.open)}{exempt}"
+        return [f"{correct.verdict.upper()}  {why}{_cells_not_ok(tally)}"]
+    # beyond 1 even a gradient of 0 would have passed for one of the weights
+    seen = f"; a relative error above {correct.visible:.0e} would have been seen" if correct.visible <= 1 else ""
+    if correct.verdict == "match":
+        agree = f"all {correct.total} {checks} agree" if correct.total > 1 else "the check agrees"
+        return [f"MATCH  {agree}{exempt}{seen}"]
+    agree = f"{correct.counts['match']} of {correct.total} {checks} agree, {_not_judged(tally, correct.open)}"
+    return [f"PARTIAL  {agree}{exempt}{_cells_not_ok(tally)}{seen}"]
+
+
+def _cells_not_ok(tally: Tally) -> str:
+    """Of how many cells too little was judged; that of one cell is said already."""
+    count = tally.failing["unjudged"]
+    return f"; {count} of {tally.checked} cells not ok" if count and tally.checked > 1 else ""
+
+
+def _by_bug(planted: Mapping[str, Counter[Truth]], truth: Truth) -> str:
+    """How many cells of which bug, of how many; empty where there are none."""
+    found = [f"{printable(bug)} ({c[truth]} of {c.total()})" for bug, c in planted.items() if c[truth]]
+    return f"{truth}: {', '.join(found)}" if found else ""
 
 
 def _not_judged(tally: Tally, count: int) -> str:
@@ -321,7 +384,7 @@ def _next(tally: Tally, run_dir: Place, overrides: Sequence[str] | None, planned
     if tally.cells > 1 and tally.groups:
         out = "" if isinstance(run_dir, Path) else " --out report.html"
         lines.append(f"page   python -m gradcheck.report {run}{out}")
-    if overrides is not None and tally.groups and not tally.injected and not tally.false_alarms:
+    if overrides is not None and tally.groups and not tally.planted and tally.worst is None:
         science = [
             text
             for text in overrides

@@ -26,7 +26,6 @@ from omegaconf import DictConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
 from gradcheck import compose, config, limits, results, store
-from gradcheck.canonical import canonical_json
 from gradcheck.check import refuse, refuse_at
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.footprint import MAX_MEMORY, require_memory
@@ -425,7 +424,7 @@ class _Forms:
         """The cell of a config that is no list of them; None where it is known already."""
         keys: dict[str, Any] = {}
         form: dict[str, Any] = {}
-        texts: dict[str, tuple[str, str]] = {}
+        texts: dict[str, config.Text] = {}
         for section in config.TABLES:
             given = science.get(section)
             last = self._last.get(section)
@@ -439,17 +438,16 @@ class _Forms:
         if form["model"]["name"] == "function":
             form = config.from_x0(form)
             texts |= {section: config.section_text(section, form[section], self._allow) for section in keys}
-        text = config.text_of(texts)
-        cell = config.identity(text, texts)
+        cell = config.identity(texts)
         if cell in known:
             return None
         # where there are files, their content stands in the text in place of their names
-        recorded = "" if any(files for _, files in texts.values()) else text
+        recorded = "" if any(text.files for text in texts.values()) else config.text_of(texts)
         # neighbours with other steps have the same meaning
         shared = (*keys.values(), form["scheme"], form["dtype"])
         return Planned(cell, form, {}, self._skips.get_or(shared, self._why_skipped, form, keys), recorded)
 
-    def _section(self, section: str, science: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, str]]:
+    def _section(self, section: str, science: Mapping[str, Any]) -> tuple[dict[str, Any], config.Text]:
         part = config.canonical_section(section, science.get(section))
         if (note := config.note(section, part)) is not None:
             self._notes[note] = None
@@ -482,13 +480,13 @@ class _Forms:
 _PLAIN = [key for key in config.SCIENCE if key not in config.TABLES]
 
 
-def _value_and_text(key: str, given: Any) -> tuple[Any, tuple[str, str]]:
+def _value_and_text(key: str, given: Any) -> tuple[Any, config.Text]:
     value = config.canonical_value(key, given)
-    return value, (canonical_json(value), "")
+    return value, config.value_text(key, value)
 
 
 # They look at one problem in several ways: varied fastest, such cells are neighbours and the problem is posed once.
-_LOOKS = ("eps", "scheme", "match_at")
+_LOOKS = ("eps", "scheme", "match_at", "min_judged")
 _DRAWN = ("normal", "zeros", "optimum")  # parameters that fit whatever the data are
 
 

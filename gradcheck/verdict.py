@@ -1,4 +1,4 @@
-"""From numbers and bounds to a verdict.
+"""From numbers and bounds to a verdict, of a weight and of many.
 
 A weight is ``mismatch`` only if no rounding and no truncation can explain the difference, ``match`` only if a relative error
 of ``match_at`` would have been seen, and otherwise ``inconclusive`` or ``nondifferentiable`` with the reason.
@@ -6,8 +6,9 @@ of ``match_at`` would have been seen, and otherwise ``inconclusive`` or ``nondif
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,21 @@ from gradcheck.quotients import DEVIATIONS, Estimate
 Array = np.ndarray
 
 VERDICTS = ("match", "mismatch", "inconclusive", "nondifferentiable")
+# Of many: those of a weight and ``partial``, where some match and others cannot be judged.
+OF_MANY = ("match", "mismatch", "partial", "inconclusive", "nondifferentiable")
+# The share of the weights that must have been judged where not all of them match.
+MIN_JUDGED = 0.9
+# A weight that no path leads from to the loss, and a kink at theta between whose two slopes the gradient lies.
+EXEMPT, CORNER = "exempt", "corner"
 
 REASONS: dict[str, str] = {
     "step_vanished": "the step is smaller than the spacing of the numbers at this weight: take a larger eps",
     "overflow": "the loss is not finite at a perturbed point: take a smaller eps or smaller data",
     "saturated": "clipped probabilities make the loss flat where the textbook gradient is not: scale the data or weights down",
     "kink": "the step crosses a kink of the loss: take a smaller eps, or another theta",
+    "corner": "theta lies on a kink of the loss: the gradient lies between the slopes on both sides, more cannot be told here",
+    "exempt": "the gradient is 0 and the loss does not change with this weight: it has no path to the loss, nothing is judged",
+    "stationary": "the gradient is 0 and no relative error can be seen beside it: try another theta",
     "flat": "the loss does not change with this weight, nor can it beyond its rounding: try another theta",
     "truncation": "the step is too large for the curvature of the loss: take a smaller eps",
     "noise": "rounding of the loss hides the derivative: take a larger eps or a higher precision",
@@ -108,11 +118,12 @@ def judge(
         match = resolution <= match_at
         # a step as long as the loss's scale would change it by less than its noise: no step can show this derivative
         hidden = size * rounding.length[index] <= DEVIATIONS * rounding.line[index]
-        flat = ((analytic == 0) & (numeric == 0)) | (estimate.still & hidden)
+        flat = estimate.still & hidden
     known = [
         ("step_vanished", estimate.step == 0),
         ("overflow", ~estimate.finite),
         ("saturated", bent),
+        ("stationary", np.broadcast_to(analytic == 0, mismatch.shape)),
         ("flat", flat),
         ("truncation", truncation > roundoff),
     ]
@@ -140,7 +151,99 @@ def judge(
     )
 
 
-def overall(verdicts: Iterable[str]) -> str:
-    """The verdict of many: mismatch if any is, else match, else nondifferentiable, else inconclusive."""
-    found = set(verdicts)
-    return next((v for v in ("mismatch", "match", "nondifferentiable") if v in found), "inconclusive")
+def without_path(judged: Judgement, exempt: Array) -> Judgement:
+    """The judgement in which the weights ``exempt``, bool of the shape of the verdicts, have no path to the loss."""
+    verdict, reason = np.array(judged.verdict, dtype=object), np.array(judged.reason, dtype=object)
+    verdict[exempt], reason[exempt] = "inconclusive", EXEMPT
+    return replace(judged, verdict=verdict.tolist(), reason=reason.tolist())
+
+
+def at_corners(judged: Judgement, corner: Array) -> Judgement:
+    """The judgement in which theta lies on the kink of the weights ``corner``, bool of the shape of the verdicts."""
+    reason = np.array(judged.reason, dtype=object)
+    reason[corner] = CORNER
+    return replace(judged, reason=reason.tolist())
+
+
+# ---------------------------------------------------------------------------------------------------------- of many
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The verdict of many weights.
+
+    n_exempt : weights without a path to the loss.   n_judged : weights that match, mismatch, or are not differentiable at
+    theta itself with the gradient between both slopes.
+    ok : whether nothing is wrong and enough was judged.
+    """
+
+    verdict: str
+    n_weights: int
+    n_exempt: int
+    n_judged: int
+    ok: bool
+
+    @property
+    def judged(self) -> float:
+        """The share of the weights that are not exempt which were judged; 0 where all are."""
+        counted = self.n_weights - self.n_exempt
+        return self.n_judged / counted if counted else 0.0
+
+
+def whole(
+    verdicts: Sequence[str], reasons: Sequence[str | None], params: Sequence[str], min_judged: float = MIN_JUDGED
+) -> Whole:
+    """The verdict of weights, from their own and their reasons; ``params`` are the names of their parameters.
+
+    ``mismatch`` if any is, ``match`` if every one that is not exempt is and there is one, ``partial`` if some match, else
+    ``nondifferentiable`` if any is, else ``inconclusive``.  It is ok if it is a match, or if it is partial or nondifferentiable
+    with a share of ``min_judged`` judged and, in every parameter, one judged or all exempt; 0 asks for neither.
+    """
+    n, matching = len(verdicts), verdicts.count("match")
+    if matching == n and n:
+        return Whole("match", n, 0, n, True)
+    exempt = reasons.count(EXEMPT)
+    judged = matching + verdicts.count("mismatch") + reasons.count(CORNER)
+    verdict = of_counts(
+        {
+            "match": matching,
+            "mismatch": verdicts.count("mismatch"),
+            "nondifferentiable": verdicts.count("nondifferentiable"),
+        },
+        n - exempt,
+    )
+    if verdict not in ("partial", "nondifferentiable"):
+        return Whole(verdict, n, exempt, judged, verdict == "match")
+    # both sides are the float64 nearest to a fraction, so that 9 of 10 are 0.9
+    enough = judged / (n - exempt) >= min_judged
+    return Whole(verdict, n, exempt, judged, enough and (not min_judged or _everywhere(verdicts, reasons, params)))
+
+
+def of_counts(counts: Mapping[str, int], not_exempt: int) -> str:
+    """The verdict of many weights from their numbers by verdict, and of those that are not exempt."""
+    if counts["mismatch"]:
+        return "mismatch"
+    if counts["match"]:
+        return "match" if counts["match"] == not_exempt else "partial"
+    return "nondifferentiable" if counts["nondifferentiable"] else "inconclusive"
+
+
+def is_judged(verdict: str, reason: str | None) -> bool:
+    """Whether a weight was judged."""
+    return verdict in ("match", "mismatch") or reason == CORNER
+
+
+def _everywhere(verdicts: Sequence[str], reasons: Sequence[str | None], params: Sequence[str]) -> bool:
+    """Whether in every parameter a weight was judged, or all are exempt."""
+    counted, judged = Counter[str](), Counter[str]()
+    for verdict, reason, param in zip(verdicts, reasons, params, strict=True):
+        counted[param] += reason != EXEMPT
+        judged[param] += is_judged(verdict, reason)
+    return all(judged[param] or not n for param, n in counted.items())
+
+
+def missed(analytic: Array, correct: Array, bound: Array, verdicts: Sequence[str]) -> int:
+    """Weights with a planted bug of more than 2 bounds, so that the numbers show it, which were judged ``match``."""
+    with np.errstate(all="ignore"):
+        visible = np.abs(analytic - correct) > 2 * bound
+    return int((visible & (np.array(verdicts, dtype=object) == "match")).sum())

@@ -26,7 +26,7 @@ class Result:
     summary: dict[str, Any]
 
 
-def planned(i: int, bug: str = "none", swept: dict[str, Any] | None = None, model: str = "logistic") -> Planned:
+def planned(i: int, bug: str = "none", model: str = "logistic") -> Planned:
     """Cell i of a grid over four eps and as many seeds as it takes."""
     config = {
         "model": {"name": model, "l2": 0.0, "bias": True},
@@ -37,9 +37,10 @@ def planned(i: int, bug: str = "none", swept: dict[str, Any] | None = None, mode
         "scheme": "central",
         "dtype": "float64",
         "match_at": 1e-2,
+        "min_judged": 0.9,
     }
     identity = hashlib.sha256(f"{i} {bug} {model}".encode()).hexdigest()[:16]
-    return Planned(identity, config, swept or {})
+    return Planned(identity, config)
 
 
 def result(i: int, n_weights: int = 6, verdict: str = "match", bug: str = "none") -> Result:
@@ -85,7 +86,11 @@ def result(i: int, n_weights: int = 6, verdict: str = "match", bug: str = "none"
         "worst_param": weights["param"][worst],
         "worst_flat_index": worst,
         **counts,
+        "n_exempt": 0,
+        "n_judged": n_weights * (verdict in ("match", "mismatch")),
+        "n_missed": 0,
         "verdict": verdict,
+        "ok": verdict == "match",
         "diagnosis": "analytic is 2 x numeric" if verdict == "mismatch" else None,
         "diagnosis_kind": "scale" if verdict == "mismatch" else None,
         "bug_injected": bug != "none",
@@ -99,9 +104,9 @@ def result(i: int, n_weights: int = 6, verdict: str = "match", bug: str = "none"
 VERDICTS = ("match", "mismatch", "inconclusive", "nondifferentiable")
 
 
-def rows(i: int, verdict: str = "match", bug: str = "none", n_weights: int = 6, **swept: Any) -> CellRows:
+def rows(i: int, verdict: str = "match", bug: str = "none", n_weights: int = 6) -> CellRows:
     """What is stored of cell i."""
-    return cell_row(planned(i, bug, swept), result(i, n_weights, verdict, bug), 0.01)
+    return cell_row(planned(i, bug), result(i, n_weights, verdict, bug), 0.01)
 
 
 # --------------------------------------------------------------------------------------------------------- whole runs

@@ -149,7 +149,8 @@ def test_every_scheme_dtype_and_step(scheme: str, dtype: str, eps: Any) -> None:
     assert outcome.count("mismatch") == 0, str(outcome)
     # a scale that is not known allows no step at which this formula's 21-fold noise falls below 1% in single precision
     weak = (scheme, dtype) == ("richardson", "float32")
-    assert weak or outcome.ok, str(outcome)
+    # with a step as long as 1e-3 or in single precision the smallest derivative is not seen to 1%
+    assert outcome.ok or (outcome.verdict == "partial" and dtype == "float32") or weak, str(outcome)
     assert outcome.dtype == (dtype if np.dtype(dtype) != np.float64 else "float64")
     wrong = check_gradient(
         exp_loss, lambda x: change_last(x, x.dtype.type(1.5 if weak else 1.05)), x0, scheme=scheme, eps=eps
@@ -270,7 +271,8 @@ def test_a_jacobian_is_checked_entry_by_entry() -> None:
     assert right.n_weights == 24 == len(right.errors)
     # what an output does not depend on has the derivative 0 on both sides
     zeros = layer_jacobian(X_LAYER).reshape(-1) == 0
-    assert [r == "flat" for r in right.table["reason"]] == list(zeros)
+    assert [r == "exempt" for r in right.table["reason"]] == list(zeros)
+    assert (right.verdict, right.judged, right.ok) == ("match", 1.0, True)
 
     def wrong(x: Array) -> Array:
         jacobian = layer_jacobian(x)
@@ -451,7 +453,7 @@ def test_a_function_that_computes_in_single_precision_is_no_false_alarm() -> Non
         x0 = np.random.default_rng(seed).normal(size=4) * 0.3
         outcome = check_gradient(fun, jac, x0, seed=seed)
         assert outcome.count("mismatch") == 0, str(outcome)
-        assert outcome.ok, str(outcome)
+        assert outcome.verdict in ("match", "partial"), str(outcome)
         assert check_gradient(fun, lambda x: 1.1 * jac(x), x0, seed=seed).verdict == "mismatch"
 
 
@@ -798,11 +800,11 @@ def test_what_is_printed_of_a_mismatch() -> None:
     assert float(analytic) == pytest.approx(2 * float(numeric), rel=1e-3)  # four digits are shown
     assert float(difference) > 1e3 * float(bound)
     assert lines[8] == " … 10 more: r.errors.query(\"verdict == 'mismatch'\")"
-    assert lines[9].startswith(" not judged: 5 in W1, gradient exactly 0 (flat)")
+    assert lines[9].startswith(" exempt: 5 in W1, the gradient is 0 and the loss does not change with this weight")
     assert re.fullmatch(r"central, step auto, float64; \d+ loss evaluations", lines[-1])
     assert len(lines) == 11
     assert len({len(line) for line in lines[2:8]}) == 1  # the table is aligned
-    assert max(map(len, lines)) < 120
+    assert max(map(len, lines)) < 140
 
 
 def test_the_difference_shows_in_the_digits() -> None:
@@ -818,7 +820,7 @@ def test_what_is_printed_of_a_match_and_of_nothing_judged() -> None:
     assert re.fullmatch(r"MATCH  3 of 3 weights agree; a relative error above \S+ would have been seen", first)
     outcome = check_gradient(square, lambda x: 2 * x, np.zeros(2))
     assert str(outcome).startswith("INCONCLUSIVE  none of 2 weights could be judged")
-    assert outcome.reason == "flat"
+    assert outcome.reason == "stationary"
     assert not outcome
 
 
@@ -914,11 +916,69 @@ def test_assert_gradient_raises_the_report_unless_all_is_right() -> None:
 
 
 def test_strict_wants_every_weight_to_match() -> None:
-    x0 = np.array([0.0, 1.0])
+    x0 = np.arange(10.0)
     assert_gradient(square, lambda x: 2 * x, x0)
-    with pytest.raises(GradientMismatch, match="not judged: 1 in x"):
+    with pytest.raises(
+        GradientMismatch, match=r"(?s)not judged: 1 in x.*strict: every weight that is not exempt must match"
+    ):
         assert_gradient(square, lambda x: 2 * x, x0, strict=True)
     assert_gradient(square, lambda x: 2 * x, x0 + 1, strict=True, scheme="five_point")
+
+
+def hidden(wrong: int, n: int = 10) -> tuple[Any, Any, np.ndarray]:
+    """A loss of which all but one entry drown in the rounding of a large constant, and a gradient that has those ``wrong``."""
+    small = np.full(n, 1e-13)
+    small[0] = 1.0
+
+    def fun(x: np.ndarray) -> float:
+        return float(1e3 + (small * np.sin(x)).sum())
+
+    def jac(x: np.ndarray) -> np.ndarray:
+        factor = np.ones(n)
+        factor[n - wrong :] = 3.0
+        return factor * small * np.cos(x)
+
+    return fun, jac, np.linspace(0.1, 1.0, n)
+
+
+@pytest.mark.parametrize("wrong", [0, 9])
+def test_what_is_hidden_by_noise_is_partial_whether_it_is_wrong_or_not(wrong: int) -> None:
+    """9 of 10 entries wrong three times pass for nothing: they were not judged, and that is said."""
+    fun, jac, x0 = hidden(wrong)
+    outcome = check_gradient(fun, jac, x0)
+    assert (outcome.verdict, outcome.count("match"), outcome.judged) == ("partial", 1, 0.1)
+    assert not outcome
+    assert not outcome.ok
+    assert str(outcome).startswith("PARTIAL  1 of 10 weights agree, 9 could not be judged; ")
+    with pytest.raises(GradientMismatch, match=r"0\.1 of the weights was judged, min_judged=0\.9 asks for more"):
+        assert_gradient(fun, jac, x0)
+    assert check_gradient(fun, jac, x0, min_judged=0.1)
+    assert_gradient(fun, jac, x0, min_judged=0.1)
+    with pytest.raises(GradientMismatch, match="strict"):
+        assert_gradient(fun, jac, x0, min_judged=0.1, strict=True)
+
+
+def test_in_every_parameter_one_weight_is_to_be_judged() -> None:
+    def fun(p: dict[str, np.ndarray]) -> float:
+        return float(np.sin(p["W"]).sum() + p["b"] ** 2)
+
+    def jac(p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"W": np.cos(p["W"]), "b": 2 * p["b"]}
+
+    x0 = {"W": np.linspace(0.1, 1, 30), "b": np.array(0.0)}
+    outcome = check_gradient(fun, jac, x0)
+    assert (outcome.verdict, outcome.ok) == ("partial", False)
+    assert outcome.judged == 30 / 31
+    with pytest.raises(GradientMismatch, match="in a parameter no weight was judged"):
+        assert_gradient(fun, jac, x0)
+    assert check_gradient(fun, jac, x0, min_judged=0).ok
+    assert check_gradient(fun, jac, x0 | {"b": np.array(0.5)}).verdict == "match"
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan"), True, "all", None])
+def test_a_share_out_of_range_is_refused(bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"min_judged=.*must be a share from 0 to 1"):
+        check_gradient(exp_loss, exp_gradient, np.ones(3), min_judged=bad)
 
 
 def test_pytest_shows_just_the_report(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from waiting import PATIENCE
 
 from gradcheck import compose, config
+from gradcheck.models import MODELS, Logistic
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -131,11 +132,52 @@ def test_the_same_number_in_another_type_is_the_same_cell(path: str, value: Any,
 def test_an_id_is_sixteen_hex_digits_of_a_documented_text() -> None:
     import hashlib
 
-    from gradcheck.rows import SCHEMA_VERSION
-
     form = config.canonical(logistic())
-    text = json.dumps({"schema": SCHEMA_VERSION, "config": form, "files": {}}, sort_keys=True, separators=(",", ":"))
-    assert config.cell_id(form) == hashlib.sha256(text.encode()).hexdigest()[:16]
+    # what came after version 1 is left out while it has its default
+    assert form.pop("min_judged") == 0.9
+    text = json.dumps({"schema": 1, "config": form, "files": {}}, sort_keys=True, separators=(",", ":"))
+    assert config.cell_id(form | {"min_judged": 0.9}) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def version_1_id(form: Mapping[str, Any]) -> str:
+    """The id as the first release made it, of the keys that it had."""
+    import hashlib
+
+    known = ("model", "data", "init", "bug", "eps", "scheme", "dtype", "match_at")
+    text = json.dumps(
+        {"schema": 1, "config": {key: form[key] for key in known}, "files": {}}, sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@given(share=st.floats(0, 1), seed=st.integers(0, 5))
+def test_a_key_that_came_later_names_a_cell_only_where_it_is_not_its_default(share: float, seed: int) -> None:
+    form = config.canonical(changed("init.seed", seed))
+    assert config.cell_id(form) == version_1_id(form)
+    assert config.canonical({key: part for key, part in form.items() if key != "min_judged"}) == form
+    other = config.canonical(form | {"min_judged": share})
+    assert (config.cell_id(other) == version_1_id(form)) == (share == 0.9)
+
+
+def test_a_setting_of_a_section_may_come_later_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted fault: without ``since`` a new setting would give every cell of its class another id."""
+
+    before = config.canonical(logistic())
+
+    @dataclasses.dataclass
+    class Later(Logistic):
+        tilt: float = dataclasses.field(default=0.5, metadata={"since": 2})
+
+    @dataclasses.dataclass
+    class Careless(Logistic):
+        tilt: float = 0.5
+
+    for cls, keeps in ((Later, True), (Careless, False)):
+        monkeypatch.setitem(MODELS, "logistic", cls)
+        after = config.canonical(logistic())
+        assert after["model"] == before["model"] | {"tilt": 0.5}
+        assert (config.cell_id(after) == config.cell_id(before)) is keeps
+        assert config.cell_id(config.canonical(changed("model.tilt", 1.0))) != config.cell_id(before)
 
 
 @given(eps=st.floats(min_value=1e-300, max_value=1e300))

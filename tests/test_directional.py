@@ -155,7 +155,7 @@ def test_float32_finds_what_its_digits_show_and_accuses_nothing_right() -> None:
     for seed in range(20):
         loss, gradient, w = logistic(seed=seed, dtype=np.float32, scale=0.0)
         r = gradcheck.check_gradient(loss, gradient, w, seed=seed)
-        assert r.verdict in ("match", "inconclusive"), str(r)
+        assert r.verdict in ("match", "partial", "inconclusive"), str(r)
         assert wrong_entries(gradcheck.check_gradient(loss, off(gradient, [seed], 0.5), w, seed=seed)) == [seed]
 
 

@@ -94,7 +94,7 @@ def test_the_rosenbrock_function_of_scipy_matches_at_x0() -> None:
     errors = pq.read_table(results.locate("latest") / "errors").to_pylist()
     assert [e["weight"] for e in errors] == [1.2, 0.8, 1.1]
     assert [e["param"] for e in errors] == ["x"] * 3
-    assert [e["correct"] for e in errors] == [e["analytic"] for e in errors]
+    assert {e["correct"] for e in errors} == {None}  # nobody knows
 
 
 def test_it_gives_the_numbers_of_check_gradient() -> None:
@@ -108,9 +108,11 @@ def test_it_gives_the_numbers_of_check_gradient() -> None:
 
 
 def test_a_grid_over_bugs_schemes_dtypes_and_steps() -> None:
+    # in single precision not all is judged
     rows = run(
         *ROSEN, "bug=none,sign_flip,zero_param,missing_mean", "scheme=central,complex_step,richardson",
         "dtype=float32,float64", "eps=auto,1e-4", "-m",
+        status=1,
     )  # fmt: skip
     assert {row["status"] for row in rows} == {"ok", "skipped"}
     done = [row for row in rows if row["status"] == "ok"]
@@ -136,18 +138,20 @@ def test_another_init_takes_only_the_shapes_of_x0() -> None:
     first, second = run(*ROSEN, "init=normal", "init.seed=0,1", "-m")
     assert first["loss"] != second["loss"]
     assert first["verdict"] == second["verdict"] == "match"
-    (row,) = run(*ROSEN, "init=values", "init.values={x: [1, 1, 1]}")
-    assert row["loss"] == 0
+    # at the minimum the gradient is 0: nothing is judged
+    (row,) = run(*ROSEN, "init=values", "init.values={x: [1, 1, 1]}", status=1)
+    assert (row["loss"], row["verdict"], row["n_judged"], row["ok"]) == (0, "inconclusive", 0, False)
+    assert run(*ROSEN, "init=values", "init.values={x: [1, 1, 1]}", "fail_on=mismatch")
 
 
 def test_dtype_reaches_the_function() -> None:
-    (row,) = run(*planted("loss", "gradient", "dtype=float32", "model.args=[0.5]"))
-    assert row["verdict"] == "match"
+    (row,) = run(*planted("loss", "gradient", "dtype=float32", "model.args=[0.5]"), status=1)
+    assert row["verdict"] == "partial"
     assert row["loss"] == np.float32(0.5 * (1.5**2 + 4 + 0.25**2))
 
 
 def test_a_kink_is_no_mismatch() -> None:
-    (row,) = run(*planted("magnitude", "sign", "model.x0=[1.0, 0.0]"))
+    (row,) = run(*planted("magnitude", "sign", "model.x0=[1.0, 0.0]"), status=1)
     assert (row["n_match"], row["n_mismatch"]) == (1, 0)
 
 

@@ -49,6 +49,7 @@ ROOMS: dict[str, set[str]] = {
     "fits": VALUES | {"evidence", "verdict"},
     "wording": VALUES | {"evidence", "fits"},
     "diagnose": VALUES | {"evidence", "fits", "verdict", "wording"},
+    "exempt": VALUES,
     "footprint": VALUES,
     "check": VALUES
     | {
@@ -61,6 +62,7 @@ ROOMS: dict[str, set[str]] = {
         "plain",
         "quotients",
         "rules",
+        "exempt",
         "verdict",
         "diagnose",
         "given",
@@ -101,7 +103,7 @@ LIBRARIES: dict[str, set[str]] = {
         "chart_data",
         "outcome",
     },
-    "pandas": {"outcome", "textbook", "results", "analysis", "chart_data", "plots", "page"},
+    "pandas": {"outcome", "textbook", "results", "analysis", "chart_data", "plots", "page", "truth"},
     "sklearn": {"data"},
     "rich": {"terminal"},
     "altair": {"plots"},

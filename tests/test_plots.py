@@ -60,15 +60,15 @@ def test_an_error_within_the_bound_lies_below_it_on_the_chart() -> None:
 
 
 def test_detection_counts_what_was_caught_by_bug_and_step(run: Path) -> None:
-    found = {(row["bug"], row["eps"]): row for row in chart_data.detection(analysis.load(run).cells)}
-    assert {key: (row["caught"], row["cells"]) for key, row in found.items() if key[0] == "scale"} == {
-        ("scale", "1e-04"): (2, 3),
-        ("scale", "1e-05"): (2, 3),
-        ("scale", "1e-06"): (2, 3),
-        ("scale", "auto"): (2, 3),
-    }
-    assert all(row["caught"] == 0 and not row["planted"] for key, row in found.items() if key[0] == "none")
-    assert [row["percent"] for row in found.values()] == ["0"] * 4 + ["67"] * 4
+    found = {(row["bug"], row["eps"], row["what"]): row for row in chart_data.detection(analysis.load(run).cells)}
+    for what, count in (("caught", 2), ("missed", 0), ("cannot be told", 1)):
+        assert {key: (row["count"], row["cells"]) for key, row in found.items() if key[2] == what} == {
+            ("scale", eps, what): (count, 3) for eps in ("1e-04", "1e-05", "1e-06", "auto")
+        }
+    accused = [row for key, row in found.items() if key[0] == "none"]
+    assert [(row["what"], row["count"], row["percent"]) for row in accused] == [("false alarm", 0, "0")] * 4
+    assert found["scale", "auto", "caught"]["percent"] == "67"
+    assert found["scale", "auto", "caught"]["says"] == "2 caught, 0 missed, 1 cannot be told"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_histogram_holds_every_weight_once(run: Path) -> None:
     assert found["weights"].sum() + counted.apart["zero"] == len(table)
     for row in found.itertuples():
         inside = (table["rel_err"] >= row.low) & (table["rel_err"] < row.high) & (table["verdict"] == row.verdict)
-        assert row.weights == (inside & ((table["bug"] != "none") == row.planted)).sum()
+        assert row.weights == (inside & ((table["bug"] != "none") == (row.kind == "planted"))).sum()
         assert row.end - row.start == row.weights
 
 

@@ -210,7 +210,9 @@ def test_a_click_on_a_square_shows_its_cells(visit: Callable[..., Visit]) -> Non
     seen.page.click("#chart-detection path[aria-label*='bug: scale'][aria-label*='eps: 1e-05']")
     assert seen.column("cells", "bug") == ["scale"] * 10
     assert seen.column("cells", "eps") == ["1e-05"] * 10
-    assert "scale at eps 1e-05: 10 of 10 cells judged mismatch" in seen.page.inner_text("#cells .count")
+    assert "scale at eps 1e-05, 10 cells: 10 caught, 0 missed, 0 cannot be told" in seen.page.inner_text(
+        "#cells .count"
+    )
     seen.page.click("#chart-detection path[aria-label*='bug: none'][aria-label*='eps: auto']")
     assert seen.column("cells", "outcome").count("mismatch") == 1
     seen.page.click("button:text-is('all squares')")

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradcheck import config, engines, intervals, replay, reproduce, results
+from gradcheck.columns import column_name
 from gradcheck.errors import BadInput
 from gradcheck.results import Writer
-from gradcheck.rows import CELLS, ERRORS, cell_row, column_name, extra_columns
+from gradcheck.rows import CELLS, ERRORS, cell_row
 from gradcheck.sweep import Planned
 
 BASE: dict[str, Any] = {
@@ -41,7 +42,7 @@ def jobs(**changes: Any) -> list[Planned]:
 
 def record(folder: Path, **changes: Any) -> Path:
     planned = jobs(**changes)
-    with Writer(folder, {}, extra_columns(job.swept for job in planned)) as writer:
+    with Writer(folder, {}) as writer:
         for job, outcome, seconds in engines.run(planned, engine="serial"):
             writer.add(cell_row(job, outcome, seconds))
     return folder

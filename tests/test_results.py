@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -39,7 +40,6 @@ from gradcheck.rows import (
     cell_row,
     cells_table,
     errors_table,
-    extra_columns,
     tabled,
 )
 
@@ -51,11 +51,13 @@ ERRORS_COLUMNS = {
 }
 CELLS_COLUMNS = {
     "string": "cell status message model data init bug scheme dtype worst_param verdict "
-    "diagnosis diagnosis_kind config",
-    "bool": "bug_injected",
+    "diagnosis diagnosis_kind config model_layers model_activation model_curve model_reduction model_loss model_fun model_jac "
+    "model_x0 model_args data_path data_target data_features data_name init_path bug_param",
+    "bool": "bug_injected ok model_bias data_standardize",
     "int64": "init_seed data_seed data_n data_d n_weights worst_flat_index n_match n_mismatch n_inconclusive "
-    "n_nondifferentiable n_evals",
-    "double": "eps loss max_rel_err median_rel_err norm_difference max_resolution median_resolution seconds",
+    "n_nondifferentiable n_exempt n_judged n_missed n_evals model_n_classes data_outputs init_steps bug_index bug_seed",
+    "double": "eps loss max_rel_err median_rel_err norm_difference max_resolution median_resolution seconds match_at "
+    "min_judged model_l2 model_x data_noise data_scale data_correlation init_scale bug_magnitude bug_fraction",
 }
 
 
@@ -197,33 +199,35 @@ def test_a_cell_without_result_is_stored_with_its_reason(
     assert results.read_weights(tmp_path, {row["cell"]}).num_rows == 0
 
 
-def test_swept_keys_without_a_column_get_one_of_their_own_type() -> None:
-    swept = [
-        {"bug.magnitude": 1, "eps": 1e-3, "init.seed": 1, "model.bias": True, "model.layers": [5], "data.path": "a"},
-        {"bug.magnitude": 0.5, "eps": "auto", "init.seed": 2, "model.bias": None, "model.layers": None, "data.n": 3},
-        {"data.target": 2, "bug.index": 4},
-        {"data.target": "z", "bug.index": None},
-    ]
-    assert {name: str(kind) for name, kind in extra_columns(swept).items()} == {
-        "bug_magnitude": "double",
-        "model_bias": "bool",
-        "model_layers": "string",
-        "data_path": "string",
-        "data_target": "string",
-        "bug_index": "int64",
-    }
+def test_every_setting_of_every_class_has_a_column_but_whole_arrays(tmp_path: Path) -> None:
+    """The columns against the dataclasses themselves, which are what a config can say."""
+    names = {"match_at", "min_judged"}
+    for section, table in config.TABLES.items():
+        for cls in table.values():
+            names |= {f"{section}_{field.name}" for field in dataclasses.fields(cls)}
+    names = {"model_loss" if name == "model_loss_name" else name for name in names}
+    assert names - set(CELLS.names) == {"data_X", "data_y", "data_max_bytes", "init_values", "init_max_bytes"}
+    assert len(set(CELLS.names)) == len(CELLS.names)
 
 
-def test_all_parts_of_a_run_have_one_schema(tmp_path: Path) -> None:
-    swept = [{"bug.magnitude": 1 + i % 2 / 2, "model.layers": [i, 3]} for i in range(6)]
-    with Writer(tmp_path, {}, extra_columns(swept), part_cells=2) as writer:
-        for i, values in enumerate(swept):
-            writer.add(cell_row(planned(i, swept=values), result(i) if i != 3 else ValueError("no"), 0.0))
-    schemas = {str(pq.read_schema(path)) for path in (tmp_path / "cells").iterdir()}
+def test_all_parts_of_all_runs_have_one_schema_and_what_a_model_has_not_is_null(tmp_path: Path) -> None:
+    other = planned(1, model="mlp")
+    other.config["model"] = {"name": "mlp", "layers": [2, 3], "activation": "tanh"}
+    with Writer(tmp_path / "one", {}, part_cells=2) as writer:
+        for i in range(6):
+            writer.add(rows(i))
+    with Writer(tmp_path / "two", {}, part_cells=2) as writer:
+        writer.add(rows(0, "mismatch", "scale"))
+        writer.add(cell_row(other, ValueError("no"), 0.0))
+    schemas = {str(pq.read_schema(path)) for path in tmp_path.glob("*/cells/*")}
     assert len(schemas) == 1
-    table = results.read_cells(tmp_path)
-    assert table["bug_magnitude"].to_pylist() == [1.0, 1.5, 1.0, 1.5, 1.0, 1.5]
-    assert table["model_layers"].to_pylist()[2] == "[2, 3]"
+    table = results.read_cells(tmp_path / "two")
+    assert table["bug_magnitude"].to_pylist() == [2.0, None]
+    assert table["model_layers"].to_pylist() == [None, "[2, 3]"]
+    assert table["model_activation"].to_pylist() == [None, "tanh"]
+    assert table["model_l2"].to_pylist() == [0.0, None]
+    assert table["model_bias"].to_pylist() == [True, None]
+    assert table["init_scale"].to_pylist() == [1.0, 1.0]
 
 
 def test_provenance_is_in_every_file(tmp_path: Path) -> None:
@@ -232,7 +236,7 @@ def test_provenance_is_in_every_file(tmp_path: Path) -> None:
     assert len(files) == 2 * 4
     for path in files:
         stamp = json.loads(pq.read_schema(path).metadata[b"gradcheck.provenance"])
-        assert stamp == {"schema_version": 1, "overrides": []}
+        assert stamp == {"schema_version": 2, "overrides": []}
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -536,7 +540,7 @@ def text_file(run: Path) -> None:
 
 def newer(run: Path) -> None:
     path = run / "cells" / "part-00001.parquet"
-    pq.write_table(pq.read_table(path).replace_schema_metadata({"gradcheck.provenance": '{"schema_version": 2}'}), path)
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"gradcheck.provenance": '{"schema_version": 3}'}), path)
 
 
 def odd_provenance(run: Path) -> None:
@@ -644,20 +648,12 @@ def test_load_keeps_types_though_values_are_missing(tmp_path: Path) -> None:
 
 def test_several_runs_are_told_apart(tmp_path: Path) -> None:
     first = write(tmp_path / "a", 3)
-    with Writer(tmp_path / "b", {}, {"bug_magnitude": pa.float64()}) as writer:
-        writer.add(rows(5, **{"bug.magnitude": 2.0}))
+    with Writer(tmp_path / "b", {}) as writer:
+        writer.add(rows(5, bug="scale"))
     runs = analysis.load([first, tmp_path / "b"])
     assert runs.cells["run"].tolist() == [str(first)] * 3 + [str(tmp_path / "b")]
     assert runs.cells["bug_magnitude"].isna().tolist() == [True, True, True, False]
     assert runs.errors.count_rows() == 4 * 6
-
-
-def test_one_cell_with_one_id_belongs_to_one_row() -> None:
-    row = cell_row(
-        Planned("0123456789abcdef", planned(0).config, {"init.seed": 5, "bug.magnitude": 2.0}), result(0), 0.0
-    )
-    assert row.cell["init_seed"] == 0  # the axis says what was used
-    assert row.cell["bug_magnitude"] == 2.0
 
 
 def test_figures_follow_from_the_stored_gradients_to_the_bit(tmp_path: Path) -> None:

@@ -154,10 +154,11 @@ def test_a_sweep_stores_cells_without_meaning_as_skipped() -> None:
     assert sorted((cell["bug"], cell["status"]) for cell in cells) == [("detached_layer", "skipped"), ("none", "ok")]
 
 
-def test_every_other_swept_key_is_a_column() -> None:
+def test_every_setting_is_a_column() -> None:
     cells, _ = rows(run("bug=scale", "bug.magnitude=0.5,2", "model.l2=0.1", "-m"))
     assert sorted(cell["bug_magnitude"] for cell in cells) == [0.5, 2.0]
-    assert "model_l2" not in cells[0]
+    assert [cell["model_l2"] for cell in cells] == [0.1, 0.1]
+    assert {cell["model_layers"] for cell in cells} == {None}
 
 
 def test_dry_run_shows_the_plan_and_stores_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

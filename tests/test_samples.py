@@ -1,7 +1,8 @@
 """What was stored once stays readable: a small run of each schema version, as the first release with it wrote it.
 
 That of version 1 was made by ``python -m gradcheck.run model=logistic,mlp bug=none,scale,detached_layer eps=auto,1e-5
-data.n=12 data.d=2 -m``.  It is never made anew for a later version; a new version adds its own.
+data.n=12 data.d=2 -m``, and that of version 2 likewise.  They are never made anew for a later version; a new version adds its
+own.
 """
 
 from __future__ import annotations
@@ -43,6 +44,29 @@ def test_a_sample_is_shown_loaded_and_reproduced(sample: Path) -> None:
     # a later version may take fewer evaluations and word a diagnosis otherwise; its numbers are the same within the bound
     beyond = {column.name: column.beyond for column in found.columns if column.beyond}
     assert beyond.keys() <= {"n_evals", "diagnosis", "diagnosis_kind"}
+
+
+@pytest.mark.parametrize("sample", SAMPLES[:-1], ids=lambda path: path.name)
+def test_a_sample_of_an_earlier_version_is_not_resumed(
+    sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(sample, copy)
+    before = {path: path.read_bytes() for path in copy.rglob("*.parquet")}
+    assert run.main([f"resume={copy}", "engine=serial", "progress=none"]) == 2
+    assert {path: path.read_bytes() for path in copy.rglob("*.parquet")} == before
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"schema version {version(sample)}, this gradcheck writes {SCHEMA_VERSION}" in err
+
+
+def test_runs_of_all_versions_are_read_together_and_their_cells_have_the_same_ids(tmp_path: Path) -> None:
+    runs = gradcheck.load(SAMPLES)
+    assert len(runs.cells) == 12 * len(SAMPLES)
+    assert set(runs.cells["cell"].value_counts()) == {len(SAMPLES)}
+    # of version 1 it is counted only where it could be anything but 0; skipped cells have none
+    assert runs.cells["n_missed"].isna().sum() == 12 + 2 * (len(SAMPLES) - 1)
+    assert set(gradcheck.load(SAMPLES[0]).cells) == set(gradcheck.load(SAMPLES[-1]).cells)
 
 
 def test_a_sample_of_the_present_version_is_complete_when_it_is_resumed(

@@ -50,7 +50,8 @@ def test_the_tables_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "24 ok, 1 failed, 1 skipped  (gradcheck 9.9, numpy 2.4)" in text
     table = [line.split() for line in text.splitlines()]
     assert ["logistic", "scale", "auto", "1", "2"] in [row[:5] for row in table]
-    assert ["gradcheck", "0/12", "8/12", "scale", "4/12"] in table
+    # false alarms, caught, missed, cannot be told
+    assert ["gradcheck", "0/12", "8/12", "0/12", "4/12"] in [row[:5] for row in table]
     assert "mismatches, the worst weight of each cell" in text
     assert "analytic is 2 x numeric" in text
     assert "the loss is nan" in text

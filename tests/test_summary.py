@@ -56,9 +56,17 @@ def test_a_wrong_gradient_says_where_and_what(tmp_path: Path) -> None:
 
 
 def test_planted_bugs_are_no_false_alarm_and_what_was_missed_is_named(tmp_path: Path) -> None:
-    tally = summary.Tally([cell(0), cell(1, "mismatch", "scale"), cell(2, "match", "sign_flip")])
+    tally = summary.Tally(
+        [
+            cell(0),
+            cell(1, "mismatch", "scale"),
+            cell(2, "match", "sign_flip"),
+            cell(3, "partial", "sign_flip", n_missed=2),
+            cell(4, "mismatch", "sign_flip", n_missed=1),
+        ]
+    )
     text = summary.text(tally, tmp_path)
-    assert "CAUGHT  1 of 2 planted bugs; missed: sign_flip (1 of 1)" in text
+    assert "CAUGHT  2 of 4 planted bugs; missed: sign_flip (1 of 3); cannot be told: sign_flip (1 of 3)" in text
     assert "MATCH  all 6 checks agree" in text
     assert "MISMATCH" not in text
     assert tally.ok()
@@ -71,14 +79,14 @@ def test_nothing_judged_is_no_match(tmp_path: Path) -> None:
     assert "MATCH" not in text
     assert "never" in text
     mixed = summary.text([cell(0), cell(1, "nondifferentiable", max_resolution=unseen)], tmp_path)
-    assert "MATCH  6 of 12 checks agree, 6 cannot be judged" in mixed
+    assert "PARTIAL  6 of 12 checks agree, 6 cannot be judged: see reason in errors; 1 of 2 cells not ok" in mixed
     assert "inf" not in mixed
 
 
 def test_it_says_why_weights_could_not_be_judged(tmp_path: Path) -> None:
     tally = summary.Tally([cell(0)])
     tally.add(cell(1, "inconclusive"), ["flat", "flat", "flat", "flat", "noise", "noise"])
-    assert "6 of 12 checks agree, 6 cannot be judged (flat 4, noise 2)" in summary.text(tally, tmp_path)
+    assert "PARTIAL  6 of 12 checks agree, 6 cannot be judged (flat 4, noise 2)" in summary.text(tally, tmp_path)
     # the reasons of a resumed run's stored cells are not at hand: then no count is given
     tally.add(cell(2, "inconclusive"))
     assert "12 cannot be judged: see reason in errors" in summary.text(tally, tmp_path)

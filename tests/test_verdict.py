@@ -18,7 +18,7 @@ from gradcheck.models import MLP, Linear, Logistic, OneD
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES
 from gradcheck.quotients import Estimate
-from gradcheck.verdict import BOUND_BITS, REASONS, VERDICTS, Judgement, judge, overall, shortened
+from gradcheck.verdict import BOUND_BITS, OF_MANY, REASONS, VERDICTS, Judgement, judge, missed, shortened, whole
 
 INF, NAN = math.inf, math.nan
 
@@ -105,9 +105,11 @@ def test_reasons_have_an_order_of_their_own():
     assert verdict(analytic=0, numeric=0, step=0, finite=False, **lost) == ("inconclusive", "step_vanished")
     assert verdict(analytic=0, numeric=0, finite=False, **lost) == ("inconclusive", "overflow")
     assert verdict(analytic=0, numeric=0, clipped=1.0) == ("inconclusive", "saturated")
-    assert verdict(analytic=0, numeric=0, truncation=1e-9) == ("inconclusive", "flat")
-    assert verdict(analytic=0, numeric=1e-9, truncation=1e-9) == ("inconclusive", "truncation")
-    assert verdict(analytic=0, numeric=1e-9, roundoff=1e-9) == ("inconclusive", "noise")
+    for numeric in (0, 1e-9):
+        assert verdict(analytic=0, numeric=numeric, truncation=1e-9) == ("inconclusive", "stationary")
+        assert verdict(analytic=0, numeric=numeric, roundoff=1e-9) == ("inconclusive", "stationary")
+    assert verdict(analytic=1e-9, numeric=0, truncation=1e-9) == ("inconclusive", "truncation")
+    assert verdict(analytic=1e-9, numeric=0, roundoff=1e-9) == ("inconclusive", "noise")
 
 
 def test_a_derivative_that_no_step_within_the_scale_of_the_loss_can_show_is_flat():
@@ -115,7 +117,7 @@ def test_a_derivative_that_no_step_within_the_scale_of_the_loss_can_show_is_flat
     for g in (1e-300, 5e-16):
         assert verdict(analytic=g, numeric=0, roundoff=1e-9, noise=1e-16) == ("inconclusive", "flat")
         # at an extremum the derivative is that small, but the loss does change
-        assert verdict(analytic=0, numeric=g, roundoff=1e-9, noise=1e-16) == ("inconclusive", "noise")
+        assert verdict(analytic=g / 2, numeric=g, roundoff=1e-9, noise=1e-16) == ("inconclusive", "noise")
     assert verdict(analytic=5e-16, numeric=0, roundoff=1e-9, noise=1e-16, still=False) == ("inconclusive", "noise")
     assert verdict(analytic=1e-15, numeric=0, roundoff=1e-9, noise=1e-16) == ("inconclusive", "noise")
     # where a complex step, say, shows it all the same it is judged
@@ -123,11 +125,72 @@ def test_a_derivative_that_no_step_within_the_scale_of_the_loss_can_show_is_flat
     assert verdict(analytic=6e-16, numeric=5e-16, roundoff=1e-30, noise=1e-16) == ("mismatch", None)
 
 
-def test_the_verdict_of_many():
-    assert overall(["match", "inconclusive", "mismatch"]) == "mismatch"
-    assert overall(["nondifferentiable", "match", "inconclusive"]) == "match"
-    assert overall(["inconclusive", "nondifferentiable"]) == "nondifferentiable"
-    assert overall(["inconclusive"]) == overall([]) == "inconclusive"
+ALL_REASONS = {
+    "match": [None],
+    "mismatch": [None],
+    "inconclusive": ["exempt", "stationary", "noise"],
+    "nondifferentiable": ["kink", "corner"],
+}
+one_weight = st.sampled_from([(v, r) for v, reasons in ALL_REASONS.items() for r in reasons])
+
+
+@given(
+    st.lists(st.tuples(one_weight, st.sampled_from("abc")), max_size=14),
+    st.one_of(st.sampled_from([0.0, 0.5, 0.9, 1.0]), st.floats(0, 1)),
+)
+def test_the_verdict_of_many_is_that_of_its_definition(weights, min_judged):
+    """Said once more with sets and fractions, sentence by sentence."""
+    verdicts, reasons, params = [v for (v, _), _ in weights], [r for (_, r), _ in weights], [p for _, p in weights]
+    found = whole(verdicts, reasons, params, min_judged)
+    counted = [(v, r, p) for (v, r), p in weights if r != "exempt"]
+    judged = [(v, r, p) for v, r, p in counted if v in {"match", "mismatch"} or r == "corner"]
+    kinds = {v for v, _, _ in counted}
+    if "mismatch" in kinds:
+        want = "mismatch"
+    elif kinds == {"match"}:
+        want = "match"
+    elif "match" in kinds:
+        want = "partial"
+    elif "nondifferentiable" in kinds:
+        want = "nondifferentiable"
+    else:
+        want = "inconclusive"
+    assert found.verdict == want
+    assert want in OF_MANY
+    assert (found.n_weights, found.n_exempt, found.n_judged) == (len(weights), len(weights) - len(counted), len(judged))
+    assert found.judged == (len(judged) / len(counted) if counted else 0)
+    enough = bool(counted) and found.judged >= min_judged
+    somewhere = {p for _, _, p in counted} <= {p for _, _, p in judged} or min_judged == 0
+    assert found.ok == (want == "match" or (want in {"partial", "nondifferentiable"} and enough and somewhere))
+
+
+@pytest.mark.parametrize(("n", "judged"), [(10, 9), (30, 27), (70, 63), (1000, 900), (49, 45)])
+def test_a_share_is_compared_as_a_fraction(n, judged):
+    """0.9 as it is typed is the float nearest to 9/10, and so is 27/30."""
+    weights = (
+        ["match"] * judged + ["inconclusive"] * (n - judged),
+        [None] * judged + ["noise"] * (n - judged),
+        ["x"] * n,
+    )
+    assert whole(*weights, 0.9).ok
+    one_less = ["match"] * (judged - 1) + ["inconclusive"] * (n - judged + 1)
+    assert whole(one_less, [*weights[1][1:], "noise"], ["x"] * n, 0.9).ok == ((judged - 1) * 10 >= 9 * n)
+
+
+def test_a_parameter_of_which_nothing_was_judged_is_not_ok_however_small():
+    verdicts, reasons = ["match"] * 99 + ["inconclusive"], [None] * 99 + ["noise"]
+    params = ["W"] * 99 + ["b"]
+    assert not whole(verdicts, reasons, params).ok
+    assert whole(verdicts, reasons, ["W"] * 100).ok
+    assert whole(verdicts, [None] * 99 + ["exempt"], params).ok
+    assert whole(verdicts, reasons, params, 0).ok
+
+
+@given(st.lists(st.tuples(*[st.floats(-2, 2)] * 2, st.floats(0, 1), st.sampled_from(VERDICTS)), max_size=9))
+def test_missed_is_a_match_that_is_wrong_by_more_than_two_bounds(weights):
+    columns = [np.array([w[i] for w in weights], float) for i in range(3)]
+    want = sum(v == "match" and abs(a - c) > 2 * b for a, c, b, v in weights)
+    assert missed(*columns, [w[3] for w in weights]) == want
 
 
 # --- the figures ------------------------------------------------------------------------------------------------------
@@ -193,21 +256,38 @@ def test_stored_figures_are_recomputed_to_the_bit(name, eps, dtype):
         if found == "match":
             assert w["resolution"][i] <= 1e-2
     assert [s[f"n_{v}"] for v in VERDICTS] == [w["verdict"].count(v) for v in VERDICTS]
-    assert s["verdict"] == overall(w["verdict"])
+    of_many = whole(w["verdict"], w["reason"], w["param"])
+    assert (s["verdict"], s["n_exempt"], s["n_judged"], s["ok"]) == (
+        of_many.verdict,
+        of_many.n_exempt,
+        of_many.n_judged,
+        of_many.ok,
+    )
+    assert s["n_missed"] == 0
     assert s["n_mismatch"] == 0
 
 
 # --- every reason, by a real case -------------------------------------------------------------------------------------
 
 KINK = {"curve": "abs", "x": 1.0}
+
+
+def FLAT():
+    return cell(Linear(bias=False), [[[1e-200]], [[1.0]]], {"W": [[1.0]]}, eps=1e-3)
+
+
 REAL_CASES = {
     "step_vanished": lambda: cell(OneD("exp", 1.0), init={"theta": 3.0}, eps=1e-17),
     "overflow": lambda: cell(OneD("exp", 1.0), init={"theta": 709.0}, eps=1.0),
     "saturated": lambda: cell(Logistic(bias=False), [[[40.0], [39.0]], [[0.0], [1.0]]], {"W": [[1.0]]}, eps=1e-4),
     "kink": lambda: cell(OneD(**KINK), init={"theta": 1e-5}, eps=1e-3),
-    "flat": lambda: cell(
+    "corner": lambda: cell(OneD(**KINK), init={"theta": 0.0}, eps=1e-3),
+    "exempt": lambda: cell(
         MLP([1], "relu"), [[[1.0], [2.0]], [[0.0], [1.0]]], {"W1": [[-3.0]], "b1": [-1.0], "W2": [[1.0]], "b2": [0.5]}
     ),
+    "stationary": lambda: cell(OneD("quadratic", 1.0), init={"theta": 0.0}, eps=1e-3),
+    # an input of 1e-200 moves the prediction by less than its last digit
+    "flat": FLAT,
     "truncation": lambda: cell(OneD("sin", 1.0), init={"theta": 0.3}, eps=1.0),
     "noise": lambda: cell(Logistic(), Gaussian(n=30, d=3), Normal(0, 1.0), eps=1e-14),
 }
@@ -219,7 +299,7 @@ def test_every_documented_reason_is_that_of_a_real_case(reason):
     assert reason in weights["reason"]
     assert "mismatch" not in weights["verdict"]
     row = weights["reason"].index(reason)
-    assert weights["verdict"][row] == ("nondifferentiable" if reason == "kink" else "inconclusive")
+    assert weights["verdict"][row] == ("nondifferentiable" if reason in ("kink", "corner") else "inconclusive")
 
 
 def test_and_there_is_no_other_reason():
@@ -235,8 +315,8 @@ def test_and_there_is_no_other_reason():
 
 
 def test_each_reason_says_what_to_do():
-    for words in REASONS.values():
-        assert "take" in words or "try" in words or "scale" in words
+    for reason, words in REASONS.items():
+        assert "take" in words or "try" in words or "scale" in words or reason in ("exempt", "corner")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

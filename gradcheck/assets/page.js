@@ -163,7 +163,7 @@
   function square(datum) {
     const chosen = content.cells.square;
     cells.state.keep = datum ? (i) => chosen[i][0] === datum.bug && chosen[i][1] === datum.eps && content.cells.ok[i] : () => true;
-    cells.state.note = datum ? `; ${datum.bug} at eps ${datum.eps}: ${datum.caught} of ${datum.cells} cells judged mismatch` : "";
+    cells.state.note = datum ? `; ${datum.bug} at eps ${datum.eps}, ${datum.cells} cells: ${datum.says}` : "";
     cells.state.limit = SHOWN;
     all.hidden = !datum;
     cells.draw();

@@ -34,13 +34,13 @@ def room() -> Path:
     """A run of one cell, in a folder that is this process's own."""
     from gradcheck import config, engines, results
     from gradcheck.plan import Plan, Planned
-    from gradcheck.rows import cell_row, extra_columns
+    from gradcheck.rows import cell_row
     from gradcheck.sweep import write_plan
 
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     form = config.canonical(FORM)
     job = Planned(config.cell_id(form), form, {"bug.magnitude": 1.0})
-    with results.Writer(folder, {"gradcheck": "0"}, extra_columns([job.swept])) as writer:
+    with results.Writer(folder, {"gradcheck": "0"}) as writer:
         writer.add(cell_row(job, engines.compute(form), 0.0))
     write_plan(folder, Plan([job]), ["eps=1e-5"])
     return folder
