@@ -24,6 +24,7 @@ EPS = (1e-4, 1e-5, 1e-6, "auto")
 class Result:
     weights: dict[str, Any]
     summary: dict[str, Any]
+    rounding: Any = None
 
 
 def planned(i: int, bug: str = "none", model: str = "logistic") -> Planned:
