@@ -6,15 +6,19 @@ import itertools
 import json
 import math
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import store, uris
+from gradcheck import uris
 from gradcheck.errors import BadInput
-from gradcheck.results import Part, cell_parts, locate, parts, read_cells, read_weights, reading
-from gradcheck.rows import AXES, CELLS, ERRORS, SCHEMA_VERSION
+from gradcheck.layout import BLOCK_WEIGHTS
+from gradcheck.parquet import reading
+from gradcheck.part import locate
+from gradcheck.rows import AXES, CELLS, SCHEMA_VERSION
+from gradcheck.stored import Stored
 from gradcheck.summary import COLUMNS, HEADLINE, Tally, eps_text, headline, order
 from gradcheck.terminal import Table, cut, printable, short
 from gradcheck.truth import PLANTED, Truth, truths
@@ -83,14 +87,14 @@ def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs
         raise BadInput("load([]): needs at least one run folder")
     tables, datasets = [], []
     for folder in folders:
-        table = read_cells(folder)
+        stored = Stored(folder)
+        table = stored.read_cells()
+        for note in stored.notes:
+            warnings.warn(f"{folder}: {note}", stacklevel=2)
         if several:
             table = table.append_column("run", pa.array([str(folder)] * table.num_rows, pa.string()))
         tables.append(table)
-        files = parts(folder, "errors")
-        for path in files:
-            Part(path, ERRORS)  # raises where it is not ours
-        datasets.append(store.dataset(folder, files, ERRORS))
+        datasets.append(stored.dataset())
     try:
         cells = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
@@ -134,14 +138,20 @@ class Record:
     def __init__(self, run: str | os.PathLike[str]) -> None:
         self.folder = locate(run)
         self.name = uris.shown(str(run)) if str(run) != "latest" else os.path.relpath(self.folder)
-        self.provenance = cell_parts(self.folder)[0].provenance
-        known = dict.fromkeys(name for part in cell_parts(self.folder) for name in part.columns)
+        self._stored = Stored(self.folder)
+        self.provenance = self._stored.provenance
+        known = dict.fromkeys(name for part in self._stored.cells for name in part.columns)
         names = [name for name in dict.fromkeys([*CELLS.names, *known]) if name not in ("config", "seconds")]
-        self.cells = _with_missed(_frame(read_cells(self.folder, names)), self.tables)
+        self.cells = _with_missed(_frame(self._stored.read_cells(names)), self.tables)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is missing, what stands twice, and whether damage would be seen."""
+        return self._stored.notes + ([] if self._stored.protected else ["not protected by checksums"])
 
     @property
     def heading(self) -> str:
-        """Two lines: what ran, with what."""
+        """What ran, with what, and what is wrong with it; a line each."""
         found = self.provenance
         packages, git = _mapping(found.get("packages")), _mapping(found.get("git"))
         versions = [f"{name} {packages[name]}" for name in ("numpy",) if packages.get(name)]
@@ -155,7 +165,8 @@ class Record:
         tally.status |= {str(name): int(n) for name, n in self.cells["status"].value_counts().items()}
         status = ", ".join(f"{n} {printable(name)}" for name, n in tally.status.items() if n)
         tools = ", ".join(map(printable, made + versions + commit))
-        return f"{printable(self.name)}: {status or 'no cells yet'}{f'  ({tools})' if tools else ''}\n{headline(tally)}"
+        first = f"{printable(self.name)}: {status or 'no cells yet'}{f'  ({tools})' if tools else ''}"
+        return "\n".join([first, headline(tally), *map(printable, self.notes)])
 
     def verdicts(self, by: Sequence[str] = GROUPS) -> pd.DataFrame:
         """Number of cells by verdict, worst relative error and worst resolution, for each value of some columns.
@@ -233,14 +244,17 @@ class Record:
             )
         return records(found)[0]
 
+    def first_weights(self, cell: str, most: int) -> pd.DataFrame:
+        """The first weights of a cell, as they are stored."""
+        return _frame(self._stored.first_weights(cell, most))
+
     def weights(self, cell: str) -> pd.DataFrame:
         """The weights of a cell."""
-        return _frame(read_weights(self.folder, {cell}))
+        return _frame(self._stored.weights({cell}))
 
     def tables(self, columns: Sequence[str]) -> Iterator[Any]:
         """Columns of ``errors`` in pieces of bounded size, as pyarrow tables."""
-        for path in parts(self.folder, "errors"):
-            yield from Part(path, ERRORS).tables(columns)
+        return self._stored.weight_tables(columns)
 
 
 RULE_COLUMNS = ("rule", "bug", "cells", "accused", "false_alarms", "caught", "missed", "cannot_be_told")
@@ -306,6 +320,7 @@ def as_json(record: Record, cell: str | None = None, by: Sequence[str] | None = 
             "rules": records(record.rule_table()),
             "problems": records(record.problems()),
             "provenance": record.provenance,
+            "notes": record.notes,
         }
     return json.dumps(_finite(content), allow_nan=False, indent=1)
 
@@ -344,7 +359,8 @@ def overview(record: Record, lines: int | None, by: Sequence[str] | None = None)
     tables = (verdicts, _worst_table(record), _rule_table(record), _problem_table(record))
     sections = [section for section in tables if section.rows]
     blocks: list[Table | str] = [record.heading]
-    for section, rows in zip(sections, _shares([len(section.rows) for section in sections], lines), strict=True):
+    left = None if lines is None else lines - len(record.notes)
+    for section, rows in zip(sections, _shares([len(section.rows) for section in sections], left), strict=True):
         title = section.title
         if rows < len(section.rows):
             title += f"  (first {rows} of {len(section.rows)}; --all shows every row)"
@@ -451,8 +467,12 @@ def cell_view(record: Record, start: str, lines: int | None) -> list[Table | str
     verdict = row["verdict"] or row["status"]
     blocks: list[Table | str] = [f"cell {printable(row['cell'])}: {facts}, eps {eps_shown(row['eps'])}"]
     blocks.append(f"{printable(verdict).upper()}  {printable(row['diagnosis'] or row['message'] or '')}".rstrip())
-    weights = records(record.weights(row["cell"]))
-    shown = weights if lines is None else weights[: max(1, lines - 4)]
+    n, most = row["n_weights"] or 0, None if lines is None else max(1, lines - 4)
+    if most is not None and n > BLOCK_WEIGHTS:  # they need not all be in memory
+        weights = records(record.first_weights(row["cell"], most))
+    else:
+        weights = records(record.weights(row["cell"]))
+    shown = weights if most is None else weights[:most]
     columns = [
         "verdict",
         "analytic",
@@ -469,7 +489,8 @@ def cell_view(record: Record, start: str, lines: int | None) -> list[Table | str
         columns.remove("reason")
     precise = {"analytic", "numeric", "weight", "step"}
     rows = [[_name(w), *(_number(w[c]) if c in precise else w[c] for c in columns)] for w in shown]
-    title = "" if len(shown) == len(weights) else f"first {len(shown)} of {len(weights)} weights; --all shows every one"
+    n = max(n, len(weights))
+    title = "" if len(shown) == n else f"first {len(shown)} of {n} weights; --all shows every one"
     if rows:
         blocks.append(Table(title, ["parameter", *columns], rows, left=frozenset({"parameter", "verdict", "reason"})))
     return blocks

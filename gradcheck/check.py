@@ -17,7 +17,7 @@ from gradcheck.bounds import evaluations, fixed, points_of_steps
 from gradcheck.compare import medians
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.exempt import Unmoved
-from gradcheck.layout import Layout
+from gradcheck.layout import BLOCK_WEIGHTS, Layout
 from gradcheck.models.kinks import Crossings
 from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import ONE_SIDED, Scheme, losses_at
@@ -87,12 +87,13 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class CellResult:
-    """``weights``: one entry a weight for each column of ``errors``; ``summary``: one value for each column of ``cells``.
+    """``weights``: one entry a weight for each column of ``errors``, or a list of what was packed of blocks of them;
+    ``summary``: one value for each column of ``cells``.
 
     rounding : by which another computation of the loss and the gradient may differ from this one; not stored.
     """
 
-    weights: dict[str, Any]
+    weights: dict[str, Any] | list[Any]
     summary: dict[str, Any]
     rounding: Rounding | None = None
 
@@ -117,17 +118,26 @@ def refuse_at(cell: Cell, theta: Array) -> None:
         given.require_complex(cell.model, theta)
 
 
-def check_cell(cell: Cell, posing: Callable[[Cell], Problem] | None = None) -> CellResult:
+def check_cell(
+    cell: Cell,
+    posing: Callable[[Cell], Problem] | None = None,
+    pack: Callable[[Mapping[str, Any]], Any] | None = None,
+) -> CellResult:
     """Check one cell, as ``check_cells`` does."""
-    return check_cells(cell, [cell.eps], posing)[0]
+    return check_cells(cell, [cell.eps], posing, pack)[0]
 
 
 def check_cells(
-    cell: Cell, eps: Sequence[float | None], posing: Callable[[Cell], Problem] | None = None
+    cell: Cell,
+    eps: Sequence[float | None],
+    posing: Callable[[Cell], Problem] | None = None,
+    pack: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> list[CellResult]:
     """Check the cells that differ from this one in eps alone.
 
     posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps, match_at and min_judged.
+    pack : what is made of the columns of a block of weights; a cell with more than one block is then examined block by
+        block, with the same outcome, and its ``weights`` are a list of what was made of them.
 
     Raises Meaningless or NoEffect where there is nothing to check (the cell is skipped), ValueError for data that do not fit
     the model, FloatingPointError where the loss at theta is not finite.
@@ -135,7 +145,10 @@ def check_cells(
     refuse(cell)
     with np.errstate(all="ignore"):
         problem = (posing or pose)(cell)
-        return check_steps(problem, cell.scheme, eps, cell.match_at, _injected(cell.bug), cell.min_judged)
+        injected = _injected(cell.bug)
+        if pack is not None and problem.theta.size > BLOCK_WEIGHTS:
+            return [_in_blocks(problem, cell.scheme, h, cell.match_at, injected, cell.min_judged, pack) for h in eps]
+        return check_steps(problem, cell.scheme, eps, cell.match_at, injected, cell.min_judged)
 
 
 def pose(cell: Cell) -> Problem:
@@ -229,6 +242,41 @@ def check_steps(
         return [check(problem, scheme, h, match_at, bug_injected, min_judged) for h in eps]
     found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size))
     return _results(problem, found, eps, bug_injected, min_judged)
+
+
+def _in_blocks(
+    problem: Problem,
+    scheme: Scheme,
+    eps: float | None,
+    match_at: float,
+    bug_injected: bool,
+    min_judged: float,
+    pack: Callable[[Mapping[str, Any]], Any],
+) -> CellResult:
+    """``check`` of a problem with many weights: what takes the most memory, their rows, is never there as a whole."""
+    index, count, center = np.arange(problem.theta.size), 1, problem.center
+    packed, judged = [], Judgement.empty(len(index))
+    value, step = np.empty(len(index)), np.empty(len(index))
+    for start in range(0, len(index), BLOCK_WEIGHTS):
+        block = index[start : start + BLOCK_WEIGHTS]
+        found = examine(problem, scheme, eps, match_at, block)
+        packed.append(pack(columns(problem, block, found.estimate, found.judged, eps)))
+        judged.put(start, found.judged)
+        value[start : start + len(block)] = found.estimate.value
+        step[start : start + len(block)] = found.estimate.step
+        count += found.n_evals[0] - 1  # that at theta is one of each block
+    if problem.perturbed_losses is not None:
+        count += _compare_with_plain(problem, center, None, step)
+    names = [
+        n for n, shape in zip(problem.layout.names, problem.layout.shapes, strict=True) for _ in range(math.prod(shape))
+    ]
+    shared: dict[str, Any] = {"flat_index": index, "param": names, "analytic": problem.analytic.astype(np.float64)}
+    shared["correct"] = None if problem.correct is None else problem.correct.astype(np.float64)
+    diagnosis = _diagnosis(problem, value, judged)
+    dtype = str(problem.theta.dtype)
+    (summary,) = summarise(shared, value[None], judged.one_step(), [diagnosis], dtype, bug_injected, min_judged)
+    known = {"loss": float(center), "bug_injected": bug_injected, "n_evals": count}
+    return CellResult(packed, summary | known, problem.rounding)
 
 
 def _results(

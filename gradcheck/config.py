@@ -544,16 +544,20 @@ def has_sources(form: Mapping[str, Any]) -> bool:
     return form["model"]["name"] == "function" or any("path" in form[section] for section in ("data", "init"))
 
 
+def sources(form: Mapping[str, Any]) -> str:
+    """The keys of a canonical config that name files and functions, with their values."""
+    keys = {"model.fun": form["model"].get("fun"), "model.jac": form["model"].get("jac")}
+    keys |= {f"{section}.path": form[section].get("path") for section in ("data", "init")}
+    return ", ".join(f"{key}={value}" for key, value in keys.items() if value is not None)
+
+
 def require_sources(form: Mapping[str, Any], cell: str, allow: Sequence[str] = ()) -> None:
     """Raise ValueError, naming the keys, unless the files and functions of a canonical config are what they were where
     the cell got its id.
     """
     if has_sources(form) and cell_id(form, allow) != cell:
-        keys = {"model.fun": form["model"].get("fun"), "model.jac": form["model"].get("jac")}
-        keys |= {f"{section}.path": form[section].get("path") for section in ("data", "init")}
-        named = ", ".join(f"{key}={value}" for key, value in keys.items() if value is not None)
         raise ValueError(
-            f"{named}: the content where this cell was computed is not that with which the run was planned"
+            f"{sources(form)}: the content where this cell was computed is not that with which the run was planned"
         )
 
 

@@ -100,10 +100,11 @@ def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float
     from gradcheck.check import check_cell
     from gradcheck.config import assemble
     from gradcheck.footprint import require_memory
+    from gradcheck.rows import packed
 
     cell = assemble(config, tuple(allow))
     require_memory(cell, max_memory)
-    return check_cell(cell, partial(_pose, config))
+    return check_cell(cell, partial(_pose, config), packed)
 
 
 def compute_together(
@@ -113,13 +114,14 @@ def compute_together(
     from gradcheck.check import check_cells
     from gradcheck.config import assemble
     from gradcheck.footprint import layout, require_memory
+    from gradcheck.rows import packed
 
     cell = assemble(configs[0], tuple(allow))
     require_memory(cell, max_memory)
     steps = [config["eps"] for config in configs]
     size = max(1, TOGETHER_WEIGHTS // max(1, layout(cell).size))
     parts = [steps[start : start + size] for start in range(0, len(steps), size)]
-    return [result for part in parts for result in check_cells(cell, part, partial(_pose, configs[0]))]
+    return [result for part in parts for result in check_cells(cell, part, partial(_pose, configs[0]), packed)]
 
 
 _last: tuple[str | None, Any] = (None, None)

@@ -15,6 +15,10 @@ class BadInput(ValueError):
         super().__init__(hide(message))
 
 
+class Damaged(BadInput):
+    """A file of results that does not hold what was stored."""
+
+
 class Meaningless(ValueError):
     """A combination that has no meaning, such as a bias bug in a model without a bias."""
 

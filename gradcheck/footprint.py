@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.batch import Batch
-from gradcheck.layout import Layout
+from gradcheck.layout import BLOCK_WEIGHTS, Layout
 
 MAX_MEMORY = 4e9
 # Measured, and rounded up: arrays that are alive at once while data are made and standardized, those of a layer's
@@ -17,6 +17,9 @@ DATA_ARRAYS = 5
 ROW_NUMBERS = 10
 LAYER_ARRAYS = 20
 WEIGHT_BYTES = 3200
+# Of a cell that is examined block by block, what a weight takes beyond its block: its figures until the summary of the
+# cell is made, and its row, compressed.
+PACKED_BYTES = 450
 LARGEST = 2**59  # beyond what an array can hold in each direction
 
 
@@ -32,7 +35,8 @@ def footprint(cell: Any) -> float:
     widths = sum(shape[1] for shape in found.shapes if len(shape) == 2) if n else 0
     wide = max(cell.dtype.itemsize, 8) / 8
     numbers = n * (DATA_ARRAYS * outline.X.shape[1] + ROW_NUMBERS + LAYER_ARRAYS * wide * widths)
-    return float(8 * numbers + WEIGHT_BYTES * found.size)
+    at_once = min(found.size, BLOCK_WEIGHTS)
+    return float(8 * numbers + WEIGHT_BYTES * at_once + PACKED_BYTES * (found.size - at_once))
 
 
 def require_memory(cell: Any, max_memory: float = MAX_MEMORY) -> None:

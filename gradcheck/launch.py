@@ -28,7 +28,7 @@ from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
-from gradcheck import compose, config, engines, provenance, recorded, results, store, summary, uris
+from gradcheck import compose, config, engines, provenance, recorded, repair, results, store, summary, uris
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.footprint import MAX_MEMORY, layout
 from gradcheck.harmless import harmless
@@ -37,6 +37,7 @@ from gradcheck.plan import Ids, Left, Plan, Planned
 from gradcheck.progress import Progress
 from gradcheck.rows import SCHEMA_VERSION, cell_row, tabled
 from gradcheck.store import PLAN, Place
+from gradcheck.stored import Stored
 from gradcheck.sweep import plan, read_plan, sweep, write_plan
 from gradcheck.terminal import Harmless, printable, say
 
@@ -51,6 +52,7 @@ RESUMABLE = (
     "cell_timeout",
     "allow",
     "max_memory",
+    "replace",
 )  # may be typed beside resume=
 
 
@@ -402,9 +404,10 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
                 f"{text}: cannot stand beside resume=, only {', '.join(RESUMABLE)} can; the run is as it was recorded"
             )
     with compose.opened() as hydra:
-        parsed = compose.parse(hydra, arguments)
+        word, others = _without_replace(arguments)
+        parsed = compose.parse(hydra, others)
         compose.unswept(parsed)
-        chosen = replace(settings(compose.compose(hydra, arguments)), allow=allowed(parsed))
+        chosen = replace(settings(compose.compose(hydra, others)), allow=allowed(parsed))
     _collect(alone)
     place = store.at(path)
     if not (place / PLAN).is_file():
@@ -412,21 +415,32 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
     with store.locked(place) as run_dir:
         jobs, overrides = read_plan(run_dir, chosen.allow)
         engines.refuse(chosen.engine, chosen.address)
-        done = Ids()
-        if list((run_dir / "cells").glob("*.parquet")):
-            version = results.provenance(run_dir).get("schema_version")
-            if version != SCHEMA_VERSION:
-                raise BadInput(
-                    f"{run_dir}: was stored with schema version {version}, this gradcheck writes {SCHEMA_VERSION};"
-                    " resume it with the gradcheck that made it, or run it anew"
-                )
-            with _storing(run_dir):
-                failed, stale = results.prune(run_dir, jobs.ids)
-            if failed or stale:
-                log.info("removed %d cells that failed and %d whose data or functions have changed", failed, stale)
-            done = results.finished(run_dir)
+        stored = Stored(run_dir, repair=True)
+        version = stored.provenance.get("schema_version", SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            raise BadInput(
+                f"{run_dir}: was stored with schema version {version}, this gradcheck writes {SCHEMA_VERSION};"
+                " resume it with the gradcheck that made it, or run it anew"
+            )
+        repair.require_word(stored, jobs, word)
+        for line in repair.findings(stored, jobs):
+            print(printable(line))
         # the record may be a stranger's
-        return _compute(jobs, run_dir, chosen, overrides, done, proposed=all(map(harmless, overrides)))
+        return _compute(jobs, run_dir, chosen, overrides, stored, proposed=all(map(harmless, overrides)))
+
+
+def _without_replace(arguments: Sequence[str]) -> tuple[bool, list[str]]:
+    """What ``replace=`` says, and the other arguments.  Raises BadInput."""
+    found, others = False, []
+    for text in arguments:
+        key, _, value = text.partition("=")
+        if key.lstrip("+") != "replace":
+            others.append(text)
+        elif value not in ("true", "false"):
+            raise BadInput(f"{text}: must be true (rows whose data file or source changed since may go) or false")
+        else:
+            found = value == "true"
+    return found, others
 
 
 @contextmanager
@@ -516,7 +530,7 @@ def compute(jobs: Plan, run_dir: Path, chosen: Settings, overrides: Sequence[str
     """Compute the cells of a plan in a new run, store them as they come, print the summary; returns the exit status."""
     with store.locked(run_dir if chosen.store is None else chosen.store) as target:
         _refuse_run(target)  # another process may have made it meanwhile
-        return _compute(jobs, target, chosen, overrides, Ids())
+        return _compute(jobs, target, chosen, overrides, None)
 
 
 def _refuse_run(target: Place) -> None:
@@ -535,23 +549,31 @@ def _storing(target: Place) -> Any:
 
 
 def _compute(
-    jobs: Plan, target: Place, chosen: Settings, overrides: Sequence[str], done: Ids, proposed: bool = True
+    jobs: Plan,
+    target: Place,
+    chosen: Settings,
+    overrides: Sequence[str],
+    stored: Stored | None,
+    proposed: bool = True,
 ) -> int:
-    """Compute what is not `done` of a plan, in a run that this process holds.
+    """Compute what is not `stored` of a plan, in a run that this process holds.
 
     proposed : whether the overrides may stand in a command that is proposed.
     """
+    done = Ids() if stored is None else stored.done()
     left = Left(jobs, done)
     tally = summary.Tally()
-    if done:
-        stored = results.cell_rows(target, summary.COLUMNS)
-        tally = summary.Tally(row for row in stored if row["cell"] in jobs.ids)
+    for table in () if stored is None else stored.cell_tables(summary.COLUMNS):
+        for row in table.to_pylist():
+            if row["cell"] in done and row["cell"] in jobs.ids:
+                tally.add(row)
     log.info("%d cells planned, %d to compute, engine %s", len(jobs), len(left), chosen.engine)
     interrupted, lost = False, ""
     with engines.sigterm_interrupts():
         try:
-            with _storing(target):  # first: whatever has results can be taken up again
-                write_plan(target, jobs, overrides)
+            if stored is None:
+                with _storing(target):  # first: whatever has results can be taken up again
+                    write_plan(target, jobs, overrides)
             with (
                 results.Writer(target, provenance.collect(overrides)) as writer,
                 Progress(len(left), chosen.progress) as progress,
@@ -568,6 +590,9 @@ def _compute(
         except engines.EngineLost as error:
             lost = f"engine={chosen.engine}: {error}; what was finished is stored"
             print(f"gradcheck: {printable(lost)}", file=sys.stderr)
+    if stored is not None and not interrupted:
+        with _storing(target):
+            _settle(jobs, target, overrides, stored)
     for note in jobs.notes:
         log.info("%s", printable(note))
         print(printable(note))
@@ -580,6 +605,13 @@ def _compute(
     if interrupted:
         return INTERRUPTED
     return 0 if tally.ok(chosen.fail_on) and not lost else 1
+
+
+def _settle(jobs: Plan, target: Place, overrides: Sequence[str], stored: Stored) -> None:
+    """Remove what has successors; when all that is planned is stored, record under which ids it is."""
+    complete = not repair.untidy(stored, jobs) or repair.tidy(target, jobs.ids, len(jobs))
+    if complete and jobs.former:
+        write_plan(target, jobs, overrides)
 
 
 def _outcomes(jobs: Left, chosen: Settings) -> Iterable[tuple[Planned, Any, float]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+BLOCK_WEIGHTS = 2**16  # that are examined at once where a cell has more: some 200 MB
 REMEMBERED = (
     4096  # all cells of a sweep ask for the same names and positions; those of a larger theta take their time anyway
 )

@@ -106,11 +106,15 @@ class Plan:
     """Cells, each once, as they are recorded: a thousand at a time, packed, but for the last ones.
 
     notes : what the user should know of their files, in the order in which it was found.
+    former : ids under which cells were recorded that have others now, since a file or a source changed.
+    changed : the key that names such a file or source, and its value.
     """
 
     def __init__(self, cells: Iterable[Planned] = ()) -> None:
         self.ids = Ids()
         self.notes: dict[str, None] = {}
+        self.former = Ids()
+        self.changed = ""
         self._packed: list[tuple[int, bytes]] = []
         self._open: list[Planned] = []
         self._kinds: dict[tuple[str, type], Any] = {}

@@ -16,7 +16,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +24,8 @@ from gradcheck.errors import BadInput
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.one_d import CURVES
 from gradcheck.numeric import SCHEMES
-from gradcheck.results import Part, cell_parts, cell_rows, locate, parts, provenance
-from gradcheck.rows import ERRORS
+from gradcheck.part import locate
+from gradcheck.stored import Stored
 from gradcheck.terminal import Table
 from gradcheck.truth import Truth, truth
 
@@ -149,19 +148,19 @@ def measure(run_dirs: Sequence[str | os.PathLike[str]]) -> Figures:
     """
     if not run_dirs:
         raise BadInput("RUN_DIR: needs at least one run folder")
-    folders = [locate(run) for run in run_dirs]
+    runs = [Stored(locate(run)) for run in run_dirs]
     figures = Figures()
     known: dict[str, Known] = {}
     sweeps: Counter[bytes] = Counter()
-    for number, folder in enumerate(folders):
-        for cell, one in _cells(figures, number, folder, known):
+    for number, stored in enumerate(runs):
+        for cell, one in _cells(figures, number, stored, known):
             known[cell] = one
             if _in_sweep(one):
                 sweeps[one.sweep] += one.n_weights
-        figures.made.append(_made(folder))
+        figures.made.append(_made(stored.provenance))
     state: dict[bytes, Sweep] = {}
-    for number, folder in enumerate(folders):
-        for cell, columns in _weights(folder):
+    for number, stored in enumerate(runs):
+        for cell, columns in _weights(stored):
             found = known.get(cell)
             if found is not None and found.run == number:
                 _add(figures, cell, found, columns)
@@ -170,9 +169,8 @@ def measure(run_dirs: Sequence[str | os.PathLike[str]]) -> Figures:
     return figures
 
 
-def _made(folder: Path) -> dict[str, Any]:
-    """Version and overrides of a run, without what says where it ran."""
-    found = provenance(folder)
+def _made(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Version and overrides of a run, without what says where it ran, from its provenance."""
     aside = ("hydra", "engine", "store", "progress", "fail_on")
     overrides = [str(o) for o in found.get("overrides") or [] if not str(o).lstrip("+~").startswith(aside)]
     packages = found.get("packages") or {}
@@ -182,9 +180,10 @@ def _made(folder: Path) -> dict[str, Any]:
 # -------------------------------------------------------------------------------------------------------------- cells
 
 
-def _cells(figures: Figures, number: int, folder: Path, known: Mapping[str, Known]) -> Iterator[tuple[str, Known]]:
-    rules = sorted({c for part in cell_parts(folder) for c in part.columns if c.startswith("rule_")})
-    for row in cell_rows(folder, [*CELL_COLUMNS, *rules]):
+def _cells(figures: Figures, number: int, stored: Stored, known: Mapping[str, Known]) -> Iterator[tuple[str, Known]]:
+    rules = sorted({c for part in stored.cells for c in part.columns if c.startswith("rule_")})
+    rows = (row for table in stored.cell_tables([*CELL_COLUMNS, *rules]) for row in table.to_pylist())
+    for row in rows:
         if row["status"] != "ok" or row["cell"] in known or truth(row) is Truth.UNKNOWN:
             continue
         config = json.loads(row["config"])
@@ -253,15 +252,14 @@ def _count_cost(figures: Figures, row: Mapping[str, Any]) -> None:
 # ------------------------------------------------------------------------------------------------------------- weights
 
 
-def _weights(folder: Path) -> Iterator[tuple[str, dict[str, Array]]]:
+def _weights(stored: Stored) -> Iterator[tuple[str, dict[str, Array]]]:
     """The weights of one cell after the other; a cell that lies in two pieces of a part comes in two."""
-    for path in parts(folder, "errors"):
-        for table in Part(path, ERRORS).tables(WEIGHT_COLUMNS):
-            columns = {name: _values(table[name]) for name in WEIGHT_COLUMNS}
-            cells = columns.pop("cell")
-            ends = [*(np.flatnonzero(cells[1:] != cells[:-1]) + 1), len(cells)]
-            for start, end in itertools.pairwise([0, *ends] if len(cells) else []):
-                yield str(cells[start]), {name: values[start:end] for name, values in columns.items()}
+    for table in stored.weight_tables(WEIGHT_COLUMNS):
+        columns = {name: _values(table[name]) for name in WEIGHT_COLUMNS}
+        cells = columns.pop("cell")
+        ends = [*(np.flatnonzero(cells[1:] != cells[:-1]) + 1), len(cells)]
+        for start, end in itertools.pairwise([0, *ends] if len(cells) else []):
+            yield str(cells[start]), {name: values[start:end] for name, values in columns.items()}
 
 
 def _values(column: Any) -> Array:

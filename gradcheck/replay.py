@@ -13,7 +13,7 @@ import json
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from gradcheck import config as configs
 from gradcheck import engines, intervals, results, version_1
 from gradcheck.columns import column_name
 from gradcheck.errors import BadInput
+from gradcheck.footprint import MAX_MEMORY, WEIGHT_BYTES
 from gradcheck.plan import Planned
-from gradcheck.rows import CELLS, ERRORS, CellRows, cell_row, cells_table, errors_table
+from gradcheck.rows import CELLS, ERRORS, WEIGHTS, CellRows, cell_row, cells_table, errors_table
 from gradcheck.store import Place
-from gradcheck.terminal import Table
+from gradcheck.stored import Stored
+from gradcheck.terminal import Table, printable
 from gradcheck.verdict import VERDICTS
 
 Array = intervals.Array
@@ -73,6 +75,7 @@ class Comparison:
     weights: Mapping[str, Column] = field(default_factory=lambda: {n: Column(n) for n in ERRORS.names})
     summary: Mapping[str, Column] = field(default_factory=dict)
     provenance: list[tuple[str, Any, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what is missing of the record
 
     @property
     def columns(self) -> list[Column]:
@@ -119,16 +122,18 @@ def reproduce(
 
     Raises BadInput where the record cannot be read or a config in it is none.
     """
-    found = Comparison(summary={name: Column(name) for name in _cell_columns(run_dir)})
+    stored = Stored(run_dir)
+    found = Comparison(summary={name: Column(name) for name in _cell_columns(stored)}, notes=stored.notes)
     roots = [Path.cwd().resolve(), *(Path(path).resolve() for path in allow_path)]
     options: dict[str, Any] = {"allow": tuple(allow)} if allow else {}
     settings = engines.Settings(options=options | ({} if max_memory is None else {"max_memory": max_memory}))
     with engines.one_blas_thread():
-        for row, weights, version in _recorded(run_dir, None if wanted is None else set(wanted)):
+        for row, weights, version in _recorded(stored, None if wanted is None else set(wanted)):
             cell = str(row["cell"])
             config = _config(row, roots)
             planned = Planned(_cell_id(cell, config, allow), config)
             outcome, _ = engines.outcome_of(config, settings)
+            outcome = _unpacked(outcome, cell, MAX_MEMORY if max_memory is None else max_memory)
             new = cell_row(planned, outcome, 0.0)
             new = version_1.retold(new, weights) if version < 2 else new
             _compare(found, cell, row, weights, new, getattr(outcome, "rounding", None))
@@ -138,30 +143,43 @@ def reproduce(
     return found
 
 
-def _cell_columns(run_dir: Place) -> list[str]:
-    parts = results.cell_parts(run_dir)
+def _cell_columns(stored: Stored) -> list[str]:
+    parts = stored.cells
     aside = ("seconds", *(version_1.NOT_COMPARED if any(part.version < 2 for part in parts) else ()))
     return [name for name in dict.fromkeys(name for part in parts for name in part.columns) if name not in aside]
 
 
-def _recorded(run_dir: Place, wanted: set[str] | None) -> Iterator[tuple[dict[str, Any], dict[str, list[Any]], int]]:
+def _recorded(stored: Stored, wanted: set[str] | None) -> Iterator[tuple[dict[str, Any], dict[str, list[Any]], int]]:
     """Rows of ``cells`` with the columns of their weights and the version of both, a part at a time."""
-    errors = {path.name: path for path in results.parts(run_dir, "errors")}
-    for part in results.cell_parts(run_dir):
-        rows = [row for table in part.tables() for row in table.to_pylist()]
+    for i, part in enumerate(stored.cells):
+        rows = [row for table in stored.rows_of(i) for row in table.to_pylist()]
         rows = [row for row in rows if wanted is None or row["cell"] in wanted]
         if not rows:
             continue
-        ids, expected = {str(row["cell"]) for row in rows}, sum(row["n_weights"] or 0 for row in rows)
-        # a writer of ours puts weights into the file of the same name
-        near = [results.Part(errors[part.path.name], ERRORS)] if part.path.name in errors else []
-        table = results.weights_in(near, ids)
-        if table.num_rows != expected:
-            table = results.read_weights(run_dir, ids)
+        table = stored.weights({str(row["cell"]) for row in rows}, near=i)
         cells = np.asarray(table["cell"].to_pylist(), dtype=object)
         for row in rows:
             mine = table.filter(cells == row["cell"]) if len(cells) else table
             yield row, mine.to_pydict(), part.version
+
+
+def _unpacked(outcome: Any, cell: str, max_memory: float) -> Any:
+    """The outcome of a cell with its weights by column.  Raises BadInput for one that has too many of them."""
+    pieces = getattr(outcome, "weights", None)
+    if not isinstance(pieces, list):
+        return outcome
+    needed = 2 * WEIGHT_BYTES * sum(piece.size for piece in pieces)
+    if needed > max_memory:
+        raise BadInput(
+            f"cell {cell}: comparing its weights takes about {needed:.1e} bytes, more than max_memory={max_memory:.1e};"
+            f" allow it with --max-memory={needed * 1.1:.1e}"
+        )
+    columns: dict[str, Any] = {name: [] for name in WEIGHTS.names}
+    for piece in pieces:
+        for name, values in piece.unpacked().to_pydict().items():
+            columns[name] += values
+    real = {f.name for f in WEIGHTS if f.type == "double"}
+    return replace(outcome, weights={name: _reals(v) if name in real else v for name, v in columns.items()})
 
 
 def _config(row: Mapping[str, Any], roots: Sequence[Path]) -> dict[str, Any]:
@@ -345,6 +363,7 @@ def report(found: Comparison) -> list[Table | str]:
     blocks: list[Table | str] = [
         f"{found.cells} cell{'s'[: found.cells != 1]} computed again, {len(rows)} columns compared"
     ]
+    blocks += map(printable, found.notes)
     if changed:
         header = ["in", "column", "values", "how many", "furthest, in bounds", ""]
         note = f"{len(rows) - len(changed)} other columns are the same to the bit"

@@ -1,79 +1,51 @@
 """The results of a run in Parquet: ``cells/`` with one row a cell, ``errors/`` with one row a weight.
 
 Files are written aside, under ``RUN_DIR/.tmp/``, and renamed into place, so that whatever is visible is complete; no
-visible file is ever changed or removed while its run goes on.  The weights of a cell become visible before the cell
-does: a stored cell has all its weights.  What a killed run leaves behind are weights without their cells; they are
-removed when the run is taken up again.
+visible file is ever changed.  The weights of a cell become visible before the cell does: a stored cell has all its
+weights.  What a killed run leaves behind are weights without their cells; they are removed when the run is taken up
+again.  What a part is protected by is told in `gradcheck.parquet`, how a run is read in `gradcheck.stored`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from gradcheck import limits, store
-from gradcheck.errors import BadInput
+from gradcheck import parquet, store
 from gradcheck.errors import WriteError as WriteError
+from gradcheck.part import PROVENANCE, number_in
+from gradcheck.part import Part as Part
+from gradcheck.part import locate as locate
+from gradcheck.part import parts as parts
 from gradcheck.plan import Ids
-from gradcheck.rows import (
-    AXES,
-    CELLS,
-    ERRORS,
-    SCHEMA_VERSION,
-    SETTINGS,
-    CellRows,
-    cells_table,
-    completed,
-    errors_table,
-    lacking,
-)
-from gradcheck.store import Place, one_line
+from gradcheck.rows import AXES, CELLS, ERRORS, SCHEMA_VERSION, SETTINGS, CellRows, cells_table, errors_tables
+from gradcheck.store import Place
+from gradcheck.stored import Stored
 
-PROVENANCE = b"gradcheck.provenance"
 PART_CELLS = 500
 PART_SECONDS = 4.0  # and a second to write: at most five are lost with a process that is killed
 PART_WEIGHTS = 250_000  # some 30 MB in memory
 
 # Few different values in a column: a dictionary.  Text that is new in every row (config, message) is left to the
 # compression.
-_ERRORS_DICTIONARY = ["cell", "param", "step_rule", "verdict", "reason", *AXES.names]
-_CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verdict", "diagnosis_kind"]
+ERRORS_DICTIONARY = ["cell", "param", "step_rule", "verdict", "reason", *AXES.names]
+CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verdict", "diagnosis_kind"]
 
 
 def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
     """Write rows of ``errors`` to one file, which is there whole or not at all."""
     stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION}).encode()}
     with store.whole(Path(path)) as file:
-        _fill(table.replace_schema_metadata(stamp), _ERRORS_DICTIONARY)(file)
-
-
-def _fill(table: pa.Table, dictionary: list[str]) -> Callable[[Any], None]:
-    """What writes a table to an open file."""
-    names = [name for name in dictionary if name in table.schema.names]
-    split = {f.name: "BYTE_STREAM_SPLIT" for f in table.schema if f.type == pa.float64() and f.name not in names}
-
-    def fill(file: Any) -> None:
-        pq.write_table(
-            table,
-            file,
-            compression="zstd",
-            compression_level=3,
-            use_dictionary=names,
-            column_encoding=split | {f.name: "DELTA_BINARY_PACKED" for f in table.schema if f.name == "flat_index"},
-        )
-
-    return fill
+        stamped = table.replace_schema_metadata(stamp)
+        parquet.fill([stamped], stamped.schema, ERRORS_DICTIONARY)(file)
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -116,11 +88,10 @@ class Writer:
 
     def __enter__(self) -> Writer:
         try:
-            for folder in ("cells", "errors", store.ASIDE):
-                (self.run_dir / folder).mkdir(parents=True, exist_ok=True)
+            store.make(self.run_dir, ("cells", "errors", store.ASIDE))
             remove_unfinished(self.run_dir)
-            stored = [path.stem.rpartition("-")[2] for path in _own_parts(self.run_dir, "cells")]
-            self._next = max((int(number) for number in stored if re.fullmatch("[0-9]{1,9}", number)), default=-1) + 1
+            stored = _own_parts(self.run_dir, "cells") + _own_parts(self.run_dir, "errors")
+            self._next = max((number for number, _ in stored), default=-1) + 1
             if not stored:
                 self._write_part([])  # readers find the schema from the first moment on
         except (OSError, pa.ArrowException) as error:
@@ -214,252 +185,69 @@ class Writer:
         return part
 
     def _write_part(self, rows: list[CellRows]) -> None:
-        name = f"part-{self._next:05d}.parquet"
-        errors = errors_table(rows).replace_schema_metadata(self._stamp)
         cells = cells_table(rows, self._cells_schema)
-        rows.clear()  # in the tables they take a fraction, and a disk may take its time
-        store.write(self.run_dir, "errors", name, _fill(errors, _ERRORS_DICTIONARY))
-        store.write(self.run_dir, "cells", name, _fill(cells, _CELLS_DICTIONARY))
+        errors: Iterable[pa.Table] = errors_tables(list(rows))
+        if not any(isinstance(row.weights, list) for row in rows):
+            errors = list(errors)  # in the tables they take a fraction, and a disk may take its time
+        rows.clear()
+        write_pair(self.run_dir, self._next, errors, [cells], self._stamp)
         self._next += 1
 
 
-def _own_parts(run_dir: Place, folder: str) -> Iterator[Any]:
-    """The files that a Writer has made, in no order."""
-    return (run_dir / folder).glob("part-*.parquet")
+def write_pair(
+    run_dir: Place, number: int, errors: Iterable[pa.Table], cells: Sequence[pa.Table], stamp: Mapping[bytes, bytes]
+) -> Place:
+    """Write a part of ``errors`` and then that of ``cells`` whose weights it holds; where the latter is.  Raises OSError."""
+    name = f"part-{number:05d}-{{}}.parquet"
+    stored = store.write(run_dir, "errors", name, parquet.fill(errors, ERRORS.with_metadata(stamp), ERRORS_DICTIONARY))
+    digest = parquet.digest_in(stored.name) or ""
+    fill = parquet.fill(
+        cells, cells[0].schema.with_metadata(stamp), CELLS_DICTIONARY, {parquet.WEIGHTS: digest.encode()}
+    )
+    return store.write(run_dir, "cells", name, fill)
+
+
+def _own_parts(run_dir: Place, folder: str) -> list[tuple[int, Any]]:
+    """The files that a Writer has made with their numbers, in no order."""
+    found = [(number_in(path.name), path) for path in (run_dir / folder).glob("part-*.parquet")]
+    return [(number, path) for number, path in found if number is not None]
 
 
 def remove_unfinished(run_dir: Place) -> None:
     """Remove what a killed run left: unfinished files, and parts of ``errors`` whose part of ``cells`` was never
     stored.
     """
-    cells = {path.name for path in _own_parts(run_dir, "cells")}
-    for path in list(_own_parts(run_dir, "errors")):
-        if path.name not in cells:
-            path.unlink()
+    cells = {number for number, _ in _own_parts(run_dir, "cells")}
+    for number, path in _own_parts(run_dir, "errors"):
+        if number not in cells:
+            path.unlink(missing_ok=True)
     store.remove_aside(run_dir)
 
 
-def prune(run_dir: Place, planned: Container[str]) -> tuple[int, int]:
-    """Remove the rows of cells that failed and of those that are not `planned`; how many there were of each.
-
-    A part is replaced at once, that of ``cells`` first: a stored cell has all its weights at any moment, and no cell
-    is there twice when it is computed again.  Rows of ``errors`` without their cell, from a time when this was
-    interrupted, go too.
-    """
-    failed = stale = 0
-    errors = {path.name: path for path in _own_parts(run_dir, "errors")}
-    for path in sorted(_own_parts(run_dir, "cells")):
-        part = Part(path, CELLS)
-        rows = [row for table in part.tables(["cell", "status", "n_weights"]) for row in table.to_pylist()]
-        kept = [row for row in rows if row["cell"] in planned and row["status"] != "failed"]
-        if len(kept) < len(rows):
-            ids = {row["cell"] for row in kept}
-            stale += (gone := sum(row["cell"] not in planned for row in rows))
-            failed += len(rows) - len(kept) - gone
-            _keep(run_dir, "cells", path, ids, _CELLS_DICTIONARY)
-        weights = sum(row["n_weights"] or 0 for row in kept if row["status"] == "ok")
-        if path.name in errors and Part(errors[path.name], ERRORS).n_rows != weights:
-            _keep(run_dir, "errors", errors[path.name], {row["cell"] for row in kept}, _ERRORS_DICTIONARY)
-    return failed, stale
-
-
-def _keep(run_dir: Place, folder: str, path: Any, cells: set[str], dictionary: list[str]) -> None:
-    """Replace a part by its rows of some cells."""
-    from pyarrow import compute
-
-    table = pq.ParquetFile(store.source(path)).read()
-    kept = table.filter(compute.is_in(table["cell"], value_set=pa.array(sorted(cells), pa.string())))
-    store.write(run_dir, folder, path.name, _fill(kept, dictionary))
-
-
-# ------------------------------------------------------------------------------------------------------------ reading
-
-
-def locate(run: str | os.PathLike[str] | Place) -> Any:
-    """Where a run lies, a folder or what a URI names; ``latest`` is the newest by name of ``./runs/*/*/`` that holds
-    ``cells/``.
-
-    Raises BadInput where there is none.
-    """
-    path = store.at(run)
-    if not isinstance(path, Path):
-        if not (path / "cells").is_dir():
-            raise BadInput(f"{path}: not a run (there is no cells/)")
-        return path
-    if path.name == "latest" and not path.exists():
-        root = path.parent if path.parent.parts else Path("runs")
-        found = [folder.parent for folder in root.glob("*/*/cells") if folder.parent.parent.name != "reference"]
-        if not found:
-            raise BadInput(f"{run}: no run under {root}/*/*/ yet; start one with: python -m gradcheck.run")
-        return max(found, key=lambda folder: folder.parts)
-    if not path.is_dir():
-        raise BadInput(f"{run}: no such run folder")
-    if not (path / "cells").is_dir():
-        raise BadInput(f"{run}: not a run folder (it has no cells/)")
-    return path
-
-
-def parts(run_dir: Place, folder: str) -> list[Any]:
-    """The files of ``cells`` or ``errors``, by name.
-
-    Raises BadInput for a link that leads out of the run folder: a record from somebody else names no other file.
-    """
-    found: list[Any] = sorted((run_dir / folder).glob("*.parquet"))
-    for path in [run_dir / folder, *found]:
-        if not store.inside(run_dir, path):
-            raise BadInput(f"{path}: leads out of the run folder")
-    for path in found:
-        if isinstance(path, Path) and not path.is_file():
-            raise BadInput(f"{path}: not a file")
-    return found
-
-
-class Part:
-    """One file of ``cells`` or ``errors`` whose schema was found to be ours.
-
-    Raises BadInput where the file is damaged, of a newer schema version, or has not the columns it should have.
-    """
-
-    def __init__(self, path: Place, expected: pa.Schema) -> None:
-        self.path = path
-        self._later = CELLS.names if expected is CELLS else []
-        with reading(self.path):
-            self._file = modest(path, ids=expected is CELLS)
-            self._schema = self._file.schema_arrow
-        self.provenance = _provenance(path, self._schema.metadata or {})
-        for name in lacking(expected, self._schema.names, self.version):
-            raise BadInput(f"{path}: lacks the column {name}")
-
-    @property
-    def version(self) -> int:
-        """Version of the schema; a file that says nothing of itself, as other tools write it, may be of the first."""
-        return int(self.provenance.get("schema_version", 1))
-
-    @property
-    def columns(self) -> list[str]:
-        return list(self._schema.names)
-
-    @property
-    def n_rows(self) -> int:
-        return int(self._file.metadata.num_rows)
-
-    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The rows in pieces of bounded size, each column of its own type (a copy made by another tool may have
-        changed that).
-        """
-        names = self.columns if columns is None else [name for name in columns if name in self._schema.names]
-        later = self._later if columns is None else [name for name in columns if name in self._later]
-        with reading(self.path):
-            for batch in self._file.iter_batches(batch_size=65_536, columns=names):
-                limits.require_short(self.path, batch)
-                table = pa.Table.from_batches([batch]).select(names)
-                table = table.cast(pa.schema([(f.name, _stored_type(f)) for f in table.schema]))
-                table.validate(full=True)  # damage may be a text that is no UTF-8
-                yield completed(table, later)
-
-
-def modest(path: Place, ids: bool) -> pq.ParquetFile:
-    """A Parquet file to read, found to hold no more than a run can: `ids` : each row has one of its own.
-
-    Its columns of texts that repeat are read as dictionaries.  Raises BadInput, and what pyarrow raises.
-    """
-    with path.open("rb") if isinstance(path, Path) else path.open() as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 8))
-        limits.require_footer(path, file.read(8))
-    metadata = pq.read_metadata(store.source(path))
-    limits.require_modest(path, metadata, size, ids)
-    return pq.ParquetFile(store.source(path), metadata=metadata, read_dictionary=limits.dictionaries(metadata))
-
-
-@contextmanager
-def reading(path: str | Place) -> Iterator[None]:
-    """Turns what pyarrow raises about a damaged file into BadInput."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except MemoryError as error:  # Arrow's is one too
-        raise BadInput(f"{path}: takes more memory than there is") from error
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{path}: damaged or no Parquet file: {one_line(error)}") from error
-
-
-def _stored_type(field: pa.Field) -> pa.DataType:
-    for schema in (CELLS, ERRORS):
-        if (index := schema.get_field_index(field.name)) >= 0:
-            return schema.field(index).type
-    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
-
-
-def _provenance(path: Place, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
-    try:
-        found = json.loads(metadata.get(PROVENANCE, b"{}"))
-        version = found.get("schema_version", SCHEMA_VERSION)
-    except (ValueError, AttributeError, RecursionError):
-        raise BadInput(f"{path}: its provenance is no JSON object") from None
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        shown = json.dumps(version)[:20]
-        raise BadInput(
-            f"{path}: written with schema version {shown}, this gradcheck reads up to {SCHEMA_VERSION}: upgrade it"
-        )
-    return dict(found)
-
-
-def cell_parts(run_dir: Place) -> list[Part]:
-    """All parts of ``cells``; raises BadInput where there is none or one of them is not ours."""
-    files = parts(run_dir, "cells")
-    if not files:
-        raise BadInput(f"{run_dir}: not a run folder (cells/ holds no Parquet file)")
-    return [Part(path, CELLS) for path in files]
+# ------------------------------------------------------------------------------------------------------------- reading
 
 
 def read_cells(run_dir: Place, columns: Sequence[str] | None = None) -> pa.Table:
     """``cells`` as one table; a column that only some parts have is null in the others."""
-    tables = [table for part in cell_parts(run_dir) for table in part.tables(columns)]
-    if not tables:
-        schema = cell_parts(run_dir)[0]
-        names = schema.columns if columns is None else [name for name in columns if name in schema.columns]
-        return CELLS.empty_table().select([name for name in names if name in CELLS.names])
-    try:
-        return pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise BadInput(f"{run_dir}/cells: parts that do not fit together: {one_line(error)}") from error
+    return Stored(run_dir).read_cells(columns)
 
 
 def read_weights(run_dir: Place, cells: set[str], columns: Sequence[str] | None = None) -> pa.Table:
     """Rows of ``errors`` of some cells, in the order of `flat_index` within each cell."""
-    return weights_in([Part(path, ERRORS) for path in parts(run_dir, "errors")], cells, columns)
-
-
-def weights_in(files: Iterable[Part], cells: set[str], columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows of some cells in some parts of ``errors``, in the order of `flat_index` within each cell."""
-    from pyarrow import compute  # not on the way of a run
-
-    wanted = pa.array(sorted(cells), pa.string())
-    names = ERRORS.names if columns is None else list(columns)
-    read = list(dict.fromkeys(["cell", "flat_index", *names]))
-    found = [ERRORS.empty_table().select(read)]
-    for part in files:
-        for table in part.tables(read):
-            found.append(table.filter(compute.is_in(table["cell"], value_set=wanted)).select(read))
-    return pa.concat_tables(found).sort_by([("cell", "ascending"), ("flat_index", "ascending")]).select(names)
+    return Stored(run_dir).weights(cells, columns)
 
 
 def provenance(run_dir: Place) -> dict[str, Any]:
     """What is known about how the run was made; of a run that was continued, its first session."""
-    return cell_parts(run_dir)[0].provenance
+    return Stored(run_dir).provenance
 
 
 def finished(run_dir: str | os.PathLike[str] | Place) -> Ids:
     """Ids of the cells that are stored."""
-    parts = cell_parts(store.at(run_dir))
-    return Ids(cell for part in parts for table in part.tables(["cell"]) for cell in table["cell"].to_pylist())
+    return Ids(cell for cell, _ in Stored(run_dir).statuses())
 
 
 def cell_rows(run_dir: Place, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """Rows of ``cells`` one by one, in bounded memory."""
-    for part in cell_parts(run_dir):
-        for table in part.tables(columns):
-            yield from table.to_pylist()
+    for table in Stored(run_dir).cell_tables(columns):
+        yield from table.to_pylist()

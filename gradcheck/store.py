@@ -248,48 +248,70 @@ def source(place: Place) -> Any:
     return place.open() if isinstance(place, Remote) else place
 
 
-def dataset(root: Place, files: Sequence[Place], schema: Any) -> Any:
-    """Parquet files of one run as a pyarrow dataset."""
-    import pyarrow.dataset as ds
-
-    if isinstance(root, Remote):
-        names = [file.key for file in files if isinstance(file, Remote)]
-        return ds.dataset(names, schema=schema, format="parquet", filesystem=root.filesystem)
-    return ds.dataset([str(file) for file in files], schema=schema, format="parquet")
-
-
 def inside(root: Place, path: Place) -> bool:
     """Whether a path lies within a run, links followed; object stores have none."""
     return not (isinstance(path, Path) and isinstance(root, Path)) or path.resolve().is_relative_to(root.resolve())
 
 
-def write(run_dir: Place, folder: str | None, name: str, fill: Callable[[Any], None]) -> None:
+def write(run_dir: Place, folder: str | None, name: str, fill: Callable[[Any], str | None]) -> Place:
     """Write a file of a run, new or in place of another; it is visible when it is complete, and not before.
 
-    fill : writes the content to the open file that it is given.   Raises OSError.
+    fill : writes the content to the open file that it is given; what it returns stands for ``{}`` in the name.
+
+    Returns where the file is.  When it does, the file survives a loss of power.  Raises OSError.
     """
-    target = run_dir / folder / name if folder else run_dir / name
-    if isinstance(target, Remote):
+    home = run_dir / folder if folder else run_dir
+    if isinstance(home, Remote):
         import pyarrow as pa
 
         buffer = pa.BufferOutputStream()
-        fill(buffer)
+        target = home / name.format(fill(buffer))
         target.write(buffer.getvalue())
-        return
+        return target
     assert isinstance(run_dir, Path)
-    aside = run_dir / ASIDE / (f"{folder}-{name}" if folder else name)
+    assert isinstance(home, Path)
+    plain = name.replace("-{}", "")
+    aside = run_dir / ASIDE / (f"{folder}-{plain}" if folder else plain)
     aside.parent.mkdir(parents=True, exist_ok=True)
     try:
         with aside.open("wb") as file:
-            fill(file)
+            found = fill(file)
             file.flush()
             os.fsync(file.fileno())  # else a machine that stops may leave the new name with nothing behind it
-        os.replace(aside, target)
+        path = home / name.format(found)
+        os.replace(aside, path)
     except BaseException as error:
         aside.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(target)  # a disk that is full names none
+            error.filename = str(home / plain)  # a disk that is full names none
         raise
+    sync(home)
+    return path
+
+
+def make(run_dir: Place, folders: Sequence[str]) -> None:
+    """Make the folders of a run; when it returns, they survive a loss of power, and so does the way to them."""
+    for folder in folders:
+        (run_dir / folder).mkdir(parents=True, exist_ok=True)
+    if isinstance(run_dir, Path):
+        # which of those above are new is not known: Hydra makes some
+        for above in (run_dir, *run_dir.absolute().parents):
+            sync(above)
+
+
+def sync(folder: Path) -> None:
+    """Have the disk keep the names in a folder.  Where folders cannot be opened (Windows) or synced there is no way to."""
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EROFS, errno.EACCES):
+            raise
+    finally:
+        os.close(number)
 
 
 @contextmanager

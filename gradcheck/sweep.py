@@ -24,7 +24,7 @@ from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
 from omegaconf import DictConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
-from gradcheck import compose, config, limits, results, store
+from gradcheck import compose, config, limits, parquet, store
 from gradcheck.check import refuse, refuse_at
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.footprint import MAX_MEMORY, require_memory
@@ -546,7 +546,9 @@ def write_plan(run_dir: Place, planned: Plan, overrides: Sequence[str]) -> None:
     stamp = {b"gradcheck.overrides": json.dumps(list(overrides)).encode()}
 
     def fill(file: Any) -> None:
-        with pq.ParquetWriter(file, schema.with_metadata(stamp), compression="zstd") as writer:
+        with pq.ParquetWriter(
+            file, schema.with_metadata(stamp), compression="zstd", write_page_checksum=True
+        ) as writer:
             for records in planned.records():
                 columns = [arrow.texts(column) for column in zip(*records, strict=True)]
                 writer.write_table(pa.table(columns, schema=schema))
@@ -576,7 +578,7 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
     def rows() -> Iterator[tuple[Any, Any, Any, Any]]:
         nonlocal overrides
         try:
-            file = results.modest(path, ids=True)
+            file = parquet.opened(path, ids=True)
             overrides = json.loads((file.schema_arrow.metadata or {}).get(b"gradcheck.overrides", b"[]"))
             for batch in file.iter_batches(batch_size=PIECE, columns=names):
                 limits.require_short(path, batch)
@@ -613,6 +615,9 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
                 f"{path}: cell {str(recorded)[:16]} is called {cell} by this version of gradcheck; resume it with the"
                 " one that made it"
             )
+        if cell != recorded:
+            found.former.add(str(recorded))
+            found.changed = found.changed or config.sources(form)
         found.add(Planned(cell, form, swept, skip))
         if note is not None:
             found.notes[note] = None

@@ -69,6 +69,21 @@ class Judgement:
         with_axis: list[Any] = [c[None] if isinstance(c, np.ndarray) else [c] for c in columns]
         return Judgement(*with_axis)
 
+    @staticmethod
+    def empty(size: int) -> Judgement:
+        """Columns of one step to be filled, block after block."""
+        columns: list[Any] = [*(np.empty(size) for _ in range(6)), [], []]
+        return Judgement(*columns)
+
+    def put(self, start: int, block: Judgement) -> None:
+        """Fill in the columns of a block, of which this is the next."""
+        for name in self.__dataclass_fields__:
+            column, values = getattr(self, name), getattr(block, name)
+            if isinstance(column, list):
+                column += values
+            else:
+                column[start : start + len(values)] = values
+
     def at(self, step: int) -> Judgement:
         """The columns of one of several steps."""
         return Judgement(*(getattr(self, name)[step] for name in self.__dataclass_fields__))

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from constructed import rewrite
 
 from gradcheck import auto, bounds, calibration, config, quotients, reliability, verdict
 from gradcheck.calibration_plots import write
@@ -83,7 +84,7 @@ def doctored(folder: Path, target: Path, part: str, change: Callable[[Columns], 
                     place = table.schema.get_field_index(column)
                     array = pa.array(list(values), table.schema.field(column).type)
                     table = table.set_column(place, table.schema.field(column), array)
-            pq.write_table(table, target / name / path.name)
+            rewrite(path, table, target / name)
     return target
 
 

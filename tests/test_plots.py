@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from constructed import failures_only, hostile_run, nothing, one_cell, planned, result, rows, skipped_only
+from constructed import failures_only, hostile_run, nothing, one_cell, planned, result, rewrite, rows, skipped_only
 
 import gradcheck
 from gradcheck import analysis, chart_data, page, plots, report, show
@@ -349,7 +349,7 @@ def damaged_weights(folder: Path) -> None:
 def newer(folder: Path) -> None:
     path = broken(folder)
     stamp = {"gradcheck.provenance": '{"schema_version": 99}'}
-    pq.write_table(pq.read_table(path).replace_schema_metadata(stamp), path)
+    rewrite(path, pq.read_table(path).replace_schema_metadata(stamp))
 
 
 def no_parquet(folder: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from constructed import rewrite
 
 from gradcheck import config, engines, intervals, replay, reproduce, results
 from gradcheck.columns import column_name
@@ -61,9 +62,9 @@ def altered(run: Path, copy: Path, folder: str, column: str, change: Callable[[A
             place = table.schema.get_field_index(column)
             values = [change(row[column], row) for row in table.to_pylist()]
             table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
-        target = copy / source.parent.name / source.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, target)
+        target = copy / source.parent.name
+        target.mkdir(parents=True, exist_ok=True)
+        rewrite(source, table, target)
     return copy
 
 

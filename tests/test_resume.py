@@ -14,15 +14,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from commands import QUICK, ROOT, command, rows, started
-from constructed import planned
+from constructed import part, planned, rewrite
 from constructed import rows as made
 from waiting import PATIENCE, until
 
-from gradcheck import config, results, store
+from gradcheck import config, repair, results, store
 from gradcheck import launch as launching
 from gradcheck.errors import BadInput
 from gradcheck.rows import SCHEMA_VERSION, cell_row
 from gradcheck.run import main
+from gradcheck.stored import Stored
 
 SWEEP = ("init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK)
 
@@ -106,7 +107,7 @@ def test_a_run_that_appeared_meanwhile_is_not_mixed_with_another(monkeypatch: py
 def test_failed_cells_are_computed_again_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["init.seed=range(5)", "bug=none,detached_layer", "hydra.sweep.dir=here", "-m", *QUICK]) == 0
     whole = rows(Path("here"))
-    cells, errors = Path("here/cells/part-00001.parquet"), Path("here/errors/part-00001.parquet")
+    cells, errors = part(Path("here"), "cells"), part(Path("here"), "errors")
     table = pq.read_table(cells)
     computed = [i for i, status in enumerate(table["status"].to_pylist()) if status == "ok"]
     unlucky = {table["cell"][i].as_py() for i in computed[:2]}
@@ -114,9 +115,9 @@ def test_failed_cells_are_computed_again_and_nothing_else(monkeypatch: pytest.Mo
         row | ({"status": "failed", "message": "MemoryError", "n_weights": None} if row["cell"] in unlucky else {})
         for row in table.to_pylist()
     ]
-    pq.write_table(type(table).from_pylist(spoilt, table.schema), cells)
+    rewrite(cells, type(table).from_pylist(spoilt, table.schema))
     kept = pq.read_table(errors)
-    pq.write_table(kept.filter([cell not in unlucky for cell in kept["cell"].to_pylist()]), errors)
+    rewrite(errors, kept.filter([cell not in unlucky for cell in kept["cell"].to_pylist()]))
     outcomes, again = launching._outcomes, []
 
     def noted(jobs: Any, chosen: Any) -> Any:
@@ -130,56 +131,95 @@ def test_failed_cells_are_computed_again_and_nothing_else(monkeypatch: pytest.Mo
     assert rows(Path("here")) == whole
 
 
-def test_a_part_is_replaced_at_once_and_its_cells_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with results.Writer(tmp_path, {"overrides": []}, part_cells=3) as writer:
-        for i in range(7):
+def failing_then_stored(run: Path) -> set[str]:
+    """A run of five cells of which two had failed and are stored anew; a sixth is in no plan.  Those that are."""
+    with results.Writer(run, {"overrides": []}, part_cells=3) as writer:
+        for i in range(6):
+            writer.add(made(i) if i not in (1, 4) else cell_row(planned(i), ValueError("no"), 0.0))
+    with results.Writer(run, {"overrides": []}) as writer:
+        for i in (1, 4):
             writer.add(made(i))
-        writer.add(cell_row(planned(7), ValueError("no"), 0.0))
-    moves: list[str] = []
-    write = store.write
-
-    def seen(run_dir: Any, folder: Any, name: str, fill: Any) -> None:
-        write(run_dir, folder, name, fill)
-        moves.append(f"{folder}/{name}")
-        cells, errors = rows(tmp_path)
-        assert {row["cell"] for row in cells if row["status"] == "ok"} <= {row["cell"] for row in errors}
-
-    monkeypatch.setattr(store, "write", seen)
-    keep = {planned(i).cell for i in range(8) if i not in (1, 4)}
-    assert results.prune(tmp_path, keep) == (1, 2)
-    assert moves == [
-        f"{folder}/part-{k:05d}.parquet" for k, folder in ((1, "cells"), (1, "errors"), (2, "cells"), (2, "errors"))
-    ] + ["cells/part-00003.parquet"]
-    cells, errors = rows(tmp_path)
-    assert {row["cell"] for row in cells} == {row["cell"] for row in errors} == keep - {planned(7).cell}
-    stamps = [pq.read_schema(path).metadata[b"gradcheck.provenance"] for path in sorted(tmp_path.rglob("part-*"))]
-    assert set(map(bytes, stamps)) == {json.dumps({"overrides": [], "schema_version": SCHEMA_VERSION}).encode()}
-    moves.clear()
-    assert results.prune(tmp_path, keep) == (0, 0)
-    assert moves == []
+    return {planned(i).cell for i in range(5)}
 
 
-def test_removing_that_was_interrupted_is_finished_the_next_time(
+def whole_at_any_moment(run: Path, keep: set[str]) -> None:
+    """What is seen of the cells that stay: every one of them, with its weights, for our reader and any other."""
+    stored = Stored(run)
+    assert keep <= {cell for cell, status in stored.statuses() if status == "ok"}
+    assert not stored.lost
+    assert len(stored.weights(keep)) == 6 * len(keep)
+    cells, errors = rows(run)
+    assert keep <= {row["cell"] for row in cells if row["status"] == "ok"}
+    assert keep <= {row["cell"] for row in errors}
+
+
+def test_old_rows_go_when_their_successors_are_there_and_every_cell_is_whole_at_any_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with results.Writer(tmp_path, {}) as writer:
-        for i in range(4):
-            writer.add(made(i))
-    write = store.write
+    keep = failing_then_stored(tmp_path)
+    looks, write, unlink = 0, store.write, Path.unlink
 
-    def once(run_dir: Any, folder: Any, name: str, fill: Any) -> None:
-        if folder == "errors":
-            raise KeyboardInterrupt
-        write(run_dir, folder, name, fill)
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        whole_at_any_moment(tmp_path, keep)
 
-    monkeypatch.setattr(store, "write", once)
-    keep = {planned(i).cell for i in (0, 2)}
-    with pytest.raises(KeyboardInterrupt):
-        results.prune(tmp_path, keep)
-    monkeypatch.setattr(store, "write", write)
-    assert len({row["cell"] for row in rows(tmp_path)[1]}) == 4
-    assert results.prune(tmp_path, keep) == (0, 0)
-    assert {row["cell"] for row in rows(tmp_path)[1]} == keep
+    def seen(*arguments: Any) -> Any:
+        found = write(*arguments)
+        look()
+        return found
+
+    def gone(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        look()
+
+    monkeypatch.setattr(store, "write", seen)
+    monkeypatch.setattr(Path, "unlink", gone)
+    assert repair.tidy(tmp_path, keep, 5)
+    assert looks == 7
+    cells, errors = rows(tmp_path)
+    assert [row["cell"] for row in cells] == sorted(keep)
+    assert len(errors) == 6 * 5
+    stamps = [pq.read_schema(path).metadata[b"gradcheck.provenance"] for path in sorted(tmp_path.rglob("part-*"))]
+    assert set(map(bytes, stamps)) == {json.dumps({"overrides": [], "schema_version": SCHEMA_VERSION}).encode()}
+    before = looks
+    assert repair.tidy(tmp_path, keep, 5)
+    assert looks == before
+
+
+@pytest.mark.parametrize("moment", range(7))
+def test_removing_that_was_interrupted_leaves_whole_cells_and_is_finished_the_next_time(
+    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = failing_then_stored(tmp_path)
+    calls = 0
+
+    def until_then(real: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > moment:
+                raise KeyboardInterrupt
+            return real(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write", until_then(store.write))
+        patch.setattr(Path, "unlink", until_then(Path.unlink))
+        with pytest.raises(KeyboardInterrupt):
+            repair.tidy(tmp_path, keep, 5)
+    whole_at_any_moment(tmp_path, keep)
+    assert repair.tidy(tmp_path, keep, 5)
+    cells, errors = rows(tmp_path)
+    assert [row["cell"] for row in cells] == sorted(keep)
+    assert len(errors) == 6 * 5
+
+
+def test_nothing_goes_before_all_that_is_planned_is_stored(tmp_path: Path) -> None:
+    keep = failing_then_stored(tmp_path)
+    assert not repair.tidy(tmp_path, {*keep, planned(9).cell}, 6)
+    assert planned(5).cell in {row["cell"] for row in rows(tmp_path)[0]}
 
 
 CSV = ("data=file", "data.path=d.csv", "data.target=y", "hydra.sweep.dir=here", "init.seed=range(4)", "-m")
@@ -190,13 +230,68 @@ def test_rows_of_data_that_have_changed_are_removed_and_computed_again() -> None
     assert main([*CSV, *QUICK]) == 0
     old = rows(Path("here"))
     Path("d.csv").write_text("a,y\n1,0\n2,1\n3,1\n")
-    assert main(["resume=here", *QUICK]) == 0
+    assert main(["resume=here", "replace=true", *QUICK]) == 0
     new = rows(Path("here"))
     assert main([*CSV[:3], "hydra.sweep.dir=anew", *CSV[4:], *QUICK]) == 0
     assert new == rows(Path("anew"))
     assert {row["cell"] for row in old[0]}.isdisjoint(row["cell"] for row in new[0])
     assert main(["resume=here", *QUICK]) == 0
     assert rows(Path("here")) == new
+
+
+def test_a_data_file_that_was_wrong_for_a_moment_costs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    right = "a,y\n1,0\n2,1\n3,0\n"
+    Path("d.csv").write_text(right)
+    assert main([*CSV, *QUICK]) == 0
+    old = rows(Path("here"))
+    Path("d.csv").write_text("a,y\n1,0\n2,1\n3,1\n")
+    for typed in (["resume=here"], ["resume=here", "replace=false"], ["resume=here", "replace=perhaps"]):
+        capfd.readouterr()
+        assert main([*typed, *QUICK]) == 2
+        assert rows(Path("here")) == old
+        err = capfd.readouterr().err
+        assert err.count("\n") == 1
+        assert "data.path=d.csv: has changed" in err or "replace=perhaps: must be true" in err
+    Path("d.csv").write_text(right)
+    assert main(["resume=here", *QUICK]) == 0
+    assert rows(Path("here")) == old
+
+
+def test_old_rows_stay_when_their_successors_cannot_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("d.csv").write_text("a,y\n1,0\n2,1\n3,0\n")
+    assert main([*CSV, *QUICK]) == 0
+    old = {row["cell"] for row in rows(Path("here"))[0]}
+    Path("d.csv").write_text("a,y\n1,0\n2,1\n3,1\n")
+    outcomes = launching._outcomes
+
+    def stopped(jobs: Any, chosen: Any) -> Any:
+        yield next(iter(outcomes(jobs, chosen)))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launching, "_outcomes", stopped)
+        assert main(["resume=here", "replace=true", *QUICK]) == 130
+    now = {row["cell"] for row in rows(Path("here"))[0]}
+    assert old < now
+    assert main(["resume=here", *QUICK]) == 2  # the word is needed as long as there is something to be replaced
+    assert main(["resume=here", "replace=true", *QUICK]) == 0
+    assert {row["cell"] for row in rows(Path("here"))[0]}.isdisjoint(old)
+    assert main(["resume=here", *QUICK]) == 0
+
+
+@pytest.mark.parametrize("shared", [0, 1])
+def test_the_plan_of_another_run_removes_nothing(shared: int, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["init.seed=range(4)", "hydra.sweep.dir=here", "-m", *QUICK]) == 0
+    assert main([f"init.seed=range({4 - shared},9)", "hydra.sweep.dir=there", "-m", *QUICK]) == 0
+    before = rows(Path("here"))
+    Path("here/plan.parquet").write_bytes(Path("there/plan.parquet").read_bytes())
+    capfd.readouterr()
+    assert main(["resume=here", *QUICK]) == 2
+    err = capfd.readouterr().err
+    assert ("names none of the 4 cells" if not shared else "3 of 4 stored cells are not in plan.parquet") in err
+    if not shared:
+        assert main(["resume=here", "replace=true", *QUICK]) == 2
+    assert rows(Path("here")) == before
 
 
 FUNCTION = """
@@ -219,7 +314,9 @@ def test_rows_of_a_gradient_or_a_helper_that_was_corrected_are_computed_again() 
     verdicts = []
     for rate, factor in ((1.0, 3.0), (1.0, 2.0), (4.0, 2.0)):
         mine.write_text(FUNCTION.format(rate=rate, factor=factor))
-        arguments = ["resume=here", "allow=[mine]"] if verdicts else [*typed, "hydra.sweep.dir=here", "-m"]
+        arguments = (
+            ["resume=here", "allow=[mine]", "replace=true"] if verdicts else [*typed, "hydra.sweep.dir=here", "-m"]
+        )
         status, _, err = command("gradcheck.run", *arguments, *QUICK)
         assert status == (1 if factor == 3.0 else 0), err
         cells, errors = rows(Path("here"))
@@ -241,9 +338,9 @@ def test_a_run_whose_cells_have_other_names_now_is_left_alone(monkeypatch: pytes
 
 def test_another_schema_version_is_not_continued(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["eps=1e-4", "hydra.run.dir=here", *QUICK]) == 0
-    for path in Path("here/cells").iterdir():
+    for path in list(Path("here/cells").iterdir()):
         table = pq.read_table(path)
-        pq.write_table(table.replace_schema_metadata({"gradcheck.provenance": '{"schema_version": 0}'}), path)
+        rewrite(path, table.replace_schema_metadata({"gradcheck.provenance": '{"schema_version": 0}'}))
     capfd.readouterr()
     assert main(["resume=here", *QUICK]) == 2
     assert "schema version 0" in capfd.readouterr().err

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from commands import QUICK, command, one_by_one
+from constructed import part, rewrite
 
 from gradcheck import compose, config, engines, footprint
 from gradcheck.plan import Planned
@@ -175,11 +176,11 @@ def recorded(**changes: Any) -> Path:
     form = json.loads(pq.read_table("here/cells")["config"][0].as_py())
     form["data"] |= changes
     form = config.canonical(form)
-    for path in (Path("here/plan.parquet"), Path("here/cells/part-00001.parquet")):
+    for path in (Path("here/plan.parquet"), part(Path("here"), "cells")):
         table = pq.read_table(path)
         for name, value in (("config", json.dumps(form)), ("cell", config.cell_id(form))):
             table = table.set_column(table.schema.get_field_index(name), name, pa.array([value]))
-        pq.write_table(table, path)
+        rewrite(path, table)
     return Path("here")
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from trials import fuzz, interpolations, kills, load, overrides
+from trials import crash, damages, flips, fuzz, interpolations, kills, load, overrides
 from waiting import start_seconds
 
-from gradcheck import results
+from gradcheck import parquet, repair, results, store
 from gradcheck.run import main
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -53,7 +53,54 @@ def test_what_reads_records_survives_whatever_they_hold() -> None:
             fuzz.target(bytes(changed))
 
 
+def test_single_flipped_bits_never_read_as_other_numbers(tmp_path: Path) -> None:
+    assert flips.trial(tmp_path, 30, seed=1).startswith("30 flips")
+
+
+def test_damaged_parts_are_named_and_mended(tmp_path: Path) -> None:
+    whole, other = damages.originals(tmp_path)
+    chance = random.Random(1)
+    for damage in (damages.lost, damages.exchanged, damages.rewritten):
+        damages.attempt(chance, whole, other, tmp_path / damage.__name__, damage)
+
+
+def test_what_was_saved_survives_a_loss_of_power(tmp_path: Path) -> None:
+    try:
+        assert crash.crash(tmp_path, crash.TYPED[1], 0)
+    except OSError as error:
+        pytest.skip(f"no disk can be made here: {error}")
+
+
 # --------------------------------------------------------------------------------------------------- they can fail
+
+
+def test_a_folder_that_is_not_synced_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "sync", lambda folder: None)
+    try:
+        with pytest.raises(kills.Failure, match="gone"):
+            crash.crash(tmp_path, crash.TYPED[0], 0)
+    except OSError as error:
+        pytest.skip(f"no disk can be made here: {error}")
+
+
+def test_numbers_without_checksums_are_seen_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet.Pages, "verify", lambda self, file: None)
+    monkeypatch.setattr(parquet, "digest_in", lambda name: None)
+    monkeypatch.setattr(parquet, "opened", lambda path: pq.ParquetFile(path))
+    monkeypatch.setattr("pyarrow.dataset.ParquetFragmentScanOptions", lambda **_: None)
+    with pytest.raises(kills.Failure, match="other numbers without a word"):
+        flips.trial(tmp_path, 200)
+
+
+def test_a_damage_that_is_not_mended_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, other = damages.originals(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(repair, "findings", lambda stored, jobs: iter(()))
+        with pytest.raises(kills.Failure, match="is not named"):
+            damages.attempt(random.Random(1), whole, other, tmp_path / "silent", damages.cut)
+    monkeypatch.setattr(repair, "tidy", lambda *_: True)
+    with pytest.raises(kills.Failure, match=r"rows differ|after the repair"):
+        damages.attempt(random.Random(1), whole, other, tmp_path / "untidy", damages.doubled)
 
 
 @pytest.fixture

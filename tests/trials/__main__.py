@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import death, fuzz, hostile, interpolations, kills, load, overrides, secrets
+from . import crash, damages, death, flips, fuzz, hostile, interpolations, kills, load, overrides, secrets
 
 
 def killed(engine: str) -> Callable[[argparse.Namespace, Path], str]:
@@ -57,11 +57,26 @@ def loaded(given: argparse.Namespace, folder: Path) -> str:
     return load.trial(folder, given.runs, given.load, given.tests)
 
 
+def random_flips(given: argparse.Namespace, folder: Path) -> str:
+    return flips.trial(folder, given.flips)
+
+
+def random_damages(given: argparse.Namespace, folder: Path) -> str:
+    return damages.trial(folder, given.damages)
+
+
+def crashes(given: argparse.Namespace, folder: Path) -> str:
+    return crash.trial(folder, given.crashes)
+
+
 TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "kills-serial": killed("serial"),
     "kills-loky": killed("loky"),
     "kills-dask": killed("dask"),
     "worker": worker_killed,
+    "flips": random_flips,
+    "damages": random_damages,
+    "crash": crashes,
     "hostile": hostile_records,
     "overrides": random_overrides,
     "interpolations": random_interpolations,
@@ -77,6 +92,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which trials (all unless named)")
     parser.add_argument("--kills", type=int, default=100, help="of each engine (default %(default)s)")
     parser.add_argument("--cells", type=int, default=10_000, help="where a worker is killed (default %(default)s)")
+    parser.add_argument("--flips", type=int, default=10_000, help="of single bits (default %(default)s)")
+    parser.add_argument("--damages", type=int, default=200, help="of parts (default %(default)s)")
+    parser.add_argument("--crashes", type=int, default=50, help="right after saved (default %(default)s)")
     parser.add_argument("--sets", type=int, default=10_000, help="of overrides (default %(default)s)")
     parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
     parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")

@@ -79,7 +79,12 @@ class Reader(threading.Thread):
         for path in cells - self._cells.keys():
             found = self._read(path, ["cell", "n_weights"])
             self._cells[path] = {row["cell"]: row["n_weights"] or 0 for row in found}
-            fellow = self._folder / "errors" / path.name
+            # looked for after the cells were: weights are there first
+            number = path.name.split("-")[1]
+            fellow = next((self._folder / "errors").glob(f"part-{number}-*.parquet"), None)
+            if fellow is None:
+                self.wrong.append(f"{path.name}: cells without their weights")
+                continue
             if fellow not in self._weights:
                 self._weights[fellow] = Counter(row["cell"] for row in self._read(fellow, ["cell"]))
             if self._weights[fellow] != Counter({cell: n for cell, n in self._cells[path].items() if n}):
