@@ -222,9 +222,9 @@ def test_large_cells_are_computed_a_few_at_a_time_with_the_same_rows(monkeypatch
     want = [cell_row(job, engines.compute(job.config), 0.0) for job in jobs]
     asked: list[int] = []
 
-    def counted(cell: Any, eps: list[float], posing: Any) -> Any:
+    def counted(cell: Any, eps: list[float], *others: Any) -> Any:
         asked.append(len(eps))
-        return check_cells(cell, eps, posing)
+        return check_cells(cell, eps, *others)
 
     monkeypatch.setattr(check, "check_cells", counted)
     monkeypatch.setattr(engines, "TOGETHER_WEIGHTS", 2 * 3)  # two steps of three weights

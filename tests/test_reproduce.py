@@ -140,7 +140,7 @@ def moved(run: Path, copy: Path, share: float, seed: int) -> Path:
         for name, values in w.items():
             table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
         (copy / "errors").mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, copy / "errors" / source.name)
+        rewrite(source, table, copy / "errors")
         ids = np.array(table["cell"].to_pylist())
         for cell in set(ids):
             of_cell = intervals.figures({name: values[ids == cell] for name, values in w.items()})
@@ -151,7 +151,7 @@ def moved(run: Path, copy: Path, share: float, seed: int) -> Path:
             values = pa.array([cells[cell][name] for cell in table["cell"].to_pylist()], pa.float64())
             table = table.set_column(table.schema.get_field_index(name), name, values)
         (copy / "cells").mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, copy / "cells" / source.name)
+        rewrite(source, table, copy / "cells")
     return copy
 
 

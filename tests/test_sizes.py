@@ -118,7 +118,7 @@ HOSTILE: list[tuple[Any, tuple[str, ...], tuple[str, ...]]] = [
     (laughs, (*OWN, "+experiment=dashes"), ("dashes.yaml", "100 levels")),
     (laughs, (*OWN, "+experiment=keys"), ("keys.yaml", "100 levels")),
     (laughs, (*OWN, "+experiment=broken"), ("broken.yaml", "YAML", "line 2")),
-    (None, ("init.values=" + "[" * 3000 + "]" * 3000,), ("init.values=",)),
+    (None, ("init.values=" + "[" * 3000 + "]" * 3000,), ("init.values:", "100")),
     (laughs, (*OWN, "+experiment=long"), ("long.yaml", "20000025 bytes", "at most 10000000")),
 ]
 
