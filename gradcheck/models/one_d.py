@@ -102,7 +102,7 @@ class OneD:
         curve, x, t = CURVES[self.curve], float(self.x), np.asarray(theta[0], np.float64)
         s = x * t
         f, d, d2 = (float(np.abs(part(s))) for part in (curve.value, curve.derivative, curve.second))
-        size, penalty = abs(float(s)), self.l2 / 2 * float(t * t)
+        size, penalty = abs(float(s)), self.l2 / 2 * float(t * t) if self.l2 else 0.0
         loss = u * math.hypot(d * size, 2 * f, 2 * penalty, f + penalty)
         gradient = u * math.hypot(abs(x) * d2 * size, 2 * abs(x) * d, 2 * self.l2 * abs(float(t)))
         length = 1 / abs(x) if x else 1.0

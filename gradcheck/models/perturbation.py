@@ -88,8 +88,10 @@ class Perturbation:
             loss, deviations[rows] = self._totals(layer, i, j, steps)
             loss = self.model.scaled(loss, len(self.batch.X))
             if self.model.l2:
-                penalised = np.where(i < self.trace.inputs[layer].shape[1], self.model.l2 / 2, 0.0).astype(loss.dtype)
-                loss += self._penalty + penalised[:, None] * (steps * (moved + weights))
+                # the biases are not penalised; 0 times their square would be NaN where that overflows
+                weight = (i < self.trace.inputs[layer].shape[1])[:, None]
+                squares = np.where(weight, steps * (moved + weights), 0)
+                loss += self._penalty + loss.dtype.type(self.model.l2 / 2) * squares
             losses[rows] = loss
         return losses, deviations
 

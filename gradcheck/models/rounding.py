@@ -77,9 +77,12 @@ def unit_roundoff(dtype: np.dtype) -> float:
 
 
 def binade(x: Array | float) -> Any:
-    """The largest power of 2 not above abs(x): times u the most by which rounding can change x; 0 of 0."""
+    """The largest power of 2 not above abs(x): times u the most by which rounding can change x; 0 of 0.
+
+    A number of NumPy, whose square overflows to inf where that of a Python float raises.
+    """
     if isinstance(x, float):
-        return math.ldexp(0.5, math.frexp(x)[1]) if x else 0.0
+        return np.float64(math.ldexp(0.5, math.frexp(x)[1]) if x else 0.0)
     return np.where(x == 0, 0.0, np.ldexp(0.5, np.frexp(x)[1]))
 
 
@@ -310,6 +313,13 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
     # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
     found[1] *= 1 + 2.0**-30
     gradients, shares, lengths, along_lines = found
-    return Rounding(
-        float(deviation(full, sums + VARIANCE * 3 * penalty**2)), along_lines, gradients, shares, lengths, u
-    )
+    of_loss = float(deviation(full, sums + VARIANCE * 3 * penalty**2))
+    return Rounding(_known(of_loss), _known(along_lines), _known(gradients), _known(shares), lengths, u)
+
+
+def _known(deviation: Any) -> Any:
+    """The deviations, inf where squares that left the range of float64 have made them NaN: nothing is known there."""
+    unknown = np.isnan(deviation)
+    if isinstance(deviation, float):
+        return math.inf if unknown else deviation
+    return np.where(unknown, np.inf, deviation) if unknown.any() else deviation
