@@ -27,6 +27,7 @@ from gradcheck.footprint import MAX_MEMORY
 from gradcheck.init import INITS
 from gradcheck.models import MODELS
 from gradcheck.numeric import SCHEMES
+from gradcheck.target import NoTarget
 from gradcheck.uris import is_uri, shown
 from gradcheck.verdict import MIN_JUDGED
 
@@ -425,7 +426,7 @@ def assemble(form: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
         for key, value in form["bug"].items():
             if key != "name":
                 raise Meaningless(f"bug.{key}={_shown(value)}: bug=none has no settings")
-    takes_data, source = parts["model"].target.kind != "none", form["data"]["source"]
+    takes_data, source = not isinstance(parts["model"].target, NoTarget), form["data"]["source"]
     if takes_data != (source != "none"):
         advice = (
             f"needs data, such as data=gaussian, not data={source}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.layout import BLOCK_WEIGHTS, Layout
+from gradcheck.target import Target
 
 MAX_MEMORY = 4e9
 # Measured, and rounded up: arrays that are alive at once while data are made and standardized, those of a layer's
@@ -61,10 +62,10 @@ def _outline(cell: Any) -> tuple[int, Batch]:
     """The number of examples, and one that stands for all of them."""
     target = cell.model.target
     n, d, k = cell.data.size(target)
-    return n, _example(min(d, LARGEST), min(k, LARGEST), target.kind == "classes")
+    return n, _example(min(d, LARGEST), min(k, LARGEST), target)
 
 
 @lru_cache(maxsize=64)
-def _example(d: int, k: int, labels: bool) -> Batch:
+def _example(d: int, k: int, target: Target) -> Batch:
     X = np.broadcast_to(np.zeros(1), (1, d))  # takes no memory, however large d is
-    return Batch(X, np.array([k - 1]) if labels else np.broadcast_to(np.zeros(1), (1, k)))
+    return Batch(X, target.example(k))

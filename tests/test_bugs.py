@@ -14,7 +14,7 @@ from instances import INSTANCES, WITH_DATA, Instance
 from omegaconf import OmegaConf
 
 from gradcheck import bugs
-from gradcheck.batch import NO_BATCH, Batch, Target
+from gradcheck.batch import NO_BATCH, Batch
 from gradcheck.bugs import BUGS, BackwardBug, OutputBug
 from gradcheck.bugs.base import Bug, some
 from gradcheck.bugs.coincidences import COINCIDENCES, NOTHING, Coincidence
@@ -26,6 +26,7 @@ from gradcheck.models import MLP, MODELS, Linear, Logistic, OneD, Softmax
 from gradcheck.models.dense import Dense
 from gradcheck.models.parts import Parts
 from gradcheck.streams import stream
+from gradcheck.target import Binary, Classes, NoTarget, Real
 
 CONF = Path(__file__).parent.parent / "conf" / "bug"
 YAMLS = sorted(CONF.glob("*.yaml"))
@@ -98,7 +99,7 @@ class Case:
         self.X = batch.X.astype(LONG)
         self.n = len(batch.X)
         self.depth = sum(name.startswith("W") for name in self.params)
-        if model.target.kind == "classes":
+        if isinstance(model.target, Classes):
             # the width of the last layer, not the largest label: a stale batch may lack it
             self.Y = np.eye(self.layout.shapes[-1][-1], dtype=LONG)[batch.y]
         else:
@@ -408,7 +409,7 @@ def test_downcast_overflows_as_the_lower_precision_does() -> None:
     assert np.array_equal(wrong, [np.inf, -np.inf, 0])
 
 
-FLIPPABLE = [i for i in WITH_DATA if i.model.target.kind != "real"]
+FLIPPABLE = [i for i in WITH_DATA if not isinstance(i.model.target, Real)]
 
 
 @pytest.mark.parametrize("instance", FLIPPABLE, ids=str)
@@ -421,7 +422,7 @@ def test_one_flipped_label_is_one_of_the_possible_ones(instance: Instance, seed:
     for i in range(case.n):
         for k in range(case.Y.shape[1]):
             flipped = case.Y.copy()
-            if instance.model.target.kind == "binary":
+            if isinstance(instance.model.target, Binary):
                 flipped[i, k] = 1 - flipped[i, k]
             elif flipped[i, k]:
                 continue
@@ -642,7 +643,7 @@ class Opaque:
     """f = sum(A**2) + 3 c: a gradient given whole, as a user's own function is."""
 
     has_bias, n_hidden, smooth, l2 = False, 0, True, 0.0
-    target = Target("none", 0)
+    target = NoTarget()
 
     def layout(self, batch: Batch) -> Layout:
         return Layout(("A", "c"), ((2, 2), ()))
@@ -757,7 +758,7 @@ REFUSED: list[tuple[str, dict[str, Any], Any, str]] = [
 def test_what_has_no_meaning_is_refused_in_one_line(
     name: str, settings: dict[str, Any], model: Any, message: str
 ) -> None:
-    batch = NO_BATCH if model.target.kind == "none" else Gaussian(n=6, d=5).batch(model.target, np.dtype(float))
+    batch = NO_BATCH if isinstance(model.target, NoTarget) else Gaussian(n=6, d=5).batch(model.target, np.dtype(float))
     bug = BUGS[name](**settings)
     bug.validate()
     with pytest.raises(Meaningless) as caught:

@@ -25,7 +25,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # --- which room may know which ---------------------------------------------------------------------------------------
 
-VALUES = {"batch", "layout", "errors", "streams", "uris"}
+VALUES = {"batch", "errors", "layout", "streams", "target", "uris"}
 # Pure rooms, numbers in and numbers out, and the rooms (or modules of a room) that each may import beside itself.
 ROOMS: dict[str, set[str]] = {
     **dict.fromkeys(VALUES, VALUES),

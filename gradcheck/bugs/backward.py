@@ -23,6 +23,7 @@ from gradcheck.bugs.base import (
 from gradcheck.layout import Layout
 from gradcheck.models.activations import Activation
 from gradcheck.models.parts import Parts
+from gradcheck.target import Classes
 
 # --- the mean over the examples ---------------------------------------------------------------------------------------
 
@@ -178,7 +179,7 @@ class Broadcast(BackwardBug):
     needs = (steps_needed, layers_needed)
 
     def steps(self, model: Any, theta: Array, batch: Batch) -> Parts:
-        return _BatchNormaliser() if model.target.kind == "classes" else _MeanTarget()
+        return _BatchNormaliser() if isinstance(model.target, Classes) else _MeanTarget()
 
 
 def _output_derivative_needed(model: Any) -> str | None:

@@ -14,6 +14,7 @@ from gradcheck.layout import Layout
 from gradcheck.models import MODELS
 from gradcheck.models.parts import Parts
 from gradcheck.streams import stream, validate_seed
+from gradcheck.target import NoTarget
 
 Array = np.ndarray
 Generator = np.random.Generator
@@ -187,7 +188,7 @@ def steps_needed(model: Any) -> str | None:
 
 def layers_needed(model: Any) -> str | None:
     """Layers with a weight matrix each, evaluated on examples."""
-    return "has neither examples nor weight matrices" if model.target.kind == "none" else None
+    return "has neither examples nor weight matrices" if isinstance(model.target, NoTarget) else None
 
 
 def mean_needed(model: Any) -> str | None:

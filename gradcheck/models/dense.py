@@ -238,16 +238,3 @@ def require_layers(layers: list[int]) -> None:
 def require_activation(name: str) -> None:
     """Raise ValueError unless the activation is known."""
     require_choice("model.activation", name, tuple(ACTIVATIONS))
-
-
-def require_one_column(model: str, y: Array) -> None:
-    """Raise ValueError unless y has one column."""
-    if y.ndim != 2 or y.shape[1] != 1:
-        raise ValueError(f"data.y of shape {y.shape}: {model} needs one target column, (n, 1)")
-
-
-def require_binary(model: str, y: Array) -> None:
-    """Raise ValueError unless y holds 0 and 1 alone."""
-    wrong = y[(y != 0) & (y != 1)]
-    if wrong.size:
-        raise ValueError(f"data.y={float(wrong.flat[0]):g}: {model} needs targets 0 or 1")

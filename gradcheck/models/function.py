@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.batch import Batch, Target
+from gradcheck.batch import Batch
 from gradcheck.layout import Layout
+from gradcheck.target import NoTarget
 
 Array = np.ndarray
 
@@ -62,8 +63,8 @@ class Function:
         return 0
 
     @property
-    def target(self) -> Target:
-        return Target("none", 0)
+    def target(self) -> NoTarget:
+        return NoTarget()
 
     @property
     def both(self) -> bool:

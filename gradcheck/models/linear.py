@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.batch import Batch, Target
-from gradcheck.models.dense import Dense, require_one_column
+from gradcheck.batch import Batch
+from gradcheck.models.dense import Dense
 from gradcheck.models.functions import total
 from gradcheck.models.lines import SQUARED, Lines
 from gradcheck.models.parts import Parts
 from gradcheck.models.rounding import VARIANCE, binade
 from gradcheck.models.settings import require_choice
+from gradcheck.target import Real
 
 Array = np.ndarray
 REDUCTIONS = ("mean", "sum", "half_sum", "half_mean")
@@ -34,8 +35,8 @@ class Linear(Dense):
         return False
 
     @property
-    def target(self) -> Target:
-        return Target("real", 1)
+    def target(self) -> Real:
+        return Real(1)
 
     @property
     def averaged(self) -> bool:
@@ -50,8 +51,7 @@ class Linear(Dense):
         require_choice("model.reduction", self.reduction, REDUCTIONS)
 
     def check_batch(self, batch: Batch) -> None:
-        """Raise ValueError unless y is one column."""
-        require_one_column("linear", batch.y)
+        self.target.check(batch.y, "linear")
 
     def total(self, z: Array, y: Array) -> Array:
         r = z - y

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.batch import Batch, Target
+from gradcheck.batch import Batch
 from gradcheck.models.cross_entropy import (
     LOGIT_LIMIT,
     cross_entropy_beyond,
@@ -16,9 +16,10 @@ from gradcheck.models.cross_entropy import (
     distance_to_limit,
     probability,
 )
-from gradcheck.models.dense import Dense, require_binary, require_one_column
+from gradcheck.models.dense import Dense
 from gradcheck.models.lines import CROSS_ENTROPY, Lines
 from gradcheck.models.parts import Parts
+from gradcheck.target import Binary
 
 Array = np.ndarray
 
@@ -38,13 +39,11 @@ class Logistic(Dense):
         return False
 
     @property
-    def target(self) -> Target:
-        return Target("binary", 1)
+    def target(self) -> Binary:
+        return Binary(1)
 
     def check_batch(self, batch: Batch) -> None:
-        """Raise ValueError unless y is one column of 0 and 1."""
-        require_one_column("logistic", batch.y)
-        require_binary("logistic", batch.y)
+        self.target.check(batch.y, "logistic")
 
     def total(self, z: Array, y: Array) -> Array:
         return cross_entropy_total(z, y)

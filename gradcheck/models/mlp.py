@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradcheck.batch import Batch, Target
+from gradcheck.batch import Batch
 from gradcheck.models.activations import ACTIVATIONS, Activation
 from gradcheck.models.cross_entropy import (
     LOGIT_LIMIT,
@@ -23,6 +23,7 @@ from gradcheck.models.lines import CROSS_ENTROPY, Lines
 from gradcheck.models.parts import Parts
 from gradcheck.models.rounding import ELEMENTARY, VARIANCE
 from gradcheck.models.settings import require_choice
+from gradcheck.target import Binary
 
 Array = np.ndarray
 LOSSES = ("cross_entropy", "squared_error")
@@ -52,8 +53,8 @@ class MLP(Dense):
         return ACTIVATIONS[self.activation]
 
     @property
-    def target(self) -> Target:
-        return Target("binary", 0)
+    def target(self) -> Binary:
+        return Binary(0, "probabilities" if self.loss_name == "cross_entropy" else "numbers")
 
     def validate(self) -> None:
         super().validate()
@@ -65,13 +66,7 @@ class MLP(Dense):
         return batch.y.shape[1]
 
     def check_batch(self, batch: Batch) -> None:
-        """Raise ValueError unless y is (n, k), with entries in [0, 1] for the cross-entropy."""
-        y = batch.y
-        if y.ndim != 2 or y.shape[1] < 1:
-            raise ValueError(f"data.y of shape {y.shape}: mlp needs (n, k) with k >= 1 target columns")
-        wrong = y[(y < 0) | (y > 1)]
-        if self.loss_name == "cross_entropy" and wrong.size:
-            raise ValueError(f"data.y={float(wrong.flat[0]):g}: mlp with model.loss=cross_entropy needs 0 <= y <= 1")
+        self.target.check(batch.y, f"mlp with model.loss={self.loss_name}")
 
     def total(self, z: Array, y: Array) -> Array:
         if self.loss_name == "cross_entropy":

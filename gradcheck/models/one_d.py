@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.batch import Batch, Target
+from gradcheck.batch import Batch
 from gradcheck.layout import Layout
 from gradcheck.models.kinks import Crossings
 from gradcheck.models.parts import Parts
 from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.models.settings import require_choice, require_finite, require_not_negative
+from gradcheck.target import NoTarget
 
 Array = np.ndarray
 TEXTBOOK = Parts()
@@ -65,8 +66,8 @@ class OneD:
         return 0
 
     @property
-    def target(self) -> Target:
-        return Target("none", 0)
+    def target(self) -> NoTarget:
+        return NoTarget()
 
     def validate(self) -> None:
         """Raise ValueError, naming the key, unless every setting has an allowed value."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradcheck.batch import Batch, Target
+from gradcheck.batch import Batch
 from gradcheck.models.activations import ACTIVATIONS, Activation
 from gradcheck.models.cross_entropy import PROBABILITY_FLOOR
 from gradcheck.models.dense import Dense, require_activation, require_layers
 from gradcheck.models.functions import clip, log_softmax, softmax
 from gradcheck.models.parts import Parts
 from gradcheck.models.rounding import ELEMENTARY, VARIANCE
+from gradcheck.target import Classes
 
 Array = np.ndarray
 LOG_FLOOR = math.log(PROBABILITY_FLOOR)
@@ -43,8 +44,8 @@ class Softmax(Dense):
         return ACTIVATIONS[self.activation]
 
     @property
-    def target(self) -> Target:
-        return Target("classes", self.n_classes)
+    def target(self) -> Classes:
+        return Classes(self.n_classes)
 
     def validate(self) -> None:
         super().validate()
@@ -58,14 +59,7 @@ class Softmax(Dense):
         return self.n_classes or int(batch.y.max(initial=1)) + 1
 
     def check_batch(self, batch: Batch) -> None:
-        """Raise ValueError unless y is (n,) of class labels 0..n_classes - 1."""
-        y = batch.y
-        if y.ndim != 1 or y.dtype.kind not in "iu":
-            raise ValueError(f"data.y of shape {y.shape}: softmax needs one column of class labels 0, 1, 2, ...")
-        if y.min(initial=0) < 0 or y.max(initial=0) >= self.outputs(batch):
-            raise ValueError(
-                f"data.y={int(y.max())}: softmax needs class labels below model.n_classes={self.n_classes}"
-            )
+        self.target.check(batch.y, "softmax")
 
     def total(self, z: Array, y: Array) -> Array:
         log_p = log_softmax(z)[..., np.arange(len(y)), y]
