@@ -133,7 +133,7 @@ def test_the_gradient_of_a_bias_is_summed_pairwise():
     n, model = 100_000, Softmax(n_classes=3)
     batch = Gaussian(n=n, d=2).batch(model.target, np.dtype(np.float32))
     theta = Normal(0).theta(model.layout(batch), np.dtype(np.float32))
-    delta = model.output_delta(model.forward(theta, batch).zs[-1], batch.y, Parts())
+    delta = model.net.head.delta(model.net.forward(theta, batch).zs[-1], batch.y, Parts())
     gradient = model.layout(batch).split(model.gradient(theta, batch))["b1"]
     exact, size = delta.astype(np.float64).mean(axis=0), np.abs(delta).mean(axis=0)
     # log2(n) roundings of random sign, and one of the division

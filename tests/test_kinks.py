@@ -183,7 +183,7 @@ def test_the_nearest_crossing_of_each_weight_is_where_a_unit_changes_sides(layer
     def sides(i: int, h: float) -> list[list[bool]]:
         theta = net.theta.copy()
         theta[i] += h
-        return [(z > 0).tolist() for z in net.model.forward(theta, net.batch).zs[:-1]]
+        return [(z > 0).tolist() for z in net.model.net.forward(theta, net.batch).zs[:-1]]
 
     for i, distance in zip(index[np.isfinite(nearest)], nearest[np.isfinite(nearest)], strict=True):
         # up to the first kink everything is linear in the weight: rounding alone may move it
@@ -215,7 +215,7 @@ def net_beside_kinks() -> Neighbourhood:
     """A relu net of which each unit of the first layer has an example at 1e-2, ..., 1e-7 from its kink."""
     net = relu_net(2, [6, 4], 10, 3)
     params = net.model.layout(net.batch).split(net.theta)
-    z = net.model.forward(net.theta, net.batch).zs[0]
+    z = net.model.net.forward(net.theta, net.batch).zs[0]
     params["b1"] += np.logspace(-2, -7, 6) - z[np.arange(6), np.arange(6)]  # a view of theta
     return Neighbourhood(net.model, net.theta, net.batch)
 

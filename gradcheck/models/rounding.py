@@ -20,7 +20,7 @@ from gradcheck.batch import Batch
 from gradcheck.models.parts import Parts
 
 if TYPE_CHECKING:
-    from gradcheck.models.dense import Dense
+    from gradcheck.models.net import Net
 
 Array = np.ndarray
 
@@ -190,15 +190,15 @@ def _line_variances(own: Array, by: Variances, deltas: list[Array], backs: list[
     return full, lines
 
 
-def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
+def dense_rounding(net: Net, theta: Array, batch: Batch) -> Rounding:
     """The analysis at ``theta``: one forward and one backward pass of variances beside those of values."""
     u = unit_roundoff(theta.dtype)
-    trace = model.forward(theta, batch)
+    trace = net.forward(theta, batch)
     inputs = [np.asarray(a, np.float64) for a in trace.inputs]
     zs = [np.asarray(z, np.float64) for z in trace.zs]
     weights = [np.asarray(v, np.float64) for name, v in trace.params.items() if name[0] == "W"]
     y = batch.y if batch.y.dtype.kind in "iu" else np.asarray(batch.y, np.float64)
-    g = model.hidden_activation
+    g = net.activation
     n = len(batch.X)
 
     # forward: variances of a_{l-1} and z_l, of their own operations and of all before
@@ -213,19 +213,19 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         variance_z.append(variance_a[layer - 1] @ w2 + added if layer else added)
         if layer < len(weights) - 1:
             variance_a.append(slopes[layer] ** 2 * variance_z[layer] + u * u * by.a[layer])
-    sigma_delta = model.delta_rounding(zs[-1], y, np.sqrt(variance_z[-1]), u)
+    sigma_delta = net.head.delta_rounding(zs[-1], y, np.sqrt(variance_z[-1]), u)
 
     # the loss: what each of these errors does to it, to first order
-    mean = 1 / n if model.averaged else 1.0
+    mean = 1 / n if net.averaged else 1.0
     # examples that saturated units have made equal make equal errors from there on
     equal = [repetition(z) if n else 1.0 for z in zs]
     groups = equal[-1]
-    own = model.loss_rounding(zs[-1], y)
+    own = net.head.loss_rounding(zs[-1], y)
     # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
-    last_delta = model.output_delta(zs[-1], y, Parts())
+    last_delta = net.head.delta(zs[-1], y, Parts())
     full, lines = _line_variances(own, by, *_backward(weights, slopes, last_delta))
-    data = np.abs(np.float64(model.data_loss(zs[-1], y)))
-    penalty = np.float64(model.penalty({k: np.asarray(v, np.float64) for k, v in trace.params.items()}))
+    data = np.abs(np.float64(net.data_loss(zs[-1], y)))
+    penalty = np.float64(net.penalty({k: np.asarray(v, np.float64) for k, v in trace.params.items()}))
     # the sum over the examples, the mean, and the penalty added to it
     examples = mean**2 * sum_roundings(data / mean, zs[-1].size if y.ndim == 2 else n, groups)
     last = VARIANCE * (binade(data) ** 2 + binade(data + penalty) ** 2 + binade(penalty) ** 2)
@@ -236,26 +236,26 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         return u * np.maximum(np.sqrt(mean**2 * groups * terms + sums), max(data, penalty) * VARIANCE)
 
     along = [deviation(terms, sums) for terms in lines]
-    if model.lines is not None:
+    if net.head.lines is not None:
         # small steps of the last layer's weights have a formula of their own
-        own_way = model.factor * model.lines.rounding(zs[-1], y, 1.0, groups)
+        own_way = net.head.factor * net.head.lines.rounding(zs[-1], y, 1.0, groups)
         along[-1] = np.maximum(along[-1], deviation(own_way**2, last))
     # backward: variances of delta_l and of the sums over the examples
-    layout = model.layout(batch)
+    layout = net.layout(batch)
     found = np.zeros((4, layout.size))
     gradient, clipped, length, line = (layout.split(row) for row in found)
     # in the dtype first: a delta of 1 - p keeps the digits that the gradient under test has
     delta = last_delta
     if trace.zs[-1].dtype != np.float64:
-        delta = np.asarray(model.output_delta(trace.zs[-1], batch.y, Parts()), np.float64)
+        delta = np.asarray(net.head.delta(trace.zs[-1], batch.y, Parts()), np.float64)
     lost = None
-    if model.may_clip(trace.zs[-1]):
-        lost = np.where(model.beyond(trace.zs[-1], batch.y) > 0, delta, 0.0)
+    if net.head.may_clip(trace.zs[-1]):
+        lost = np.where(net.head.beyond(trace.zs[-1], batch.y) > 0, delta, 0.0)
     variance = sigma_delta**2
     downstream = np.ones(delta.shape[1])
-    stretch = model.scale_of_z(zs[-1], y)
+    stretch = net.head.scale_of_z(zs[-1], y)
     # u (L + l2 h**2 / 2) / h, the noise of a difference, grows where the penalty of the step is more than the loss
-    farthest = math.sqrt(2 * (data + penalty) / model.l2) if model.l2 and data + penalty > 0 else math.inf
+    farthest = math.sqrt(2 * (data + penalty) / net.l2) if net.l2 and data + penalty > 0 else math.inf
     suffixes = [name[1:] for name in trace.params if name[0] == "W"]
     for layer in range(len(zs), 0, -1):
         a, suffix = inputs[layer - 1], suffixes[layer - 1]
@@ -268,7 +268,7 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
             inner = inner + variance_a[layer - 2].T @ delta2
         inner = inner + product_variance(a2.T, delta2, total**2, u)
         w = weights[layer - 1]
-        penalised = model.l2 * w
+        penalised = net.l2 * w
         sigma = np.sqrt(
             mean**2 * equal[layer - 1] * inner + VARIANCE * u * u * (penalised**2 + (mean * total + penalised) ** 2)
         )
@@ -282,7 +282,7 @@ def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
         reach = np.maximum(reach, max(1e-3 * float(reach.max(initial=0.0)), SMALLEST_REACH))
         scale = stretch / (reach[:, None] * np.maximum(downstream, 1.0)[None, :])
         length["W" + suffix][...] = np.minimum(scale, farthest)
-        if model.bias:
+        if net.bias:
             total_b = delta.sum(axis=0)
             # summed in pairs, so that equal terms are only as bad as terms of one sign
             sigma_b = mean * np.sqrt(
