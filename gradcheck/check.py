@@ -18,10 +18,10 @@ from gradcheck.compare import medians
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.exempt import Unmoved
 from gradcheck.layout import BLOCK_WEIGHTS, Layout
-from gradcheck.models.kinks import Crossings
-from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import ONE_SIDED, Scheme, losses_at
-from gradcheck.quotients import KINK_MARGIN, Estimate, Evaluations, Probe
+from gradcheck.problem import Crossings, Evaluations
+from gradcheck.quotients import KINK_MARGIN, Estimate, Probe
+from gradcheck.rounding import Rounding
 from gradcheck.rules import Evidence, accusations
 from gradcheck.verdict import MIN_JUDGED, VERDICTS, Judgement, at_corners, judge, missed, whole, without_path
 

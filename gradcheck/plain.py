@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from gradcheck.models.perturbation import Losses
-from gradcheck.models.rounding import Rounding
 from gradcheck.quotients import DEVIATIONS
+from gradcheck.rounding import Rounding
 
 Array = np.ndarray
 

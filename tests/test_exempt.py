@@ -16,8 +16,8 @@ from gradcheck.check import Problem, check, check_steps
 from gradcheck.exempt import away, root_mean_square, same_bits
 from gradcheck.layout import Layout
 from gradcheck.models import MLP
-from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES
+from gradcheck.rounding import Rounding
 
 Array = np.ndarray
 REAL = [name for name, scheme in SCHEMES.items() if not scheme.complex_valued]

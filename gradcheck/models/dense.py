@@ -12,8 +12,9 @@ from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.perturbation import Perturbation
-from gradcheck.models.rounding import Rounding, dense_rounding
+from gradcheck.models.rounding import dense_rounding
 from gradcheck.models.settings import require_choice, require_not_negative
+from gradcheck.rounding import Rounding
 
 Array = np.ndarray
 

@@ -9,30 +9,15 @@ by |dL/dz| times the distance of its logit from the limit.  The sum over all of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gradcheck.batch import Batch
-from gradcheck.models.parts import Parts
-
-if TYPE_CHECKING:
-    from gradcheck.models.net import Net
+from gradcheck.models.net import Net
+from gradcheck.models.parts import TEXTBOOK
+from gradcheck.problem import Crossings
 
 Array = np.ndarray
-
-
-class Crossings(NamedTuple):
-    """Kinks near theta along some weights, one entry each, in no order.
-
-    row : which of the weights, intp.
-    distance : the step at which it is crossed, to first order, on either side of theta, >= 0, float64.
-    jump : by how much the derivative by that weight changes there, >= 0, float64.
-    """
-
-    row: Array
-    distance: Array
-    jump: Array
 
 
 @dataclass(frozen=True)
@@ -100,9 +85,9 @@ def dense_kinks(net: Net, theta: Array, batch: Batch) -> Kinks:
     slopes: list[Array] = []
     if net.kinked:
         g = net.activation
-        weights = [v for name, v in trace.params.items() if name[0] == "W"]
+        weights = trace.weights
         mean = 1 / len(batch.X) if net.averaged else 1.0
-        delta = net.head.delta(trace.zs[-1], y, Parts())
+        delta = net.head.delta(trace.zs[-1], y, TEXTBOOK)
         for layer in range(len(trace.zs) - 1, 0, -1):
             back = delta @ weights[layer].T
             z = trace.zs[layer - 1]

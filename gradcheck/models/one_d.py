@@ -11,10 +11,10 @@ import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.layout import Layout
-from gradcheck.models.kinks import Crossings
 from gradcheck.models.parts import TEXTBOOK, Parts
-from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.models.settings import require_choice, require_finite, require_not_negative
+from gradcheck.problem import Crossings
+from gradcheck.rounding import Rounding, unit_roundoff
 from gradcheck.target import NoTarget
 
 Array = np.ndarray

@@ -11,18 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.models.functions import is_complex
-from gradcheck.models.kinks import Crossings, Kinks, dense_kinks
+from gradcheck.models.kinks import Kinks, dense_kinks
 from gradcheck.models.lines import Lines, largest_of
+from gradcheck.models.net import Net, Trace
+from gradcheck.problem import Crossings
 from gradcheck.threads import over_blocks
-
-if TYPE_CHECKING:
-    from gradcheck.models.net import Net, Trace
 
 Array = np.ndarray
 # of (index, points): losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k)
@@ -246,8 +244,8 @@ class Perturbation:
 
     @cached_property
     def _weights(self) -> list[Array]:
-        return [v for name, v in self.trace.params.items() if name[0] == "W"]
+        return self.trace.weights
 
     @cached_property
     def _biases(self) -> list[Array]:
-        return [v for name, v in self.trace.params.items() if name[0] == "b"]
+        return self.trace.biases
