@@ -1,11 +1,6 @@
 """Where examples come from: seeded generators, files, the data sets of scikit-learn, values in the config.
 
-Every source is a plain class of settings with
-
-- ``validate()``: raises a ValueError that names the key, its value and what is allowed;
-- ``size(target)``: n, d and the number of outputs or classes, without making the examples;
-- ``batch(target, dtype)``: the examples, for a model that learns such a target, made in float64 and then cast to dtype;
-- ``sources()``: the files whose content decides what ``batch`` returns.
+Every source is a dataclass of settings, a ``DataSource``; ``DATA`` finds it by name.
 """
 
 import math
@@ -23,12 +18,13 @@ from numpy.typing import DTypeLike, NDArray
 from gradcheck import tables
 from gradcheck.batch import NO_BATCH, Batch
 from gradcheck.errors import Meaningless
+from gradcheck.interfaces import DataSource
 from gradcheck.streams import stream, validate_seed
 from gradcheck.target import DEFAULT_CLASSES, Classes, NoTarget, Target
 
 
 @dataclass
-class Gaussian:
+class Gaussian(DataSource):
     """Generated examples: correlated normal features and targets that depend on them.
 
     Rows of X are normal with mean 0, standard deviation `scale` and correlation `correlation` between any two features.
@@ -56,17 +52,14 @@ class Gaussian:
     standardize: bool = False
 
     def validate(self) -> None:
-        for key in ("n", "d", "outputs"):
-            _validate_count(f"data.{key}", getattr(self, key))
+        for key, value in (("n", self.n), ("d", self.d), ("outputs", self.outputs)):
+            _validate_count(f"data.{key}", value)
         validate_seed("data.seed", self.seed)
         _validate_number("data.noise", self.noise, low=0.0)
         _validate_number("data.scale", self.scale, low=0.0, strict=True)
         # the equicorrelation matrix is positive semidefinite exactly on this interval
         _validate_number("data.correlation", self.correlation, low=-1 / max(self.d - 1, 1), high=1.0)
         _validate_flag("data.standardize", self.standardize)
-
-    def sources(self) -> list[Path]:
-        return []
 
     def size(self, target: Target) -> tuple[int, int, int]:
         return self.n, self.d, self._columns(target)
@@ -95,7 +88,7 @@ class Gaussian:
 
 
 @dataclass
-class File:
+class File(DataSource):
     """Examples from a CSV file (first line: column names) or a Parquet file.
 
     Numbers must be finite. For a classification the target may be text: labels are then numbered in sorted order (for
@@ -203,7 +196,7 @@ class File:
 
 
 @dataclass
-class Sklearn:
+class Sklearn(DataSource):
     """A real data set that scikit-learn ships (nothing is downloaded).
 
     breast_cancer (569 x 30, two classes), diabetes (442 x 10, regression), iris (150 x 4, three classes), wine (178 x
@@ -224,9 +217,6 @@ class Sklearn:
         if self.n is not None:
             _validate_count("data.n", self.n)
         _validate_flag("data.standardize", self.standardize)
-
-    def sources(self) -> list[Path]:
-        return []
 
     def size(self, target: Target) -> tuple[int, int, int]:
         n, d = _load_sklearn(self.name)[0].shape
@@ -249,7 +239,7 @@ class Sklearn:
 
 
 @dataclass
-class Values:
+class Values(DataSource):
     """Examples written in the config itself.
 
     X : n rows of d numbers.
@@ -271,9 +261,6 @@ class Values:
             raise ValueError(f"data.y: has {len(y)} rows, data.X has {len(X)}: must be equally many")
         _validate_flag("data.standardize", self.standardize)
 
-    def sources(self) -> list[Path]:
-        return []
-
     def size(self, target: Target) -> tuple[int, int, int]:
         n, d = _finite("data.X", self.X).shape
         return n, d, target.outputs(DEFAULT_CLASSES)
@@ -287,14 +274,11 @@ class Values:
 
 
 @dataclass
-class NoData:
+class NoData(DataSource):
     """No examples, for a model that is a function of its parameters alone."""
 
     def validate(self) -> None:
         pass
-
-    def sources(self) -> list[Path]:
-        return []
 
     def size(self, target: Target) -> tuple[int, int, int]:
         return 0, 0, 0
@@ -305,7 +289,13 @@ class NoData:
         return NO_BATCH
 
 
-DATA: dict[str, type] = {"gaussian": Gaussian, "file": File, "sklearn": Sklearn, "values": Values, "none": NoData}
+DATA: dict[str, type[DataSource]] = {
+    "gaussian": Gaussian,
+    "file": File,
+    "sklearn": Sklearn,
+    "values": Values,
+    "none": NoData,
+}
 
 _SKLEARN = ("breast_cancer", "diabetes", "iris", "wine", "digits")
 _REGRESSION = ("diabetes",)

@@ -55,7 +55,8 @@ def require_memory(cell: Any, max_memory: float = MAX_MEMORY) -> None:
 
 def _has(cell: Any, key: str) -> bool:
     section, _, name = key.partition(".")
-    return hasattr(getattr(cell, section), name)
+    settings = {"data": cell.data, "model": cell.model}[section]
+    return name in settings.__dataclass_fields__
 
 
 def _outline(cell: Any) -> tuple[int, Batch]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.check import Problem
 from gradcheck.errors import ContractError
 from gradcheck.noise import COARSE, POINTS, SPACING, coarse_noise, directions, line, near_noise, reach
 from gradcheck.parameters import Parameters
+from gradcheck.problem import Problem
 from gradcheck.quotients import DEVIATIONS
 from gradcheck.rounding import Rounding, unit_roundoff
 

@@ -19,12 +19,15 @@ from gradcheck.bugs import BUGS, BackwardBug, OutputBug
 from gradcheck.bugs.base import Bug, some
 from gradcheck.bugs.coincidences import COINCIDENCES, NOTHING, Coincidence
 from gradcheck.bugs.output import lower_precision
+from gradcheck.config import TABLES
 from gradcheck.data import Gaussian
 from gradcheck.errors import Meaningless
+from gradcheck.interfaces import Model
 from gradcheck.layout import Layout
 from gradcheck.models import MLP, MODELS, Linear, Logistic, OneD, Softmax
 from gradcheck.models.dense import Dense
 from gradcheck.models.parts import Parts
+from gradcheck.problem import Problem
 from gradcheck.streams import stream
 from gradcheck.target import Binary, Classes, NoTarget, Real
 
@@ -253,7 +256,7 @@ FORMULAS: dict[str, Callable[[Case], np.ndarray]] = {
     "activation_derivative_at_output": lambda c: c.flat(
         c.data(slope=lambda name, z, a, layer: SLOPES[name](a)), c.penalty()
     ),
-    "detached_layer": lambda c: c.flat(c.data(cut=c.model.n_hidden), c.penalty()),
+    "detached_layer": lambda c: c.flat(c.data(cut=len(c.model.net.hidden)), c.penalty()),
     "off_by_one": lambda c: c.flat(c.data(examples=range(c.n - 1)), c.penalty()),
     "stale_batch": _stale,
 }
@@ -503,7 +506,7 @@ def test_param_restricts_the_mistake(name: str) -> None:
             wrong = layout.split(bug.gradient(instance.model, theta, batch))
             changed = {key for key in layout.names if not np.array_equal(wrong[key], right[key])}
             # a hidden layer's mistake reaches everything below it; all others stay where they are
-            below = instance.model.n_hidden and name in (
+            below = instance.model.lacks.hidden is None and name in (
                 "missing_activation_derivative",
                 "activation_derivative_at_output",
                 "detached_layer",
@@ -639,17 +642,26 @@ def test_bugs_draw_from_no_global_state() -> None:
 # --- a model of which only loss and gradient are known ----------------------------------------------------------------
 
 
-class Opaque:
+class Opaque(Model):
     """f = sum(A**2) + 3 c: a gradient given whole, as a user's own function is."""
 
-    has_bias, n_hidden, smooth, l2 = False, 0, True, 0.0
+    name = "opaque"
     target = NoTarget()
+
+    def validate(self) -> None:
+        """There are no settings."""
 
     def layout(self, batch: Batch) -> Layout:
         return Layout(("A", "c"), ((2, 2), ()))
 
     def gradient(self, theta: np.ndarray, batch: Batch) -> np.ndarray:
         return np.append(2 * theta[:4], theta.dtype.type(3))
+
+    def loss(self, theta: np.ndarray, batch: Batch) -> np.ndarray:
+        return (theta[:4] ** 2).sum() + 3 * theta[4]
+
+    def pose(self, theta: np.ndarray, batch: Batch) -> Problem:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize("name", BUGS)
@@ -661,7 +673,7 @@ def test_output_bugs_need_nothing_but_a_gradient_and_a_layout(name: str) -> None
         wrong = bug.gradient(model, theta, NO_BATCH)
         assert np.array_equal(wrong, model.gradient(theta, NO_BATCH)) == (name == "none")
     else:
-        with pytest.raises(Meaningless, match=f"bug={name}: Opaque "):
+        with pytest.raises(Meaningless, match=f"bug={name}: opaque "):
             bug.refuse(model, model.layout(NO_BATCH), NO_BATCH)
 
 
@@ -849,10 +861,10 @@ def test_config_file_states_all_settings_with_the_defaults_of_the_bug(path: Path
 @pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
 def test_config_file_says_for_each_model_what_is_wrong(path: Path) -> None:
     text = path.read_text()
-    for name in MODELS:
+    for name, cls in TABLES["model"].items():
         lines = [line for line in text.splitlines() if line.startswith(f"#   {name} ")]
         assert len(lines) == 1, name
-        here = [i for i in INSTANCES if i.model.__class__ is MODELS[name]]
+        here = [i for i in INSTANCES if i.model.__class__ is cls]
         if here:
             refused = lines[0].removeprefix(f"#   {name} ").strip().startswith("no meaning, refused")
             assert refused == (not any(meaningful(BUGS[path.stem](), i) for i in here)), name
@@ -941,7 +953,7 @@ def covers(entry: Coincidence, instance: Instance, right: np.ndarray) -> bool:
     wanted = {k: v for k, v in entry.model.items() if k != "layers" or v == []}
     if any(getattr(instance.model, key) != value for key, value in wanted.items()):
         return False
-    one_hidden = len(entry.model.get("layers", [])) != 1 or entry.twin == "none" or instance.model.n_hidden == 1
+    one_hidden = len(entry.model.get("layers", [])) != 1 or entry.twin == "none" or len(instance.model.net.hidden) == 1
     sides = ((entry.bug, entry.settings), (entry.twin, entry.twin_settings))
     return one_hidden and all(BUGS[bug](**settings) == BUGS[bug]() for bug, settings in sides)
 

@@ -1,14 +1,14 @@
 """Mistakes with the examples or their labels: the backward pass is right, what it is given is not."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Optional
+from dataclasses import dataclass
+from typing import Optional
 
 from gradcheck.batch import Batch
 from gradcheck.bugs.base import Array, BackwardBug, Bug, layers_needed, some, steps_needed
 from gradcheck.errors import Meaningless
+from gradcheck.interfaces import Model
 from gradcheck.layout import Layout
 from gradcheck.models.parts import Parts
-from gradcheck.target import Classes
 
 
 class OffByOne(BackwardBug):
@@ -31,9 +31,8 @@ class _Relabelled(Parts):
         return outputs - self.labels
 
 
-def _labels_needed(model: Any) -> str | None:
-    cannot: str | None = model.target.cannot_flip
-    return cannot
+def _labels_needed(model: Model) -> str | None:
+    return model.target.cannot_flip
 
 
 @dataclass
@@ -50,7 +49,7 @@ class LabelFlip(BackwardBug):
     requires = ("fraction",)
     needs = (steps_needed, layers_needed, _labels_needed)
 
-    def refuse(self, model: Any, layout: Layout, batch: Batch) -> None:
+    def refuse(self, model: Model, layout: Layout, batch: Batch) -> None:
         super().refuse(model, layout, batch)
         other = model.target.without_other(batch.y)
         if other.size:
@@ -58,7 +57,7 @@ class LabelFlip(BackwardBug):
                 f"bug=label_flip: data.y={float(other.flat[0]):g} cannot be flipped, targets must be 0 or 1"
             )
 
-    def steps(self, model: Any, theta: Array, batch: Batch) -> Parts:
+    def steps(self, model: Model, theta: Array, batch: Batch) -> Parts:
         assert self.fraction is not None
         rng, outputs = self.random(), _width(model.layout(batch))
         wrong = model.target.flip(batch.y, some(rng, batch.y.size, self.fraction), outputs, rng)
@@ -71,14 +70,11 @@ class StaleBatch(Bug):
     name = "stale_batch"
     needs = (layers_needed,)
 
-    def gradient(self, model: Any, theta: Array, batch: Batch) -> Array:
+    def gradient(self, model: Model, theta: Array, batch: Batch) -> Array:
         n = len(batch.X)
         rows = self.random().integers(n, size=n)
-        if isinstance(model.target, Classes):
-            # without its largest label the stale batch would make a smaller model
-            model = replace(model, n_classes=_width(model.layout(batch)))
-        wrong: Array = model.gradient(theta, Batch(batch.X[rows], batch.y[rows]))
-        return wrong
+        # without its largest label the stale batch would make a smaller model
+        return model.sized(batch).gradient(theta, Batch(batch.X[rows], batch.y[rows]))
 
 
 def _width(layout: Layout) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import numpy as np
 
 from gradcheck.batch import Batch
+from gradcheck.interfaces import Lacks
 from gradcheck.layout import Layout
 from gradcheck.models.activations import ACTIVATIONS
+from gradcheck.models.handwritten import Handwritten
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.perturbation import Perturbation
@@ -19,7 +21,7 @@ from gradcheck.rounding import Rounding
 Array = np.ndarray
 
 
-class Dense(ABC):
+class Dense(Handwritten):
     """Base of the dense models; the subclasses are dataclasses with the fields ``bias`` and ``l2`` at least."""
 
     bias: bool
@@ -31,43 +33,35 @@ class Dense(ABC):
         """The layers and the head that the settings make."""
 
     @property
-    def smooth(self) -> bool:
-        """Whether the loss can be continued into the complex plane: no kinked activation in a hidden layer."""
-        return not self.net.kinked
+    def kink(self) -> str | None:
+        net = self.net
+        return net.activation.name if net.kinked else None
+
+    @property
+    def lacks(self) -> Lacks:
+        net = self.net
+        return Lacks(
+            examples=None,
+            mean=None if net.averaged else "has no mean over the examples",
+            bias=None if net.bias else "has no bias (model.bias=false)",
+            hidden=None if net.hidden else "has no hidden layer",
+        )
 
     @property
     def averaged(self) -> bool:
         """Whether the loss is divided by the number of examples."""
         return self.net.averaged
 
-    @property
-    def has_bias(self) -> bool:
-        """Whether there is a bias parameter."""
-        return self.bias
-
-    @property
-    def n_hidden(self) -> int:
-        """Number of hidden layers."""
-        return len(self.net.hidden)
-
     def validate(self) -> None:
-        """Raise ValueError, naming the key, unless every setting has an allowed value."""
         require_not_negative("model.l2", self.l2)
 
-    def outputs(self, batch: Batch) -> int:
-        """Number of outputs of the last layer."""
-        return self.net.head.outputs(batch.y)
-
     def layout(self, batch: Batch) -> Layout:
-        """Names and shapes of the parameters for this batch."""
         return self.net.layout(batch)
 
     def loss(self, theta: Array, batch: Batch) -> Array:
-        """The loss at the flat ``theta``; scalar of theta's dtype."""
         return self.net.loss(theta, batch)
 
     def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
-        """The textbook gradient of ``loss``, flat, in theta's dtype, made of ``parts``."""
         return self.net.gradient(theta, batch, parts)
 
     def rounding(self, theta: Array, batch: Batch) -> Rounding:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gradcheck.batch import Batch
+from gradcheck.interfaces import Lacks
 from gradcheck.models.dense import Dense
 from gradcheck.models.heads import SquaredError
 from gradcheck.models.net import Net
@@ -25,11 +25,18 @@ class Linear(Dense):
     bias: bool = True
     l2: float = 0.0
 
+    name = "linear"
+
     @property
     def net(self) -> Net:
         head = SquaredError(0.5 if self.reduction.startswith("half") else 1.0)
         averaged = self.reduction in ("mean", "half_mean")
         return Net(head, bias=self.bias, l2=self.l2, averaged=averaged, numbered=False)
+
+    @property
+    def lacks(self) -> Lacks:
+        lacks = super().lacks
+        return replace(lacks, mean=lacks.mean and f"with model.reduction={self.reduction} {lacks.mean}")
 
     @property
     def target(self) -> Real:
@@ -38,6 +45,3 @@ class Linear(Dense):
     def validate(self) -> None:
         super().validate()
         require_choice("model.reduction", self.reduction, REDUCTIONS)
-
-    def check_batch(self, batch: Batch) -> None:
-        self.target.check(batch.y, "linear")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradcheck.batch import Batch
 from gradcheck.models.dense import Dense
 from gradcheck.models.heads import CrossEntropy
 from gradcheck.models.net import Net
@@ -21,6 +20,8 @@ class Logistic(Dense):
     bias: bool = True
     l2: float = 0.0
 
+    name = "logistic"
+
     @property
     def net(self) -> Net:
         return Net(CrossEntropy(), bias=self.bias, l2=self.l2, numbered=False)
@@ -28,6 +29,3 @@ class Logistic(Dense):
     @property
     def target(self) -> Binary:
         return Binary(1)
-
-    def check_batch(self, batch: Batch) -> None:
-        self.target.check(batch.y, "logistic")

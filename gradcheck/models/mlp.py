@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gradcheck.batch import Batch
+from gradcheck.interfaces import Lacks
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.dense import Dense, require_activation, require_layers
 from gradcheck.models.heads import CrossEntropy, Head, SigmoidSquaredError
@@ -33,9 +34,17 @@ class MLP(Dense):
     bias: bool = True
     l2: float = 0.0
 
+    name = "mlp"
+
     @property
     def net(self) -> Net:
         return Net(HEADS[self.loss_name], tuple(self.layers), ACTIVATIONS[self.activation], self.bias, self.l2)
+
+    @property
+    def lacks(self) -> Lacks:
+        lacks = super().lacks
+        missing = None if isinstance(HEADS[self.loss_name], SigmoidSquaredError) else lacks.output_derivative
+        return replace(lacks, hidden=lacks.hidden and f"{lacks.hidden} (model.layers=[])", output_derivative=missing)
 
     @property
     def target(self) -> Binary:

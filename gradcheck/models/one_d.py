@@ -11,6 +11,7 @@ import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.layout import Layout
+from gradcheck.models.handwritten import Handwritten
 from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.settings import require_choice, require_finite, require_not_negative
 from gradcheck.problem import Crossings
@@ -42,7 +43,7 @@ CURVES: dict[str, Curve] = {
 
 
 @dataclass
-class OneD:
+class OneD(Handwritten):
     """J(theta) = f(theta x) + l2 / 2 theta**2 with dJ/dtheta = x f'(theta x) + l2 theta.
 
     ``curve`` names f: linear s, quadratic s**2, cubic s**3, exp, sin, abs.
@@ -52,17 +53,11 @@ class OneD:
     x: float = 2.0
     l2: float = 0.0
 
-    @property
-    def smooth(self) -> bool:
-        return not CURVES[self.curve].kinked
+    name = "one_d"
 
     @property
-    def has_bias(self) -> bool:
-        return False
-
-    @property
-    def n_hidden(self) -> int:
-        return 0
+    def kink(self) -> str | None:
+        return self.curve if CURVES[self.curve].kinked else None
 
     @property
     def target(self) -> NoTarget:
@@ -77,9 +72,6 @@ class OneD:
     def layout(self, batch: Batch) -> Layout:
         """One scalar parameter, theta."""
         return LAYOUT
-
-    def check_batch(self, batch: Batch) -> None:
-        """There are no data to check."""
 
     def _argument(self, theta: Array) -> Array:
         return theta * theta.real.dtype.type(self.x)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gradcheck.batch import Batch
+from gradcheck.interfaces import Lacks
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.dense import Dense, require_activation, require_layers
 from gradcheck.models.heads import SoftmaxCrossEntropy
@@ -26,10 +27,17 @@ class Softmax(Dense):
     bias: bool = True
     l2: float = 0.0
 
+    name = "softmax"
+
     @property
     def net(self) -> Net:
         head = SoftmaxCrossEntropy(self.n_classes)
         return Net(head, tuple(self.layers), ACTIVATIONS[self.activation], self.bias, self.l2)
+
+    @property
+    def lacks(self) -> Lacks:
+        lacks = super().lacks
+        return replace(lacks, hidden=lacks.hidden and f"{lacks.hidden} (model.layers=[])")
 
     @property
     def target(self) -> Classes:
@@ -43,5 +51,5 @@ class Softmax(Dense):
         if isinstance(n, bool) or not isinstance(n, int) or n < 0 or n == 1:
             raise ValueError(f"model.n_classes={n}: must be a whole number >= 2, or 0 to take it from the data")
 
-    def check_batch(self, batch: Batch) -> None:
-        self.target.check(batch.y, "softmax")
+    def sized(self, batch: Batch) -> Softmax:
+        return replace(self, n_classes=self.net.head.outputs(batch.y))
