@@ -196,6 +196,46 @@ def test_a_right_arrow_is_let_pass() -> None:
     assert offences("plain", "from gradcheck.models.perturbation import Losses") == []
 
 
+# --- what is asked of an interface, and what by name ------------------------------------------------------------------
+
+# rooms in which ``self`` is an object of a config section
+SECTIONS = {"models", "bugs", "data", "init", "given", "interfaces", "target"}
+OBJECTS = {"model", "bug", "data", "init", "source", "start", "target", "cell", "net", "head"}
+
+
+def asked_by_name(own: str, source: str) -> list[str]:
+    """Calls that ask a model, a source, a start or a bug by name what it can do, instead of through its interface."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and node.args:
+            words = set(re.findall(r"\w+", ast.unparse(node.args[0])))
+            asks = ast.unparse(node.func) in ("getattr", "hasattr", "signature", "inspect.signature")
+            if asks and words & (OBJECTS | ({"self", "cls"} if own in SECTIONS else set())):
+                found.append(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_a_config_names_is_asked_through_its_interface(path: Path) -> None:
+    assert asked_by_name(room(path), path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "source"),
+    [
+        ("check", "if getattr(cell.model, 'opaque', False): pass"),
+        ("check", "hasattr(cell.init, 'refine')"),
+        ("config", "hasattr(parts['model'], 'permit')"),
+        ("bugs", "'parts' in inspect.signature(model.gradient).parameters"),
+        ("bugs", "getattr(self, key)"),
+        ("footprint", "hasattr(getattr(cell, section), name)"),
+    ],
+)
+def test_a_question_by_name_is_seen(own: str, source: str) -> None:
+    assert asked_by_name(own, source)
+    assert not asked_by_name("terminal", "getattr(self._stream, name)")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_are_thin(name: str) -> None:
     assert len((PACKAGE / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 60
