@@ -424,15 +424,13 @@ def assemble(form: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
     """``build`` of a config that is in canonical form already."""
     import numpy as np
 
-    parts: dict[str, Any] = {}
-    for section in TABLES:
-        parts[section] = build_section(section, form[section])
-    parts["model"].permit(allow)
+    model, data, init, bug = (build_section(section, form[section]) for section in TABLES)
+    model.permit(allow)
     if form["bug"]["name"] == NO_BUG:
         for key, value in form["bug"].items():
             if key != "name":
                 raise Meaningless(f"bug.{key}={_shown(value)}: bug=none has no settings")
-    takes_data, source = not isinstance(parts["model"].target, NoTarget), form["data"]["source"]
+    takes_data, source = not isinstance(model.target, NoTarget), form["data"]["source"]
     if takes_data != (source != "none"):
         advice = (
             f"needs data, such as data=gaussian, not data={source}"
@@ -442,10 +440,10 @@ def assemble(form: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
         raise Meaningless(f"data={source}: model={form['model']['name']} {advice}")
     eps = None if form["eps"] == "auto" else form["eps"]
     return Cell(
-        parts["model"],
-        parts["data"],
-        parts["init"],
-        parts["bug"],
+        model,
+        data,
+        init,
+        bug,
         SCHEMES[form["scheme"]],
         eps,
         np.dtype(form["dtype"]),

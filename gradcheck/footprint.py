@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.layout import BLOCK_WEIGHTS, Layout
 from gradcheck.target import Target
+
+if TYPE_CHECKING:
+    from gradcheck.check import Cell
 
 MAX_MEMORY = 4e9
 # Measured, and rounded up: arrays that are alive at once while data are made and standardized, those of a layer's
@@ -24,12 +28,12 @@ PACKED_BYTES = 450
 LARGEST = 2**59  # beyond what an array can hold in each direction
 
 
-def layout(cell: Any) -> Layout:
+def layout(cell: Cell) -> Layout:
     """The parameters of a cell, from the shape of its data alone.  Raises ValueError where these cannot be used."""
     return cell.model.layout(_outline(cell)[1])
 
 
-def footprint(cell: Any) -> float:
+def footprint(cell: Cell) -> float:
     """Bytes that a cell takes at most, roughly: its n x d examples, its layers' n x h activations, its weights."""
     n, outline = _outline(cell)
     found = cell.model.layout(outline)
@@ -40,7 +44,7 @@ def footprint(cell: Any) -> float:
     return float(8 * numbers + WEIGHT_BYTES * at_once + PACKED_BYTES * (found.size - at_once))
 
 
-def require_memory(cell: Any, max_memory: float = MAX_MEMORY) -> None:
+def require_memory(cell: Cell, max_memory: float = MAX_MEMORY) -> None:
     """Raise ValueError for a cell that takes more than so many bytes."""
     needed = footprint(cell)
     if needed > max_memory:
@@ -53,13 +57,13 @@ def require_memory(cell: Any, max_memory: float = MAX_MEMORY) -> None:
         )
 
 
-def _has(cell: Any, key: str) -> bool:
+def _has(cell: Cell, key: str) -> bool:
     section, _, name = key.partition(".")
     settings = {"data": cell.data, "model": cell.model}[section]
-    return name in settings.__dataclass_fields__
+    return is_dataclass(settings) and name in {field.name for field in fields(settings)}
 
 
-def _outline(cell: Any) -> tuple[int, Batch]:
+def _outline(cell: Cell) -> tuple[int, Batch]:
     """The number of examples, and one that stands for all of them."""
     target = cell.model.target
     n, d, k = cell.data.size(target)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradcheck.models.perturbation import Losses
+from gradcheck.problem import Losses
 from gradcheck.quotients import DEVIATIONS
 from gradcheck.rounding import Rounding
 

@@ -13,6 +13,8 @@ from gradcheck.layout import Layout
 from gradcheck.rounding import Rounding
 
 Array = np.ndarray
+# of (index, points): losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k)
+Losses = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class Crossings(NamedTuple):
@@ -57,7 +59,7 @@ class Problem:
     correct: Array | None
     rounding: Rounding
     perturbed: Callable[[Array], tuple[Array, float]] | None = None
-    perturbed_losses: Callable[[Array, Array], tuple[Array, Array]] | None = None
+    perturbed_losses: Losses | None = None
     rounding_at: Callable[[Array], Rounding] | None = None
     crossings: Callable[[Array, Array], Crossings] | None = None
     kinked: bool = False

@@ -194,9 +194,10 @@ class Classes(Target):
     def check(self, y: Array, whose: str) -> None:
         if y.ndim != 1 or y.dtype.kind not in "iu":
             raise ValueError(f"data.y of shape {y.shape}: {whose} needs one column of class labels 0, 1, 2, ...")
-        if y.min(initial=0) < 0 or (self.size and y.max(initial=0) >= self.size):
-            wrong = int(y.min() if y.min() < 0 else y.max())
-            raise ValueError(f"data.y={wrong}: {whose} needs class labels 0, 1, ... below model.n_classes={self.size}")
+        wrong = y[(y < 0) | (y >= (self.size or np.inf))]
+        if wrong.size:
+            below = f"0, 1, ... below model.n_classes={self.size}" if self.size else "0, 1, 2, ..."
+            raise ValueError(f"data.y={int(wrong[0])}: {whose} needs class labels {below}")
 
     def from_numbers(self, y: Array, key: str) -> Array:
         if y.shape[1] != 1:

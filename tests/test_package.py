@@ -42,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "ladder": VALUES | {"numeric", "quotients"},
     "auto": VALUES | {"numeric", "ladder", "quotients"},
     "bounds": VALUES | {"numeric", "auto", "ladder", "quotients"},
-    "plain": VALUES | {"models.perturbation", "quotients"},
+    "plain": VALUES | {"quotients"},
     "verdict": VALUES | {"quotients", "compare"},
     "intervals": VALUES | {"ladder", "quotients", "compare"},
     "evidence": VALUES | {"verdict"},
@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "wording": VALUES | {"evidence", "fits"},
     "diagnose": VALUES | {"evidence", "fits", "verdict", "wording"},
     "exempt": VALUES,
-    "footprint": VALUES,
+    "footprint": VALUES | {"check"},
     "check": VALUES
     | {
         "bugs",
@@ -193,7 +193,6 @@ def test_a_right_arrow_is_let_pass() -> None:
     source = "import math, numpy as np\nfrom gradcheck.layout import Layout\nfrom gradcheck.models.parts import Parts\n"
     assert offences("bugs", source) == []
     assert offences("verdict", "from gradcheck.rounding import Rounding") == []
-    assert offences("plain", "from gradcheck.models.perturbation import Losses") == []
 
 
 # --- what is asked of an interface, and what by name ------------------------------------------------------------------

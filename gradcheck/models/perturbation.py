@@ -8,7 +8,7 @@ difference.  For a loss of n examples this takes n operations for a weight of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,8 +23,6 @@ from gradcheck.problem import Crossings
 from gradcheck.threads import over_blocks
 
 Array = np.ndarray
-# of (index, points): losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k)
-Losses = Callable[[Array, Array], tuple[Array, Array]]
 # numbers of the widest array in a block of points: two megabytes in float64, which a second- or third-level cache holds; with
 # smaller blocks the calls of NumPy themselves take a third of the time
 BLOCK_NUMBERS = 2**18
