@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.ladder import Ladder, ladder_of, truncations
-from gradcheck.models.kinks import Crossings
 from gradcheck.numeric import EMBEDDED, Scheme, perturbed_weights, representable_step
+from gradcheck.problem import Crossings
 from gradcheck.quotients import (
     CENTRAL,
     DEVIATIONS,

@@ -1,8 +1,8 @@
-"""The examples a model is evaluated on, and what a model asks of a data source."""
+"""The examples that a model is evaluated on."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,3 @@ class Batch(NamedTuple):
 
 NO_BATCH = Batch(np.zeros((0, 0)), np.zeros((0, 0)))
 """The batch of a model that has no data, such as a function of theta alone."""
-
-
-class Target(NamedTuple):
-    """The kind of target that a model learns.
-
-    kind : ``"real"`` (n, size) numbers; ``"binary"`` (n, size) of 0 and 1; ``"classes"`` (n,) integer labels;
-        ``"none"`` for a model without data.
-    size : columns of y, or the number of classes; 0 takes what the data has.
-    """
-
-    kind: Literal["real", "binary", "classes", "none"]
-    size: int

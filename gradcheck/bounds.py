@@ -17,10 +17,10 @@ import numpy as np
 from gradcheck.auto import auto
 from gradcheck.ladder import ANCHOR_RATIO, LARGEST_ANCHOR
 from gradcheck.numeric import ONE_SIDED, Scheme, perturbed_weights, representable_step
+from gradcheck.problem import Evaluations
 from gradcheck.quotients import (
     CENTRAL,
     Estimate,
-    Evaluations,
     Noise,
     Probe,
     Quotients,

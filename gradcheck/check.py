@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,14 +14,16 @@ from gradcheck import plain
 from gradcheck.auto import auto
 from gradcheck.batch import Batch
 from gradcheck.bounds import evaluations, fixed, points_of_steps
+from gradcheck.bugs.base import Bug
 from gradcheck.compare import medians
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.exempt import Unmoved
-from gradcheck.layout import BLOCK_WEIGHTS, Layout
-from gradcheck.models.kinks import Crossings
-from gradcheck.models.rounding import Rounding
+from gradcheck.interfaces import DataSource, Model, Start
+from gradcheck.layout import BLOCK_WEIGHTS
 from gradcheck.numeric import ONE_SIDED, Scheme, losses_at
-from gradcheck.quotients import KINK_MARGIN, Estimate, Evaluations, Probe
+from gradcheck.problem import Evaluations, Problem
+from gradcheck.quotients import KINK_MARGIN, Estimate, Probe
+from gradcheck.rounding import Rounding
 from gradcheck.rules import Evidence, accusations
 from gradcheck.verdict import MIN_JUDGED, VERDICTS, Judgement, at_corners, judge, missed, whole, without_path
 
@@ -35,54 +37,15 @@ Array = np.ndarray
 class Cell:
     """One point of the grid.  ``eps`` None is ``auto``: each weight's own step."""
 
-    model: Any
-    data: Any
-    init: Any
-    bug: Any
+    model: Model
+    data: DataSource
+    init: Start
+    bug: Bug
     scheme: Scheme
     eps: float | None
     dtype: np.dtype
     match_at: float
     min_judged: float = MIN_JUDGED
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """A loss around theta and the gradient that is claimed for it.
-
-    loss : the loss at a theta, for complex arguments too.
-    perturbed : loss at a perturbed theta, and how far kinks may have bent it there; or
-    perturbed_losses : both for many points at once, theta[index[r]] replaced by points[r, c], complex ones too.
-    rounding_at : ``rounding`` at another theta.
-    crossings : the kinks that steps along some weights cross; None where there are none, or the loss cannot tell.
-    correct : the gradient before the bug; None where it is not known.
-    opaque : a function that says nothing of its kinks and its scale; both are measured.
-    relative_noise : that of the loss by which steps are chosen, where it is not to be this loss's own.
-    low, high : (size,) the domain, outside which the loss is not evaluated; None for none.
-    """
-
-    layout: Layout
-    theta: Array
-    loss: Callable[[Array], Array]
-    analytic: Array
-    correct: Array | None
-    rounding: Rounding
-    perturbed: Callable[[Array], tuple[Array, float]] | None = None
-    perturbed_losses: Callable[[Array, Array], tuple[Array, Array]] | None = None
-    rounding_at: Callable[[Array], Rounding] | None = None
-    crossings: Callable[[Array, Array], Crossings] | None = None
-    kinked: bool = False
-    opaque: bool = False
-    relative_noise: float | None = None
-    low: Array | None = None
-    high: Array | None = None
-    n: int | None = None
-    n_classes: int | None = None
-
-    @cached_property
-    def center(self) -> Array:
-        """The loss at theta."""
-        return self.loss(self.theta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,17 +68,14 @@ def refuse(cell: Cell) -> None:
     if cell.scheme.complex_valued:
         if np.dtype(cell.dtype) == np.float32:
             raise Meaningless("scheme=complex_step: needs dtype float64 or longdouble, not float32")
-        if not cell.model.smooth:
-            name = getattr(cell.model, "activation", None) or getattr(cell.model, "curve", "this model")
-            raise Meaningless(f"scheme=complex_step: {name} has a kink, hence no complex derivative")
+        if cell.model.kink is not None:
+            raise Meaningless(f"scheme=complex_step: {cell.model.kink} has a kink, hence no complex derivative")
 
 
 def refuse_at(cell: Cell, theta: Array) -> None:
     """Raise Meaningless where the functions at theta tell that the combination has no meaning."""
-    if cell.scheme.complex_valued and getattr(cell.model, "opaque", False):
-        from gradcheck import given
-
-        given.require_complex(cell.model, theta)
+    if cell.scheme.complex_valued:
+        cell.model.require_complex(theta)
 
 
 def check_cell(
@@ -154,57 +114,28 @@ def check_cells(
 def pose(cell: Cell) -> Problem:
     """Draw the data and the weights, compute the gradient, put the bug in."""
     model = cell.model
-    batch: Batch = cell.data.batch(model.target, cell.dtype)
+    batch = cell.data.batch(model.target, cell.dtype)
     model.check_batch(batch)
     layout = model.layout(batch)
     theta = cell.init.theta(layout, cell.dtype)
-    if hasattr(cell.init, "refine"):
-        theta = cell.init.refine(theta, partial(model.loss, batch=batch), partial(model.gradient, batch=batch))
-    if getattr(model, "opaque", False):
-        return _pose_function(cell, theta, batch)
-    correct = model.gradient(theta, batch)
-    analytic = correct
-    if _injected(cell.bug):
-        analytic = _wrong(cell, theta, batch, correct)
-    n = len(batch.X) or None
-    perturbation = model.perturbation(theta, batch)
-    return Problem(
-        layout=layout,
-        theta=theta,
-        loss=lambda point: model.loss(point, batch),
-        perturbed_losses=perturbation.losses,
-        rounding_at=lambda point: model.rounding(point, batch),
-        crossings=None if model.smooth else perturbation.crossings,
-        analytic=analytic,
-        correct=correct,
-        rounding=model.rounding(theta, batch),
-        kinked=not model.smooth,
-        n=n,
-        n_classes=model.outputs(batch) if batch.y.ndim == 1 and n else None,
-    )
-
-
-def _pose_function(cell: Cell, theta: Array, batch: Batch) -> Problem:
-    """The problem of a model that is somebody's function: whether its gradient is right before the bug, nobody knows."""
-    from gradcheck import given
-
+    theta = cell.init.refine(theta, partial(model.loss, batch=batch), partial(model.gradient, batch=batch))
     refuse_at(cell, theta)
-    problem = given.posed(cell.model, theta)
-    correct = problem.analytic
-    analytic = _wrong(cell, theta, batch, correct) if _injected(cell.bug) else correct
-    return replace(problem, analytic=analytic)
+    problem = model.pose(theta, batch)
+    if not _injected(cell.bug):
+        return problem
+    return replace(problem, analytic=_wrong(cell, theta, batch, problem.analytic))
 
 
 def _wrong(cell: Cell, theta: Array, batch: Batch, correct: Array) -> Array:
     """The gradient with the cell's bug.  Raises Meaningless or NoEffect."""
     cell.bug.refuse(cell.model, cell.model.layout(batch), batch)
-    analytic: Array = cell.bug.gradient(cell.model, theta, batch)
+    analytic = cell.bug.gradient(cell.model, theta, batch)
     if np.array_equal(analytic, correct, equal_nan=True):
         raise NoEffect("no effect here: the bug leaves this very gradient unchanged")
     return analytic
 
 
-def _injected(bug: Any) -> bool:
+def _injected(bug: Bug) -> bool:
     return bool(bug.name != "none")
 
 

@@ -24,13 +24,22 @@ from gradcheck.check import Cell
 from gradcheck.data import DATA, File
 from gradcheck.errors import Meaningless
 from gradcheck.footprint import MAX_MEMORY
+from gradcheck.given import Function
 from gradcheck.init import INITS
+from gradcheck.interfaces import Section
 from gradcheck.models import MODELS
 from gradcheck.numeric import SCHEMES
+from gradcheck.target import NoTarget
 from gradcheck.uris import is_uri, shown
 from gradcheck.verdict import MIN_JUDGED
 
-TABLES: dict[str, dict[str, type]] = {"model": MODELS, "data": DATA, "init": INITS, "bug": BUGS}
+# What configs may name.  Whoever adds to it from outside does so before the first config is composed.
+TABLES: dict[str, dict[str, type[Section]]] = {
+    "model": {**MODELS, Function.name: Function},
+    "data": {**DATA},
+    "init": {**INITS},
+    "bug": {**BUGS},
+}
 LOOKUP = {"model": "name", "data": "source", "init": "name", "bug": "name", "engine": "name"}
 SCIENCE = (*TABLES, "eps", "scheme", "dtype", "match_at", "min_judged")
 # What an id is made of, whatever columns are stored: it stays, so that a cell keeps its id.
@@ -42,7 +51,6 @@ ENGINES = ("auto", "serial", "loky", "dask")
 NO_BUG = "none"
 MISSING = "???"  # OmegaConf's mark of a setting that must be given
 UNHASHED = ("path", "max_bytes")  # where a file lies and how large it may be change no number; its content does
-MAX_FILE_BYTES = 2**30
 
 # A setting whose name would hide a method is stored under another one in the class.
 _ATTRIBUTES = {"loss": "loss_name"}
@@ -416,16 +424,13 @@ def assemble(form: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
     """``build`` of a config that is in canonical form already."""
     import numpy as np
 
-    parts: dict[str, Any] = {}
-    for section in TABLES:
-        parts[section] = build_section(section, form[section])
-    if hasattr(parts["model"], "permit"):
-        parts["model"].permit(allow)
+    model, data, init, bug = (build_section(section, form[section]) for section in TABLES)
+    model.permit(allow)
     if form["bug"]["name"] == NO_BUG:
         for key, value in form["bug"].items():
             if key != "name":
                 raise Meaningless(f"bug.{key}={_shown(value)}: bug=none has no settings")
-    takes_data, source = parts["model"].target.kind != "none", form["data"]["source"]
+    takes_data, source = not isinstance(model.target, NoTarget), form["data"]["source"]
     if takes_data != (source != "none"):
         advice = (
             f"needs data, such as data=gaussian, not data={source}"
@@ -435,10 +440,10 @@ def assemble(form: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
         raise Meaningless(f"data={source}: model={form['model']['name']} {advice}")
     eps = None if form["eps"] == "auto" else form["eps"]
     return Cell(
-        parts["model"],
-        parts["data"],
-        parts["init"],
-        parts["bug"],
+        model,
+        data,
+        init,
+        bug,
         SCHEMES[form["scheme"]],
         eps,
         np.dtype(form["dtype"]),
@@ -488,13 +493,11 @@ def section_text(section: str, part: Mapping[str, Any], allow: Sequence[str] = (
     if section == "model" and part["name"] == "function":
         files = dict(_digests(part["fun"], part["jac"], tuple(allow)))
     cls = TABLES[section][part[LOOKUP[section]]]
-    if section != "bug" and ("path" in part or section == "model"):
-        if hasattr(cls, "sources"):
-            built = build_section(section, part)
-            max_bytes = getattr(built, "max_bytes", MAX_FILE_BYTES)
-            files = [_content(section, path, max_bytes) for path in built.sources()]
-            if isinstance(built, File):  # version 1 took the index for features
-                files += [{"left_out": name} for name in _left_out(built)]
+    if section != "bug" and "path" in part:
+        built: Section = build_section(section, part)
+        files = [_content(section, path, built.max_bytes) for path in built.sources()]
+        if isinstance(built, File):  # version 1 took the index for features
+            files += [{"left_out": name} for name in _left_out(built)]
         part = {key: value for key, value in part.items() if key not in UNHASHED}
     known, whole = settings(cls), canonical_json(part)
     kept = {key: value for key, value in part.items() if key not in known or not known[key].left_out(value)}
@@ -563,7 +566,7 @@ def require_sources(form: Mapping[str, Any], cell: str, allow: Sequence[str] = (
 
 @lru_cache(maxsize=1024)  # all cells of a sweep have the same functions
 def _digests(fun: str, jac: str, allow: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    model = MODELS["function"](fun=fun, jac=jac)
+    model = Function(fun=fun, jac=jac)
     model.permit(allow)
     return tuple(model.digests().items())
 

@@ -1,11 +1,6 @@
 """Where examples come from: seeded generators, files, the data sets of scikit-learn, values in the config.
 
-Every source is a plain class of settings with
-
-- ``validate()``: raises a ValueError that names the key, its value and what is allowed;
-- ``size(target)``: n, d and the number of outputs or classes, without making the examples;
-- ``batch(target, dtype)``: the examples, for a model that learns such a target, made in float64 and then cast to dtype;
-- ``sources()``: the files whose content decides what ``batch`` returns.
+Every source is a dataclass of settings, a ``DataSource``; ``DATA`` finds it by name.
 """
 
 import math
@@ -21,15 +16,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradcheck import tables
-from gradcheck.batch import NO_BATCH, Batch, Target
+from gradcheck.batch import NO_BATCH, Batch
 from gradcheck.errors import Meaningless
+from gradcheck.interfaces import DataSource
 from gradcheck.streams import stream, validate_seed
-
-DEFAULT_CLASSES = 3  # of generated data, where the model leaves it open
+from gradcheck.target import DEFAULT_CLASSES, Classes, NoTarget, Target
 
 
 @dataclass
-class Gaussian:
+class Gaussian(DataSource):
     """Generated examples: correlated normal features and targets that depend on them.
 
     Rows of X are normal with mean 0, standard deviation `scale` and correlation `correlation` between any two features.
@@ -57,8 +52,8 @@ class Gaussian:
     standardize: bool = False
 
     def validate(self) -> None:
-        for key in ("n", "d", "outputs"):
-            _validate_count(f"data.{key}", getattr(self, key))
+        for key, value in (("n", self.n), ("d", self.d), ("outputs", self.outputs)):
+            _validate_count(f"data.{key}", value)
         validate_seed("data.seed", self.seed)
         _validate_number("data.noise", self.noise, low=0.0)
         _validate_number("data.scale", self.scale, low=0.0, strict=True)
@@ -66,14 +61,11 @@ class Gaussian:
         _validate_number("data.correlation", self.correlation, low=-1 / max(self.d - 1, 1), high=1.0)
         _validate_flag("data.standardize", self.standardize)
 
-    def sources(self) -> list[Path]:
-        return []
-
     def size(self, target: Target) -> tuple[int, int, int]:
         return self.n, self.d, self._columns(target)
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
-        if target.kind == "none":
+        if isinstance(target, NoTarget):
             return NO_BATCH
         columns = self._columns(target)
         weights_rng, X_rng, noise_rng, label_rng = stream(self.seed, "data").spawn(4)
@@ -81,29 +73,22 @@ class Gaussian:
         weights = weights_rng.standard_normal((columns, self.d)).T / math.sqrt(self.d)
         X = _equicorrelated(X_rng.standard_normal((self.n, self.d)), self.correlation)
         noise = self.noise * noise_rng.standard_normal((self.n, columns))
-        scores = _product(X, weights) + noise
-        X *= self.scale
-        y: NDArray[Any]
-        if target.kind == "real":
-            y = _product(X, weights) + noise
-        elif target.kind == "binary":
-            y = _bernoulli(scores, label_rng)
-        else:
-            y = _all_classes(scores)
+        if target.follows_scale:
+            X *= self.scale
+        y = target.draw(_product(X, weights) + noise, label_rng)
+        if not target.follows_scale:
+            X *= self.scale
         return _batch(X, y, self.standardize, dtype)
 
     def _columns(self, target: Target) -> int:
-        if target.kind == "classes":
-            if self.outputs != 1:
-                raise Meaningless(f"data.outputs={self.outputs}: must be 1 for class labels (see model.n_classes)")
-            return target.size or DEFAULT_CLASSES
-        if target.size and self.outputs not in (1, target.size):
-            raise Meaningless(f"data.outputs={self.outputs}: must be {target.size} for this model")
-        return target.size or self.outputs
+        if target.columns and self.outputs not in (1, target.columns):
+            whose = "class labels (see model.n_classes)" if isinstance(target, Classes) else "this model"
+            raise Meaningless(f"data.outputs={self.outputs}: must be {target.columns} for {whose}")
+        return target.outputs(self.outputs)
 
 
 @dataclass
-class File:
+class File(DataSource):
     """Examples from a CSV file (first line: column names) or a Parquet file.
 
     Numbers must be finite. For a classification the target may be text: labels are then numbered in sorted order (for
@@ -149,11 +134,10 @@ class File:
     def size(self, target: Target) -> tuple[int, int, int]:
         path, targets = Path(self.path), self._targets()
         d = len(self._features(path, targets))
-        k = (target.size or DEFAULT_CLASSES) if target.kind == "classes" else len(targets)
-        return tables.n_rows(path, self.max_bytes), d, k
+        return tables.n_rows(path, self.max_bytes), d, target.outputs(len(targets))
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
-        if target.kind == "none":
+        if isinstance(target, NoTarget):
             return NO_BATCH
         path, targets = Path(self.path), self._targets()
         y = self._y(path, targets, target)
@@ -202,24 +186,17 @@ class File:
         return [str(name) for name in self.target] if isinstance(self.target, list | tuple) else [str(self.target)]
 
     def _y(self, path: Path, targets: list[str], target: Target) -> NDArray[Any]:
-        named = ", ".join(targets)
-        if target.kind == "classes":
-            if len(targets) > 1:
-                raise ValueError(f"data.target={named}: must be one column of class labels for this model")
-            labels = tables.label_column(path, named, "data.target", self.max_bytes)
-            return _class_numbers(labels, target.size, f"data.target={named}")
-        if target.kind == "binary" and len(targets) == 1:
-            labels = tables.label_column(path, named, "data.target", self.max_bytes)
-            if isinstance(labels, list):
-                return _indicators(_class_numbers(labels, 0, f"data.target={named}"), target, f"data.target={named}")
-        y = np.stack([tables.numeric_column(path, t, "data.target", self.max_bytes) for t in targets], axis=1)
-        if target.size and y.shape[1] != target.size:
-            raise ValueError(f"data.target={named}: must be {target.size} column(s) for this model")
-        return y
+        key = f"data.target={', '.join(targets)}"
+        if target.columns and len(targets) != target.columns:
+            raise ValueError(f"{key}: must be {target.columns} column(s) for this model")
+        if target.labels and len(targets) == 1:
+            return target.from_column(tables.label_column(path, targets[0], "data.target", self.max_bytes), key)
+        columns = [tables.numeric_column(path, name, "data.target", self.max_bytes) for name in targets]
+        return target.from_numbers(np.stack(columns, axis=1), key)
 
 
 @dataclass
-class Sklearn:
+class Sklearn(DataSource):
     """A real data set that scikit-learn ships (nothing is downloaded).
 
     breast_cancer (569 x 30, two classes), diabetes (442 x 10, regression), iris (150 x 4, three classes), wine (178 x
@@ -241,29 +218,18 @@ class Sklearn:
             _validate_count("data.n", self.n)
         _validate_flag("data.standardize", self.standardize)
 
-    def sources(self) -> list[Path]:
-        return []
-
     def size(self, target: Target) -> tuple[int, int, int]:
         n, d = _load_sklearn(self.name)[0].shape
-        return self.n or n, d, target.size or DEFAULT_CLASSES
+        return self.n or n, d, target.outputs(DEFAULT_CLASSES)
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
-        if target.kind == "none":
+        if isinstance(target, NoTarget):
             return NO_BATCH
         key = f"data.name={self.name}"
         X, labels = _load_sklearn(self.name)
-        y: NDArray[Any]
-        if target.kind == "real":
-            y = labels[:, None]
-            if target.size > 1:
-                raise Meaningless(f"{key}: has one target, this model needs {target.size}")
-        elif self.name in _REGRESSION:
+        if self.name in _REGRESSION and target.labels:
             raise Meaningless(f"{key}: has a real target, this model needs classes")
-        else:
-            y = _class_numbers(labels, target.size if target.kind == "classes" else 0, key)
-            if target.kind == "binary":
-                y = _indicators(y, target, key)
+        y = target.from_labels(labels, key)
         if self.n is not None:
             if self.n > len(X):
                 raise ValueError(f"data.n={self.n}: {self.name} has {len(X)} rows")
@@ -273,7 +239,7 @@ class Sklearn:
 
 
 @dataclass
-class Values:
+class Values(DataSource):
     """Examples written in the config itself.
 
     X : n rows of d numbers.
@@ -295,46 +261,41 @@ class Values:
             raise ValueError(f"data.y: has {len(y)} rows, data.X has {len(X)}: must be equally many")
         _validate_flag("data.standardize", self.standardize)
 
-    def sources(self) -> list[Path]:
-        return []
-
     def size(self, target: Target) -> tuple[int, int, int]:
         n, d = _finite("data.X", self.X).shape
-        return n, d, target.size or DEFAULT_CLASSES
+        return n, d, target.outputs(DEFAULT_CLASSES)
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
-        if target.kind == "none":
+        if isinstance(target, NoTarget):
             return NO_BATCH
         self.validate()
         X, y = _finite("data.X", self.X), _finite("data.y", self.y)
-        if target.kind == "classes":
-            return _batch(X, _as_labels(y, target.size), self.standardize, dtype)
-        y = y.reshape(len(y), -1)
-        if target.size and y.shape[1] != target.size:
-            raise ValueError(f"data.y: has {y.shape[1]} columns, must have {target.size} for this model")
-        return _batch(X, y, self.standardize, dtype)
+        return _batch(X, target.from_numbers(y.reshape(len(y), -1), "data.y"), self.standardize, dtype)
 
 
 @dataclass
-class NoData:
+class NoData(DataSource):
     """No examples, for a model that is a function of its parameters alone."""
 
     def validate(self) -> None:
         pass
 
-    def sources(self) -> list[Path]:
-        return []
-
     def size(self, target: Target) -> tuple[int, int, int]:
         return 0, 0, 0
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
-        if target.kind != "none":
+        if not isinstance(target, NoTarget):
             raise Meaningless("data=none: this model needs data, such as data=gaussian")
         return NO_BATCH
 
 
-DATA: dict[str, type] = {"gaussian": Gaussian, "file": File, "sklearn": Sklearn, "values": Values, "none": NoData}
+DATA: dict[str, type[DataSource]] = {
+    "gaussian": Gaussian,
+    "file": File,
+    "sklearn": Sklearn,
+    "values": Values,
+    "none": NoData,
+}
 
 _SKLEARN = ("breast_cancer", "diabetes", "iris", "wine", "digits")
 _REGRESSION = ("diabetes",)
@@ -391,69 +352,6 @@ def _product(X: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np
     """X @ weights by NumPy's own loops: BLAS kernels differ between machines and with the number of rows."""
     product: NDArray[np.float64] = np.einsum("nd,dk->nk", X, weights)
     return product
-
-
-def _bernoulli(scores: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """y (n, k) of 0 and 1 with P(y = 1) = sigmoid(score); both values in each column of two rows or more."""
-    # a logistic variate L has P(L < s) = sigmoid(s), which needs no overflow-safe sigmoid
-    margins = scores - rng.logistic(size=scores.shape)
-    y = (margins > 0).astype(np.float64)
-    if len(y) >= 2:
-        for column, margin in zip(y.T, margins.T, strict=True):
-            if column.min() == column.max():  # the row that came nearest to the other label takes it
-                row = np.argmin(np.abs(margin))
-                column[row] = 1.0 - column[row]
-    return y
-
-
-def _all_classes(scores: NDArray[np.float64]) -> NDArray[np.intp]:
-    """argmax of each row of scores (n, K); a class that nobody has goes to the row with the highest score for it."""
-    labels: NDArray[np.intp] = np.argmax(scores, axis=1)
-    classes = scores.shape[1]
-    if len(labels) >= classes:
-        for missing in range(classes):
-            counts = np.bincount(labels, minlength=classes)
-            if counts[missing] == 0:
-                spare = np.flatnonzero(counts[labels] > 1)
-                labels[spare[np.argmax(scores[spare, missing])]] = missing
-    return labels
-
-
-def _class_numbers(labels: NDArray[np.float64] | list[str], size: int, key: str) -> NDArray[np.intp]:
-    """Labels as 0 .. K-1: integers in 0 .. size-1 as they are, anything else by its rank among the sorted labels."""
-    if not isinstance(labels, list):
-        broken = labels[labels != np.round(labels)]
-        if broken.size:
-            raise ValueError(f"{key}: holds {broken[0]:g}, must hold class labels (integers or text) for this model")
-        if size and labels.min() >= 0 and labels.max() < size:
-            return labels.astype(np.intp)
-    distinct, ranks = np.unique(np.asarray(labels), return_inverse=True)
-    if len(distinct) < 2:
-        raise ValueError(f"{key}: all labels are {distinct[0]}, must have two classes or more")
-    if size and len(distinct) > size:
-        raise ValueError(f"{key}: has {len(distinct)} classes, model.n_classes={size}")
-    return ranks.reshape(-1).astype(np.intp)
-
-
-def _indicators(classes: NDArray[np.intp], target: Target, key: str) -> NDArray[np.float64]:
-    """Two classes as one column of 0 and 1; K > 2 classes as K one-hot columns."""
-    n_classes = int(classes.max()) + 1
-    columns = 1 if n_classes == 2 else n_classes
-    if target.size not in (0, columns):
-        raise Meaningless(f"{key}: has {n_classes} classes, this model needs {target.size} column(s) of 0 and 1")
-    positive = classes[:, None] == (1 if columns == 1 else np.arange(n_classes))
-    return np.asarray(positive, dtype=np.float64)
-
-
-def _as_labels(y: NDArray[np.float64], size: int) -> NDArray[np.intp]:
-    if y.ndim == 2 and y.shape[1] != 1:
-        raise ValueError(f"data.y: has {y.shape[1]} columns, must be one class label a row for this model")
-    y = y.reshape(-1)
-    outside = y[(y != np.round(y)) | (y < 0) | (y >= (size or np.inf))]
-    if outside.size:
-        highest = size - 1 if size else "K-1"
-        raise ValueError(f"data.y: holds {outside[0]:g}, must hold class labels 0 .. {highest} for this model")
-    return y.astype(np.intp)
 
 
 @lru_cache(maxsize=5)  # a sweep asks for the same set for every cell

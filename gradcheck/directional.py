@@ -24,12 +24,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gradcheck.check import Problem, columns, examine
+from gradcheck.check import columns, examine
 from gradcheck.diagnose import diagnose
 from gradcheck.layout import Layout
-from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import Scheme
 from gradcheck.outcome import Outcome
+from gradcheck.problem import Problem
+from gradcheck.rounding import Rounding
 from gradcheck.verdict import CORNER, EXEMPT, MIN_JUDGED, REASONS, Judgement, Whole, of_counts
 
 Array = np.ndarray

@@ -9,9 +9,10 @@ import numpy as np
 from gradcheck.auto import auto
 from gradcheck.errors import ContractError
 from gradcheck.function import Function, length_scales
-from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.numeric import SCHEMES
-from gradcheck.quotients import Evaluations, Probe
+from gradcheck.problem import Evaluations
+from gradcheck.quotients import Probe
+from gradcheck.rounding import Rounding, unit_roundoff
 
 Array = np.ndarray
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.layout import BLOCK_WEIGHTS, Layout
+from gradcheck.target import Target
+
+if TYPE_CHECKING:
+    from gradcheck.check import Cell
 
 MAX_MEMORY = 4e9
 # Measured, and rounded up: arrays that are alive at once while data are made and standardized, those of a layer's
@@ -23,12 +28,12 @@ PACKED_BYTES = 450
 LARGEST = 2**59  # beyond what an array can hold in each direction
 
 
-def layout(cell: Any) -> Layout:
+def layout(cell: Cell) -> Layout:
     """The parameters of a cell, from the shape of its data alone.  Raises ValueError where these cannot be used."""
     return cell.model.layout(_outline(cell)[1])
 
 
-def footprint(cell: Any) -> float:
+def footprint(cell: Cell) -> float:
     """Bytes that a cell takes at most, roughly: its n x d examples, its layers' n x h activations, its weights."""
     n, outline = _outline(cell)
     found = cell.model.layout(outline)
@@ -39,7 +44,7 @@ def footprint(cell: Any) -> float:
     return float(8 * numbers + WEIGHT_BYTES * at_once + PACKED_BYTES * (found.size - at_once))
 
 
-def require_memory(cell: Any, max_memory: float = MAX_MEMORY) -> None:
+def require_memory(cell: Cell, max_memory: float = MAX_MEMORY) -> None:
     """Raise ValueError for a cell that takes more than so many bytes."""
     needed = footprint(cell)
     if needed > max_memory:
@@ -52,19 +57,20 @@ def require_memory(cell: Any, max_memory: float = MAX_MEMORY) -> None:
         )
 
 
-def _has(cell: Any, key: str) -> bool:
+def _has(cell: Cell, key: str) -> bool:
     section, _, name = key.partition(".")
-    return hasattr(getattr(cell, section), name)
+    settings = {"data": cell.data, "model": cell.model}[section]
+    return is_dataclass(settings) and name in {field.name for field in fields(settings)}
 
 
-def _outline(cell: Any) -> tuple[int, Batch]:
+def _outline(cell: Cell) -> tuple[int, Batch]:
     """The number of examples, and one that stands for all of them."""
     target = cell.model.target
     n, d, k = cell.data.size(target)
-    return n, _example(min(d, LARGEST), min(k, LARGEST), target.kind == "classes")
+    return n, _example(min(d, LARGEST), min(k, LARGEST), target)
 
 
 @lru_cache(maxsize=64)
-def _example(d: int, k: int, labels: bool) -> Batch:
+def _example(d: int, k: int, target: Target) -> Batch:
     X = np.broadcast_to(np.zeros(1), (1, d))  # takes no memory, however large d is
-    return Batch(X, np.array([k - 1]) if labels else np.broadcast_to(np.zeros(1), (1, k)))
+    return Batch(X, target.example(k))

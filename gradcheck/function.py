@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.check import Problem
 from gradcheck.errors import ContractError
-from gradcheck.models.rounding import Rounding, unit_roundoff
 from gradcheck.noise import COARSE, POINTS, SPACING, coarse_noise, directions, line, near_noise, reach
 from gradcheck.parameters import Parameters
+from gradcheck.problem import Problem
 from gradcheck.quotients import DEVIATIONS
+from gradcheck.rounding import Rounding, unit_roundoff
 
 Array = np.ndarray
 

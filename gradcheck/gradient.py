@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.check import Problem, columns, examine
+from gradcheck.check import columns, examine
 from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.directional import LARGE, DirectionalOutcome, check_directions
 from gradcheck.domain import limits, require_complex_safe
@@ -18,6 +18,7 @@ from gradcheck.layout import Layout
 from gradcheck.numeric import SCHEMES, Scheme
 from gradcheck.outcome import Outcome
 from gradcheck.parameters import flatten
+from gradcheck.problem import Problem
 from gradcheck.verdict import MIN_JUDGED, Judgement
 
 Array = np.ndarray

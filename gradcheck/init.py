@@ -1,11 +1,6 @@
 """Where the parameters at which a gradient is checked come from.
 
-Every source is a plain class of settings with
-
-- ``validate()``: raises a ValueError that names the key, its value and what is allowed;
-- ``theta(layout, dtype)``: flat parameters (layout.size,), made in float64 and then cast to dtype;
-- ``sources()``: the files whose content decides what ``theta`` returns;
-- ``refine(theta, loss, gradient)``, where ``theta`` is only a start: the parameters that are meant, (size,).
+Every source is a dataclass of settings, a ``Start``; ``INITS`` finds it by name.
 """
 
 import math
@@ -19,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gradcheck.interfaces import Start
 from gradcheck.layout import Layout
 from gradcheck.streams import stream, validate_seed
 
@@ -30,7 +26,7 @@ HALVINGS = 30
 
 
 @dataclass
-class Normal:
+class Normal(Start):
     """Independent normal parameters, biases too: theta = scale * N(0, 1), drawn in the order of the layout."""
 
     seed: int = 0
@@ -40,29 +36,23 @@ class Normal:
         validate_seed("init.seed", self.seed)
         _validate_scale(self.scale)
 
-    def sources(self) -> list[Path]:
-        return []
-
     def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
         return _cast("init.scale", self.scale * stream(self.seed, "weights").standard_normal(layout.size), dtype)
 
 
 @dataclass
-class Zeros:
+class Zeros(Start):
     """All parameters 0."""
 
     def validate(self) -> None:
         pass
-
-    def sources(self) -> list[Path]:
-        return []
 
     def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
         return np.zeros(layout.size, dtype=dtype)
 
 
 @dataclass
-class Optimum:
+class Optimum(Start):
     """Near a minimum of the loss: descent from normal parameters, in the dtype, until the gradient stops shrinking.
 
     theta <- theta - t g with the step t = s.s / s.y of Barzilai and Borwein (IMA J. Numer. Anal. 8, 1988), s and y the
@@ -82,9 +72,6 @@ class Optimum:
         _validate_scale(self.scale)
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 0:
             raise ValueError(f"init.steps={self.steps}: must be a whole number >= 0")
-
-    def sources(self) -> list[Path]:
-        return []
 
     def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
         return Normal(self.seed, self.scale).theta(layout, dtype)
@@ -129,7 +116,7 @@ class Optimum:
 
 
 @dataclass
-class Values:
+class Values(Start):
     """Parameters written in the config: name of the parameter to nested lists in its shape."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -137,15 +124,12 @@ class Values:
     def validate(self) -> None:
         _validate_mapping(self.values)
 
-    def sources(self) -> list[Path]:
-        return []
-
     def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
         return _joined("init.values", self.values, layout, dtype)
 
 
 @dataclass
-class File:
+class File(Start):
     """Parameters from an npz file that holds one array a parameter, under its name (pickled objects are refused).
 
     max_bytes : files that are larger when unpacked are refused.
@@ -193,7 +177,7 @@ class File:
             raise ValueError(f"{key}: is not a complete npz file") from None
 
 
-INITS: dict[str, type] = {"normal": Normal, "zeros": Zeros, "optimum": Optimum, "values": Values, "file": File}
+INITS: dict[str, type[Start]] = {"normal": Normal, "zeros": Zeros, "optimum": Optimum, "values": Values, "file": File}
 
 
 def _norm(gradient: NDArray[Any]) -> float:

@@ -16,8 +16,8 @@ import numpy as np
 
 from gradcheck.compare import REL_ERR_FLOOR, absolute_error, medians, norm_difference, relative_error
 from gradcheck.ladder import LEVELS
-from gradcheck.models.rounding import Rounding
 from gradcheck.quotients import DEVIATIONS
+from gradcheck.rounding import Rounding
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]

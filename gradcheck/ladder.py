@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 
 from gradcheck.numeric import Scheme, perturbed_weights, representable_step
+from gradcheck.problem import Evaluations
 from gradcheck.quotients import (
     CENTRAL,
-    Evaluations,
     Noise,
     Probe,
     Quotients,

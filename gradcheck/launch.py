@@ -32,7 +32,7 @@ from gradcheck import compose, config, engines, provenance, recorded, repair, re
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.footprint import MAX_MEMORY, layout
 from gradcheck.harmless import harmless
-from gradcheck.models.function import module_of
+from gradcheck.imports import module_of
 from gradcheck.plan import Ids, Left, Plan, Planned
 from gradcheck.progress import Progress
 from gradcheck.rows import SCHEMA_VERSION, cell_row, tabled

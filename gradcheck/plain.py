@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradcheck.models.perturbation import Losses
-from gradcheck.models.rounding import Rounding
+from gradcheck.problem import Losses
 from gradcheck.quotients import DEVIATIONS
+from gradcheck.rounding import Rounding
 
 Array = np.ndarray
 
@@ -61,9 +61,11 @@ def compare(
         apart = abs(float(value - full))
         change = abs(float(full - center))
         # the loss's noise is that at theta, what its derivative's errors have added on the way, and its own units
-        noise = math.hypot(rounding.loss, rounding.line[i], rounding.gradient[i] * h, 4 * rounding.unit * change)
-        if apart <= MARGIN * DEVIATIONS * noise + rounding.underflow or not (np.isfinite(full) or np.isfinite(value)):
-            continue
+        # (a gradient of unknown error is infinite, and a step that vanished adds nothing)
+        grown = rounding.gradient[i] * h if h else 0.0
+        noise = math.hypot(rounding.loss, rounding.line[i], grown, 4 * rounding.unit * change)
+        if apart <= MARGIN * DEVIATIONS * noise + rounding.underflow or not np.isfinite(value):
+            continue  # structure may overflow where the plain loss does not; such a loss gives no derivative
         # far above the scale of the loss, examples that did not count at theta may do so there
         noise = math.hypot(noise, rounding_at(moved).loss)
         if not apart <= MARGIN * DEVIATIONS * noise + rounding.underflow:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradcheck.models.kinks import Crossings
-from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES, Scheme, difference_quotient
+from gradcheck.problem import Crossings, Evaluations
+from gradcheck.rounding import Rounding
 
 Array = np.ndarray
 
@@ -19,13 +19,6 @@ DEVIATIONS = 5.5
 # The first-order estimate of what a kink does neglects terms of relative size h / length, 1e-2 at the anchors.
 KINK_MARGIN = 1.1
 CENTRAL = SCHEMES["central"]
-
-
-class Evaluations(NamedTuple):
-    """Losses at perturbed weights, in the dtype, and how far kinks may have bent them, float64; both (m, k) or (m, s, k)."""
-
-    losses: Array
-    deviations: Array
 
 
 class Probe(NamedTuple):

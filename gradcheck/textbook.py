@@ -130,7 +130,7 @@ def forward_propagation_n(
     Returns the cost and the cache (Z1, A1, W1, b1, Z2, ...). Raises ValueError where the shapes do not fit.
     """
     net = _Net(X, Y, parameters)
-    trace = net.model.forward(net.theta, net.batch)
+    trace = net.model.net.forward(net.theta, net.batch)
     outputs = [*trace.inputs[1:], sigmoid(trace.zs[-1])]
     A, y = outputs[-1], net.batch.y
     with np.errstate(divide="ignore"):  # a wrong prediction that is certain costs infinity

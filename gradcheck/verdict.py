@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck.compare import absolute_error, relative_error
-from gradcheck.models.rounding import Rounding
 from gradcheck.quotients import DEVIATIONS, Estimate
+from gradcheck.rounding import Rounding
 
 Array = np.ndarray
 

@@ -25,6 +25,7 @@ from gradcheck.models.linear import REDUCTIONS
 from gradcheck.models.mlp import LOSSES
 from gradcheck.models.one_d import CURVES
 from gradcheck.numeric import SCHEMES
+from gradcheck.target import NoTarget
 
 # kinds that a bug of these has when nothing more can be known: any other name would be a wrong one with confidence
 HONEST = {"scattered", "unknown"}
@@ -86,7 +87,7 @@ def cells(seed: int, count: int, bugs: tuple[str, ...] = tuple(KINDS)) -> Iterat
     for _ in range(count):
         model = random_model(rng)
         source: Any = NoData()
-        if model.target.kind != "none":
+        if not isinstance(model.target, NoTarget):
             source = Gaussian(
                 n=int(rng.integers(1, 60)),
                 d=int(rng.integers(1, 9)),

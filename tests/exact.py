@@ -17,7 +17,8 @@ from gradcheck.data import NoData, Values
 from gradcheck.init import Values as Weights
 from gradcheck.models import OneD
 from gradcheck.numeric import SCHEMES, Scheme, complex_step
-from gradcheck.quotients import Estimate, Evaluations, Probe
+from gradcheck.problem import Evaluations
+from gradcheck.quotients import Estimate, Probe
 
 LONG = np.longdouble
 U = {np.dtype(t): float(np.finfo(t).eps) / 2 for t in (np.float32, np.float64, LONG)}

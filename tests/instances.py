@@ -15,6 +15,7 @@ from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.linear import REDUCTIONS
 from gradcheck.models.mlp import LOSSES
 from gradcheck.models.one_d import CURVES
+from gradcheck.target import NoTarget
 
 
 @dataclass(frozen=True)
@@ -64,4 +65,4 @@ def _instances() -> list[Instance]:
 
 INSTANCES = _instances()
 SMOOTH = [instance for instance in INSTANCES if instance.model.smooth]
-WITH_DATA = [instance for instance in INSTANCES if instance.model.target.kind != "none"]
+WITH_DATA = [instance for instance in INSTANCES if not isinstance(instance.model.target, NoTarget)]

@@ -20,6 +20,7 @@ from gradcheck.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.one_d import CURVES
 from gradcheck.numeric import SCHEMES, losses_at
+from gradcheck.target import NoTarget
 
 STEPS = [None, 1e-12, 1e-8, 1e-5, 1e-3, 1e-2, 1.0]
 STORED = 2.0**-53
@@ -277,7 +278,7 @@ def test_tightness(scheme, limit):
     """
     ratios = []
     for instance in INSTANCES:
-        if instance.model.target.kind == "none" or not instance.model.smooth:
+        if isinstance(instance.model.target, NoTarget) or not instance.model.smooth:
             continue
         around, truth = neighbourhood(instance.name, np.float64, 0)
         estimate = around.estimate(SCHEMES[scheme], None)

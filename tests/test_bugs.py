@@ -14,18 +14,22 @@ from instances import INSTANCES, WITH_DATA, Instance
 from omegaconf import OmegaConf
 
 from gradcheck import bugs
-from gradcheck.batch import NO_BATCH, Batch, Target
+from gradcheck.batch import NO_BATCH, Batch
 from gradcheck.bugs import BUGS, BackwardBug, OutputBug
 from gradcheck.bugs.base import Bug, some
 from gradcheck.bugs.coincidences import COINCIDENCES, NOTHING, Coincidence
 from gradcheck.bugs.output import lower_precision
+from gradcheck.config import TABLES
 from gradcheck.data import Gaussian
 from gradcheck.errors import Meaningless
+from gradcheck.interfaces import Model
 from gradcheck.layout import Layout
 from gradcheck.models import MLP, MODELS, Linear, Logistic, OneD, Softmax
 from gradcheck.models.dense import Dense
 from gradcheck.models.parts import Parts
+from gradcheck.problem import Problem
 from gradcheck.streams import stream
+from gradcheck.target import Binary, Classes, NoTarget, Real
 
 CONF = Path(__file__).parent.parent / "conf" / "bug"
 YAMLS = sorted(CONF.glob("*.yaml"))
@@ -98,7 +102,7 @@ class Case:
         self.X = batch.X.astype(LONG)
         self.n = len(batch.X)
         self.depth = sum(name.startswith("W") for name in self.params)
-        if model.target.kind == "classes":
+        if isinstance(model.target, Classes):
             # the width of the last layer, not the largest label: a stale batch may lack it
             self.Y = np.eye(self.layout.shapes[-1][-1], dtype=LONG)[batch.y]
         else:
@@ -252,7 +256,7 @@ FORMULAS: dict[str, Callable[[Case], np.ndarray]] = {
     "activation_derivative_at_output": lambda c: c.flat(
         c.data(slope=lambda name, z, a, layer: SLOPES[name](a)), c.penalty()
     ),
-    "detached_layer": lambda c: c.flat(c.data(cut=c.model.n_hidden), c.penalty()),
+    "detached_layer": lambda c: c.flat(c.data(cut=len(c.model.net.hidden)), c.penalty()),
     "off_by_one": lambda c: c.flat(c.data(examples=range(c.n - 1)), c.penalty()),
     "stale_batch": _stale,
 }
@@ -408,7 +412,7 @@ def test_downcast_overflows_as_the_lower_precision_does() -> None:
     assert np.array_equal(wrong, [np.inf, -np.inf, 0])
 
 
-FLIPPABLE = [i for i in WITH_DATA if i.model.target.kind != "real"]
+FLIPPABLE = [i for i in WITH_DATA if not isinstance(i.model.target, Real)]
 
 
 @pytest.mark.parametrize("instance", FLIPPABLE, ids=str)
@@ -421,7 +425,7 @@ def test_one_flipped_label_is_one_of_the_possible_ones(instance: Instance, seed:
     for i in range(case.n):
         for k in range(case.Y.shape[1]):
             flipped = case.Y.copy()
-            if instance.model.target.kind == "binary":
+            if isinstance(instance.model.target, Binary):
                 flipped[i, k] = 1 - flipped[i, k]
             elif flipped[i, k]:
                 continue
@@ -502,7 +506,7 @@ def test_param_restricts_the_mistake(name: str) -> None:
             wrong = layout.split(bug.gradient(instance.model, theta, batch))
             changed = {key for key in layout.names if not np.array_equal(wrong[key], right[key])}
             # a hidden layer's mistake reaches everything below it; all others stay where they are
-            below = instance.model.n_hidden and name in (
+            below = instance.model.lacks.hidden is None and name in (
                 "missing_activation_derivative",
                 "activation_derivative_at_output",
                 "detached_layer",
@@ -638,17 +642,26 @@ def test_bugs_draw_from_no_global_state() -> None:
 # --- a model of which only loss and gradient are known ----------------------------------------------------------------
 
 
-class Opaque:
+class Opaque(Model):
     """f = sum(A**2) + 3 c: a gradient given whole, as a user's own function is."""
 
-    has_bias, n_hidden, smooth, l2 = False, 0, True, 0.0
-    target = Target("none", 0)
+    name = "opaque"
+    target = NoTarget()
+
+    def validate(self) -> None:
+        """There are no settings."""
 
     def layout(self, batch: Batch) -> Layout:
         return Layout(("A", "c"), ((2, 2), ()))
 
     def gradient(self, theta: np.ndarray, batch: Batch) -> np.ndarray:
         return np.append(2 * theta[:4], theta.dtype.type(3))
+
+    def loss(self, theta: np.ndarray, batch: Batch) -> np.ndarray:
+        return (theta[:4] ** 2).sum() + 3 * theta[4]
+
+    def pose(self, theta: np.ndarray, batch: Batch) -> Problem:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize("name", BUGS)
@@ -660,7 +673,7 @@ def test_output_bugs_need_nothing_but_a_gradient_and_a_layout(name: str) -> None
         wrong = bug.gradient(model, theta, NO_BATCH)
         assert np.array_equal(wrong, model.gradient(theta, NO_BATCH)) == (name == "none")
     else:
-        with pytest.raises(Meaningless, match=f"bug={name}: Opaque "):
+        with pytest.raises(Meaningless, match=f"bug={name}: opaque "):
             bug.refuse(model, model.layout(NO_BATCH), NO_BATCH)
 
 
@@ -757,7 +770,7 @@ REFUSED: list[tuple[str, dict[str, Any], Any, str]] = [
 def test_what_has_no_meaning_is_refused_in_one_line(
     name: str, settings: dict[str, Any], model: Any, message: str
 ) -> None:
-    batch = NO_BATCH if model.target.kind == "none" else Gaussian(n=6, d=5).batch(model.target, np.dtype(float))
+    batch = NO_BATCH if isinstance(model.target, NoTarget) else Gaussian(n=6, d=5).batch(model.target, np.dtype(float))
     bug = BUGS[name](**settings)
     bug.validate()
     with pytest.raises(Meaningless) as caught:
@@ -848,10 +861,10 @@ def test_config_file_states_all_settings_with_the_defaults_of_the_bug(path: Path
 @pytest.mark.parametrize("path", YAMLS, ids=lambda p: p.stem)
 def test_config_file_says_for_each_model_what_is_wrong(path: Path) -> None:
     text = path.read_text()
-    for name in MODELS:
+    for name, cls in TABLES["model"].items():
         lines = [line for line in text.splitlines() if line.startswith(f"#   {name} ")]
         assert len(lines) == 1, name
-        here = [i for i in INSTANCES if i.model.__class__ is MODELS[name]]
+        here = [i for i in INSTANCES if i.model.__class__ is cls]
         if here:
             refused = lines[0].removeprefix(f"#   {name} ").strip().startswith("no meaning, refused")
             assert refused == (not any(meaningful(BUGS[path.stem](), i) for i in here)), name
@@ -940,7 +953,7 @@ def covers(entry: Coincidence, instance: Instance, right: np.ndarray) -> bool:
     wanted = {k: v for k, v in entry.model.items() if k != "layers" or v == []}
     if any(getattr(instance.model, key) != value for key, value in wanted.items()):
         return False
-    one_hidden = len(entry.model.get("layers", [])) != 1 or entry.twin == "none" or instance.model.n_hidden == 1
+    one_hidden = len(entry.model.get("layers", [])) != 1 or entry.twin == "none" or len(instance.model.net.hidden) == 1
     sides = ((entry.bug, entry.settings), (entry.twin, entry.twin_settings))
     return one_hidden and all(BUGS[bug](**settings) == BUGS[bug]() for bug, settings in sides)
 

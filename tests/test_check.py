@@ -15,13 +15,14 @@ from instances import INSTANCES
 
 from gradcheck import check
 from gradcheck.batch import NO_BATCH
-from gradcheck.check import Cell, Problem, check_steps, examine, pose, refuse
+from gradcheck.check import Cell, check_steps, examine, pose, refuse
 from gradcheck.data import Gaussian, NoData
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.init import Normal, Optimum
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.perturbation import Perturbation
 from gradcheck.numeric import SCHEMES, losses_at, perturbed_weights
+from gradcheck.problem import Problem
 from gradcheck.quotients import DEVIATIONS
 from gradcheck.rules import RULES
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from waiting import PATIENCE
 
 from gradcheck import compose, config
-from gradcheck.models import MODELS, Logistic
+from gradcheck.models import Logistic
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -173,7 +173,7 @@ def test_a_setting_of_a_section_may_come_later_too(monkeypatch: pytest.MonkeyPat
         tilt: float = 0.5
 
     for cls, keeps in ((Later, True), (Careless, False)):
-        monkeypatch.setitem(MODELS, "logistic", cls)
+        monkeypatch.setitem(config.TABLES["model"], "logistic", cls)
         after = config.canonical(logistic())
         assert after["model"] == before["model"] | {"tilt": 0.5}
         assert (config.cell_id(after) == config.cell_id(before)) is keeps
@@ -266,7 +266,7 @@ def test_a_record_that_is_no_config_at_all_is_refused(value: Any) -> None:
 
 def test_build_makes_the_classes_of_the_tables_with_their_settings() -> None:
     cell = config.build(changed("model", {"name": "mlp", "layers": [4], "loss": "squared_error", "l2": 0.5}))
-    assert type(cell.model) is config.MODELS["mlp"]
+    assert type(cell.model) is config.TABLES["model"]["mlp"]
     assert (cell.model.layers, cell.model.loss_name, cell.model.l2) == ([4], "squared_error", 0.5)
     assert (cell.eps, cell.dtype.name, cell.scheme.name) == (1e-4, "float64", "central")
 

@@ -13,12 +13,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from gradcheck.batch import NO_BATCH, Target
+from gradcheck.batch import NO_BATCH
 from gradcheck.data import DATA, File, Gaussian, NoData, Sklearn, Values, standardized
 from gradcheck.errors import Meaningless
 from gradcheck.streams import STREAMS, stream
+from gradcheck.target import Binary, Classes, NoTarget, Real
 
-REAL, BINARY, CLASSES = Target("real", 0), Target("binary", 0), Target("classes", 0)
+REAL, BINARY, CLASSES = Real(), Binary(), Classes()
 F64 = np.dtype(np.float64)
 
 
@@ -50,14 +51,14 @@ def test_the_streams_are_those_of_numpy_seed_sequences():
 # --- generated data ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", [REAL, BINARY, CLASSES], ids=lambda t: t.kind)
+@pytest.mark.parametrize("target", [REAL, BINARY, CLASSES], ids=lambda t: type(t).__name__)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
 def test_shapes_and_dtypes_of_generated_data(target, dtype):
     X, y = Gaussian(n=17, d=3).batch(target, np.dtype(dtype))
     assert X.shape == (17, 3)
     assert X.dtype == dtype
     assert X.flags.c_contiguous
-    if target.kind == "classes":
+    if target == CLASSES:
         assert y.shape == (17,)
         assert y.dtype == np.intp
     else:
@@ -65,7 +66,7 @@ def test_shapes_and_dtypes_of_generated_data(target, dtype):
         assert y.dtype == dtype
 
 
-@pytest.mark.parametrize("target", [REAL, BINARY, CLASSES], ids=lambda t: t.kind)
+@pytest.mark.parametrize("target", [REAL, BINARY, CLASSES], ids=lambda t: type(t).__name__)
 def test_equal_settings_give_equal_data_and_another_seed_gives_others(target):
     assert equal(Gaussian(seed=4).batch(target, F64), Gaussian(seed=4).batch(target, F64))
     assert not np.array_equal(Gaussian(seed=4).batch(target, F64).X, Gaussian(seed=5).batch(target, F64).X)
@@ -78,10 +79,10 @@ def test_a_larger_n_keeps_the_first_rows(n, more, seed):
         assert np.array_equal(small.X, large.X[:n])
         changed = (np.asarray(small.y) != np.asarray(large.y[:n])).sum()
         # only a row that stands in for a missing class may differ: at most K - 1 of K = 3 classes, in either batch
-        assert changed <= {"real": 0, "binary": 2, "classes": 4}[target.kind]
+        assert changed <= {REAL: 0, BINARY: 2, CLASSES: 4}[target]
 
 
-@pytest.mark.parametrize("target", [REAL, BINARY, CLASSES], ids=lambda t: t.kind)
+@pytest.mark.parametrize("target", [REAL, BINARY, CLASSES], ids=lambda t: type(t).__name__)
 def test_noise_leaves_x_alone_and_scale_leaves_labels_alone(target):
     plain = Gaussian(n=50).batch(target, F64)
     noisy = Gaussian(n=50, noise=3.0).batch(target, F64)
@@ -89,7 +90,7 @@ def test_noise_leaves_x_alone_and_scale_leaves_labels_alone(target):
     assert np.array_equal(plain.X, noisy.X)
     assert not np.array_equal(plain.y, noisy.y)
     assert np.array_equal(plain.X * 1e6, scaled.X)
-    if target.kind != "real":
+    if target != REAL:
         assert np.array_equal(plain.y, scaled.y)
 
 
@@ -159,21 +160,21 @@ def test_both_labels_are_present(n, seed, outputs, scale):
 
 @given(classes=st.integers(2, 7), extra=st.integers(0, 3), seed=st.integers(0, 10**6))
 def test_every_class_is_present(classes, extra, seed):
-    y = Gaussian(n=classes + extra, d=2, seed=seed).batch(Target("classes", classes), F64).y
+    y = Gaussian(n=classes + extra, d=2, seed=seed).batch(Classes(classes), F64).y
     assert set(y) == set(range(classes))
 
 
 def test_fewer_rows_than_classes_are_no_error():
-    y = Gaussian(n=2).batch(Target("classes", 5), F64).y
+    y = Gaussian(n=2).batch(Classes(5), F64).y
     assert y.shape == (2,)
     assert y.max() < 5
 
 
 def test_outputs_are_columns_where_the_model_takes_them_and_refused_where_not():
     assert Gaussian(outputs=3).batch(BINARY, F64).y.shape == (100, 3)
-    assert Gaussian().batch(Target("real", 2), F64).y.shape == (100, 2)
+    assert Gaussian().batch(Real(2), F64).y.shape == (100, 2)
     with pytest.raises(Meaningless, match=r"data\.outputs=3: must be 1 for this model"):
-        Gaussian(outputs=3).batch(Target("binary", 1), F64)
+        Gaussian(outputs=3).batch(Binary(1), F64)
     with pytest.raises(Meaningless, match=r"data\.outputs=3.*class labels"):
         Gaussian(outputs=3).batch(CLASSES, F64)
 
@@ -239,7 +240,7 @@ def make(tmp_path: Path):
 
 
 def test_csv_columns_by_name(csv):
-    X, y = File(str(csv), "y", ["b", "a"]).batch(Target("binary", 1), F64)
+    X, y = File(str(csv), "y", ["b", "a"]).batch(Binary(1), F64)
     assert X.tolist() == [[0.5, 1], [-1.25, 2], [2e3, 3.5], [0.1, 4]]
     assert y.tolist() == [[1], [0], [1], [0]]
     assert File(str(csv), "y").sources() == [csv]
@@ -274,7 +275,7 @@ def test_text_labels_are_numbered_in_sorted_order(csv, make):
     # one-hot for a model with any number of 0/1 outputs
     assert File(str(csv), "label", ["a"]).batch(BINARY, F64).y.tolist() == [[0, 1, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]]
     two = make("x,y\n1,yes\n2,no\n3,yes\n")
-    assert File(two, "y").batch(Target("binary", 1), F64).y.tolist() == [[1], [0], [1]]
+    assert File(two, "y").batch(Binary(1), F64).y.tolist() == [[1], [0], [1]]
 
 
 def test_categories_of_a_parquet_file_are_labels(tmp_path):
@@ -285,8 +286,8 @@ def test_categories_of_a_parquet_file_are_labels(tmp_path):
 
 def test_integer_labels_are_kept_where_they_fit_and_numbered_where_not(make):
     path = make("x,y\n1,1\n2,2\n3,1\n")
-    assert File(path, "y").batch(Target("classes", 3), F64).y.tolist() == [1, 2, 1]
-    assert File(path, "y").batch(Target("classes", 2), F64).y.tolist() == [0, 1, 0]
+    assert File(path, "y").batch(Classes(3), F64).y.tolist() == [1, 2, 1]
+    assert File(path, "y").batch(Classes(2), F64).y.tolist() == [0, 1, 0]
     assert File(path, "y").batch(CLASSES, F64).y.tolist() == [0, 1, 0]
 
 
@@ -336,7 +337,7 @@ def test_bad_files_are_refused_in_one_line_that_names_the_key(case, make, tmp_pa
     source = File(**{"path": path, "target": "y"} | settings)
     source.validate()
     with pytest.raises(ValueError, match=message) as caught:
-        source.batch(Target("real", 1), F64)
+        source.batch(Real(1), F64)
     assert "\n" not in str(caught.value)
 
 
@@ -351,12 +352,12 @@ BAD_LABELS = {
 def test_bad_class_labels_are_refused(case, make):
     text, size, message = BAD_LABELS[case]
     with pytest.raises(ValueError, match=message):
-        File(make(text), "y").batch(Target("classes", size), F64)
+        File(make(text), "y").batch(Classes(size), F64)
 
 
 def test_three_text_labels_mean_nothing_to_one_output(csv):
     with pytest.raises(Meaningless, match=r"data\.target=label: has 3 classes"):
-        File(str(csv), "label", ["a"]).batch(Target("binary", 1), F64)
+        File(str(csv), "label", ["a"]).batch(Binary(1), F64)
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
@@ -422,9 +423,9 @@ def test_sets_of_scikit_learn(name):
 
 
 def test_one_output_takes_two_classes_only():
-    assert Sklearn("breast_cancer").batch(Target("binary", 1), F64).y.shape == (569, 1)
+    assert Sklearn("breast_cancer").batch(Binary(1), F64).y.shape == (569, 1)
     with pytest.raises(Meaningless, match=r"data\.name=iris: has 3 classes"):
-        Sklearn("iris").batch(Target("binary", 1), F64)
+        Sklearn("iris").batch(Binary(1), F64)
 
 
 def test_n_rows_are_spread_over_the_classes():
@@ -480,9 +481,9 @@ def test_bad_values_are_refused(case):
     [
         ([0.5, 1], CLASSES, r"data\.y: holds 0\.5, must hold class labels 0 \.\. K-1"),
         ([-1, 1], CLASSES, r"data\.y: holds -1"),
-        ([0, 3], Target("classes", 3), r"data\.y: holds 3, must hold class labels 0 \.\. 2"),
+        ([0, 3], Classes(3), r"data\.y: holds 3, must hold class labels 0 \.\. 2"),
         ([[0, 1], [1, 0]], CLASSES, r"data\.y: has 2 columns"),
-        ([[0, 1], [1, 0]], Target("real", 1), r"data\.y: has 2 columns, must have 1"),
+        ([[0, 1], [1, 0]], Real(1), r"data\.y: has 2 columns, must have 1"),
     ],
 )
 def test_values_that_do_not_suit_the_model_are_refused(y, target, message):
@@ -496,7 +497,7 @@ def test_numbers_beyond_the_dtype_are_refused():
 
 
 def test_models_without_data_get_none_from_every_source():
-    none = Target("none", 0)
+    none = NoTarget()
     for source in (NoData(), Gaussian(), Sklearn("iris"), Values([[1]], [1]), File("nowhere.csv", "y")):
         assert source.batch(none, F64) is NO_BATCH
     with pytest.raises(Meaningless, match="data=none: this model needs data"):

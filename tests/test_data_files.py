@@ -22,11 +22,11 @@ from pandas._libs.parsers import STR_NA_VALUES
 from pyarrow import csv, parquet
 
 from gradcheck import config, tables
-from gradcheck.batch import Target
 from gradcheck.data import File
 from gradcheck.run import main
+from gradcheck.target import Classes, Real
 
-REAL, CLASSES = Target("real", 0), Target("classes", 0)
+REAL, CLASSES = Real(), Classes()
 F64 = np.dtype(np.float64)
 
 # ------------------------------------------------------------------------------------------------------ the index

@@ -23,9 +23,9 @@ from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.init import Normal
 from gradcheck.layout import Layout
 from gradcheck.models import MLP, Linear, Softmax
-from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES
 from gradcheck.quotients import Estimate
+from gradcheck.rounding import Rounding
 from gradcheck.verdict import Judgement, judge
 
 NET = Layout(("W1", "b1", "W2", "b2", "W3", "b3"), ((4, 5), (5,), (5, 3), (3,), (3, 2), (2,)))

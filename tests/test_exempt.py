@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gradcheck
-from gradcheck.check import Problem, check, check_steps
+from gradcheck.check import check, check_steps
 from gradcheck.exempt import away, root_mean_square, same_bits
 from gradcheck.layout import Layout
 from gradcheck.models import MLP
-from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES
+from gradcheck.problem import Problem
+from gradcheck.rounding import Rounding
 
 Array = np.ndarray
 REAL = [name for name, scheme in SCHEMES.items() if not scheme.complex_valued]

@@ -133,7 +133,7 @@ def test_the_gradient_of_a_bias_is_summed_pairwise():
     n, model = 100_000, Softmax(n_classes=3)
     batch = Gaussian(n=n, d=2).batch(model.target, np.dtype(np.float32))
     theta = Normal(0).theta(model.layout(batch), np.dtype(np.float32))
-    delta = model.output_delta(model.forward(theta, batch).zs[-1], batch.y, Parts())
+    delta = model.net.head.delta(model.net.forward(theta, batch).zs[-1], batch.y, Parts())
     gradient = model.layout(batch).split(model.gradient(theta, batch))["b1"]
     exact, size = delta.astype(np.float64).mean(axis=0), np.abs(delta).mean(axis=0)
     # log2(n) roundings of random sign, and one of the division
@@ -184,7 +184,7 @@ def test_the_complex_step_finds_a_planted_error():
 
     found = 0
     for instance in SMOOTH:
-        if instance.model.n_hidden:
+        if instance.model.lacks.hidden is None:
             batch, theta = instance.batch(), instance.theta()
             wrong = instance.model.gradient(theta, batch, Wrong())
             error = np.abs(wrong - by_complex_step(instance, theta, batch)).max()
@@ -303,8 +303,7 @@ def test_neither_parameters_nor_data_are_changed(instance):
 
 def with_fixed_classes(instance: Instance, batch: Batch):
     """The model with its number of classes written down, so that it can be evaluated on some of the rows."""
-    model = instance.model
-    return replace(model, n_classes=model.outputs(batch)) if isinstance(model, Softmax) else model
+    return instance.model.sized(batch)
 
 
 def sum_of_sizes(model, theta: np.ndarray, batch: Batch) -> np.ndarray:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.batch import Target
 from gradcheck.data import Gaussian
 from gradcheck.init import INITS, File, Normal, Optimum, Values, Zeros
 from gradcheck.layout import Layout
 from gradcheck.models import Linear, Logistic
+from gradcheck.target import Real
 
 LAYOUT = Layout(("W", "b", "t"), ((2, 3), (3,), ()))
 VALUES = {"W": [[1, 2, 3], [4, 5, 6]], "b": [7, 8, 9], "t": 10}
@@ -89,7 +89,7 @@ def test_values_stand_in_the_order_of_the_layout(npz):
 
 def test_normal_parameters_depend_on_their_own_seed_and_scale_only():
     theta = Normal(3).theta(LAYOUT, np.float64)
-    Gaussian(seed=3).batch(Target("real", 1), np.dtype(np.float64))  # takes nothing from the weights' stream
+    Gaussian(seed=3).batch(Real(1), np.dtype(np.float64))  # takes nothing from the weights' stream
     assert np.array_equal(theta, Normal(3).theta(LAYOUT, np.float64))
     assert np.array_equal(2 * theta, Normal(3, 2.0).theta(LAYOUT, np.float64))
     assert not np.array_equal(theta, Normal(4).theta(LAYOUT, np.float64))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradcheck import intervals, replay
-from gradcheck.models.rounding import Rounding
+from gradcheck.rounding import Rounding
 
 U = 2.0**-53
 MANY = 8

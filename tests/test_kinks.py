@@ -16,6 +16,7 @@ from gradcheck.models import MLP, Logistic, OneD, Softmax
 from gradcheck.models.cross_entropy import LOGIT_LIMIT
 from gradcheck.models.kinks import Kinks
 from gradcheck.numeric import SCHEMES
+from gradcheck.target import NoTarget
 
 ABS = OneD("abs", 1.0)
 
@@ -113,7 +114,7 @@ def test_without_the_deviation_a_crossing_step_would_be_a_mismatch(monkeypatch):
 def test_smooth_models_are_never_nondifferentiable(instance):
     for seed in (0, 1):
         data = Gaussian(n=instance.n, d=instance.d, outputs=instance.outputs, seed=seed, scale=10.0**seed)
-        if instance.model.target.kind == "none":
+        if isinstance(instance.model.target, NoTarget):
             data = None
         for dtype in (np.float32, np.float64):
             for eps in (None, 1e-3):
@@ -182,7 +183,7 @@ def test_the_nearest_crossing_of_each_weight_is_where_a_unit_changes_sides(layer
     def sides(i: int, h: float) -> list[list[bool]]:
         theta = net.theta.copy()
         theta[i] += h
-        return [(z > 0).tolist() for z in net.model.forward(theta, net.batch).zs[:-1]]
+        return [(z > 0).tolist() for z in net.model.net.forward(theta, net.batch).zs[:-1]]
 
     for i, distance in zip(index[np.isfinite(nearest)], nearest[np.isfinite(nearest)], strict=True):
         # up to the first kink everything is linear in the weight: rounding alone may move it
@@ -214,7 +215,7 @@ def net_beside_kinks() -> Neighbourhood:
     """A relu net of which each unit of the first layer has an example at 1e-2, ..., 1e-7 from its kink."""
     net = relu_net(2, [6, 4], 10, 3)
     params = net.model.layout(net.batch).split(net.theta)
-    z = net.model.forward(net.theta, net.batch).zs[0]
+    z = net.model.net.forward(net.theta, net.batch).zs[0]
     params["b1"] += np.logspace(-2, -7, 6) - z[np.arange(6), np.arange(6)]  # a view of theta
     return Neighbourhood(net.model, net.theta, net.batch)
 

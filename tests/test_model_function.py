@@ -14,7 +14,8 @@ import pytest
 
 import gradcheck
 from gradcheck import config, reproduce, results, show
-from gradcheck.models.function import Function, module_of, permitted
+from gradcheck.given import Function
+from gradcheck.imports import module_of, permitted
 from gradcheck.run import main
 from gradcheck.sweep import PLAN
 

@@ -25,7 +25,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # --- which room may know which ---------------------------------------------------------------------------------------
 
-VALUES = {"batch", "layout", "errors", "streams", "uris"}
+VALUES = {"batch", "errors", "interfaces", "layout", "problem", "rounding", "streams", "target", "uris"}
 # Pure rooms, numbers in and numbers out, and the rooms (or modules of a room) that each may import beside itself.
 ROOMS: dict[str, set[str]] = {
     **dict.fromkeys(VALUES, VALUES),
@@ -38,22 +38,21 @@ ROOMS: dict[str, set[str]] = {
     "numeric": VALUES,
     "compare": VALUES,
     "rules": VALUES | {"compare"},
-    "quotients": VALUES | {"models.kinks", "models.rounding", "numeric"},
+    "quotients": VALUES | {"numeric"},
     "ladder": VALUES | {"numeric", "quotients"},
-    "auto": VALUES | {"numeric", "ladder", "quotients", "models.kinks"},
+    "auto": VALUES | {"numeric", "ladder", "quotients"},
     "bounds": VALUES | {"numeric", "auto", "ladder", "quotients"},
-    "plain": VALUES | {"models.rounding", "models.perturbation", "quotients"},
-    "verdict": VALUES | {"models.rounding", "quotients", "compare"},
-    "intervals": VALUES | {"models.rounding", "ladder", "quotients", "compare"},
+    "plain": VALUES | {"quotients"},
+    "verdict": VALUES | {"quotients", "compare"},
+    "intervals": VALUES | {"ladder", "quotients", "compare"},
     "evidence": VALUES | {"verdict"},
     "fits": VALUES | {"evidence", "verdict"},
     "wording": VALUES | {"evidence", "fits"},
     "diagnose": VALUES | {"evidence", "fits", "verdict", "wording"},
     "exempt": VALUES,
-    "footprint": VALUES,
+    "footprint": VALUES | {"check"},
     "check": VALUES
     | {
-        "models",
         "bugs",
         "numeric",
         "bounds",
@@ -65,17 +64,17 @@ ROOMS: dict[str, set[str]] = {
         "exempt",
         "verdict",
         "diagnose",
-        "given",
     },
-    "given": VALUES | {"models", "check", "domain", "function", "parameters"},
+    "imports": VALUES,
+    "given": VALUES | {"domain", "function", "imports", "parameters"},
     # somebody's own functions
     "noise": VALUES,
     "parameters": VALUES,
-    "function": VALUES | {"models.rounding", "quotients", "check", "noise", "parameters"},
-    "domain": VALUES | {"models.rounding", "numeric", "auto", "quotients", "function"},
+    "function": VALUES | {"quotients", "noise", "parameters"},
+    "domain": VALUES | {"numeric", "auto", "quotients", "function"},
     "store": VALUES,
     "outcome": VALUES | {"verdict", "rows", "results"},
-    "directional": VALUES | {"models.rounding", "numeric", "check", "diagnose", "verdict", "outcome"},
+    "directional": VALUES | {"numeric", "check", "diagnose", "verdict", "outcome"},
     "gradient": VALUES
     | {"numeric", "check", "diagnose", "verdict", "parameters", "function", "domain", "outcome", "directional"},
     "textbook": VALUES | {"models", "numeric", "compare"},
@@ -175,7 +174,7 @@ def test_rooms_import_only_what_they_may_know(path: Path) -> None:
         ("check", "from gradcheck import config"),
         ("check", "from importlib import import_module\nimport_module('joblib')"),
         ("verdict", "from gradcheck.models.mlp import MLP"),
-        ("noise", "from gradcheck.check import Problem"),
+        ("noise", "from gradcheck.check import check"),
         ("parameters", "from gradcheck.function import Function"),
         ("function", "from gradcheck.gradient import check_gradient"),
         ("gradient", "from gradcheck.config import build"),
@@ -193,7 +192,47 @@ def test_a_wrong_arrow_is_seen(own: str, source: str) -> None:
 def test_a_right_arrow_is_let_pass() -> None:
     source = "import math, numpy as np\nfrom gradcheck.layout import Layout\nfrom gradcheck.models.parts import Parts\n"
     assert offences("bugs", source) == []
-    assert offences("verdict", "from gradcheck.models.rounding import Rounding") == []
+    assert offences("verdict", "from gradcheck.rounding import Rounding") == []
+
+
+# --- what is asked of an interface, and what by name ------------------------------------------------------------------
+
+# rooms in which ``self`` is an object of a config section
+SECTIONS = {"models", "bugs", "data", "init", "given", "interfaces", "target"}
+OBJECTS = {"model", "bug", "data", "init", "source", "start", "target", "cell", "net", "head"}
+
+
+def asked_by_name(own: str, source: str) -> list[str]:
+    """Calls that ask a model, a source, a start or a bug by name what it can do, instead of through its interface."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and node.args:
+            words = set(re.findall(r"\w+", ast.unparse(node.args[0])))
+            asks = ast.unparse(node.func) in ("getattr", "hasattr", "signature", "inspect.signature")
+            if asks and words & (OBJECTS | ({"self", "cls"} if own in SECTIONS else set())):
+                found.append(ast.unparse(node))
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_a_config_names_is_asked_through_its_interface(path: Path) -> None:
+    assert asked_by_name(room(path), path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "source"),
+    [
+        ("check", "if getattr(cell.model, 'opaque', False): pass"),
+        ("check", "hasattr(cell.init, 'refine')"),
+        ("config", "hasattr(parts['model'], 'permit')"),
+        ("bugs", "'parts' in inspect.signature(model.gradient).parameters"),
+        ("bugs", "getattr(self, key)"),
+        ("footprint", "hasattr(getattr(cell, section), name)"),
+    ],
+)
+def test_a_question_by_name_is_seen(own: str, source: str) -> None:
+    assert asked_by_name(own, source)
+    assert not asked_by_name("terminal", "getattr(self._stream, name)")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

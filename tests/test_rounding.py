@@ -11,6 +11,7 @@ from exact import EXTENDED, LONG, U, cell, extended
 from instances import INSTANCES
 
 import gradcheck.models.rounding as rounding
+import gradcheck.models.sums as sums
 import gradcheck.noise as noise
 from gradcheck.batch import Batch
 from gradcheck.data import Gaussian
@@ -19,6 +20,7 @@ from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.parts import Parts
 from gradcheck.numeric import perturbed_weights, representable_step
 from gradcheck.quotients import DEVIATIONS
+from gradcheck.target import NoTarget
 
 SEEDS = range(20)
 
@@ -70,7 +72,7 @@ def test_the_prediction_is_not_much_too_large(dtype):
     losses, gradients = [], []
     for instance in INSTANCES:
         batch = instance.batch(dtype)
-        if instance.model.target.kind == "none":
+        if isinstance(instance.model.target, NoTarget):
             continue
         found = [in_deviations(instance.model, instance.theta(dtype, seed=seed), batch) for seed in range(10)]
         losses.append(rms([loss for loss, _ in found]))
@@ -132,7 +134,7 @@ def test_the_noise_along_a_line_has_the_predicted_size(dtype):
     h = 64 * U[np.dtype(dtype)]
     medians = []
     for instance in INSTANCES:
-        if instance.model.target.kind == "none":
+        if isinstance(instance.model.target, NoTarget):
             continue
         batch = instance.batch(dtype)
         found = np.concatenate(
@@ -159,12 +161,12 @@ def test_it_is_less_than_that_of_the_whole_loss_where_much_lies_before_the_line(
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 12, 100, 128, 129, 1000, 20_000])
 def test_the_partial_sums_of_a_sum_of_equal_terms(n):
-    gathered, often = rounding._partial_sums(n)
+    gathered, often = sums._partial_sums(n)
     # a sum of n terms takes n - 1 additions, the last of which has them all
     assert often.sum() == n - 1
     assert n == 1 or gathered.max() == n
     # with terms (j of them make the number j) each partial sum is exact, and its binade known
-    assert rounding.sum_roundings(float(n), n) == sum(
+    assert sums.sum_roundings(float(n), n) == sum(
         k * 4.0 ** math.floor(math.log2(j)) for j, k in zip(gathered, often, strict=True)
     )
 
@@ -230,9 +232,9 @@ def test_counting_them_as_independent_would_be_too_small(monkeypatch):
 
 
 def test_repetition_is_the_mean_size_of_the_groups_of_equal_examples():
-    assert rounding.repetition(np.arange(6.0)[:, None]) == 1
-    assert rounding.repetition(np.array([[1.0], [1.0], [1.0], [2.0]])) == (3 + 3 + 3 + 1) / 4
-    assert rounding.repetition(np.zeros((5, 2))) == 5
+    assert sums.repetition(np.arange(6.0)[:, None]) == 1
+    assert sums.repetition(np.array([[1.0], [1.0], [1.0], [2.0]])) == (3 + 3 + 3 + 1) / 4
+    assert sums.repetition(np.zeros((5, 2))) == 5
 
 
 # --- underflow --------------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from gradcheck.compare import absolute_error, medians, norm_difference, relative
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal, Zeros
 from gradcheck.models import MLP, Linear, Logistic, OneD
-from gradcheck.models.rounding import Rounding
 from gradcheck.numeric import SCHEMES
 from gradcheck.quotients import Estimate
+from gradcheck.rounding import Rounding
 from gradcheck.verdict import BOUND_BITS, OF_MANY, REASONS, VERDICTS, Judgement, judge, missed, shortened, whole
 
 INF, NAN = math.inf, math.nan

@@ -3,8 +3,6 @@
 Layers count from 1 at the input to L; delta_l is the derivative of the data term by z_l, one row an example.
 """
 
-from typing import Any
-
 import numpy as np
 
 from gradcheck.batch import Batch
@@ -20,9 +18,11 @@ from gradcheck.bugs.base import (
     steps_needed,
     weights,
 )
+from gradcheck.interfaces import Model
 from gradcheck.layout import Layout
 from gradcheck.models.activations import Activation
 from gradcheck.models.parts import Parts
+from gradcheck.target import Classes
 
 # --- the mean over the examples ---------------------------------------------------------------------------------------
 
@@ -57,7 +57,7 @@ class Transposed(BackwardBug):
     uses = ("param",)
     needs = (steps_needed, layers_needed)
 
-    def params(self, model: Any, layout: Layout) -> tuple[str, ...]:
+    def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
         return weights(layout)
 
     def weight(self, gradient: Array, layer: int) -> Array:
@@ -71,15 +71,15 @@ class DroppedBias(BackwardBug):
     uses = ("param",)
     needs = (steps_needed, bias_needed)
 
-    def params(self, model: Any, layout: Layout) -> tuple[str, ...]:
+    def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
         return biases(layout)
 
     def bias(self, gradient: Array, layer: int) -> Array:
         return np.zeros_like(gradient) if self.hits(layer) else gradient
 
 
-def _second_layer_needed(model: Any) -> str | None:
-    return None if model.n_hidden else "has no second layer"
+def _second_layer_needed(model: Model) -> str | None:
+    return model.lacks.hidden and "has no second layer"
 
 
 class CoursePair(BackwardBug):
@@ -115,7 +115,7 @@ class MissingL2(BackwardBug):
     uses = ("param",)
     needs = (steps_needed,)
 
-    def params(self, model: Any, layout: Layout) -> tuple[str, ...]:
+    def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
         return weights(layout)
 
     def penalty(self, name: str, values: Array, l2: float) -> Array:
@@ -131,7 +131,7 @@ class DoubleL2(BackwardBug):
     uses = ("param",)
     needs = (steps_needed,)
 
-    def params(self, model: Any, layout: Layout) -> tuple[str, ...]:
+    def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
         return weights(layout)
 
     def penalty(self, name: str, values: Array, l2: float) -> Array:
@@ -146,7 +146,7 @@ class L2OnBias(BackwardBug):
     uses = ("param",)
     needs = (steps_needed, bias_needed)
 
-    def params(self, model: Any, layout: Layout) -> tuple[str, ...]:
+    def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
         return biases(layout)
 
     def penalty(self, name: str, values: Array, l2: float) -> Array:
@@ -177,14 +177,12 @@ class Broadcast(BackwardBug):
     name = "broadcast"
     needs = (steps_needed, layers_needed)
 
-    def steps(self, model: Any, theta: Array, batch: Batch) -> Parts:
-        return _BatchNormaliser() if model.target.kind == "classes" else _MeanTarget()
+    def steps(self, model: Model, theta: Array, batch: Batch) -> Parts:
+        return _BatchNormaliser() if isinstance(model.target, Classes) else _MeanTarget()
 
 
-def _output_derivative_needed(model: Any) -> str | None:
-    if getattr(model, "loss_name", None) == "squared_error":
-        return None
-    return "has no output derivative to forget (mlp with model.loss=squared_error has)"
+def _output_derivative_needed(model: Model) -> str | None:
+    return model.lacks.output_derivative
 
 
 class MissingOutputDerivative(BackwardBug):
@@ -206,8 +204,8 @@ class HiddenBug(BackwardBug):
     uses = ("param",)
     needs = (steps_needed, hidden_needed)
 
-    def params(self, model: Any, layout: Layout) -> tuple[str, ...]:
-        return weights(layout)[: model.n_hidden]
+    def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
+        return weights(layout)[:-1]
 
 
 class MissingActivationDerivative(HiddenBug):

@@ -1,17 +1,18 @@
 """What every bug shares: its settings, what it asks of a model, and the wrong gradient that it makes."""
 
-import inspect
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Optional
+from typing import ClassVar, Optional
 
 import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.errors import Meaningless
+from gradcheck.interfaces import Model, Section
 from gradcheck.layout import Layout
-from gradcheck.models import MODELS
+from gradcheck.models.handwritten import Handwritten
 from gradcheck.models.parts import Parts
 from gradcheck.streams import stream, validate_seed
 
@@ -19,13 +20,11 @@ Array = np.ndarray
 Generator = np.random.Generator
 
 # What a bug asks of a model: None where the model has it, else what it lacks, to follow the model's name.
-Need = Callable[[Any], Optional[str]]
-
-SETTINGS = ("param", "index", "magnitude", "fraction")
+Need = Callable[[Model], Optional[str]]
 
 
 @dataclass
-class Bug:
+class Bug(Section):
     """A mistake with its five settings; ``gradient`` makes it.
 
     param : the parameter in which the mistake is made; null stands for what the bug's YAML says.
@@ -49,6 +48,11 @@ class Bug:
     positive: ClassVar[bool] = False  # whether a negative magnitude has no meaning
     needs: ClassVar[tuple[Need, ...]] = ()
 
+    @property
+    def given(self) -> dict[str, object]:
+        """The settings that a bug may use or not, by their keys."""
+        return {"param": self.param, "index": self.index, "magnitude": self.magnitude, "fraction": self.fraction}
+
     def validate(self) -> None:
         """Raise ValueError, naming the key, for a value that is wrong whatever the model is."""
         if self.param is not None and not (isinstance(self.param, str) and self.param):
@@ -64,14 +68,13 @@ class Bug:
             raise ValueError(f"bug.fraction={self.fraction}: must be a number in (0, 1]")
         validate_seed("bug.seed", self.seed)
         for key in self.requires:
-            if getattr(self, key) is None:
+            if self.given[key] is None:
                 kind = wanted if key == "magnitude" else "a number in (0, 1]"
                 raise ValueError(f"bug.{key}=null: {self.name} needs {kind}")
 
-    def refuse_model(self, model: Any) -> None:
+    def refuse_model(self, model: Model) -> None:
         """Raise Meaningless for what the settings and the model alone say: no data are needed to know it."""
-        for key in SETTINGS:
-            value = getattr(self, key)
+        for key, value in self.given.items():
             if value is not None and key not in self.uses:
                 known = ", ".join(f"bug.{used}" for used in self.uses)
                 uses = f"it uses {known}" if known else "it has none"
@@ -79,9 +82,9 @@ class Bug:
         for need in self.needs:
             lack = need(model)
             if lack is not None:
-                raise Meaningless(f"bug={self.name}: {model_name(model)} {lack}")
+                raise Meaningless(f"bug={self.name}: {model.name} {lack}")
 
-    def refuse(self, model: Any, layout: Layout, batch: Batch) -> None:
+    def refuse(self, model: Model, layout: Layout, batch: Batch) -> None:
         """Raise Meaningless where this mistake cannot be made in this model with these data."""
         self.refuse_model(model)
         if self.param is not None:
@@ -89,17 +92,17 @@ class Bug:
             if self.param not in allowed:
                 raise Meaningless(
                     f"bug.param={self.param}: must be one of {', '.join(allowed)} "
-                    f"({self.name} in {model_name(model)}), or null"
+                    f"({self.name} in {model.name}), or null"
                 )
         where = self.where(layout)
         count = where.stop - where.start
         if count == 0:
             raise Meaningless(f"bug.param={self.param}: has no entry that could be wrong")
         if self.index is not None and self.index >= count:
-            owner = self.param or f"theta of {model_name(model)}"
+            owner = self.param or f"theta of {model.name}"
             raise Meaningless(f"bug.index={self.index}: must be from 0 to {count - 1}, {owner} has {count} entries")
 
-    def params(self, model: Any, layout: Layout) -> tuple[str, ...]:
+    def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
         """Names that ``param`` may have."""
         return layout.names
 
@@ -107,9 +110,9 @@ class Bug:
         """The part of theta that ``param`` names; all of it for null."""
         return slice(0, layout.size) if self.param is None else layout.slices[self.param]
 
-    def gradient(self, model: Any, theta: Array, batch: Batch) -> Array:
+    @abstractmethod
+    def gradient(self, model: Model, theta: Array, batch: Batch) -> Array:
         """The wrong gradient at the flat ``theta``: flat, in theta's dtype; nothing that is passed is changed."""
-        raise NotImplementedError
 
     def random(self) -> Generator:
         """A fresh generator of the bug's own stream."""
@@ -119,22 +122,23 @@ class Bug:
 class OutputBug(Bug):
     """A mistake in the finished gradient, whatever model it comes from."""
 
+    @abstractmethod
     def corrupt(self, correct: Array, layout: Layout, rng: Generator) -> Array:
         """The wrong gradient, a new flat array of the dtype of the ``correct`` one."""
-        raise NotImplementedError
 
-    def gradient(self, model: Any, theta: Array, batch: Batch) -> Array:
+    def gradient(self, model: Model, theta: Array, batch: Batch) -> Array:
         return self.corrupt(model.gradient(theta, batch), model.layout(batch), self.random())
 
 
 class BackwardBug(Bug, Parts):
     """A mistake in one step of the backward pass: a subclass overrides that step, and the model does the rest."""
 
-    def gradient(self, model: Any, theta: Array, batch: Batch) -> Array:
-        wrong: Array = model.gradient(theta, batch, self.steps(model, theta, batch))
-        return wrong
+    def gradient(self, model: Model, theta: Array, batch: Batch) -> Array:
+        if not isinstance(model, Handwritten):
+            raise Meaningless(f"bug={self.name}: {model.name} {steps_needed(model)}")
+        return model.gradient(theta, batch, self.steps(model, theta, batch))
 
-    def steps(self, model: Any, theta: Array, batch: Batch) -> Parts:
+    def steps(self, model: Model, theta: Array, batch: Batch) -> Parts:
         """The steps of which the model makes its gradient."""
         return self
 
@@ -147,11 +151,6 @@ def _absent_or(value: object, holds: Callable[[float], bool]) -> bool:
     if value is None:
         return True
     return isinstance(value, int | float) and not isinstance(value, bool) and holds(value)
-
-
-def model_name(model: Any) -> str:
-    """The name under which the config knows the model."""
-    return next((name for name, cls in MODELS.items() if type(model) is cls), type(model).__name__)
 
 
 def layer_of(param: str) -> int:
@@ -178,37 +177,28 @@ def some(rng: Generator, count: int, fraction: float) -> Array:
 # --- what a model must have -------------------------------------------------------------------------------------------
 
 
-def steps_needed(model: Any) -> str | None:
+def steps_needed(model: Model) -> str | None:
     """A gradient that is made of the steps of ``Parts``."""
-    if "parts" in inspect.signature(model.gradient).parameters:
+    if isinstance(model, Handwritten):
         return None
     return "gives its gradient whole, without the steps in which this mistake is made"
 
 
-def layers_needed(model: Any) -> str | None:
+def layers_needed(model: Model) -> str | None:
     """Layers with a weight matrix each, evaluated on examples."""
-    return "has neither examples nor weight matrices" if model.target.kind == "none" else None
+    return model.lacks.examples
 
 
-def mean_needed(model: Any) -> str | None:
+def mean_needed(model: Model) -> str | None:
     """A loss that is averaged over the examples."""
-    if getattr(model, "averaged", False):
-        return None
-    reduction = getattr(model, "reduction", None)
-    return (
-        f"with model.reduction={reduction} has no mean over the examples" if reduction else "has no mean over examples"
-    )
+    return model.lacks.mean
 
 
-def bias_needed(model: Any) -> str | None:
+def bias_needed(model: Model) -> str | None:
     """A bias."""
-    if model.has_bias:
-        return None
-    return "has no bias (model.bias=false)" if hasattr(model, "bias") else "has no bias"
+    return model.lacks.bias
 
 
-def hidden_needed(model: Any) -> str | None:
+def hidden_needed(model: Model) -> str | None:
     """A hidden layer."""
-    if model.n_hidden:
-        return None
-    return "has no hidden layer (model.layers=[])" if hasattr(model, "layers") else "has no hidden layer"
+    return model.lacks.hidden

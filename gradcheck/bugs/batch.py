@@ -1,13 +1,12 @@
 """Mistakes with the examples or their labels: the backward pass is right, what it is given is not."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Optional
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Optional
 
 from gradcheck.batch import Batch
 from gradcheck.bugs.base import Array, BackwardBug, Bug, layers_needed, some, steps_needed
 from gradcheck.errors import Meaningless
+from gradcheck.interfaces import Model
 from gradcheck.layout import Layout
 from gradcheck.models.parts import Parts
 
@@ -32,8 +31,8 @@ class _Relabelled(Parts):
         return outputs - self.labels
 
 
-def _labels_needed(model: Any) -> str | None:
-    return "has real targets, which cannot be flipped" if model.target.kind == "real" else None
+def _labels_needed(model: Model) -> str | None:
+    return model.target.cannot_flip
 
 
 @dataclass
@@ -50,24 +49,19 @@ class LabelFlip(BackwardBug):
     requires = ("fraction",)
     needs = (steps_needed, layers_needed, _labels_needed)
 
-    def refuse(self, model: Any, layout: Layout, batch: Batch) -> None:
+    def refuse(self, model: Model, layout: Layout, batch: Batch) -> None:
         super().refuse(model, layout, batch)
-        other = batch.y[(batch.y != 0) & (batch.y != 1)]
-        if model.target.kind == "binary" and other.size:
+        other = model.target.without_other(batch.y)
+        if other.size:
             raise Meaningless(
                 f"bug=label_flip: data.y={float(other.flat[0]):g} cannot be flipped, targets must be 0 or 1"
             )
 
-    def steps(self, model: Any, theta: Array, batch: Batch) -> Parts:
+    def steps(self, model: Model, theta: Array, batch: Batch) -> Parts:
         assert self.fraction is not None
-        rng, y = self.random(), batch.y.copy()
-        hit = some(rng, y.size, self.fraction)
-        if model.target.kind == "classes":
-            classes = _width(model.layout(batch))
-            y[hit] = (y[hit] + rng.integers(1, classes, size=hit.size)) % classes
-            return _Relabelled(np.eye(classes, dtype=theta.dtype)[y])
-        y.flat[hit] = 1 - y.flat[hit]
-        return _Relabelled(y)
+        rng, outputs = self.random(), _width(model.layout(batch))
+        wrong = model.target.flip(batch.y, some(rng, batch.y.size, self.fraction), outputs, rng)
+        return _Relabelled(model.target.encoded(wrong, outputs, theta.dtype))
 
 
 class StaleBatch(Bug):
@@ -76,14 +70,11 @@ class StaleBatch(Bug):
     name = "stale_batch"
     needs = (layers_needed,)
 
-    def gradient(self, model: Any, theta: Array, batch: Batch) -> Array:
+    def gradient(self, model: Model, theta: Array, batch: Batch) -> Array:
         n = len(batch.X)
         rows = self.random().integers(n, size=n)
-        if model.target.kind == "classes":
-            # without its largest label the stale batch would make a smaller model
-            model = replace(model, n_classes=_width(model.layout(batch)))
-        wrong: Array = model.gradient(theta, Batch(batch.X[rows], batch.y[rows]))
-        return wrong
+        # without its largest label the stale batch would make a smaller model
+        return model.sized(batch).gradient(theta, Batch(batch.X[rows], batch.y[rows]))
 
 
 def _width(layout: Layout) -> int:

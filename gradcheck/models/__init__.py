@@ -5,7 +5,7 @@ A model is a dataclass of settings with ``loss`` and ``gradient`` on a flat para
 
 from __future__ import annotations
 
-from gradcheck.models.function import Function
+from gradcheck.interfaces import Model
 from gradcheck.models.linear import Linear
 from gradcheck.models.logistic import Logistic
 from gradcheck.models.mlp import MLP
@@ -13,13 +13,6 @@ from gradcheck.models.one_d import OneD
 from gradcheck.models.parts import Parts
 from gradcheck.models.softmax import Softmax
 
-MODELS: dict[str, type] = {
-    "one_d": OneD,
-    "linear": Linear,
-    "logistic": Logistic,
-    "mlp": MLP,
-    "softmax": Softmax,
-    "function": Function,
-}
+MODELS: dict[str, type[Model]] = {model.name: model for model in (OneD, Linear, Logistic, MLP, Softmax)}
 
-__all__ = ["MODELS", "Function", "Linear", "Logistic", "MLP", "OneD", "Parts", "Softmax"]
+__all__ = ["MODELS", "Linear", "Logistic", "MLP", "OneD", "Parts", "Softmax"]

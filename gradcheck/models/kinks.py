@@ -9,30 +9,15 @@ by |dL/dz| times the distance of its logit from the limit.  The sum over all of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gradcheck.batch import Batch
-from gradcheck.models.parts import Parts
-
-if TYPE_CHECKING:
-    from gradcheck.models.dense import Dense
+from gradcheck.models.net import Net
+from gradcheck.models.parts import TEXTBOOK
+from gradcheck.problem import Crossings
 
 Array = np.ndarray
-
-
-class Crossings(NamedTuple):
-    """Kinks near theta along some weights, one entry each, in no order.
-
-    row : which of the weights, intp.
-    distance : the step at which it is crossed, to first order, on either side of theta, >= 0, float64.
-    jump : by how much the derivative by that weight changes there, >= 0, float64.
-    """
-
-    row: Array
-    distance: Array
-    jump: Array
 
 
 @dataclass(frozen=True)
@@ -78,35 +63,35 @@ class Kinks:
         height = np.abs(np.broadcast_to(z, dz.shape)[found]).astype(np.float64)
         return Crossings(found[0], height / speed, np.broadcast_to(slopes, dz.shape)[found] * speed)
 
-    def clipping(self, model: Dense, z: Array, y: Array, clipped: Array | None = None) -> Array | float:
+    def clipping(self, net: Net, z: Array, y: Array, clipped: Array | None = None) -> Array | float:
         """The same for the examples whose probability is clipped on one side only, from the last layer's z (B, n, k); (B,).
 
         clipped : that of the examples and outputs of z, where these are not all.
         """
         clipped = self.clipped if clipped is None else clipped
-        if not clipped.any() and not model.may_clip(z):
+        if not clipped.any() and not net.head.may_clip(z):
             return 0.0
-        beyond = np.asarray(model.beyond(z, y), np.float64)
+        beyond = np.asarray(net.head.beyond(z, y), np.float64)
         crossed = (beyond > 0) != clipped
         return self.scale * np.where(crossed, np.abs(beyond), 0.0).sum(axis=(1, 2))
 
 
-def dense_kinks(model: Dense, theta: Array, batch: Batch) -> Kinks:
+def dense_kinks(net: Net, theta: Array, batch: Batch) -> Kinks:
     """The sides of all kinks at ``theta``."""
-    trace = model.forward(theta, batch)
+    trace = net.forward(theta, batch)
     y = batch.y
-    scale = model.factor / len(batch.X) if model.averaged else model.factor
+    scale = net.head.factor / len(batch.X) if net.averaged else net.head.factor
     positive: list[Array] = []
     slopes: list[Array] = []
-    if not model.smooth:
-        g = model.hidden_activation
-        weights = [v for name, v in trace.params.items() if name[0] == "W"]
-        mean = 1 / len(batch.X) if model.averaged else 1.0
-        delta = model.output_delta(trace.zs[-1], y, Parts())
+    if net.kinked:
+        g = net.activation
+        weights = trace.weights
+        mean = 1 / len(batch.X) if net.averaged else 1.0
+        delta = net.head.delta(trace.zs[-1], y, TEXTBOOK)
         for layer in range(len(trace.zs) - 1, 0, -1):
             back = delta @ weights[layer].T
             z = trace.zs[layer - 1]
             positive.insert(0, z > 0)
             slopes.insert(0, mean * np.abs(np.asarray(back, np.float64)))
             delta = back * g.derivative(z)
-    return Kinks(positive, slopes, np.asarray(model.beyond(trace.zs[-1], y)) > 0, scale)
+    return Kinks(positive, slopes, np.asarray(net.head.beyond(trace.zs[-1], y)) > 0, scale)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from gradcheck.batch import Batch, Target
-from gradcheck.models.dense import Dense, require_one_column
-from gradcheck.models.functions import total
-from gradcheck.models.lines import SQUARED, Lines
-from gradcheck.models.parts import Parts
-from gradcheck.models.rounding import VARIANCE, binade
+from gradcheck.interfaces import Lacks
+from gradcheck.models.dense import Dense
+from gradcheck.models.heads import SquaredError
+from gradcheck.models.net import Net
 from gradcheck.models.settings import require_choice
+from gradcheck.target import Real
 
-Array = np.ndarray
 REDUCTIONS = ("mean", "sum", "half_sum", "half_mean")
 
 
@@ -29,52 +25,23 @@ class Linear(Dense):
     bias: bool = True
     l2: float = 0.0
 
-    @property
-    def numbered(self) -> bool:
-        return False
+    name = "linear"
 
     @property
-    def target(self) -> Target:
-        return Target("real", 1)
+    def net(self) -> Net:
+        head = SquaredError(0.5 if self.reduction.startswith("half") else 1.0)
+        averaged = self.reduction in ("mean", "half_mean")
+        return Net(head, bias=self.bias, l2=self.l2, averaged=averaged, numbered=False)
 
     @property
-    def averaged(self) -> bool:
-        return self.reduction in ("mean", "half_mean")
+    def lacks(self) -> Lacks:
+        lacks = super().lacks
+        return replace(lacks, mean=lacks.mean and f"with model.reduction={self.reduction} {lacks.mean}")
 
     @property
-    def factor(self) -> float:
-        return 0.5 if self.reduction.startswith("half") else 1.0
+    def target(self) -> Real:
+        return Real(1)
 
     def validate(self) -> None:
         super().validate()
         require_choice("model.reduction", self.reduction, REDUCTIONS)
-
-    def check_batch(self, batch: Batch) -> None:
-        """Raise ValueError unless y is one column."""
-        require_one_column("linear", batch.y)
-
-    def total(self, z: Array, y: Array) -> Array:
-        r = z - y
-        return total(r * r)
-
-    def output_delta(self, z: Array, y: Array, parts: Parts) -> Array:
-        r = parts.residual(z, y)
-        return r if self.factor == 0.5 else 2 * r
-
-    def loss_rounding(self, z: Array, y: Array) -> Array:
-        r = z - y
-        sigma_r = np.sqrt(VARIANCE * binade(r) ** 2)
-        sigma = np.sqrt((2 * r * sigma_r) ** 2 + VARIANCE * binade(r * r) ** 2)
-        return sigma[:, 0] * self.factor
-
-    def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
-        return np.sqrt(sigma**2 + VARIANCE * (u * binade(z - y)) ** 2) * 2 * self.factor
-
-    @property
-    def lines(self) -> Lines:
-        return SQUARED
-
-    def scale_of_z(self, z: Array, y: Array) -> float:
-        # a quadratic loss has no scale of its own; beyond many residuals the loss only grows, and its noise with it
-        size = 100 * float(np.sqrt(np.mean((z - y) ** 2)))
-        return max(size, float(np.abs(y).max(initial=0.0)), float(np.abs(z).max(initial=0.0))) or 1.0

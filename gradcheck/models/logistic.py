@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from gradcheck.batch import Batch, Target
-from gradcheck.models.cross_entropy import (
-    LOGIT_LIMIT,
-    cross_entropy_beyond,
-    cross_entropy_delta_rounding,
-    cross_entropy_loss_rounding,
-    cross_entropy_total,
-    distance_to_limit,
-    probability,
-)
-from gradcheck.models.dense import Dense, require_binary, require_one_column
-from gradcheck.models.lines import CROSS_ENTROPY, Lines
-from gradcheck.models.parts import Parts
-
-Array = np.ndarray
+from gradcheck.models.dense import Dense
+from gradcheck.models.heads import CrossEntropy
+from gradcheck.models.net import Net
+from gradcheck.target import Binary
 
 
 @dataclass
@@ -33,40 +20,12 @@ class Logistic(Dense):
     bias: bool = True
     l2: float = 0.0
 
-    @property
-    def numbered(self) -> bool:
-        return False
+    name = "logistic"
 
     @property
-    def target(self) -> Target:
-        return Target("binary", 1)
-
-    def check_batch(self, batch: Batch) -> None:
-        """Raise ValueError unless y is one column of 0 and 1."""
-        require_one_column("logistic", batch.y)
-        require_binary("logistic", batch.y)
-
-    def total(self, z: Array, y: Array) -> Array:
-        return cross_entropy_total(z, y)
-
-    def output_delta(self, z: Array, y: Array, parts: Parts) -> Array:
-        return parts.residual(probability(z), y)
-
-    def loss_rounding(self, z: Array, y: Array) -> Array:
-        return cross_entropy_loss_rounding(z, y)[:, 0]
-
-    def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
-        return cross_entropy_delta_rounding(z, y, sigma, u)
+    def net(self) -> Net:
+        return Net(CrossEntropy(), bias=self.bias, l2=self.l2, numbered=False)
 
     @property
-    def lines(self) -> Lines:
-        return CROSS_ENTROPY
-
-    def beyond(self, z: Array, y: Array) -> Array:
-        return cross_entropy_beyond(z, y)
-
-    def distance_to_limit(self, z: Array) -> Array:
-        return distance_to_limit(z)
-
-    def may_clip(self, z: Array) -> bool:
-        return bool(np.abs(z).max(initial=0) > LOGIT_LIMIT)
+    def target(self) -> Binary:
+        return Binary(1)

@@ -9,15 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.batch import Batch, Target
+from gradcheck.batch import Batch
 from gradcheck.layout import Layout
-from gradcheck.models.kinks import Crossings
-from gradcheck.models.parts import Parts
-from gradcheck.models.rounding import Rounding, unit_roundoff
+from gradcheck.models.handwritten import Handwritten
+from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.settings import require_choice, require_finite, require_not_negative
+from gradcheck.problem import Crossings
+from gradcheck.rounding import Rounding, unit_roundoff
+from gradcheck.target import NoTarget
 
 Array = np.ndarray
-TEXTBOOK = Parts()
 LAYOUT = Layout(("theta",), ((),))
 
 
@@ -42,7 +43,7 @@ CURVES: dict[str, Curve] = {
 
 
 @dataclass
-class OneD:
+class OneD(Handwritten):
     """J(theta) = f(theta x) + l2 / 2 theta**2 with dJ/dtheta = x f'(theta x) + l2 theta.
 
     ``curve`` names f: linear s, quadratic s**2, cubic s**3, exp, sin, abs.
@@ -52,21 +53,15 @@ class OneD:
     x: float = 2.0
     l2: float = 0.0
 
-    @property
-    def smooth(self) -> bool:
-        return not CURVES[self.curve].kinked
+    name = "one_d"
 
     @property
-    def has_bias(self) -> bool:
-        return False
+    def kink(self) -> str | None:
+        return self.curve if CURVES[self.curve].kinked else None
 
     @property
-    def n_hidden(self) -> int:
-        return 0
-
-    @property
-    def target(self) -> Target:
-        return Target("none", 0)
+    def target(self) -> NoTarget:
+        return NoTarget()
 
     def validate(self) -> None:
         """Raise ValueError, naming the key, unless every setting has an allowed value."""
@@ -77,9 +72,6 @@ class OneD:
     def layout(self, batch: Batch) -> Layout:
         """One scalar parameter, theta."""
         return LAYOUT
-
-    def check_batch(self, batch: Batch) -> None:
-        """There are no data to check."""
 
     def _argument(self, theta: Array) -> Array:
         return theta * theta.real.dtype.type(self.x)
@@ -102,7 +94,7 @@ class OneD:
         curve, x, t = CURVES[self.curve], float(self.x), np.asarray(theta[0], np.float64)
         s = x * t
         f, d, d2 = (float(np.abs(part(s))) for part in (curve.value, curve.derivative, curve.second))
-        size, penalty = abs(float(s)), self.l2 / 2 * float(t * t)
+        size, penalty = abs(float(s)), self.l2 / 2 * float(t * t) if self.l2 else 0.0
         loss = u * math.hypot(d * size, 2 * f, 2 * penalty, f + penalty)
         gradient = u * math.hypot(abs(x) * d2 * size, 2 * abs(x) * d, 2 * self.l2 * abs(float(t)))
         length = 1 / abs(x) if x else 1.0

@@ -64,3 +64,6 @@ class Parts:
     def penalty(self, name: str, values: Array, l2: float) -> Array:
         """Gradient l2 W of the penalty l2 / 2 sum(W**2); zero for the biases ``b*``, which are not penalised."""
         return np.zeros_like(values) if name.startswith("b") else l2 * values
+
+
+TEXTBOOK = Parts()

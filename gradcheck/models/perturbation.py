@@ -8,25 +8,21 @@ difference.  For a loss of n examples this takes n operations for a weight of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradcheck.batch import Batch
 from gradcheck.models.functions import is_complex
-from gradcheck.models.kinks import Crossings, Kinks, dense_kinks
+from gradcheck.models.kinks import Kinks, dense_kinks
 from gradcheck.models.lines import Lines, largest_of
+from gradcheck.models.net import Net, Trace
+from gradcheck.problem import Crossings
 from gradcheck.threads import over_blocks
 
-if TYPE_CHECKING:
-    from gradcheck.models.dense import Dense, Trace
-
 Array = np.ndarray
-# of (index, points): losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k)
-Losses = Callable[[Array, Array], tuple[Array, Array]]
 # numbers of the widest array in a block of points: two megabytes in float64, which a second- or third-level cache holds; with
 # smaller blocks the calls of NumPy themselves take a third of the time
 BLOCK_NUMBERS = 2**18
@@ -38,19 +34,19 @@ TRANSPOSED = 64
 class Perturbation:
     """A dense model around one theta, with all that its perturbed losses share."""
 
-    model: Dense
+    net: Net
     theta: Array
     batch: Batch
 
     @cached_property
     def trace(self) -> Trace:
         """The forward pass at theta."""
-        return self.model.forward(self.theta, self.batch)
+        return self.net.forward(self.theta, self.batch)
 
     @cached_property
     def kinks(self) -> Kinks:
         """On which side of its kinks theta lies."""
-        return dense_kinks(self.model, self.theta, self.batch)
+        return dense_kinks(self.net, self.theta, self.batch)
 
     @cached_property
     def columns(self) -> list[Array]:
@@ -86,17 +82,19 @@ class Perturbation:
             moved, weights = points[rows], self.theta[index[rows], None]
             steps = moved - weights
             loss, deviations[rows] = self._totals(layer, i, j, steps)
-            loss = self.model.scaled(loss, len(self.batch.X))
-            if self.model.l2:
-                penalised = np.where(i < self.trace.inputs[layer].shape[1], self.model.l2 / 2, 0.0).astype(loss.dtype)
-                loss += self._penalty + penalised[:, None] * (steps * (moved + weights))
+            loss = self.net.scaled(loss, len(self.batch.X))
+            if self.net.l2:
+                # the biases are not penalised; 0 times their square would be NaN where that overflows
+                weight = (i < self.trace.inputs[layer].shape[1])[:, None]
+                squares = np.where(weight, steps * (moved + weights), 0)
+                loss += self._penalty + loss.dtype.type(self.net.l2 / 2) * squares
             losses[rows] = loss
         return losses, deviations
 
     def crossings(self, index: Array, reach: Array) -> Crossings:
         """The kinks of hidden units that steps up to ``reach`` (m,) cross along the weights of ``index`` (m,)."""
         found = [Crossings(np.empty(0, np.intp), np.empty(0), np.empty(0))]
-        model, trace = self.model, self.trace
+        net, trace = self.net, self.trace
         last = len(trace.zs) - 1
         size = max(1, BLOCK_NUMBERS // (len(self.batch.X) * max(z.shape[1] for z in trace.zs)))
         for layer, everything, row_of, column_of in self._located(index):
@@ -106,13 +104,13 @@ class Perturbation:
                 rows, i, j = (x[start : start + size] for x in (everything, row_of, column_of))
                 z, dz = self.outputs[layer][j], self.columns[layer][i]
                 near = [self.kinks.near(layer, reach[rows], z, dz, j)]
-                dz = model.hidden_activation.derivative(z) * dz
+                dz = net.activation.derivative(z) * dz
                 dz = dz[:, :, None] * self._weights[layer + 1][j][:, None, :]
                 for deeper in range(layer + 1, last):
                     z = trace.zs[deeper]
                     near.append(self.kinks.near(deeper, reach[rows], z, dz))
                     if deeper + 1 < last:
-                        dz = (model.hidden_activation.derivative(z) * dz) @ self._weights[deeper + 1]
+                        dz = (net.activation.derivative(z) * dz) @ self._weights[deeper + 1]
                 found += [c._replace(row=rows[c.row]) for c in near]
         return Crossings(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
@@ -127,18 +125,18 @@ class Perturbation:
 
     @cached_property
     def _penalty(self) -> Array | float:
-        return self.model.penalty(self.trace.params)
+        return self.net.penalty(self.trace.params)
 
     @cached_property
     def _parts(self) -> list[slice]:
         """Where the weights and biases of each layer lie in theta."""
-        slices = list(self.model.layout(self.batch).slices.values())
+        slices = list(self.net.layout(self.batch).slices.values())
         each = 2 if self._biases else 1
         return [slice(slices[k].start, slices[k + each - 1].stop) for k in range(0, len(slices), each)]
 
     def _totals(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
         """Summed losses and deviations, both (m, k), of steps (m, k) along the weights (i, j) of a layer (from 0)."""
-        lines = self.model.lines
+        lines = self.net.head.lines
         if lines is None or layer < len(self.trace.zs) - 1 or is_complex(steps):
             return self._by_blocks(layer, i, j, steps)
         near = np.abs(steps) * self._largest[i][:, None] <= lines.reach
@@ -167,13 +165,13 @@ class Perturbation:
         totals = lines.totals(self.outputs[-1][output], target, columns, steps, self._largest[i], some)
         if z.shape[1] > 1:
             others = np.arange(z.shape[1]) != output
-            totals += self.model.total(z[:, others], y[:, others])
+            totals += self.net.head.total(z[:, others], y[:, others])
         bent = np.zeros(steps.shape)
         if len(edge):
             clipped = self.kinks.clipped[edge, output, None]
             for c in range(steps.shape[1]):
                 moved = z[edge, output] + steps[:, c, None] * columns[:, edge]
-                bent[:, c] = self.kinks.clipping(self.model, moved[..., None], y[edge, output, None], clipped)
+                bent[:, c] = self.kinks.clipping(self.net, moved[..., None], y[edge, output, None], clipped)
         return totals, bent
 
     def _line(self, lines: Lines, output: int) -> tuple[Array, Array, Array | None]:
@@ -182,7 +180,7 @@ class Perturbation:
         """
         if output not in self._lines:
             target = np.ascontiguousarray(self.batch.y[:, output])
-            distance = self.model.distance_to_limit(self.trace.zs[-1][:, output])
+            distance = self.net.head.distance_to_limit(self.trace.zs[-1][:, output])
             near = np.flatnonzero(distance <= lines.reach * (1 + 2.0**-10))
             with np.errstate(all="ignore"):
                 self._lines[output] = target, near, lines.slopes(self.outputs[-1][output], target, self.columns[-1])
@@ -216,7 +214,7 @@ class Perturbation:
 
         space : of the shape (B, n, h) of the next layer's outputs at B or more points, to be written over.
         """
-        model, trace = self.model, self.trace
+        net, trace = self.net, self.trace
         kinks = None if is_complex(steps) else self.kinks
         bent = np.zeros(len(steps))
         last = len(trace.zs) - 1
@@ -225,7 +223,7 @@ class Perturbation:
             z = np.repeat(trace.zs[last][None].astype(steps.dtype), len(steps), axis=0)
             z[np.arange(len(steps)), :, j] = column
         else:
-            g = model.hidden_activation
+            g = net.activation
             if kinks is not None:
                 bent += kinks.crossed(layer, column, j)
             moved = g.value(column) - self.columns[layer + 1][j]
@@ -239,13 +237,13 @@ class Perturbation:
                 if self._biases:
                     z += self._biases[deeper + 1]
         if kinks is not None:
-            bent += kinks.clipping(model, z, self.batch.y)
-        return model.total(z, self.batch.y), bent
+            bent += kinks.clipping(net, z, self.batch.y)
+        return net.head.total(z, self.batch.y), bent
 
     @cached_property
     def _weights(self) -> list[Array]:
-        return [v for name, v in self.trace.params.items() if name[0] == "W"]
+        return self.trace.weights
 
     @cached_property
     def _biases(self) -> list[Array]:
-        return [v for name, v in self.trace.params.items() if name[0] == "b"]
+        return self.trace.biases

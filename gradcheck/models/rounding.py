@@ -1,147 +1,51 @@
-"""Forward error analysis of the dense models: how far rounding can move the loss and the analytic gradient.
+"""Forward error analysis of the dense nets: how far rounding can move the loss and the analytic gradient.
 
-Rounding errors are modelled as independent, zero-mean and at most u in relative size (Higham and Mary, "A new approach to
-probabilistic rounding error analysis", SIAM J. Sci. Comput. 41, 2019), so that their standard deviations add in squares along
-the computation.  Examples that are equal make equal errors, which add up linearly; ``repetition`` accounts for that.
-Everything here is computed in float64: it describes the numerics, it is no part of them.
+``gradcheck/models/README.md`` has the mathematics on a page, in the order of the functions here.  Rounding errors are
+modelled as independent, zero-mean and at most u in relative size (Higham and Mary, "A new approach to probabilistic rounding
+error analysis", SIAM J. Sci. Comput. 41, 2019), so that their standard deviations add in squares along the computation.
+Examples that are equal make equal errors, which add up linearly; ``repetition`` accounts for that.  Everything here is
+computed in float64: it describes the numerics, it is no part of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck.batch import Batch
-from gradcheck.models.parts import Parts
-
-if TYPE_CHECKING:
-    from gradcheck.models.dense import Dense
+from gradcheck.models.net import Net, Trace
+from gradcheck.models.parts import TEXTBOOK
+from gradcheck.models.sums import product_variance, repetition, sum_roundings
+from gradcheck.rounding import ELEMENTARY, VARIANCE, Rounding, binade, known, unit_roundoff
 
 Array = np.ndarray
 
 # inputs below this size say nothing of the scale of the loss
 SMALLEST_REACH = 2.0**-24
-# a rounding error is uniform in [-u, u], so its variance is u**2 / 3
-VARIANCE = 1 / 3
-# an exp, log or tanh in single or double precision is not always rounded correctly: its variance is twice that, measured
-ELEMENTARY = 2 * VARIANCE
 # below it the square of a number has lost its digits
 SMALLEST_SQUARED = 1e-150
-# and so will a slope that is multiplied by rounding errors and by other slopes
+# below it products of slopes and rounding errors, and of slopes with each other, underflow
 SMALLEST_SLOPE = 1e-50
-# results near 0 that are each rounded to a multiple of the smallest number: as many as the terms of a sum of a million
-UNDERFLOWS = 2.0**10
 
 
-@dataclass(frozen=True, eq=False)
-class Rounding:
-    """What rounding and clipping do at one theta.
+class Values(NamedTuple):
+    """A forward pass in the dtype, ``trace``, and its arrays in float64: a_0..a_{L-1}, z_1..z_L, W_1..W_L, g'(z_l), y.
 
-    loss : standard deviation of the rounding error of the loss, evaluated as a whole.
-    line : (size,) that of the part which two points that differ in this weight alone do not share.
-    gradient : (size,) standard deviation of the analytic gradient's rounding error.
-    clipped : (size,) what the clipped examples, whose loss is flat, contribute to the textbook gradient; an upper bound.
-    length : (size,) the step at which a weight changes some unit's input by about 1 (linear: by many residuals): the scale
-        of the loss.
-    unit : unit roundoff u of the dtype.
+    equal : for each layer how many equal examples there are of each, on average.   mean : 1/n, or 1 for a sum.
+    u : unit roundoff of the dtype.
     """
 
-    loss: float
-    line: Array
-    gradient: Array
-    clipped: Array
-    length: Array
-    unit: float
-
-    @property
-    def underflow(self) -> float:
-        """What underflow can take from a loss or a gradient: a thousand spacings of the numbers next to 0."""
-        return _underflow(self.unit)
-
-
-@cache
-def _underflow(unit: float) -> float:
-    # the smallest normal number times eps is that spacing; for longdouble it is 0 in float64
-    known = (np.finfo(t) for t in (np.float32, np.float64, np.longdouble))
-    return UNDERFLOWS * next(float(f.tiny) * float(f.eps) for f in known if float(f.eps) == 2 * unit)
-
-
-def unit_roundoff(dtype: np.dtype) -> float:
-    """Half the spacing of the numbers at 1."""
-    return float(np.finfo(dtype).eps) / 2
-
-
-def binade(x: Array | float) -> Any:
-    """The largest power of 2 not above abs(x): times u the most by which rounding can change x; 0 of 0."""
-    if isinstance(x, float):
-        return math.ldexp(0.5, math.frexp(x)[1]) if x else 0.0
-    return np.where(x == 0, 0.0, np.ldexp(0.5, np.frexp(x)[1]))
-
-
-@lru_cache(maxsize=256)
-def _partial_sums(n: int) -> tuple[Array, Array]:
-    """How many terms each addition of NumPy's pairwise sum of n terms has gathered, and how often; (m,), (m,).
-
-    Fewer than 8 terms are added in turn; up to 128 in eight sums that are added in pairs, the rest of the division by 8 in
-    turn; more are halved.
-    """
-    counts: Counter[int] = Counter()
-    if n < 8:
-        counts.update(range(2, n + 1))
-    elif n <= 128:
-        m = n // 8
-        counts.update(dict.fromkeys(range(2, m + 1), 8))
-        counts.update({2 * m: 4, 4 * m: 2, 8 * m: 1})
-        counts.update(range(8 * m + 1, n + 1))
-    else:
-        half = n // 2 - n // 2 % 8
-        for part in (half, n - half):
-            gathered, often = _partial_sums(part)
-            counts.update(dict(zip(gathered.tolist(), often.tolist(), strict=True)))
-        counts.update([n])
-    return np.array(list(counts)), np.array(list(counts.values()))
-
-
-def sum_roundings(total: float, n: int, groups: float = 1.0) -> float:
-    """Sum of the squares of the partial sums' binades, of n terms of about equal size.
-
-    groups : how many equal terms there are of each; sums of equal terms make equal errors.
-    """
-    gathered, often = _partial_sums(n)
-    return float((often * np.minimum(often, groups) * binade(total / max(n, 1) * gathered) ** 2).sum())
-
-
-def product_variance(a2: Array, w2: Array, z2: Array, u: float) -> Array:
-    """Variance of the rounding error of z = a W, from the squares of its factors and its value.
-
-    Each entry is a sum of d products, in the worst implementation accumulated one after the other.  Terms of random sign
-    make partial sums whose squares add up to d / 2 times the sum of squares; terms of one sign, to d / 3 of z**2.
-    """
-    d = a2.shape[1]
-    return VARIANCE * u * u * ((1 + d / 2) * (a2 @ w2) + (2 + d / 3) * z2)
-
-
-def repetition(z: Array) -> float:
-    """Mean size of the group of equal examples that an example belongs to, from a layer's outputs z (n, h); >= 1."""
-    n = len(z)
-    ordered = np.sort(z[:, 0])  # np.unique does the same in ten times the time
-    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    if len(changes) >= n - 1:
-        return 1.0 if n else 0.0
-    ends = np.concatenate([changes, [n]])
-    counts = np.concatenate([ends[:1], ends[1:] - ends[:-1]])
-    return float((counts.astype(float) ** 2).sum() / n)
-
-
-def _kept(sigma: Array, unit: float, a: Array, delta: Array) -> Array:
-    """Standard deviations of a^T delta; where they are so small that their squares vanish, 8 units of |a|^T |delta|."""
-    vanished = sigma < SMALLEST_SQUARED
-    return np.where(vanished, sigma + 8 * unit * (np.abs(a).T @ np.abs(delta)), sigma) if vanished.any() else sigma
+    trace: Trace
+    inputs: list[Array]
+    zs: list[Array]
+    weights: list[Array]
+    slopes: list[Array]
+    y: Array
+    equal: list[float]
+    mean: float
+    u: float
 
 
 class Variances(NamedTuple):
@@ -154,6 +58,138 @@ class Variances(NamedTuple):
     z: list[Array]
     moved: list[Array]
     a: list[Array]
+
+
+class Forward(NamedTuple):
+    """``by`` their own operations, and the variances of z_1..z_L and of the hidden a_1..a_{L-1} by these and all before."""
+
+    by: Variances
+    z: list[Array]
+    a: list[Array]
+
+
+class OfLoss(NamedTuple):
+    """Standard deviations of the loss, as a whole and (h,) of what points along one of a layer's weights do not share; and
+    the size of the loss, data term and penalty.
+    """
+
+    whole: float
+    along: list[Array]
+    size: float
+
+
+class Delta(NamedTuple):
+    """delta_l on the way down, (n, h), with the variance of its rounding error; what follows of the step lengths.
+
+    lost : the share of the clipped examples in delta_l; None where none is clipped.
+    downstream : (h,) the most that a change of 1 in an entry of z_l changes an entry of a later z.
+    """
+
+    value: Array
+    variance: Array
+    lost: Array | None
+    downstream: Array
+
+
+class Columns(NamedTuple):
+    """Of the weights of one parameter: deviation of the gradient, the clipped examples' share, the length."""
+
+    gradient: Array
+    clipped: Array | float
+    length: Array
+
+
+def dense_rounding(net: Net, theta: Array, batch: Batch) -> Rounding:
+    """The analysis at ``theta``: one forward and one backward pass of variances beside those of values."""
+    v = _values(net, theta, batch)
+    forward = _forward(net, v)
+    # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
+    last = net.head.delta(v.zs[-1], v.y, TEXTBOOK)
+    loss = _of_loss(net, v, forward.by, last)
+    layout = net.layout(batch)
+    found = np.zeros((4, layout.size))
+    gradient, clipped, length, line = (layout.split(row) for row in found)
+    stretch = net.head.scale_of_z(v.zs[-1], v.y)
+    # u (L + l2 h**2 / 2) / h, the noise of a difference, grows where the penalty of the step is more than the loss
+    farthest = math.sqrt(2 * loss.size / net.l2) if net.l2 and loss.size > 0 else math.inf
+    delta = _last_delta(net, v, forward, last, batch)
+    for layer in range(len(v.zs), 0, -1):
+        suffix = v.trace.suffixes[layer - 1]
+        parameters = {"W" + suffix: _of_weights(net, v, forward, delta, layer, stretch, farthest)}
+        if net.bias:
+            parameters["b" + suffix] = _of_biases(v, delta, stretch)
+        for name, columns in parameters.items():
+            gradient[name][...], clipped[name][...], length[name][...] = columns
+            line[name][...] = loss.along[layer - 1]
+        if layer > 1:
+            delta = _below(net, v, forward, delta, layer)
+    # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
+    found[1] *= 1 + 2.0**-30
+    gradients, shares, lengths, along = found
+    return Rounding(known(loss.whole), known(along), known(gradients), known(shares), lengths, v.u)
+
+
+def _values(net: Net, theta: Array, batch: Batch) -> Values:
+    trace = net.forward(theta, batch)
+    n = len(batch.X)
+    zs = [np.asarray(z, np.float64) for z in trace.zs]
+    return Values(
+        trace=trace,
+        inputs=[np.asarray(a, np.float64) for a in trace.inputs],
+        zs=zs,
+        weights=[np.asarray(w, np.float64) for w in trace.weights],
+        slopes=[np.asarray(net.activation.derivative(z), np.float64) for z in zs[:-1]],
+        y=batch.y if batch.y.dtype.kind in "iu" else np.asarray(batch.y, np.float64),
+        # examples that saturated units have made equal make equal errors from there on
+        equal=[repetition(z) if n else 1.0 for z in zs],
+        mean=1 / n if net.averaged else 1.0,
+        u=unit_roundoff(theta.dtype),
+    )
+
+
+def _forward(net: Net, v: Values) -> Forward:
+    """Variances of a_{l-1} and z_l, of their own operations and of all before."""
+    g, u = net.activation, v.u
+    by = Variances(
+        [], [VARIANCE * binade(z) ** 2 for z in v.zs], [ELEMENTARY * g.roundings * a * a for a in v.inputs[1:]]
+    )
+    variance_a: list[Array] = []  # of the hidden layers; the inputs themselves are exact
+    variance_z: list[Array] = []
+    for layer, w in enumerate(v.weights):
+        w2 = w * w
+        by.z.append(product_variance(v.inputs[layer] ** 2, w2, v.zs[layer] ** 2, 1.0))
+        added = u * u * by.z[layer]
+        variance_z.append(variance_a[layer - 1] @ w2 + added if layer else added)
+        if layer < len(v.weights) - 1:
+            variance_a.append(v.slopes[layer] ** 2 * variance_z[layer] + u * u * by.a[layer])
+    return Forward(by, variance_z, variance_a)
+
+
+# --- the loss: what each of these errors does to it, to first order ---------------------------------------------------
+
+
+def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array) -> OfLoss:
+    groups = v.equal[-1]
+    own = net.head.loss_rounding(v.zs[-1], v.y)
+    full, lines = _line_variances(own, by, *_backward(v.weights, v.slopes, last_delta))
+    data = np.abs(np.float64(net.data_loss(v.zs[-1], v.y)))
+    penalty = np.float64(net.penalty({k: np.asarray(p, np.float64) for k, p in v.trace.params.items()}))
+    # the sum over the examples, the mean, and the penalty added to it
+    terms = v.zs[-1].size if v.y.ndim == 2 else len(v.zs[-1])
+    examples = v.mean**2 * sum_roundings(data / v.mean, terms, groups)
+    last = VARIANCE * (binade(data) ** 2 + binade(data + penalty) ** 2 + binade(penalty) ** 2)
+    sums = VARIANCE * examples + last
+
+    def deviation(terms: Array | float, sums: Array) -> Array:
+        # the squares of a very small loss vanish; a rounding of the sum remains
+        return v.u * np.maximum(np.sqrt(v.mean**2 * groups * terms + sums), max(data, penalty) * VARIANCE)
+
+    along = [deviation(terms, sums) for terms in lines]
+    if net.head.lines is not None:
+        # small steps of the last layer's weights have a formula of their own
+        own_way = net.head.factor * net.head.lines.rounding(v.zs[-1], v.y, 1.0, groups)
+        along[-1] = np.maximum(along[-1], deviation(own_way**2, last))
+    return OfLoss(float(deviation(full, sums + VARIANCE * 3 * penalty**2)), along, data + penalty)
 
 
 def _backward(weights: list[Array], slopes: list[Array], delta: Array) -> tuple[list[Array], list[Array]]:
@@ -187,129 +223,77 @@ def _line_variances(own: Array, by: Variances, deltas: list[Array], backs: list[
     return full, lines
 
 
-def dense_rounding(model: Dense, theta: Array, batch: Batch) -> Rounding:
-    """The analysis at ``theta``: one forward and one backward pass of variances beside those of values."""
-    u = unit_roundoff(theta.dtype)
-    trace = model.forward(theta, batch)
-    inputs = [np.asarray(a, np.float64) for a in trace.inputs]
-    zs = [np.asarray(z, np.float64) for z in trace.zs]
-    weights = [np.asarray(v, np.float64) for name, v in trace.params.items() if name[0] == "W"]
-    y = batch.y if batch.y.dtype.kind in "iu" else np.asarray(batch.y, np.float64)
-    g = model.hidden_activation
-    n = len(batch.X)
+# --- the gradient: variances of delta_l and of the sums over the examples ---------------------------------------------
 
-    # forward: variances of a_{l-1} and z_l, of their own operations and of all before
-    by = Variances([], [VARIANCE * binade(z) ** 2 for z in zs], [ELEMENTARY * g.roundings * a * a for a in inputs[1:]])
-    slopes = [np.asarray(g.derivative(z), np.float64) for z in zs[:-1]]
-    variance_a: list[Array] = []  # of the hidden layers; the inputs themselves are exact
-    variance_z: list[Array] = []
-    for layer, w in enumerate(weights):
-        w2 = w * w
-        by.z.append(product_variance(inputs[layer] ** 2, w2, zs[layer] ** 2, 1.0))
-        added = u * u * by.z[layer]
-        variance_z.append(variance_a[layer - 1] @ w2 + added if layer else added)
-        if layer < len(weights) - 1:
-            variance_a.append(slopes[layer] ** 2 * variance_z[layer] + u * u * by.a[layer])
-    sigma_delta = model.delta_rounding(zs[-1], y, np.sqrt(variance_z[-1]), u)
 
-    # the loss: what each of these errors does to it, to first order
-    mean = 1 / n if model.averaged else 1.0
-    # examples that saturated units have made equal make equal errors from there on
-    equal = [repetition(z) if n else 1.0 for z in zs]
-    groups = equal[-1]
-    own = model.loss_rounding(zs[-1], y)
-    # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
-    last_delta = model.output_delta(zs[-1], y, Parts())
-    full, lines = _line_variances(own, by, *_backward(weights, slopes, last_delta))
-    data = np.abs(np.float64(model.data_loss(zs[-1], y)))
-    penalty = np.float64(model.penalty({k: np.asarray(v, np.float64) for k, v in trace.params.items()}))
-    # the sum over the examples, the mean, and the penalty added to it
-    examples = mean**2 * sum_roundings(data / mean, zs[-1].size if y.ndim == 2 else n, groups)
-    last = VARIANCE * (binade(data) ** 2 + binade(data + penalty) ** 2 + binade(penalty) ** 2)
-    sums = VARIANCE * examples + last
-
-    def deviation(terms: Array | float, sums: Array) -> Array:
-        # the squares of a very small loss vanish; a rounding of the sum remains
-        return u * np.maximum(np.sqrt(mean**2 * groups * terms + sums), max(data, penalty) * VARIANCE)
-
-    along = [deviation(terms, sums) for terms in lines]
-    if model.lines is not None:
-        # small steps of the last layer's weights have a formula of their own
-        own_way = model.factor * model.lines.rounding(zs[-1], y, 1.0, groups)
-        along[-1] = np.maximum(along[-1], deviation(own_way**2, last))
-    # backward: variances of delta_l and of the sums over the examples
-    layout = model.layout(batch)
-    found = np.zeros((4, layout.size))
-    gradient, clipped, length, line = (layout.split(row) for row in found)
+def _last_delta(net: Net, v: Values, forward: Forward, delta: Array, batch: Batch) -> Delta:
+    z = v.trace.zs[-1]
+    sigma = net.head.delta_rounding(v.zs[-1], v.y, np.sqrt(forward.z[-1]), v.u)
     # in the dtype first: a delta of 1 - p keeps the digits that the gradient under test has
-    delta = last_delta
-    if trace.zs[-1].dtype != np.float64:
-        delta = np.asarray(model.output_delta(trace.zs[-1], batch.y, Parts()), np.float64)
-    lost = None
-    if model.may_clip(trace.zs[-1]):
-        lost = np.where(model.beyond(trace.zs[-1], batch.y) > 0, delta, 0.0)
-    variance = sigma_delta**2
-    downstream = np.ones(delta.shape[1])
-    stretch = model.scale_of_z(zs[-1], y)
-    # u (L + l2 h**2 / 2) / h, the noise of a difference, grows where the penalty of the step is more than the loss
-    farthest = math.sqrt(2 * (data + penalty) / model.l2) if model.l2 and data + penalty > 0 else math.inf
-    suffixes = [name[1:] for name in trace.params if name[0] == "W"]
-    for layer in range(len(zs), 0, -1):
-        a, suffix = inputs[layer - 1], suffixes[layer - 1]
-        a2 = a * a
-        total = a.T @ delta
-        # adding equal terms to a sum makes equal errors, so the sum's own rounding grows with them too
-        delta2 = delta**2
-        inner = a2.T @ variance
-        if layer > 1:
-            inner = inner + variance_a[layer - 2].T @ delta2
-        inner = inner + product_variance(a2.T, delta2, total**2, u)
-        w = weights[layer - 1]
-        penalised = model.l2 * w
-        sigma = np.sqrt(
-            mean**2 * equal[layer - 1] * inner + VARIANCE * u * u * (penalised**2 + (mean * total + penalised) ** 2)
-        )
-        gradient["W" + suffix][...] = _kept(sigma, mean * u, a, delta)
-        line["W" + suffix][...] = along[layer - 1]
-        size = np.abs(a)
-        if lost is not None:
-            clipped["W" + suffix][...] = mean * (size.T @ np.abs(lost))
-        reach = size.max(axis=0, initial=0.0)
-        # a unit that is all but silent has no scale of its own: its weights take that of its layer, or of single precision
-        reach = np.maximum(reach, max(1e-3 * float(reach.max(initial=0.0)), SMALLEST_REACH))
-        scale = stretch / (reach[:, None] * np.maximum(downstream, 1.0)[None, :])
-        length["W" + suffix][...] = np.minimum(scale, farthest)
-        if model.bias:
-            total_b = delta.sum(axis=0)
-            # summed in pairs, so that equal terms are only as bad as terms of one sign
-            sigma_b = mean * np.sqrt(
-                (groups * variance).sum(axis=0) + product_variance(np.ones((1, n)), delta2, total_b[None] ** 2, u)[0]
-            )
-            gradient["b" + suffix][...] = _kept(sigma_b, mean * u, np.ones(n), delta)
-            line["b" + suffix][...] = along[layer - 1]
-            if lost is not None:
-                clipped["b" + suffix][...] = mean * np.abs(lost).sum(axis=0)
-            length["b" + suffix][...] = stretch / np.maximum(downstream, 1.0)
-        if layer > 1:
-            w2 = w * w
-            slope = slopes[layer - 2]
-            back = delta @ w.T
-            variance_back = variance @ w2.T + product_variance(delta2, w2.T, back**2, u)
-            # g' moves with z by at most its curvature, and is itself rounded by a few units
-            curvature = np.full(slope.shape, g.curvature)
-            if g.steepness is not None:
-                # what is smaller could not be squared
-                np.minimum(curvature, g.steepness * slope, out=curvature, where=slope > SMALLEST_SLOPE)
-            variance_slope = curvature**2 * variance_z[layer - 2] + ((3 if g.roundings else 0) * u * slope) ** 2
-            variance = variance_back * slope**2 + back**2 * variance_slope
-            delta = back * slope
-            # in the dtype first: the clipped share is that of the gradient under test, digit for digit
-            if lost is not None:
-                lost = (lost @ w.T) * np.asarray(g.derivative(trace.zs[layer - 2]), np.float64)
-            downstream = np.abs(w) @ np.maximum(downstream, 1.0)
-    # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
-    found[1] *= 1 + 2.0**-30
-    gradients, shares, lengths, along_lines = found
-    return Rounding(
-        float(deviation(full, sums + VARIANCE * 3 * penalty**2)), along_lines, gradients, shares, lengths, u
-    )
+    if z.dtype != np.float64:
+        delta = np.asarray(net.head.delta(z, batch.y, TEXTBOOK), np.float64)
+    lost = np.where(net.head.beyond(z, batch.y) > 0, delta, 0.0) if net.head.may_clip(z) else None
+    return Delta(delta, sigma**2, lost, np.ones(delta.shape[1]))
+
+
+def _of_weights(
+    net: Net, v: Values, forward: Forward, delta: Delta, layer: int, stretch: float, farthest: float
+) -> Columns:
+    """Of W_l, whose gradient is mean a_{l-1}^T delta_l + l2 W_l."""
+    a, w, u = v.inputs[layer - 1], v.weights[layer - 1], v.u
+    a2 = a * a
+    total = a.T @ delta.value
+    # adding equal terms to a sum makes equal errors, so the sum's own rounding grows with them too
+    delta2 = delta.value**2
+    inner = a2.T @ delta.variance
+    if layer > 1:
+        inner = inner + forward.a[layer - 2].T @ delta2
+    inner = inner + product_variance(a2.T, delta2, total**2, u)
+    penalised = net.l2 * w
+    ends = VARIANCE * u * u * (penalised**2 + (v.mean * total + penalised) ** 2)
+    sigma = np.sqrt(v.mean**2 * v.equal[layer - 1] * inner + ends)
+    size = np.abs(a)
+    clipped = 0.0 if delta.lost is None else v.mean * (size.T @ np.abs(delta.lost))
+    reach = size.max(axis=0, initial=0.0)
+    # a unit that is all but silent has no scale of its own: its weights take that of its layer, or of single precision
+    reach = np.maximum(reach, max(1e-3 * float(reach.max(initial=0.0)), SMALLEST_REACH))
+    scale = stretch / (reach[:, None] * np.maximum(delta.downstream, 1.0)[None, :])
+    return Columns(_kept(sigma, v.mean * u, a, delta.value), clipped, np.minimum(scale, farthest))
+
+
+def _of_biases(v: Values, delta: Delta, stretch: float) -> Columns:
+    """Of b_l, whose gradient is mean sum_i delta_l,i."""
+    n = len(delta.value)
+    total = delta.value.sum(axis=0)
+    # summed in pairs, so that equal terms are only as bad as terms of one sign
+    sums = product_variance(np.ones((1, n)), delta.value**2, total[None] ** 2, v.u)[0]
+    sigma = v.mean * np.sqrt((v.equal[-1] * delta.variance).sum(axis=0) + sums)
+    clipped = 0.0 if delta.lost is None else v.mean * np.abs(delta.lost).sum(axis=0)
+    length = stretch / np.maximum(delta.downstream, 1.0)
+    return Columns(_kept(sigma, v.mean * v.u, np.ones(n), delta.value), clipped, length)
+
+
+def _below(net: Net, v: Values, forward: Forward, delta: Delta, layer: int) -> Delta:
+    """delta_{l-1} = (delta_l W_l^T) * g'(z_{l-1})."""
+    g, w, u, slope = net.activation, v.weights[layer - 1], v.u, v.slopes[layer - 2]
+    w2 = w * w
+    back = delta.value @ w.T
+    variance_back = delta.variance @ w2.T + product_variance(delta.value**2, w2.T, back**2, u)
+    # g' moves with z by at most its curvature, and is itself rounded by a few units
+    curvature = np.full(slope.shape, g.curvature)
+    if g.steepness is not None:
+        # what is smaller could not be squared
+        np.minimum(curvature, g.steepness * slope, out=curvature, where=slope > SMALLEST_SLOPE)
+    variance_slope = curvature**2 * forward.z[layer - 2] + ((3 if g.roundings else 0) * u * slope) ** 2
+    variance = variance_back * slope**2 + back**2 * variance_slope
+    lost = delta.lost
+    if lost is not None:
+        # in the dtype first: the clipped share is that of the gradient under test, digit for digit
+        lost = (lost @ w.T) * np.asarray(g.derivative(v.trace.zs[layer - 2]), np.float64)
+    return Delta(back * slope, variance, lost, np.abs(w) @ np.maximum(delta.downstream, 1.0))
+
+
+def _kept(sigma: Array, unit: float, a: Array, delta: Array) -> Array:
+    """Standard deviations of a^T delta; where they are so small that their squares vanish, 8 units of |a|^T |delta|."""
+    vanished = sigma < SMALLEST_SQUARED
+    return np.where(vanished, sigma + 8 * unit * (np.abs(a).T @ np.abs(delta)), sigma) if vanished.any() else sigma

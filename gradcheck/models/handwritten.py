@@ -1,0 +1,63 @@
+"""Models whose loss and gradient are written by hand, and which know their own rounding errors and kinks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Protocol
+
+import numpy as np
+
+from gradcheck.batch import Batch
+from gradcheck.interfaces import Model
+from gradcheck.models.parts import TEXTBOOK, Parts
+from gradcheck.problem import Crossings, Problem
+from gradcheck.rounding import Rounding
+from gradcheck.target import Classes
+
+Array = np.ndarray
+
+
+class Around(Protocol):
+    """A loss around one theta."""
+
+    def losses(self, index: Array, points: Array) -> tuple[Array, Array]:
+        """Losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k)."""
+
+    def crossings(self, index: Array, reach: Array) -> Crossings:
+        """The kinks that steps up to ``reach`` (m,) cross along the weights of ``index`` (m,)."""
+
+
+class Handwritten(Model):
+    """A model with an error analysis, whose gradient is made of the steps of ``Parts``."""
+
+    @abstractmethod
+    def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
+        """The textbook gradient of ``loss``, flat, in theta's dtype, made of ``parts``."""
+
+    @abstractmethod
+    def rounding(self, theta: Array, batch: Batch) -> Rounding:
+        """Rounding errors of ``loss`` and ``gradient`` at ``theta``."""
+
+    @abstractmethod
+    def perturbation(self, theta: Array, batch: Batch) -> Around:
+        """The losses near ``theta``."""
+
+    def pose(self, theta: Array, batch: Batch) -> Problem:
+        gradient = self.gradient(theta, batch)
+        around = self.perturbation(theta, batch)
+        layout = self.layout(batch)
+        n = len(batch.X) or None
+        return Problem(
+            layout=layout,
+            theta=theta,
+            loss=lambda point: self.loss(point, batch),
+            perturbed_losses=around.losses,
+            rounding_at=lambda point: self.rounding(point, batch),
+            crossings=None if self.smooth else around.crossings,
+            analytic=gradient,
+            correct=gradient,
+            rounding=self.rounding(theta, batch),
+            kinked=not self.smooth,
+            n=n,
+            n_classes=layout.shapes[-1][-1] if n and isinstance(self.target, Classes) else None,
+        )
