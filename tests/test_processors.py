@@ -7,7 +7,7 @@ otherwise.  ``python -m tests.processors`` runs this file with fewer instruction
 from __future__ import annotations
 
 import os
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,11 @@ from processors import features, settings
 from gradcheck import intervals
 from gradcheck.batch import Batch
 from gradcheck.check import Cell, CellResult, check_cell
+from gradcheck.interfaces import DataSource, Start
+from gradcheck.layout import Layout
 from gradcheck.numeric import SCHEMES
 from gradcheck.quotients import DEVIATIONS
+from gradcheck.target import Target
 
 # where longdouble is float64, such cells are skipped
 DTYPES = ("float32", "float64", *(("longdouble",) if U[np.dtype(np.longdouble)] < U[np.dtype(float)] else ()))
@@ -60,9 +63,35 @@ def permuted(model: Any, theta: np.ndarray, batch: Batch, seed: int) -> tuple[np
     return theta[order], moved, order
 
 
+@dataclass
+class Examples(DataSource):
+    """These examples, whatever is asked for."""
+
+    given: Batch
+
+    def validate(self) -> None: ...
+
+    def size(self, target: Target) -> tuple[int, int, int]:
+        raise NotImplementedError
+
+    def batch(self, target: Target, dtype: Any) -> Batch:
+        return self.given
+
+
+@dataclass
+class At(Start):
+    """These parameters, whatever is asked for."""
+
+    given: np.ndarray
+
+    def validate(self) -> None: ...
+
+    def theta(self, layout: Layout, dtype: Any) -> np.ndarray:
+        return self.given
+
+
 def checked(model: Any, theta: np.ndarray, batch: Batch, scheme: str, eps: float | None) -> CellResult:
-    given = SimpleNamespace(batch=lambda target, dtype: batch), SimpleNamespace(theta=lambda layout, dtype: theta)
-    return check_cell(Cell(model, *given, NO_BUG, SCHEMES[scheme], eps, theta.dtype, 1e-2))
+    return check_cell(Cell(model, Examples(batch), At(theta), NO_BUG, SCHEMES[scheme], eps, theta.dtype, 1e-2))
 
 
 def numbers(result: CellResult, order: np.ndarray | None = None) -> dict[str, np.ndarray]:

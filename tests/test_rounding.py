@@ -202,8 +202,8 @@ def summed_in_turn(model, theta: np.ndarray, batch: Batch) -> tuple[slice, np.nd
 
     An order that a BLAS may take, and the same on every machine: ``cumsum`` adds in turn, in the dtype.
     """
-    trace = model.forward(theta, batch)
-    delta = model.output_delta(trace.zs[-1], batch.y, Parts()).astype(theta.dtype)
+    trace = model.net.forward(theta, batch)
+    delta = model.net.head.delta(trace.zs[-1], batch.y, Parts()).astype(theta.dtype)
     products = trace.inputs[-1][:, :, None] * delta[:, None, :]
     total = np.cumsum(products, axis=0, dtype=theta.dtype)[-1] * theta.dtype.type(1 / len(batch.X))
     name = [name for name in trace.params if name[0] == "W"][-1]
