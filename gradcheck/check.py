@@ -25,6 +25,7 @@ from gradcheck.problem import Evaluations, Problem
 from gradcheck.quotients import KINK_MARGIN, Estimate, Probe
 from gradcheck.rounding import Rounding
 from gradcheck.rules import Evidence, accusations
+from gradcheck.steps import AUTO, Step
 from gradcheck.verdict import MIN_JUDGED, VERDICTS, Judgement, at_corners, judge, missed, whole, without_path
 
 if TYPE_CHECKING:
@@ -35,14 +36,13 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the grid.  ``eps`` None is ``auto``: each weight's own step."""
+    """One point of the grid but for its step: cells that differ in eps alone are checked together."""
 
     model: Model
     data: DataSource
     init: Start
     bug: Bug
     scheme: Scheme
-    eps: float | None
     dtype: np.dtype
     match_at: float
     min_judged: float = MIN_JUDGED
@@ -80,20 +80,21 @@ def refuse_at(cell: Cell, theta: Array) -> None:
 
 def check_cell(
     cell: Cell,
+    eps: Step = AUTO,
     posing: Callable[[Cell], Problem] | None = None,
     pack: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> CellResult:
     """Check one cell, as ``check_cells`` does."""
-    return check_cells(cell, [cell.eps], posing, pack)[0]
+    return check_cells(cell, [eps], posing, pack)[0]
 
 
 def check_cells(
     cell: Cell,
-    eps: Sequence[float | None],
+    eps: Sequence[Step],
     posing: Callable[[Cell], Problem] | None = None,
     pack: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> list[CellResult]:
-    """Check the cells that differ from this one in eps alone.
+    """Check a cell at each of several steps.
 
     posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps, match_at and min_judged.
     pack : what is made of the columns of a block of weights; a cell with more than one block is then examined block by
@@ -142,12 +143,12 @@ def _injected(bug: Bug) -> bool:
 def check(
     problem: Problem,
     scheme: Scheme,
-    eps: float | None,
+    eps: Step,
     match_at: float,
     bug_injected: bool = False,
     min_judged: float = MIN_JUDGED,
 ) -> CellResult:
-    """Compare the analytic gradient with the numeric one, weight by weight; ``eps`` None chooses each weight's step.
+    """Compare the analytic gradient with the numeric one, weight by weight.
 
     Raises FloatingPointError where the loss at theta is not finite, ArithmeticError where losses that a model computes from
     its structure are not those of its plain loss.
@@ -159,7 +160,7 @@ def check(
 def check_steps(
     problem: Problem,
     scheme: Scheme,
-    eps: Sequence[float | None],
+    eps: Sequence[Step],
     match_at: float,
     bug_injected: bool = False,
     min_judged: float = MIN_JUDGED,
@@ -169,7 +170,7 @@ def check_steps(
     What the steps share (the anchors, and whatever a step along a weight needs of its column) is computed once.  A function
     that says nothing of its scale is looked at step by step, and so are complex steps and those that each weight chooses.
     """
-    if scheme.complex_valued or problem.opaque or None in eps:
+    if scheme.complex_valued or problem.opaque or AUTO in eps:
         return [check(problem, scheme, h, match_at, bug_injected, min_judged) for h in eps]
     found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size))
     return _results(problem, found, eps, bug_injected, min_judged)
@@ -178,7 +179,7 @@ def check_steps(
 def _in_blocks(
     problem: Problem,
     scheme: Scheme,
-    eps: float | None,
+    eps: Step,
     match_at: float,
     bug_injected: bool,
     min_judged: float,
@@ -211,7 +212,7 @@ def _in_blocks(
 
 
 def _results(
-    problem: Problem, found: Examined, eps: Sequence[float | None], bug_injected: bool, min_judged: float
+    problem: Problem, found: Examined, eps: Sequence[Step], bug_injected: bool, min_judged: float
 ) -> list[CellResult]:
     """What is stored of a problem that was examined with several steps."""
     index = np.arange(problem.theta.size)
@@ -291,7 +292,7 @@ class Examined(NamedTuple):
         return self._replace(estimate=self.estimate.where(step), judged=self.judged.at(step), n_evals=n_evals)
 
 
-def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_at: float, index: Array) -> Examined:
+def examine(problem: Problem, scheme: Scheme, eps: Step | Array, match_at: float, index: Array) -> Examined:
     """Examine the weights of ``index``; at several steps, eps (s,), of a problem that is not opaque: then all is (s, m).
 
     Raises FloatingPointError where the loss at theta is not finite.
@@ -364,11 +365,11 @@ def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_a
     def verdicts(estimate: Estimate) -> Judgement:
         return judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked)
 
-    estimate = fixed(probe, scheme, eps, index) if eps is not None else auto(probe, scheme, index)
+    estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
     judged = verdicts(estimate)
     doubtful = np.ones(len(index), dtype=bool)
     for power in (1, 2, 3) if problem.opaque and not scheme.complex_valued else ():
-        if eps is None:
+        if isinstance(eps, str):
             for attempt in _retries(probe, scheme):
                 again = np.array([r in ("overflow", "truncation") for r in judged.reason], dtype=bool)
                 if not again.any():
@@ -422,7 +423,7 @@ def _corners(problem: Problem, scheme: Scheme, index: Array, estimate: Estimate,
 
 
 def _at_smaller_scale(
-    probe: Probe, scheme: Scheme, eps: float | Array | None, index: Array, power: int, accusing: Estimate
+    probe: Probe, scheme: Scheme, eps: Step | Array, index: Array, power: int, accusing: Estimate
 ) -> tuple[Estimate, Array]:
     """Estimates with scales ``1e-3**power`` times as large, and where they refute the accusing ones; bool (m,).
 
@@ -433,12 +434,12 @@ def _at_smaller_scale(
     def at(p: int) -> Probe:
         return probe._replace(rounding=replace(probe.rounding, length=probe.rounding.length * 1e-3**p))
 
-    larger = accusing if eps is None else auto(at(power - 1), scheme, index)
+    larger = accusing if isinstance(eps, str) else auto(at(power - 1), scheme, index)
     smaller = auto(at(power), scheme, index)
     with np.errstate(all="ignore"):
         apart = np.abs(larger.value - smaller.value) > larger.bound + smaller.bound
         misled = apart | (np.isfinite(larger.bound) & ~np.isfinite(smaller.bound) & smaller.finite)
-    return smaller if eps is None else fixed(at(power), scheme, eps, index), misled
+    return smaller if isinstance(eps, str) else fixed(at(power), scheme, eps, index), misled
 
 
 def _retries(probe: Probe, scheme: Scheme) -> Iterator[Callable[[Array], Estimate]]:
@@ -451,7 +452,7 @@ def _retries(probe: Probe, scheme: Scheme) -> Iterator[Callable[[Array], Estimat
             yield partial(auto, probe._replace(rounding=smaller), formula)
 
 
-def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgement, eps: float | None) -> dict[str, Any]:
+def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgement, eps: Step) -> dict[str, Any]:
     """The columns of ``errors`` that the check knows, one entry a weight of ``index``."""
     return _of_weights(problem, index) | _of_step(estimate, judged, eps)
 
@@ -469,10 +470,10 @@ def _of_weights(problem: Problem, index: Array) -> dict[str, Any]:
     }
 
 
-def _of_step(estimate: Estimate, judged: Judgement, eps: float | None) -> dict[str, Any]:
+def _of_step(estimate: Estimate, judged: Judgement, eps: Step) -> dict[str, Any]:
     return {
         "step": estimate.step,
-        "step_rule": ["auto" if eps is None else "fixed"] * len(estimate.step),
+        "step_rule": ["auto" if eps == AUTO else "fixed"] * len(estimate.step),
         "numeric": estimate.value,
         "abs_err": judged.abs_err,
         "rel_err": judged.rel_err,

@@ -31,6 +31,7 @@ from gradcheck.numeric import Scheme
 from gradcheck.outcome import Outcome
 from gradcheck.problem import Problem
 from gradcheck.rounding import Rounding
+from gradcheck.steps import AUTO, Step
 from gradcheck.verdict import CORNER, EXEMPT, MIN_JUDGED, REASONS, Judgement, Whole, of_counts
 
 Array = np.ndarray
@@ -198,7 +199,7 @@ def check_directions(
     problem: Problem,
     function: Calls,
     scheme: Scheme,
-    eps: float | None,
+    eps: Step,
     match_at: float,
     seed: int = 0,
     min_judged: float = MIN_JUDGED,
@@ -210,7 +211,7 @@ def check_directions(
     wrong entry that is located.
 
     function : counts the calls, and knows the limits: at a limit a direction points inwards.
-    eps : length of the whole step along a direction, and step of an entry; None chooses.
+    eps : length of the whole step along a direction, and step of an entry.
     """
     rng = np.random.default_rng(seed)
     entries = _Entries(problem, scheme, eps, match_at)
@@ -271,7 +272,7 @@ def _slope(
     gradient: Array,
     unknown: Array,
     scheme: Scheme,
-    eps: float | None,
+    eps: Step,
     match_at: float,
     rng: np.random.Generator,
     limits: Limits | None,
@@ -283,10 +284,10 @@ def _slope(
         low, high = max(inner.start, where.start), min(inner.stop, where.stop)
         if high > low:
             own = rng.uniform(SMALLEST, 1.0, high - low)
-            own *= _size(problem, slice(low, high)) if eps is None else 1.0
+            own *= _size(problem, slice(low, high)) if eps == AUTO else 1.0
             v[low - where.start : high - where.start] = own
     v *= rng.integers(0, 2, n) * 2 - 1
-    if eps is not None:
+    if eps != AUTO:
         # a step of this length moves each weight by its square root's part
         v /= np.linalg.norm(v)
     if limits is not None:
@@ -312,12 +313,12 @@ def _slope(
     )
 
 
-def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: float | None) -> Problem:
+def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: Step) -> Problem:
     """phi(t) = loss(theta + t v) as a problem of one weight, t = 0."""
     rounding = problem.rounding
     own = float(np.linalg.norm(v.astype(np.float64) * rounding.gradient[where]))
     # t = 1 moves the weights by about their own size
-    length = 1.0 if eps is None else _size(problem, where) * len(v) ** 0.5
+    length = 1.0 if eps == AUTO else _size(problem, where) * len(v) ** 0.5
 
     def at(t: Array) -> Array:
         point = problem.theta.astype(np.result_type(problem.theta.dtype, t.dtype))
@@ -380,7 +381,7 @@ def _parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array
 class _Entries:
     """Weights that were checked one by one, as columns of a table."""
 
-    def __init__(self, problem: Problem, scheme: Scheme, eps: float | None, match_at: float) -> None:
+    def __init__(self, problem: Problem, scheme: Scheme, eps: Step, match_at: float) -> None:
         self._problem, self._scheme, self._eps, self._match_at = problem, scheme, eps, match_at
         self._rows: list[dict[str, Any]] = []
         self.numeric: dict[int, float] = {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from gradcheck.numeric import Scheme, perturbed_weights, representable_step
+from gradcheck.numeric import BELOW_OPTIMUM, DISTANCES, Scheme, perturbed_weights, representable_step
 from gradcheck.problem import Evaluations
 from gradcheck.quotients import (
     CENTRAL,
@@ -32,16 +31,11 @@ OPAQUE_TRUSTED = 1e-3
 ASYMPTOTIC = 0.05
 # The anchor stays below this part of the loss's scale even where the noise asks for more.
 LARGEST_ANCHOR = 0.02
-# By the order of the formula at the anchors: the second anchor is this many times the first, so that its truncation, 16 or
-# 64 times as large, shows in their difference; and the first lies above the step that the upper bound of the scale suggests,
-# since the loss's true scale is mostly larger.
-ANCHOR_RATIO = {2: 4.0, 4: 2.0, 6: 2.0}
-# The ladder of eps=auto begins this far below the step that the noise and the scale suggest.
-BELOW_OPTIMUM = 16.0
-# Ratio of the ladder's steps where the function says nothing of its scale.
+# Where the function says nothing of its scale: the ratio of the ladder's steps, their number, and how far below the step that
+# the noise and a guess of the scale suggest they begin: so far below where they would, if the guess were right.
 OPAQUE_RATIO = 8.0
-# Levels of the ladder of steps for eps=auto: eight pairs of points, as many evaluations as eight central differences.
-LEVELS = 8
+OPAQUE_LEVELS = 8
+OPAQUE_START = OPAQUE_RATIO**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,21 +110,27 @@ class Ladder:
             return part * probe.rounding.length[self.index] / self.size / reach
 
 
+def nested_in(scheme: Scheme) -> Scheme:
+    """The formula that is tried on the rungs for a scheme: itself, or the central one."""
+    return CENTRAL if scheme.order == 1 else scheme
+
+
+def room(scheme: Scheme) -> int:
+    """At how many distances from theta the ladder of a scheme may have points."""
+    # the step of a one-sided formula follows from the ladder, and is evaluated after it
+    return DISTANCES - 1 if scheme.order == 1 else DISTANCES
+
+
 def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
     """The ladder of eps=auto along the weights of ``index``, nothing evaluated yet."""
     theta = probe.theta[index]
-    nested = CENTRAL if scheme.order == 1 else scheme
-    ratio = ANCHOR_RATIO[nested.order] if nested.order > 2 or len(nested.pairs) == 1 else 2.0
-    # an extrapolating formula spans several steps of the ladder itself
-    reach = [abs(o) for o in nested.offsets]
-    spans = math.log(max(reach) / min(reach), ratio)
-    levels, start = LEVELS - round(spans), BELOW_OPTIMUM
+    nested = nested_in(scheme)
+    ratio, levels, below, largest = nested.ratio, nested.rungs(room(scheme)), nested.below, LARGEST_ANCHOR
     if probe.opaque:
         # the scale of the loss is a guess, so the ladder is wider and begins far below it
-        ratio, levels, start = OPAQUE_RATIO, LEVELS, BELOW_OPTIMUM * OPAQUE_RATIO**2
-    if scheme.order == 1:
-        levels -= 1  # the step of a one-sided formula follows from the ladder, and is evaluated after it
-    fraction = np.minimum(optimal_fraction(probe, scheme.order, index), LARGEST_ANCHOR * BELOW_OPTIMUM) / start
+        ratio, levels = OPAQUE_RATIO, OPAQUE_LEVELS - (scheme.order == 1)
+        below, largest = BELOW_OPTIMUM * OPAQUE_START, largest / OPAQUE_START
+    fraction = np.minimum(optimal_fraction(probe, scheme.order, index) / below, largest)
     base = representable_step(theta, at_least(probe.rounding.length[index] * fraction, theta, probe.rounding.unit))
     nothing = np.empty((len(index), 0))
     return Ladder(

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart; their yellow and black are left out:
 # the one cannot be seen on white, the other not on black.
 BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c8c8c"
-SCHEME_COLOURS = dict(zip(SCHEMES, (BLUE, ORANGE, PINK, GREEN, RED, SKY), strict=False))
+# and of Paul Tol's muted ones those that are told apart from all of these
+INDIGO, OLIVE, WINE = "#332288", "#999933", "#882255"
+OF_SCHEMES = (BLUE, ORANGE, PINK, GREEN, INDIGO, RED, SKY, OLIVE, WINE)
 VERDICT_COLOURS = dict(zip(VERDICTS, (BLUE, RED, GREY, ORANGE), strict=True))
 
 
@@ -226,6 +228,11 @@ def v_curve(rows: Rows) -> Any:
     return _by_run(alt, rows, panels)
 
 
+def scheme_colours() -> dict[str, str]:
+    """The colour of each scheme; beyond nine of them colours return, and the shapes of the points tell them apart."""
+    return {name: OF_SCHEMES[i % len(OF_SCHEMES)] for i, name in enumerate(SCHEMES)}
+
+
 def _v_panels(alt: Any, rows: Rows, schemes: Sequence[str], pick: Any) -> list[Any]:
     words = ["observed error", "bound"]
     fixed = [row for row in rows if row["eps"] is not None]
@@ -238,7 +245,7 @@ def _v_panels(alt: Any, rows: Rows, schemes: Sequence[str], pick: Any) -> list[A
         title="relative to the gradient",
     )
     shared = {
-        "color": alt.Color("scheme:N", scale=_colours(alt, SCHEME_COLOURS, schemes), title="scheme"),
+        "color": alt.Color("scheme:N", scale=_colours(alt, scheme_colours(), schemes), title="scheme"),
         "opacity": alt.condition(pick, alt.value(1.0), alt.value(0.12)),
         "tooltip": ["scheme:N", "dtype:N", "eps:N", "what:N", alt.Tooltip("value:Q", format=".2e"), "cells:Q"],
     }
