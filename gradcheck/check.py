@@ -297,34 +297,87 @@ def examine(problem: Problem, scheme: Scheme, eps: Step | Array, match_at: float
 
     Raises FloatingPointError where the loss at theta is not finite.
     """
-    theta = problem.theta
-    count, evaluated = 1, None
     center = problem.center
     if not np.isfinite(center):
         raise FloatingPointError(f"the loss is {float(center)} at theta")
-
     analytic = problem.analytic.astype(np.float64)[index]
-    claimed_zero = np.flatnonzero(analytic == 0)
-    steps = np.size(eps) if isinstance(eps, np.ndarray) else 1
-    unmoved = None
-    if len(claimed_zero):
-        unmoved = Unmoved(index[claimed_zero], center, steps, problem.low, problem.high)
+    around = _Around(problem, scheme, eps, index, np.flatnonzero(analytic == 0))
+    probe = around.probe
 
-    def evaluate(some: Array, points: Array) -> Evaluations:
-        nonlocal count, evaluated
-        count += points.size
-        found = losses(some, points)
-        if evaluated is None and some is index and problem.perturbed_losses is not None:
-            evaluated = points, found.losses
-        if unmoved is not None:
-            together = points_of_steps(scheme, steps, points.shape[1]) if isinstance(eps, np.ndarray) else None
-            unmoved.see(some, points, found.losses, together)
+    def verdicts(estimate: Estimate) -> Judgement:
+        return judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked)
+
+    estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
+    judged = verdicts(estimate)
+    if problem.opaque and not scheme.complex_valued:
+        estimate, judged = _confirmed(probe, scheme, eps, index, (estimate, judged), np.isfinite(analytic), verdicts)
+    if any("nondifferentiable" in row for row in (judged.verdict if isinstance(eps, np.ndarray) else [judged.verdict])):
+        judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))
+    judged, counts = around.exempted(judged)
+    return Examined(estimate, judged, counts, center, around.evaluated)
+
+
+class _Around:
+    """The loss around theta as one examination evaluates it: counted, and watched along weights whose gradient is 0.
+
+    evaluated : points (m, k) and the losses there, those of the first evaluation of all weights; None for none.
+    """
+
+    def __init__(self, problem: Problem, scheme: Scheme, eps: Step | Array, index: Array, claimed_zero: Array) -> None:
+        self._problem, self._scheme, self._index, self._claimed_zero = problem, scheme, index, claimed_zero
+        # several steps are looked at together; each is charged with what it would take alone
+        self._several = isinstance(eps, np.ndarray)
+        self._steps = np.size(eps) if self._several else 1
+        self._count = 1
+        self.evaluated: tuple[Array, Array] | None = None
+        self._unmoved: Unmoved | None = None
+        if len(claimed_zero):
+            watched = index[claimed_zero]
+            self._unmoved = Unmoved(watched, problem.center, self._steps, problem.low, problem.high)
+
+    @property
+    def probe(self) -> Probe:
+        """What finds derivatives sees of the loss."""
+        known = self._problem
+        return Probe(
+            known.theta,
+            known.center,
+            self._evaluate,
+            self._derivative,
+            known.rounding,
+            known.opaque,
+            known.relative_noise,
+            known.crossings,
+        )
+
+    def exempted(self, judged: Judgement) -> tuple[Judgement, tuple[int, ...]]:
+        """The judgement in which weights without a path to the loss are exempt, and each step's number of evaluations."""
+        together = 1 + len(self._index) * evaluations(self._scheme) if self._several else self._count
+        counts = np.full(self._steps, together)
+        if self._unmoved is not None:
+            known = self._problem
+            zero, more = self._unmoved.exempt(known.theta, known.layout, lambda some, at: self._losses(some, at).losses)
+            counts += more
+            exempt = np.zeros((self._steps, len(self._index)), dtype=bool)
+            exempt[:, self._claimed_zero] = zero.T
+            judged = without_path(judged, exempt if self._several else exempt[0])
+        return judged, tuple(counts.tolist())
+
+    def _evaluate(self, some: Array, points: Array) -> Evaluations:
+        self._count += points.size
+        found = self._losses(some, points)
+        if self.evaluated is None and some is self._index and self._problem.perturbed_losses is not None:
+            self.evaluated = points, found.losses
+        if self._unmoved is not None:
+            together = points_of_steps(self._scheme, self._steps, points.shape[1]) if self._several else None
+            self._unmoved.see(some, points, found.losses, together)
         return found
 
-    def losses(some: Array, points: Array) -> Evaluations:
-        if problem.perturbed_losses is not None:
-            return Evaluations(*problem.perturbed_losses(some, points))
-        assert problem.perturbed is not None
+    def _losses(self, some: Array, points: Array) -> Evaluations:
+        theta, perturbed = self._problem.theta, self._problem.perturbed
+        if self._problem.perturbed_losses is not None:
+            return Evaluations(*self._problem.perturbed_losses(some, points))
+        assert perturbed is not None
         values = np.empty(points.shape, theta.dtype)
         deviations = np.empty(points.shape)
         point = theta.copy()
@@ -333,42 +386,45 @@ def examine(problem: Problem, scheme: Scheme, eps: Step | Array, match_at: float
             for r, i in enumerate(some):
                 for c in range(points.shape[1]):
                     point[i] = points[r, c]
-                    values[r, c], deviations[r, c] = problem.perturbed(point)
+                    values[r, c], deviations[r, c] = perturbed(point)
                 point[i] = theta[i]
         return Evaluations(values, deviations)
 
-    def derivative(index: Array, h: Array) -> Array:
-        nonlocal count
-        count += len(index)
+    def _derivative(self, index: Array, h: Array) -> Array:
+        theta = self._problem.theta
+        self._count += len(index)
         step = h.astype(theta.dtype)
-        found = complex_losses(index, theta[index] + 1j * step)
-        if unmoved is not None:
-            count += unmoved.see_complex(index, found, lambda some: complex_losses(some, theta[some] + 0j))
+        found = self._complex_losses(index, theta[index] + 1j * step)
+        if self._unmoved is not None:
+            at_theta = self._unmoved.see_complex(
+                index, found, lambda some: self._complex_losses(some, theta[some] + 0j)
+            )
+            self._count += at_theta
         return found.imag / step
 
-    def complex_losses(some: Array, points: Array) -> Array:
-        if problem.perturbed_losses is not None:
-            return problem.perturbed_losses(some, points[:, None])[0][:, 0]
-        return losses_at(problem.loss, theta, some, points[:, None])[:, 0]
+    def _complex_losses(self, some: Array, points: Array) -> Array:
+        known = self._problem
+        if known.perturbed_losses is not None:
+            return known.perturbed_losses(some, points[:, None])[0][:, 0]
+        return losses_at(known.loss, known.theta, some, points[:, None])[:, 0]
 
-    probe = Probe(
-        theta,
-        center,
-        evaluate,
-        derivative,
-        problem.rounding,
-        problem.opaque,
-        problem.relative_noise,
-        problem.crossings,
-    )
 
-    def verdicts(estimate: Estimate) -> Judgement:
-        return judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked)
+def _confirmed(
+    probe: Probe,
+    scheme: Scheme,
+    eps: Step | Array,
+    index: Array,
+    found: tuple[Estimate, Judgement],
+    comparable: Array,
+    verdicts: Callable[[Estimate], Judgement],
+) -> tuple[Estimate, Judgement]:
+    """Estimates of an opaque function that smaller steps do not refute, and those of other formulas where steps are too large.
 
-    estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
-    judged = verdicts(estimate)
+    comparable : whether the gradient that is judged is finite, bool.
+    """
+    estimate, judged = found
     doubtful = np.ones(len(index), dtype=bool)
-    for power in (1, 2, 3) if problem.opaque and not scheme.complex_valued else ():
+    for power in (1, 2, 3):
         if isinstance(eps, str):
             for attempt in _retries(probe, scheme):
                 again = np.array([r in ("overflow", "truncation") for r in judged.reason], dtype=bool)
@@ -376,24 +432,15 @@ def examine(problem: Problem, scheme: Scheme, eps: Step | Array, match_at: float
                     break
                 estimate = estimate.replaced(again, attempt(index[again]))
                 judged = verdicts(estimate)
-        accused = doubtful & np.array([v == "mismatch" for v in judged.verdict], dtype=bool) & np.isfinite(analytic)
+        accused = doubtful & np.array([v == "mismatch" for v in judged.verdict], dtype=bool) & comparable
         if not accused.any():
             break
-        found, misled = _at_smaller_scale(probe, scheme, eps, index[accused], power, estimate.where(accused))
-        estimate = estimate.replaced(accused, found, misled)
+        smaller, misled = _at_smaller_scale(probe, scheme, eps, index[accused], power, estimate.where(accused))
+        estimate = estimate.replaced(accused, smaller, misled)
         judged = verdicts(estimate)
         # an accusation that the smaller steps do not refute stands
         doubtful[accused] = misled
-    if any("nondifferentiable" in row for row in (judged.verdict if isinstance(eps, np.ndarray) else [judged.verdict])):
-        judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))
-    counts = np.full(steps, 1 + len(index) * evaluations(scheme) if isinstance(eps, np.ndarray) else count)
-    if unmoved is not None:
-        zero, more = unmoved.exempt(theta, problem.layout, lambda some, points: losses(some, points).losses)
-        counts += more
-        exempt = np.zeros((steps, len(index)), dtype=bool)
-        exempt[:, claimed_zero] = zero.T
-        judged = without_path(judged, exempt if isinstance(eps, np.ndarray) else exempt[0])
-    return Examined(estimate, judged, tuple(counts.tolist()), center, evaluated)
+    return estimate, judged
 
 
 def _corners(problem: Problem, scheme: Scheme, index: Array, estimate: Estimate, judged: Judgement) -> Array:

@@ -155,42 +155,14 @@ def truncations(
     A level is judged by its neighbours, and by what separates it from any smaller level, while it lies at or below
     ``trusted``; above, it is charged with all that separates it from a smaller level, and that level's bound.
     """
-    gain = ratio**order
+    climb = _Climb(levels, ratio**order, trusted, opaque)
+    asymptotic = _asymptotic(levels, climb.gain) if opaque else np.True_
+    witnessed = _witnessed(levels) if opaque else None
     found: list[Array] = []
     bounds: list[Array] = []
-    values = [q.value for _, q in levels]
-    gaps_up = [np.abs(upper - lower) for lower, upper in pairwise(values)]
-    noises = [q.roundoff for _, q in levels]
-
-    def growth(k: int) -> Array:
-        """``observed`` of an opaque function: where noise hides it, that of the first trusted level that shows it."""
-        g = np.full(values[0].shape, gain)
-        for j in range(len(gaps_up) - 2, k - 1, -1):
-            seen = (gaps_up[j] > 2 * noises[j]) & ((j == k) | (levels[j][0] <= trusted))
-            # |x|**1.1 at 0: the truncation grows by a quarter while the step grows eightfold
-            least = (gaps_up[j + 1] - noises[j + 1]) / (gaps_up[j] + noises[j])
-            g = np.where(seen, np.clip(least, 1.01, gain), g)
-        return g
-
-    def observed(k: int) -> Array:
-        """By how much the truncation grows from level k to k + 1: ``gain`` in theory, less at a singularity."""
-        if not 0 <= k < len(gaps_up) - 1:
-            return np.full(values[0].shape, gain)
-        if opaque:
-            return growth(k)
-        seen = gaps_up[k] > 2 * noises[k]
-        return np.where(seen, np.clip(gaps_up[k + 1] / gaps_up[k], 1.25, gain), gain)
-
-    asymptotic = _asymptotic(levels, gain) if opaque else np.True_
-    witnessed = _witnessed(levels) if opaque else None
     for k, (multiple, q) in enumerate(levels):
-        t = np.full(q.value.shape, np.inf)
-        if k + 1 < len(levels):
-            # the next larger step has gain times the truncation, so their difference shows it, free of this step's noise
-            t = (gaps_up[k] + q.roundoff / 2) / (observed(k) - 1)
+        t = climb.from_neighbours(k)
         if k > 0:
-            g = observed(k - 1)
-            t = np.fmin(t, (gaps_up[k - 1] + levels[k - 1][1].roundoff / 2) * g / (g - 1))
             gaps = [np.abs(q.value - smaller.value) for _, smaller in levels[:k]]
             # no smaller step has more truncation, so what separates them beyond their noise is this step's
             separated = [
@@ -204,6 +176,49 @@ def truncations(
         found.append(t)
         bounds.append(q.roundoff + t + q.kink)
     return found
+
+
+class _Climb:
+    """The levels of a ladder as neighbours see them: how far apart, and by how much the truncation grows between them."""
+
+    def __init__(self, levels: list[tuple[float, Quotients]], gain: float, trusted: Array, opaque: bool) -> None:
+        self.gain, self._trusted, self._opaque = gain, trusted, opaque
+        self._multiples = [multiple for multiple, _ in levels]
+        values = [q.value for _, q in levels]
+        self._shape = values[0].shape
+        self._noises = [q.roundoff for _, q in levels]
+        # from each level to the one above it
+        self._gaps = [np.abs(upper - lower) for lower, upper in pairwise(values)]
+
+    def from_neighbours(self, k: int) -> Array:
+        """The truncation of level k as the levels beside it show it; infinite where there is none."""
+        t = np.full(self._shape, np.inf)
+        if k < len(self._gaps):
+            # the next larger step has gain times the truncation, so their difference shows it, free of this step's noise
+            t = (self._gaps[k] + self._noises[k] / 2) / (self._growth(k) - 1)
+        if k > 0:
+            g = self._growth(k - 1)
+            t = np.fmin(t, (self._gaps[k - 1] + self._noises[k - 1] / 2) * g / (g - 1))
+        return t
+
+    def _growth(self, k: int) -> Array:
+        """By how much the truncation grows from level k to k + 1: ``gain`` in theory, less at a singularity."""
+        if k >= len(self._gaps) - 1:
+            return np.full(self._shape, self.gain)
+        if self._opaque:
+            return self._growth_of_opaque(k)
+        seen = self._gaps[k] > 2 * self._noises[k]
+        return np.where(seen, np.clip(self._gaps[k + 1] / self._gaps[k], 1.25, self.gain), self.gain)
+
+    def _growth_of_opaque(self, k: int) -> Array:
+        """That of an opaque function: where noise hides it, that of the first trusted level that shows it."""
+        g = np.full(self._shape, self.gain)
+        for j in range(len(self._gaps) - 2, k - 1, -1):
+            seen = (self._gaps[j] > 2 * self._noises[j]) & ((j == k) | (self._multiples[j] <= self._trusted))
+            # |x|**1.1 at 0: the truncation grows by a quarter while the step grows eightfold
+            least = (self._gaps[j + 1] - self._noises[j + 1]) / (self._gaps[j] + self._noises[j])
+            g = np.where(seen, np.clip(least, 1.01, self.gain), g)
+        return g
 
 
 def _asymptotic(levels: list[tuple[float, Quotients]], gain: float) -> Array:
