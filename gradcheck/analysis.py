@@ -18,8 +18,9 @@ from gradcheck.layout import BLOCK_WEIGHTS
 from gradcheck.parquet import reading
 from gradcheck.part import locate
 from gradcheck.rows import AXES, CELLS, SCHEMA_VERSION
+from gradcheck.steps import eps_text, from_stored
 from gradcheck.stored import Stored
-from gradcheck.summary import COLUMNS, HEADLINE, Tally, eps_text, headline, order
+from gradcheck.summary import COLUMNS, HEADLINE, Tally, headline, order
 from gradcheck.terminal import Table, cut, printable, short
 from gradcheck.truth import PLANTED, Truth, truths
 from gradcheck.verdict import OF_MANY
@@ -401,7 +402,7 @@ def _verdict_table(record: Record, by: Sequence[str]) -> Table:
         if not any(row[name] for row in rows)
     ]
     header = [name for name in frame.columns if name not in unused]
-    shown = [[eps_shown(row[name]) if name == "eps" else row[name] for name in header] for row in rows]
+    shown = [[eps_text(from_stored(row[name])) if name == "eps" else row[name] for name in header] for row in rows]
     return Table(
         f"cells by {', '.join(by)}", [_spaced(name) for name in header], shown, left=frozenset(set(by) - {"eps"})
     )
@@ -411,7 +412,7 @@ def _worst_table(record: Record) -> Table:
     rows = [
         [
             *(row[name] for name in ("cell", "model", "bug")),
-            eps_shown(row["eps"]),
+            eps_text(from_stored(row["eps"])),
             f"{row['worst_param']} #{row['worst_flat_index']}",
             row["max_rel_err"],
             row["diagnosis"],
@@ -465,7 +466,7 @@ def cell_view(record: Record, start: str, lines: int | None) -> list[Table | str
     row = record.cell(start)
     facts = ", ".join(printable(row[name]) for name in ("model", "data", "bug", "scheme", "dtype"))
     verdict = row["verdict"] or row["status"]
-    blocks: list[Table | str] = [f"cell {printable(row['cell'])}: {facts}, eps {eps_shown(row['eps'])}"]
+    blocks: list[Table | str] = [f"cell {printable(row['cell'])}: {facts}, eps {eps_text(from_stored(row['eps']))}"]
     blocks.append(f"{printable(verdict).upper()}  {printable(row['diagnosis'] or row['message'] or '')}".rstrip())
     n, most = row["n_weights"] or 0, None if lines is None else max(1, lines - 4)
     if most is not None and n > BLOCK_WEIGHTS:  # they need not all be in memory
@@ -504,10 +505,6 @@ def _name(weight: dict[str, Any]) -> str:
 def _number(value: Any) -> Any:
     """Enough digits of a gradient to see where two of them part."""
     return f"{value:.6g}" if isinstance(value, float) and value != 0 and 1e-4 <= abs(value) < 1e6 else short(value)
-
-
-def eps_shown(value: Any) -> Any:
-    return "auto" if value is None else eps_text(value)
 
 
 def _spaced(name: str) -> str:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.ladder import Ladder, ladder_of, truncations
-from gradcheck.numeric import EMBEDDED, Scheme, perturbed_weights, representable_step
+from gradcheck.ladder import Ladder, ladder_of, room, truncations
+from gradcheck.numeric import Scheme, perturbed_weights, representable_step
 from gradcheck.problem import Crossings
 from gradcheck.quotients import (
     CENTRAL,
@@ -75,14 +75,21 @@ def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
 def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
     """``auto`` of a loss that knows its kinks.
 
-    A step of its own costs as many points as as many rungs at the top of the ladder as the formula has pairs.  Its truncation
-    shows against rungs that lie far above it, across the kinks.  Those of one pair reach far enough; Richardson's formula has a
-    lesser one in it to be compared with; the five-point formula gives two rungs more for one at the largest step trusted.
+    One step of its own for each weight costs as many distances as the formula has; the top of the ladder is given up for it.
+    Its truncation must then be seen without these rungs.  A formula with an embedded one is compared with that.  Where the
+    rungs that are left reach above the step that was suggested, they show it.  Else more of the top is given up, for one step
+    as far above as is trusted.
     """
     assert probe.crossings is not None
-    pairs = len(whole.nested.pairs)
-    wide = pairs == 1 or whole.nested.name in EMBEDDED
-    ladder = replace(whole, multiples=whole.multiples[: -pairs if wide else -2 * pairs]).evaluated(probe)
+    nested, size = whole.nested, len(whole.nested.distances)
+    kept = nested.rungs(room(scheme) - size)
+    wide = nested.embedded is not None or nested.ratio ** (kept - 1) > nested.below
+    if not wide:
+        kept = nested.rungs(room(scheme) - 2 * size)
+    if kept < 1:
+        ladder = whole.evaluated(probe)
+        return _best(probe, scheme, ladder, _rungs(probe, ladder))
+    ladder = replace(whole, multiples=whole.multiples[:kept]).evaluated(probe)
     rungs = _rungs(probe, ladder)
     if wide:
         top = whole.multiples[-1] * whole.size
@@ -220,7 +227,7 @@ def _short_of_kinks(probe: Probe, ladder: Ladder, rungs: list[Rung]) -> Array:
     for h in _steps(highest, smallest):
         own = noise / h + _jumps(nested, near, h)
         truncation = _shown(ladder, rungs, trusted, h, value, own)
-        if nested.name in EMBEDDED:
+        if nested.embedded is not None:
             truncation = np.where(h <= trusted, own, truncation)
         better = (own + truncation < least) & (h > smallest)
         least, chosen = np.where(better, own + truncation, least), np.where(better, h, chosen)
@@ -246,8 +253,8 @@ def _beside(probe: Probe, ladder: Ladder, rungs: list[Rung], step: Array) -> Run
     found = quotients(probe, nested, ladder.theta, points, evaluated, ladder.noise)
     size = h.astype(np.float64)
     truncation = _shown(ladder, rungs, trusted, size, found.value, found.roundoff + found.kink)
-    if nested.name in EMBEDDED:
-        lesser = EMBEDDED[nested.name]
+    if nested.embedded is not None:
+        lesser = nested.embedded
         columns = [nested.offsets.index(o) for o in lesser.offsets]
         other = quotients(probe, lesser, ladder.theta, points[:, columns], columns_of(evaluated, columns), ladder.noise)
         # the lesser formula's truncation is the larger one below six times the scale of the loss: f5 h**4 / 7680 against

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.auto import auto
-from gradcheck.ladder import ANCHOR_RATIO, LARGEST_ANCHOR
+from gradcheck.ladder import LARGEST_ANCHOR
 from gradcheck.numeric import ONE_SIDED, Scheme, perturbed_weights, representable_step
 from gradcheck.problem import Evaluations
 from gradcheck.quotients import (
@@ -38,7 +38,6 @@ Array = np.ndarray
 
 # Nor does the leading term of the truncation know the next one, of relative size (h / length)**2, up to 6e-3 at the anchors.
 TRUNCATION_MARGIN = 1.1
-ANCHOR_GAIN = {2: 4.0, 4: 2.0, 6: 1.0}
 
 
 class Anchored(NamedTuple):
@@ -56,9 +55,7 @@ def evaluations(scheme: Scheme) -> int:
     Those of the scheme, and at the anchors two (forward, backward), four (central), six (five_point) or eight (richardson): in
     all never more than three times those of the scheme, as with the complex step, which takes one or two.
     """
-    anchors = (
-        len(CENTRAL.offsets) if scheme.order == 1 else len(_anchors_of(scheme.offsets, ANCHOR_RATIO[scheme.order]))
-    )
+    anchors = len(CENTRAL.offsets) if scheme.order == 1 else len(_anchors_of(scheme.offsets, scheme.ratio))
     return scheme.evaluations + anchors
 
 
@@ -112,7 +109,7 @@ def _evaluated(probe: Probe, index: Array, *points: Array) -> list[Evaluations]:
 
 def _anchor(probe: Probe, formula: Scheme, index: Array) -> Array:
     """The step of the anchor, as far below the scale of the loss as the noise lets it be, (m, 1)."""
-    fraction = np.minimum(ANCHOR_GAIN[formula.order] * optimal_fraction(probe, formula.order, index), LARGEST_ANCHOR)
+    fraction = np.minimum(formula.gain * optimal_fraction(probe, formula.order, index), LARGEST_ANCHOR)
     return (probe.rounding.length[index] * fraction)[:, None]
 
 
@@ -137,7 +134,7 @@ def _anchored_twice(
 
     The formula of even order is taken at both of these anchors, whose difference shows how far they are from the limit.
     """
-    ratio, offsets = ANCHOR_RATIO[scheme.order], scheme.offsets
+    ratio, offsets = scheme.ratio, scheme.offsets
     a = representable_step(theta, at_least(_anchor(probe, scheme, index), theta, probe.rounding.unit))
     m, s, k = points.shape
     points = np.concatenate(

@@ -8,6 +8,7 @@ from typing import Any
 
 from gradcheck import plots
 from gradcheck.errors import BadInput
+from gradcheck.steps import eps_text, from_stored
 
 SCHEMES_SHOWN = ("central", "forward", "five_point", "richardson")
 DETECTED_BY = "central"
@@ -63,7 +64,7 @@ def _seen(alt: Any, figures: Mapping[str, Any]) -> Any:
     """Share of wrong weights judged a mismatch, by the bug's relative size and the step; central, float64."""
     rows = [
         {
-            "eps": "auto" if row["eps"] is None else f"{row['eps']:.0e}",
+            "eps": eps_text(from_stored(row["eps"])),
             "order": 1e9 if row["eps"] is None else row["eps"],
             "magnitude": f"{row['magnitude']:.0e}",
             "size": -row["magnitude"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.analysis import accusations, plain_value, records
-from gradcheck.summary import eps_text
+from gradcheck.steps import AUTO, eps_text
 from gradcheck.terminal import cut, printable
 from gradcheck.truth import UNKNOWN_MODELS, Truth, truths
 from gradcheck.verdict import VERDICTS
@@ -92,7 +92,7 @@ def eps_labels(cells: pd.DataFrame) -> dict[float | None, str]:
     if len(known) > MAX_EPS:
         labels = {value: f"1e{math.floor(math.log10(value)):+03d} …" if value > 0 else "0" for value in known}
     if cells["eps"].isna().any():
-        labels[None] = "auto"
+        labels[None] = AUTO
     return labels
 
 

@@ -25,6 +25,7 @@ from gradcheck.problem import Evaluations, Problem
 from gradcheck.quotients import KINK_MARGIN, Estimate, Probe
 from gradcheck.rounding import Rounding
 from gradcheck.rules import Evidence, accusations
+from gradcheck.steps import AUTO, Step
 from gradcheck.verdict import MIN_JUDGED, VERDICTS, Judgement, at_corners, judge, missed, whole, without_path
 
 if TYPE_CHECKING:
@@ -35,14 +36,13 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the grid.  ``eps`` None is ``auto``: each weight's own step."""
+    """One point of the grid but for its step: cells that differ in eps alone are checked together."""
 
     model: Model
     data: DataSource
     init: Start
     bug: Bug
     scheme: Scheme
-    eps: float | None
     dtype: np.dtype
     match_at: float
     min_judged: float = MIN_JUDGED
@@ -80,20 +80,21 @@ def refuse_at(cell: Cell, theta: Array) -> None:
 
 def check_cell(
     cell: Cell,
+    eps: Step = AUTO,
     posing: Callable[[Cell], Problem] | None = None,
     pack: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> CellResult:
     """Check one cell, as ``check_cells`` does."""
-    return check_cells(cell, [cell.eps], posing, pack)[0]
+    return check_cells(cell, [eps], posing, pack)[0]
 
 
 def check_cells(
     cell: Cell,
-    eps: Sequence[float | None],
+    eps: Sequence[Step],
     posing: Callable[[Cell], Problem] | None = None,
     pack: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> list[CellResult]:
-    """Check the cells that differ from this one in eps alone.
+    """Check a cell at each of several steps.
 
     posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps, match_at and min_judged.
     pack : what is made of the columns of a block of weights; a cell with more than one block is then examined block by
@@ -142,12 +143,12 @@ def _injected(bug: Bug) -> bool:
 def check(
     problem: Problem,
     scheme: Scheme,
-    eps: float | None,
+    eps: Step,
     match_at: float,
     bug_injected: bool = False,
     min_judged: float = MIN_JUDGED,
 ) -> CellResult:
-    """Compare the analytic gradient with the numeric one, weight by weight; ``eps`` None chooses each weight's step.
+    """Compare the analytic gradient with the numeric one, weight by weight.
 
     Raises FloatingPointError where the loss at theta is not finite, ArithmeticError where losses that a model computes from
     its structure are not those of its plain loss.
@@ -159,7 +160,7 @@ def check(
 def check_steps(
     problem: Problem,
     scheme: Scheme,
-    eps: Sequence[float | None],
+    eps: Sequence[Step],
     match_at: float,
     bug_injected: bool = False,
     min_judged: float = MIN_JUDGED,
@@ -169,7 +170,7 @@ def check_steps(
     What the steps share (the anchors, and whatever a step along a weight needs of its column) is computed once.  A function
     that says nothing of its scale is looked at step by step, and so are complex steps and those that each weight chooses.
     """
-    if scheme.complex_valued or problem.opaque or None in eps:
+    if scheme.complex_valued or problem.opaque or AUTO in eps:
         return [check(problem, scheme, h, match_at, bug_injected, min_judged) for h in eps]
     found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size))
     return _results(problem, found, eps, bug_injected, min_judged)
@@ -178,7 +179,7 @@ def check_steps(
 def _in_blocks(
     problem: Problem,
     scheme: Scheme,
-    eps: float | None,
+    eps: Step,
     match_at: float,
     bug_injected: bool,
     min_judged: float,
@@ -211,7 +212,7 @@ def _in_blocks(
 
 
 def _results(
-    problem: Problem, found: Examined, eps: Sequence[float | None], bug_injected: bool, min_judged: float
+    problem: Problem, found: Examined, eps: Sequence[Step], bug_injected: bool, min_judged: float
 ) -> list[CellResult]:
     """What is stored of a problem that was examined with several steps."""
     index = np.arange(problem.theta.size)
@@ -291,39 +292,92 @@ class Examined(NamedTuple):
         return self._replace(estimate=self.estimate.where(step), judged=self.judged.at(step), n_evals=n_evals)
 
 
-def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_at: float, index: Array) -> Examined:
+def examine(problem: Problem, scheme: Scheme, eps: Step | Array, match_at: float, index: Array) -> Examined:
     """Examine the weights of ``index``; at several steps, eps (s,), of a problem that is not opaque: then all is (s, m).
 
     Raises FloatingPointError where the loss at theta is not finite.
     """
-    theta = problem.theta
-    count, evaluated = 1, None
     center = problem.center
     if not np.isfinite(center):
         raise FloatingPointError(f"the loss is {float(center)} at theta")
-
     analytic = problem.analytic.astype(np.float64)[index]
-    claimed_zero = np.flatnonzero(analytic == 0)
-    steps = np.size(eps) if isinstance(eps, np.ndarray) else 1
-    unmoved = None
-    if len(claimed_zero):
-        unmoved = Unmoved(index[claimed_zero], center, steps, problem.low, problem.high)
+    around = _Around(problem, scheme, eps, index, np.flatnonzero(analytic == 0))
+    probe = around.probe
 
-    def evaluate(some: Array, points: Array) -> Evaluations:
-        nonlocal count, evaluated
-        count += points.size
-        found = losses(some, points)
-        if evaluated is None and some is index and problem.perturbed_losses is not None:
-            evaluated = points, found.losses
-        if unmoved is not None:
-            together = points_of_steps(scheme, steps, points.shape[1]) if isinstance(eps, np.ndarray) else None
-            unmoved.see(some, points, found.losses, together)
+    def verdicts(estimate: Estimate) -> Judgement:
+        return judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked)
+
+    estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
+    judged = verdicts(estimate)
+    if problem.opaque and not scheme.complex_valued:
+        estimate, judged = _confirmed(probe, scheme, eps, index, (estimate, judged), np.isfinite(analytic), verdicts)
+    if any("nondifferentiable" in row for row in (judged.verdict if isinstance(eps, np.ndarray) else [judged.verdict])):
+        judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))
+    judged, counts = around.exempted(judged)
+    return Examined(estimate, judged, counts, center, around.evaluated)
+
+
+class _Around:
+    """The loss around theta as one examination evaluates it: counted, and watched along weights whose gradient is 0.
+
+    evaluated : points (m, k) and the losses there, those of the first evaluation of all weights; None for none.
+    """
+
+    def __init__(self, problem: Problem, scheme: Scheme, eps: Step | Array, index: Array, claimed_zero: Array) -> None:
+        self._problem, self._scheme, self._index, self._claimed_zero = problem, scheme, index, claimed_zero
+        # several steps are looked at together; each is charged with what it would take alone
+        self._several = isinstance(eps, np.ndarray)
+        self._steps = np.size(eps) if self._several else 1
+        self._count = 1
+        self.evaluated: tuple[Array, Array] | None = None
+        self._unmoved: Unmoved | None = None
+        if len(claimed_zero):
+            watched = index[claimed_zero]
+            self._unmoved = Unmoved(watched, problem.center, self._steps, problem.low, problem.high)
+
+    @property
+    def probe(self) -> Probe:
+        """What finds derivatives sees of the loss."""
+        known = self._problem
+        return Probe(
+            known.theta,
+            known.center,
+            self._evaluate,
+            self._derivative,
+            known.rounding,
+            known.opaque,
+            known.relative_noise,
+            known.crossings,
+        )
+
+    def exempted(self, judged: Judgement) -> tuple[Judgement, tuple[int, ...]]:
+        """The judgement in which weights without a path to the loss are exempt, and each step's number of evaluations."""
+        together = 1 + len(self._index) * evaluations(self._scheme) if self._several else self._count
+        counts = np.full(self._steps, together)
+        if self._unmoved is not None:
+            known = self._problem
+            zero, more = self._unmoved.exempt(known.theta, known.layout, lambda some, at: self._losses(some, at).losses)
+            counts += more
+            exempt = np.zeros((self._steps, len(self._index)), dtype=bool)
+            exempt[:, self._claimed_zero] = zero.T
+            judged = without_path(judged, exempt if self._several else exempt[0])
+        return judged, tuple(counts.tolist())
+
+    def _evaluate(self, some: Array, points: Array) -> Evaluations:
+        self._count += points.size
+        found = self._losses(some, points)
+        if self.evaluated is None and some is self._index and self._problem.perturbed_losses is not None:
+            self.evaluated = points, found.losses
+        if self._unmoved is not None:
+            together = points_of_steps(self._scheme, self._steps, points.shape[1]) if self._several else None
+            self._unmoved.see(some, points, found.losses, together)
         return found
 
-    def losses(some: Array, points: Array) -> Evaluations:
-        if problem.perturbed_losses is not None:
-            return Evaluations(*problem.perturbed_losses(some, points))
-        assert problem.perturbed is not None
+    def _losses(self, some: Array, points: Array) -> Evaluations:
+        theta, perturbed = self._problem.theta, self._problem.perturbed
+        if self._problem.perturbed_losses is not None:
+            return Evaluations(*self._problem.perturbed_losses(some, points))
+        assert perturbed is not None
         values = np.empty(points.shape, theta.dtype)
         deviations = np.empty(points.shape)
         point = theta.copy()
@@ -332,67 +386,61 @@ def examine(problem: Problem, scheme: Scheme, eps: float | Array | None, match_a
             for r, i in enumerate(some):
                 for c in range(points.shape[1]):
                     point[i] = points[r, c]
-                    values[r, c], deviations[r, c] = problem.perturbed(point)
+                    values[r, c], deviations[r, c] = perturbed(point)
                 point[i] = theta[i]
         return Evaluations(values, deviations)
 
-    def derivative(index: Array, h: Array) -> Array:
-        nonlocal count
-        count += len(index)
+    def _derivative(self, index: Array, h: Array) -> Array:
+        theta = self._problem.theta
+        self._count += len(index)
         step = h.astype(theta.dtype)
-        found = complex_losses(index, theta[index] + 1j * step)
-        if unmoved is not None:
-            count += unmoved.see_complex(index, found, lambda some: complex_losses(some, theta[some] + 0j))
+        found = self._complex_losses(index, theta[index] + 1j * step)
+        if self._unmoved is not None:
+            at_theta = self._unmoved.see_complex(
+                index, found, lambda some: self._complex_losses(some, theta[some] + 0j)
+            )
+            self._count += at_theta
         return found.imag / step
 
-    def complex_losses(some: Array, points: Array) -> Array:
-        if problem.perturbed_losses is not None:
-            return problem.perturbed_losses(some, points[:, None])[0][:, 0]
-        return losses_at(problem.loss, theta, some, points[:, None])[:, 0]
+    def _complex_losses(self, some: Array, points: Array) -> Array:
+        known = self._problem
+        if known.perturbed_losses is not None:
+            return known.perturbed_losses(some, points[:, None])[0][:, 0]
+        return losses_at(known.loss, known.theta, some, points[:, None])[:, 0]
 
-    probe = Probe(
-        theta,
-        center,
-        evaluate,
-        derivative,
-        problem.rounding,
-        problem.opaque,
-        problem.relative_noise,
-        problem.crossings,
-    )
 
-    def verdicts(estimate: Estimate) -> Judgement:
-        return judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked)
+def _confirmed(
+    probe: Probe,
+    scheme: Scheme,
+    eps: Step | Array,
+    index: Array,
+    found: tuple[Estimate, Judgement],
+    comparable: Array,
+    verdicts: Callable[[Estimate], Judgement],
+) -> tuple[Estimate, Judgement]:
+    """Estimates of an opaque function that smaller steps do not refute, and those of other formulas where steps are too large.
 
-    estimate = fixed(probe, scheme, eps, index) if eps is not None else auto(probe, scheme, index)
-    judged = verdicts(estimate)
+    comparable : whether the gradient that is judged is finite, bool.
+    """
+    estimate, judged = found
     doubtful = np.ones(len(index), dtype=bool)
-    for power in (1, 2, 3) if problem.opaque and not scheme.complex_valued else ():
-        if eps is None:
+    for power in (1, 2, 3):
+        if isinstance(eps, str):
             for attempt in _retries(probe, scheme):
                 again = np.array([r in ("overflow", "truncation") for r in judged.reason], dtype=bool)
                 if not again.any():
                     break
                 estimate = estimate.replaced(again, attempt(index[again]))
                 judged = verdicts(estimate)
-        accused = doubtful & np.array([v == "mismatch" for v in judged.verdict], dtype=bool) & np.isfinite(analytic)
+        accused = doubtful & np.array([v == "mismatch" for v in judged.verdict], dtype=bool) & comparable
         if not accused.any():
             break
-        found, misled = _at_smaller_scale(probe, scheme, eps, index[accused], power, estimate.where(accused))
-        estimate = estimate.replaced(accused, found, misled)
+        smaller, misled = _at_smaller_scale(probe, scheme, eps, index[accused], power, estimate.where(accused))
+        estimate = estimate.replaced(accused, smaller, misled)
         judged = verdicts(estimate)
         # an accusation that the smaller steps do not refute stands
         doubtful[accused] = misled
-    if any("nondifferentiable" in row for row in (judged.verdict if isinstance(eps, np.ndarray) else [judged.verdict])):
-        judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))
-    counts = np.full(steps, 1 + len(index) * evaluations(scheme) if isinstance(eps, np.ndarray) else count)
-    if unmoved is not None:
-        zero, more = unmoved.exempt(theta, problem.layout, lambda some, points: losses(some, points).losses)
-        counts += more
-        exempt = np.zeros((steps, len(index)), dtype=bool)
-        exempt[:, claimed_zero] = zero.T
-        judged = without_path(judged, exempt if isinstance(eps, np.ndarray) else exempt[0])
-    return Examined(estimate, judged, tuple(counts.tolist()), center, evaluated)
+    return estimate, judged
 
 
 def _corners(problem: Problem, scheme: Scheme, index: Array, estimate: Estimate, judged: Judgement) -> Array:
@@ -422,7 +470,7 @@ def _corners(problem: Problem, scheme: Scheme, index: Array, estimate: Estimate,
 
 
 def _at_smaller_scale(
-    probe: Probe, scheme: Scheme, eps: float | Array | None, index: Array, power: int, accusing: Estimate
+    probe: Probe, scheme: Scheme, eps: Step | Array, index: Array, power: int, accusing: Estimate
 ) -> tuple[Estimate, Array]:
     """Estimates with scales ``1e-3**power`` times as large, and where they refute the accusing ones; bool (m,).
 
@@ -433,12 +481,12 @@ def _at_smaller_scale(
     def at(p: int) -> Probe:
         return probe._replace(rounding=replace(probe.rounding, length=probe.rounding.length * 1e-3**p))
 
-    larger = accusing if eps is None else auto(at(power - 1), scheme, index)
+    larger = accusing if isinstance(eps, str) else auto(at(power - 1), scheme, index)
     smaller = auto(at(power), scheme, index)
     with np.errstate(all="ignore"):
         apart = np.abs(larger.value - smaller.value) > larger.bound + smaller.bound
         misled = apart | (np.isfinite(larger.bound) & ~np.isfinite(smaller.bound) & smaller.finite)
-    return smaller if eps is None else fixed(at(power), scheme, eps, index), misled
+    return smaller if isinstance(eps, str) else fixed(at(power), scheme, eps, index), misled
 
 
 def _retries(probe: Probe, scheme: Scheme) -> Iterator[Callable[[Array], Estimate]]:
@@ -451,7 +499,7 @@ def _retries(probe: Probe, scheme: Scheme) -> Iterator[Callable[[Array], Estimat
             yield partial(auto, probe._replace(rounding=smaller), formula)
 
 
-def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgement, eps: float | None) -> dict[str, Any]:
+def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgement, eps: Step) -> dict[str, Any]:
     """The columns of ``errors`` that the check knows, one entry a weight of ``index``."""
     return _of_weights(problem, index) | _of_step(estimate, judged, eps)
 
@@ -469,10 +517,10 @@ def _of_weights(problem: Problem, index: Array) -> dict[str, Any]:
     }
 
 
-def _of_step(estimate: Estimate, judged: Judgement, eps: float | None) -> dict[str, Any]:
+def _of_step(estimate: Estimate, judged: Judgement, eps: Step) -> dict[str, Any]:
     return {
         "step": estimate.step,
-        "step_rule": ["auto" if eps is None else "fixed"] * len(estimate.step),
+        "step_rule": ["auto" if eps == AUTO else "fixed"] * len(estimate.step),
         "numeric": estimate.value,
         "abs_err": judged.abs_err,
         "rel_err": judged.rel_err,

@@ -29,6 +29,7 @@ from gradcheck.init import INITS
 from gradcheck.interfaces import Section
 from gradcheck.models import MODELS
 from gradcheck.numeric import SCHEMES
+from gradcheck.steps import AUTO, Step
 from gradcheck.target import NoTarget
 from gradcheck.uris import is_uri, shown
 from gradcheck.verdict import MIN_JUDGED
@@ -304,9 +305,9 @@ def canonical_value(key: str, value: Any) -> Any:
     return value
 
 
-def _eps(value: Any) -> str | float:
-    if value == "auto":
-        return "auto"
+def _eps(value: Any) -> Step:
+    if value == AUTO:
+        return AUTO
     number = value
     if isinstance(value, str) and "_" not in value:
         try:
@@ -438,14 +439,12 @@ def assemble(form: Mapping[str, Any], allow: Sequence[str] = ()) -> Cell:
             else "takes no data, must have data=none"
         )
         raise Meaningless(f"data={source}: model={form['model']['name']} {advice}")
-    eps = None if form["eps"] == "auto" else form["eps"]
     return Cell(
         model,
         data,
         init,
         bug,
         SCHEMES[form["scheme"]],
-        eps,
         np.dtype(form["dtype"]),
         form["match_at"],
         form["min_judged"],

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from gradcheck.numeric import Scheme
 from gradcheck.outcome import Outcome
 from gradcheck.problem import Problem
 from gradcheck.rounding import Rounding
+from gradcheck.steps import AUTO, Step
 from gradcheck.verdict import CORNER, EXEMPT, MIN_JUDGED, REASONS, Judgement, Whole, of_counts
 
 Array = np.ndarray
@@ -51,6 +52,14 @@ SMALLEST = 0.5
 # An error whose part of the slope is below this share of the bound cannot be followed further: 2.75 of the noise's
 # measured deviations, of which the bound has 11.
 FOLLOWED = 0.25
+
+
+class Asked(NamedTuple):
+    """How slopes and entries are checked."""
+
+    scheme: Scheme
+    eps: Step
+    match_at: float
 
 
 class Calls(Protocol):
@@ -198,7 +207,7 @@ def check_directions(
     problem: Problem,
     function: Calls,
     scheme: Scheme,
-    eps: float | None,
+    eps: Step,
     match_at: float,
     seed: int = 0,
     min_judged: float = MIN_JUDGED,
@@ -210,10 +219,11 @@ def check_directions(
     wrong entry that is located.
 
     function : counts the calls, and knows the limits: at a limit a direction points inwards.
-    eps : length of the whole step along a direction, and step of an entry; None chooses.
+    eps : length of the whole step along a direction, and step of an entry.
     """
     rng = np.random.default_rng(seed)
-    entries = _Entries(problem, scheme, eps, match_at)
+    asked = Asked(scheme, eps, match_at)
+    entries = _Entries(problem, asked)
     gradient = problem.analytic.astype(np.float64)
     unknown = np.flatnonzero(~np.isfinite(gradient))
     # what is not finite is wrong without any check, and no slope can be formed with it
@@ -222,7 +232,10 @@ def check_directions(
     limits = None if function.low is None or function.high is None else (function.low, function.high)
     with np.errstate(all="ignore"):
         entries.judge(unknown[:LOCATED])
-        slopes = [_slope(problem, part, work, unknown, scheme, eps, match_at, rng, limits) for part in _parts(problem)]
+        slopes = [
+            _slope(problem, name, where, _direction(problem, where, eps, unknown, limits, rng), work, asked)
+            for name, where in _parts(problem)
+        ]
         entries.judge(rng.choice(len(gradient), min(SAMPLED, len(gradient)), replace=False))
         for slope in sorted(slopes, key=lambda s: len(s.v)):
             explained &= _explain(problem, slope, scheme, work, entries, rng)
@@ -265,28 +278,20 @@ def _size(problem: Problem, where: slice) -> float:
     return float(np.sqrt(np.mean(values**2))) or 1.0
 
 
-def _slope(
-    problem: Problem,
-    part: tuple[str | None, slice],
-    gradient: Array,
-    unknown: Array,
-    scheme: Scheme,
-    eps: float | None,
-    match_at: float,
-    rng: np.random.Generator,
-    limits: Limits | None,
-) -> Slope:
-    name, where = part
+def _direction(
+    problem: Problem, where: slice, eps: Step, unknown: Array, limits: Limits | None, rng: np.random.Generator
+) -> Array:
+    """A random direction for some weights: no component is 0 but those of ``unknown``, and none leaves the limits."""
     n = where.stop - where.start
     v = np.empty(n)
     for inner in problem.layout.slices.values():
         low, high = max(inner.start, where.start), min(inner.stop, where.stop)
         if high > low:
             own = rng.uniform(SMALLEST, 1.0, high - low)
-            own *= _size(problem, slice(low, high)) if eps is None else 1.0
+            own *= _size(problem, slice(low, high)) if eps == AUTO else 1.0
             v[low - where.start : high - where.start] = own
     v *= rng.integers(0, 2, n) * 2 - 1
-    if eps is not None:
+    if eps != AUTO:
         # a step of this length moves each weight by its square root's part
         v /= np.linalg.norm(v)
     if limits is not None:
@@ -295,10 +300,14 @@ def _slope(
         v = np.where(theta <= low, np.abs(v), np.where(theta >= high, -np.abs(v), v))
     if unknown.size:
         v[unknown[(unknown >= where.start) & (unknown < where.stop)] - where.start] = 0.0
-    v = v.astype(problem.theta.dtype)
-    line = _along(problem, where, v, gradient, eps)
+    return v.astype(problem.theta.dtype)
+
+
+def _slope(problem: Problem, name: str | None, where: slice, v: Array, gradient: Array, asked: Asked) -> Slope:
+    """The slope along v of some weights, those of a parameter or (None) all, beside that of the gradient."""
+    line = _along(problem, where, v, gradient, asked.eps)
     index = np.zeros(1, dtype=np.intp)
-    estimate, judged, *_ = examine(line, scheme, eps, match_at, index)
+    estimate, judged, *_ = examine(line, asked.scheme, asked.eps, asked.match_at, index)
     return Slope(
         name,
         where,
@@ -312,12 +321,12 @@ def _slope(
     )
 
 
-def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: float | None) -> Problem:
+def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: Step) -> Problem:
     """phi(t) = loss(theta + t v) as a problem of one weight, t = 0."""
     rounding = problem.rounding
     own = float(np.linalg.norm(v.astype(np.float64) * rounding.gradient[where]))
     # t = 1 moves the weights by about their own size
-    length = 1.0 if eps is None else _size(problem, where) * len(v) ** 0.5
+    length = 1.0 if eps == AUTO else _size(problem, where) * len(v) ** 0.5
 
     def at(t: Array) -> Array:
         point = problem.theta.astype(np.result_type(problem.theta.dtype, t.dtype))
@@ -380,8 +389,8 @@ def _parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array
 class _Entries:
     """Weights that were checked one by one, as columns of a table."""
 
-    def __init__(self, problem: Problem, scheme: Scheme, eps: float | None, match_at: float) -> None:
-        self._problem, self._scheme, self._eps, self._match_at = problem, scheme, eps, match_at
+    def __init__(self, problem: Problem, asked: Asked) -> None:
+        self._problem, self._asked = problem, asked
         self._rows: list[dict[str, Any]] = []
         self.numeric: dict[int, float] = {}
         self.wrong: set[int] = set()
@@ -391,8 +400,9 @@ class _Entries:
         new = np.array([j for j in np.unique(index).tolist() if j not in self.numeric], dtype=np.intp)
         if not len(new):
             return
-        estimate, judged, *_ = examine(self._problem, self._scheme, self._eps, self._match_at, new)
-        self._rows.append(columns(self._problem, new, estimate, judged, self._eps))
+        scheme, eps, match_at = self._asked
+        estimate, judged, *_ = examine(self._problem, scheme, eps, match_at, new)
+        self._rows.append(columns(self._problem, new, estimate, judged, eps))
         self.numeric.update(zip(new.tolist(), estimate.value.tolist(), strict=True))
         self.wrong.update(j for j, verdict in zip(new.tolist(), judged.verdict, strict=True) if verdict == "mismatch")
 

@@ -104,7 +104,7 @@ def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float
 
     cell = assemble(config, tuple(allow))
     require_memory(cell, max_memory)
-    return check_cell(cell, partial(_pose, config), packed)
+    return check_cell(cell, config["eps"], partial(_pose, config), packed)
 
 
 def compute_together(

@@ -19,6 +19,7 @@ from gradcheck.numeric import SCHEMES, Scheme
 from gradcheck.outcome import Outcome
 from gradcheck.parameters import flatten
 from gradcheck.problem import Problem
+from gradcheck.steps import AUTO, Step
 from gradcheck.verdict import MIN_JUDGED, Judgement
 
 Array = np.ndarray
@@ -30,7 +31,7 @@ def check_gradient(
     x0: Any,
     args: tuple[Any, ...] = (),
     *,
-    eps: float | str = "auto",
+    eps: Step = AUTO,
     scheme: str = "central",
     match_at: float = 1e-2,
     min_judged: float = MIN_JUDGED,
@@ -141,11 +142,9 @@ def _too_few(outcome: Outcome) -> str:
     return f"\nin a parameter no weight was judged; {asked}"
 
 
-def _step(eps: float | str) -> float | None:
-    if isinstance(eps, str):
-        if eps != "auto":
-            raise ContractError(f"eps={eps!r}: must be a finite number > 0, or 'auto'")
-        return None
+def _step(eps: Any) -> Step:
+    if isinstance(eps, str) and eps == AUTO:
+        return AUTO
     if isinstance(eps, bool) or not isinstance(eps, (int, float, np.number)) or not 0 < eps < np.inf:
         raise ContractError(f"eps={eps!r}: must be a finite number > 0, or 'auto'")
     return float(eps)
@@ -164,7 +163,7 @@ def _sample(size: int, sample: int | None, seed: int) -> Array:
 
 
 def _judged(
-    posed: list[Problem], formula: Scheme, step: float | None, match_at: float, index: Array, outer: tuple[int, ...]
+    posed: list[Problem], formula: Scheme, step: Step, match_at: float, index: Array, outer: tuple[int, ...]
 ) -> tuple[dict[str, Any], Diagnosis, Layout]:
     """The columns of all outputs' weights in the order of the Jacobian, the diagnosis, and the layout of the Jacobian."""
     parts = [(p, *examine(p, formula, step, match_at, index)[:2]) for p in posed]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcheck.compare import REL_ERR_FLOOR, absolute_error, medians, norm_difference, relative_error
-from gradcheck.ladder import LEVELS
+from gradcheck.numeric import DISTANCES
 from gradcheck.quotients import DEVIATIONS
 from gradcheck.rounding import Rounding
 
@@ -44,7 +44,7 @@ FIGURES = {
 # The generators multiply table entries and now and then take a logarithm or a root, which math libraries round differently.
 LIBM_ULPS = 4.0
 # A chosen step comes from a ladder of at most 8 rungs, each twice the one before or more: 2**8 covers what was ever seen.
-STEPS_APART = 2.0**LEVELS
+STEPS_APART = 2.0**DISTANCES
 # How much larger the bound at another rung may be.  Where the loss is smooth two rungs that may both be chosen differ by less
 # than 3; among kinks one may find a gap between them that another misses, 7 times was seen.
 OTHER_RUNG = 8.0

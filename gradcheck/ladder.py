@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from gradcheck.numeric import Scheme, perturbed_weights, representable_step
+from gradcheck.numeric import BELOW_OPTIMUM, DISTANCES, Scheme, perturbed_weights, representable_step
 from gradcheck.problem import Evaluations
 from gradcheck.quotients import (
     CENTRAL,
@@ -32,16 +31,11 @@ OPAQUE_TRUSTED = 1e-3
 ASYMPTOTIC = 0.05
 # The anchor stays below this part of the loss's scale even where the noise asks for more.
 LARGEST_ANCHOR = 0.02
-# By the order of the formula at the anchors: the second anchor is this many times the first, so that its truncation, 16 or
-# 64 times as large, shows in their difference; and the first lies above the step that the upper bound of the scale suggests,
-# since the loss's true scale is mostly larger.
-ANCHOR_RATIO = {2: 4.0, 4: 2.0, 6: 2.0}
-# The ladder of eps=auto begins this far below the step that the noise and the scale suggest.
-BELOW_OPTIMUM = 16.0
-# Ratio of the ladder's steps where the function says nothing of its scale.
+# Where the function says nothing of its scale: the ratio of the ladder's steps, their number, and how far below the step that
+# the noise and a guess of the scale suggest they begin: so far below where they would, if the guess were right.
 OPAQUE_RATIO = 8.0
-# Levels of the ladder of steps for eps=auto: eight pairs of points, as many evaluations as eight central differences.
-LEVELS = 8
+OPAQUE_LEVELS = 8
+OPAQUE_START = OPAQUE_RATIO**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,21 +110,27 @@ class Ladder:
             return part * probe.rounding.length[self.index] / self.size / reach
 
 
+def nested_in(scheme: Scheme) -> Scheme:
+    """The formula that is tried on the rungs for a scheme: itself, or the central one."""
+    return CENTRAL if scheme.order == 1 else scheme
+
+
+def room(scheme: Scheme) -> int:
+    """At how many distances from theta the ladder of a scheme may have points."""
+    # the step of a one-sided formula follows from the ladder, and is evaluated after it
+    return DISTANCES - 1 if scheme.order == 1 else DISTANCES
+
+
 def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
     """The ladder of eps=auto along the weights of ``index``, nothing evaluated yet."""
     theta = probe.theta[index]
-    nested = CENTRAL if scheme.order == 1 else scheme
-    ratio = ANCHOR_RATIO[nested.order] if nested.order > 2 or len(nested.pairs) == 1 else 2.0
-    # an extrapolating formula spans several steps of the ladder itself
-    reach = [abs(o) for o in nested.offsets]
-    spans = math.log(max(reach) / min(reach), ratio)
-    levels, start = LEVELS - round(spans), BELOW_OPTIMUM
+    nested = nested_in(scheme)
+    ratio, levels, below, largest = nested.ratio, nested.rungs(room(scheme)), nested.below, LARGEST_ANCHOR
     if probe.opaque:
         # the scale of the loss is a guess, so the ladder is wider and begins far below it
-        ratio, levels, start = OPAQUE_RATIO, LEVELS, BELOW_OPTIMUM * OPAQUE_RATIO**2
-    if scheme.order == 1:
-        levels -= 1  # the step of a one-sided formula follows from the ladder, and is evaluated after it
-    fraction = np.minimum(optimal_fraction(probe, scheme.order, index), LARGEST_ANCHOR * BELOW_OPTIMUM) / start
+        ratio, levels = OPAQUE_RATIO, OPAQUE_LEVELS - (scheme.order == 1)
+        below, largest = BELOW_OPTIMUM * OPAQUE_START, largest / OPAQUE_START
+    fraction = np.minimum(optimal_fraction(probe, scheme.order, index) / below, largest)
     base = representable_step(theta, at_least(probe.rounding.length[index] * fraction, theta, probe.rounding.unit))
     nothing = np.empty((len(index), 0))
     return Ladder(
@@ -155,42 +155,14 @@ def truncations(
     A level is judged by its neighbours, and by what separates it from any smaller level, while it lies at or below
     ``trusted``; above, it is charged with all that separates it from a smaller level, and that level's bound.
     """
-    gain = ratio**order
+    climb = _Climb(levels, ratio**order, trusted, opaque)
+    asymptotic = _asymptotic(levels, climb.gain) if opaque else np.True_
+    witnessed = _witnessed(levels) if opaque else None
     found: list[Array] = []
     bounds: list[Array] = []
-    values = [q.value for _, q in levels]
-    gaps_up = [np.abs(upper - lower) for lower, upper in pairwise(values)]
-    noises = [q.roundoff for _, q in levels]
-
-    def growth(k: int) -> Array:
-        """``observed`` of an opaque function: where noise hides it, that of the first trusted level that shows it."""
-        g = np.full(values[0].shape, gain)
-        for j in range(len(gaps_up) - 2, k - 1, -1):
-            seen = (gaps_up[j] > 2 * noises[j]) & ((j == k) | (levels[j][0] <= trusted))
-            # |x|**1.1 at 0: the truncation grows by a quarter while the step grows eightfold
-            least = (gaps_up[j + 1] - noises[j + 1]) / (gaps_up[j] + noises[j])
-            g = np.where(seen, np.clip(least, 1.01, gain), g)
-        return g
-
-    def observed(k: int) -> Array:
-        """By how much the truncation grows from level k to k + 1: ``gain`` in theory, less at a singularity."""
-        if not 0 <= k < len(gaps_up) - 1:
-            return np.full(values[0].shape, gain)
-        if opaque:
-            return growth(k)
-        seen = gaps_up[k] > 2 * noises[k]
-        return np.where(seen, np.clip(gaps_up[k + 1] / gaps_up[k], 1.25, gain), gain)
-
-    asymptotic = _asymptotic(levels, gain) if opaque else np.True_
-    witnessed = _witnessed(levels) if opaque else None
     for k, (multiple, q) in enumerate(levels):
-        t = np.full(q.value.shape, np.inf)
-        if k + 1 < len(levels):
-            # the next larger step has gain times the truncation, so their difference shows it, free of this step's noise
-            t = (gaps_up[k] + q.roundoff / 2) / (observed(k) - 1)
+        t = climb.from_neighbours(k)
         if k > 0:
-            g = observed(k - 1)
-            t = np.fmin(t, (gaps_up[k - 1] + levels[k - 1][1].roundoff / 2) * g / (g - 1))
             gaps = [np.abs(q.value - smaller.value) for _, smaller in levels[:k]]
             # no smaller step has more truncation, so what separates them beyond their noise is this step's
             separated = [
@@ -204,6 +176,49 @@ def truncations(
         found.append(t)
         bounds.append(q.roundoff + t + q.kink)
     return found
+
+
+class _Climb:
+    """The levels of a ladder as neighbours see them: how far apart, and by how much the truncation grows between them."""
+
+    def __init__(self, levels: list[tuple[float, Quotients]], gain: float, trusted: Array, opaque: bool) -> None:
+        self.gain, self._trusted, self._opaque = gain, trusted, opaque
+        self._multiples = [multiple for multiple, _ in levels]
+        values = [q.value for _, q in levels]
+        self._shape = values[0].shape
+        self._noises = [q.roundoff for _, q in levels]
+        # from each level to the one above it
+        self._gaps = [np.abs(upper - lower) for lower, upper in pairwise(values)]
+
+    def from_neighbours(self, k: int) -> Array:
+        """The truncation of level k as the levels beside it show it; infinite where there is none."""
+        t = np.full(self._shape, np.inf)
+        if k < len(self._gaps):
+            # the next larger step has gain times the truncation, so their difference shows it, free of this step's noise
+            t = (self._gaps[k] + self._noises[k] / 2) / (self._growth(k) - 1)
+        if k > 0:
+            g = self._growth(k - 1)
+            t = np.fmin(t, (self._gaps[k - 1] + self._noises[k - 1] / 2) * g / (g - 1))
+        return t
+
+    def _growth(self, k: int) -> Array:
+        """By how much the truncation grows from level k to k + 1: ``gain`` in theory, less at a singularity."""
+        if k >= len(self._gaps) - 1:
+            return np.full(self._shape, self.gain)
+        if self._opaque:
+            return self._growth_of_opaque(k)
+        seen = self._gaps[k] > 2 * self._noises[k]
+        return np.where(seen, np.clip(self._gaps[k + 1] / self._gaps[k], 1.25, self.gain), self.gain)
+
+    def _growth_of_opaque(self, k: int) -> Array:
+        """That of an opaque function: where noise hides it, that of the first trusted level that shows it."""
+        g = np.full(self._shape, self.gain)
+        for j in range(len(self._gaps) - 2, k - 1, -1):
+            seen = (self._gaps[j] > 2 * self._noises[j]) & ((j == k) | (self._multiples[j] <= self._trusted))
+            # |x|**1.1 at 0: the truncation grows by a quarter while the step grows eightfold
+            least = (self._gaps[j + 1] - self._noises[j + 1]) / (self._gaps[j] + self._noises[j])
+            g = np.where(seen, np.clip(least, 1.01, self.gain), g)
+        return g
 
 
 def _asymptotic(levels: list[tuple[float, Quotients]], gain: float) -> Array:

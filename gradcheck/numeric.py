@@ -7,6 +7,7 @@ and Richardson's extrapolation differ in their pairs (a_j, b_j, c_j) alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +18,11 @@ import numpy as np
 
 Array = np.ndarray
 Loss = Callable[[Array], Array]
+
+# Distances from theta at which eps=auto evaluates: on both sides, as many evaluations as eight central differences.
+DISTANCES = 8
+# The ladder of eps=auto begins at most this far below the step that the noise and the scale suggest.
+BELOW_OPTIMUM = 16.0
 
 
 class Pair(NamedTuple):
@@ -29,16 +35,31 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Scheme:
-    """A finite-difference formula for the first derivative.
+    """A finite-difference formula for the first derivative, and the steps at which its truncation is measured.
 
     order : power p of the leading truncation error, O(h**p).
     complex_valued : the complex step, Im f(x + i h) / h, which subtracts nothing and has no pairs.
+    ratio : of two steps whose difference shows the truncation: the second anchor to the first, a rung of eps=auto's ladder to
+        the one below it.  Its power ``order`` is by how much the truncation grows.
+    gain : the first anchor over the step at which the noise meets the truncation by the upper bound of the loss's scale.  The
+        true scale is mostly larger, so it lies above 1 where the truncation allows it.
+    embedded : a formula of lower order from some of the same points.  A step alone shows its truncation by their difference.
     """
 
     name: str
     pairs: tuple[Pair, ...]
     order: int
     complex_valued: bool = False
+    ratio: float = 2.0
+    gain: float = 1.0
+    embedded: Scheme | None = None
+
+    def __post_init__(self) -> None:
+        if self.pairs and self.rungs(DISTANCES) < 2:
+            raise ValueError(
+                f"{self.name}: two of its steps have points at more than {DISTANCES} distances from theta, which is all that "
+                "eps=auto evaluates: take fewer points"
+            )
 
     @cached_property
     def offsets(self) -> tuple[float, ...]:
@@ -55,32 +76,70 @@ class Scheme:
         """Evaluations of the loss for one weight, that at theta itself (which all share) not counted."""
         return 1 if self.complex_valued else len(self.offsets)
 
+    @cached_property
+    def distances(self) -> frozenset[float]:
+        """How far the points lie from theta, in units of the step; those at theta itself left out."""
+        return frozenset(abs(o) for o in self.offsets)
+
+    def rungs(self, distances: int) -> int:
+        """How many steps, each ``ratio`` times the one below, have points at no more than so many distances from theta."""
+        count, seen = 0, set(self.distances)
+        while 0 < len(seen) <= distances:
+            count += 1
+            seen |= {d * self.ratio**count for d in self.distances}
+        return count
+
+    @cached_property
+    def below(self) -> float:
+        """The step at which the noise meets the truncation over the lowest rung of the ladder, which then ends above it."""
+        return min(BELOW_OPTIMUM, self.ratio ** (self.rungs(DISTANCES) - 1) / 2)
+
+
+def symmetric(name: str, *reaches: float, ratio: float = 2.0, gain: float = 1.0) -> Scheme:
+    """Central quotients over each of the reaches, in units of the step, weighted so that h**2, h**4, ... cancel.
+
+    Richardson (1911): a central quotient over s h is a series in (s h)**2, and the weights extrapolate it to 0.  With three
+    reaches or more, the formula without the widest is embedded.
+    """
+    squares = [Fraction(s) ** 2 for s in reaches]
+    pairs = tuple(Pair(-s, s, weight) for s, weight in zip(reaches, _to_zero(squares), strict=True))
+    rest = sorted(reaches)[:-1]
+    embedded = symmetric(f"{name}_embedded", *(s for s in reaches if s in rest)) if len(rest) > 1 else None
+    return Scheme(name, pairs, 2 * len(pairs), ratio=ratio, gain=gain, embedded=embedded)
+
+
+def one_sided(name: str, *reaches: float) -> Scheme:
+    """Quotients between theta and a point over each of the reaches, all of one sign, weighted so that h, h**2, ... cancel."""
+    weights = _to_zero([Fraction(s) for s in reaches])
+    pairs = tuple(Pair(min(s, 0), max(s, 0), weight) for s, weight in zip(reaches, weights, strict=True))
+    return Scheme(name, pairs, len(pairs))
+
+
+def _to_zero(at: list[Fraction]) -> list[Fraction]:
+    """Lagrange's weights: they extrapolate a polynomial from its values ``at`` these points to 0."""
+    if len({*at, 0}) <= len(at):
+        raise ValueError(f"{', '.join(map(str, at))}: must be different points, none of them 0")
+    return [math.prod((t / (t - s) for t in at if t != s), start=Fraction(1)) for s in at]
+
 
 SCHEMES: dict[str, Scheme] = {
     scheme.name: scheme
     for scheme in (
-        Scheme("central", (Pair(-1, 1, Fraction(1)),), 2),
-        Scheme("forward", (Pair(0, 1, Fraction(1)),), 1),
-        Scheme("backward", (Pair(-1, 0, Fraction(1)),), 1),
+        symmetric("central", 1, ratio=4.0, gain=4.0),
+        one_sided("forward", 1),
+        one_sided("backward", -1),
         # (8 f(h) - 8 f(-h) - f(2h) + f(-2h)) / 12 h, Abramowitz and Stegun 25.3.6
-        Scheme("five_point", (Pair(-1, 1, Fraction(4, 3)), Pair(-2, 2, Fraction(-1, 3))), 4),
-        # Richardson (1911): central quotients at h, h / 2, h / 4 with weights that cancel h**2 and h**4
-        Scheme("richardson", tuple(Pair(-s, s, Fraction(w, 45)) for s, w in ((1, 1), (0.5, -20), (0.25, 64))), 6),
+        symmetric("five_point", 1, 2, gain=2.0),
+        # (45 f(h) - 45 f(-h) - 9 f(2h) + 9 f(-2h) + f(3h) - f(-3h)) / 60 h, Fornberg, Math. Comp. 51 (1988), table 1
+        symmetric("seven_point", 1, 2, 3),
+        symmetric("richardson", 1, 0.5, 0.25),
         # Squire and Trapp, SIAM Review 40 (1998)
         Scheme("complex_step", (), 2, complex_valued=True),
     )
 }
 
-# the formula that Richardson's extrapolation improves at its last step, from the same points: central quotients at h / 2, h / 4
-EMBEDDED: dict[str, Scheme] = {
-    "richardson": Scheme("richardson_fourth", (Pair(-0.5, 0.5, Fraction(-1, 3)), Pair(-0.25, 0.25, Fraction(4, 3))), 4),
-}
-
 # three points on one side of theta, (-3 f(0) + 4 f(h) - f(2h)) / 2h: for the edge of a domain
-ONE_SIDED: tuple[Scheme, ...] = (
-    Scheme("forward_parabola", (Pair(0, 1, Fraction(2)), Pair(0, 2, Fraction(-1))), 2),
-    Scheme("backward_parabola", (Pair(-1, 0, Fraction(2)), Pair(-2, 0, Fraction(-1))), 2),
-)
+ONE_SIDED: tuple[Scheme, ...] = (one_sided("forward_parabola", 1, 2), one_sided("backward_parabola", -1, -2))
 
 
 def perturbed_weights(theta: Array, h: Array, offsets: tuple[float, ...]) -> Array:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.layout import Layout
+from gradcheck.steps import Step, eps_text
 from gradcheck.verdict import EXEMPT, MIN_JUDGED, REASONS, Whole, is_judged, whole
 
 # rows of wrong weights that are printed
@@ -32,7 +33,7 @@ class Outcome:
     diagnosis: str | None
     diagnosis_kind: str | None
     scheme: str
-    eps: float | None
+    eps: Step
     dtype: str
     match_at: float
     nfev: int
@@ -203,8 +204,7 @@ class Outcome:
                 lines.append(f" … {more} more: r.errors.query(\"verdict == 'mismatch'\")")
         lines += self._not_judged()
         lines += [f" fun raised near x0: {note}" for note in self.notes[:2]]
-        step = "auto" if self.eps is None else f"{self.eps:g}"
-        lines.append(f"{self.scheme}, step {step}, {self.dtype}; {self.nfev} loss evaluations")
+        lines.append(f"{self.scheme}, step {eps_text(self.eps)}, {self.dtype}; {self.nfev} loss evaluations")
         return "\n".join(lines)
 
     __repr__ = __str__

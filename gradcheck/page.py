@@ -23,6 +23,7 @@ from gradcheck import chart_data, harmless, plots, store
 from gradcheck.analysis import Record, records
 from gradcheck.chart_data import Rows
 from gradcheck.errors import BadInput
+from gradcheck.steps import from_stored
 from gradcheck.terminal import cut, printable
 from gradcheck.truth import PLANTED, UNKNOWN_MODELS, Truth, truths
 
@@ -217,7 +218,7 @@ def _table(frame: pd.DataFrame, eps: str | None = None) -> dict[str, Any]:
     if eps in names:
         place = names.index(eps)
         for row in rows:
-            row[place] = "auto" if row[place] is None else row[place]
+            row[place] = from_stored(row[place])
     return {"columns": names, "rows": rows, "of": len(frame)}
 
 

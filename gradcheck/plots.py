@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart; their yellow and black are left out:
 # the one cannot be seen on white, the other not on black.
 BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c8c8c"
-SCHEME_COLOURS = dict(zip(SCHEMES, (BLUE, ORANGE, PINK, GREEN, RED, SKY), strict=False))
+# and of Paul Tol's muted ones those that are told apart from all of these
+INDIGO, OLIVE, WINE = "#332288", "#999933", "#882255"
+OF_SCHEMES = (BLUE, ORANGE, PINK, GREEN, INDIGO, RED, SKY, OLIVE, WINE)
 VERDICT_COLOURS = dict(zip(VERDICTS, (BLUE, RED, GREY, ORANGE), strict=True))
 
 
@@ -226,10 +228,13 @@ def v_curve(rows: Rows) -> Any:
     return _by_run(alt, rows, panels)
 
 
+def scheme_colours() -> dict[str, str]:
+    """The colour of each scheme; beyond nine of them colours return, and the shapes of the points tell them apart."""
+    return {name: OF_SCHEMES[i % len(OF_SCHEMES)] for i, name in enumerate(SCHEMES)}
+
+
 def _v_panels(alt: Any, rows: Rows, schemes: Sequence[str], pick: Any) -> list[Any]:
-    words = ["observed error", "bound"]
-    fixed = [row for row in rows if row["eps"] is not None]
-    automatic = [row for row in rows if row["eps"] is None]
+    """A panel for each dtype, error against step, and one for the steps that each weight chose."""
     floor, top = min(row["value"] for row in rows), max(row["value"] for row in rows)
     y = alt.Y(
         "value:Q",
@@ -238,15 +243,26 @@ def _v_panels(alt: Any, rows: Rows, schemes: Sequence[str], pick: Any) -> list[A
         title="relative to the gradient",
     )
     shared = {
-        "color": alt.Color("scheme:N", scale=_colours(alt, SCHEME_COLOURS, schemes), title="scheme"),
+        "color": alt.Color("scheme:N", scale=_colours(alt, scheme_colours(), schemes), title="scheme"),
         "opacity": alt.condition(pick, alt.value(1.0), alt.value(0.12)),
         "tooltip": ["scheme:N", "dtype:N", "eps:N", "what:N", alt.Tooltip("value:Q", format=".2e"), "cells:Q"],
     }
     shape = alt.Shape("scheme:N", scale=alt.Scale(domain=schemes), title="scheme")
-    dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=words, range=[[1, 0], [5, 4]]), title=None)
-    panels = []
+    panels = _against_eps(alt, [row for row in rows if row["eps"] is not None], y, shape, shared)
+    automatic = [row for row in rows if row["eps"] is None]
+    if automatic:
+        panels.append(_at_own_steps(alt, automatic, y.title(None) if panels else y, shape, shared))
+    return panels
+
+
+def _against_eps(alt: Any, fixed: Rows, y: Any, shape: Any, shared: Mapping[str, Any]) -> list[Any]:
+    """Lines of error and bound against the step, a panel for each dtype."""
+    dash = alt.StrokeDash(
+        "what:N", scale=alt.Scale(domain=["observed error", "bound"], range=[[1, 0], [5, 4]]), title=None
+    )
     dtypes = sorted({row["dtype"] for row in fixed})
     low, high = (min(row["eps"] for row in fixed), max(row["eps"] for row in fixed)) if fixed else (1.0, 1.0)
+    panels = []
     for dtype in dtypes:
         x = alt.X(
             "eps:Q", scale=log_scale(domain=[low / 2, high * 2], nice=False), axis=decades(tickCount=6), title="eps"
@@ -255,20 +271,24 @@ def _v_panels(alt: Any, rows: Rows, schemes: Sequence[str], pick: Any) -> list[A
             x=x, y=y if dtype == dtypes[0] else y.title(None), **shared
         )
         lines = base.mark_line(strokeWidth=1.6).encode(strokeDash=dash)
-        points = (
-            base.mark_point(filled=True, size=26).encode(shape=shape).transform_filter("datum.what == 'observed error'")
-        )
+        points = _errors(base.mark_point(filled=True, size=26), shape)
         width = 520 if len(dtypes) == 1 else 300
         panels.append((lines + points).properties(title=dtype, width=width, height=300))
-    if automatic:
-        x = alt.X("dtype:N", title=None, axis=alt.Axis(labelAngle=-40))
-        base = alt.Chart(data(automatic)).encode(x=x, y=y.title(None) if panels else y, xOffset="scheme:N", **shared)
-        points = (
-            base.mark_point(filled=True, size=40).encode(shape=shape).transform_filter("datum.what == 'observed error'")
-        )
-        ticks = base.mark_tick(thickness=2, size=12).transform_filter("datum.what == 'bound'")
-        panels.append((ticks + points).properties(title="eps=auto: ● error, – bound", width=alt.Step(13), height=300))
     return panels
+
+
+def _at_own_steps(alt: Any, automatic: Rows, y: Any, shape: Any, shared: Mapping[str, Any]) -> Any:
+    """Points of error and ticks of bound at the steps of eps=auto."""
+    x = alt.X("dtype:N", title=None, axis=alt.Axis(labelAngle=-40))
+    base = alt.Chart(data(automatic)).encode(x=x, y=y, xOffset="scheme:N", **shared)
+    points = _errors(base.mark_point(filled=True, size=40), shape)
+    ticks = base.mark_tick(thickness=2, size=12).transform_filter("datum.what == 'bound'")
+    return (ticks + points).properties(title="eps=auto: ● error, – bound", width=alt.Step(13), height=300)
+
+
+def _errors(points: Any, shape: Any) -> Any:
+    """The observed errors of a chart of points, in the shape of their scheme."""
+    return points.encode(shape=shape).transform_filter("datum.what == 'observed error'")
 
 
 def detection(rows: Rows) -> Any:

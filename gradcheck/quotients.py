@@ -152,18 +152,9 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
     For s steps of each weight the points are (m, s, k), theta and noise (m, 1), and what is returned (m, s).
     noise : that of the loss along these weights.
     """
-    u = probe.rounding.unit
     value = difference_quotient(scheme, theta, points, found.losses, probe.center)
     with np.errstate(all="ignore"):
-        # in the dtype first: a difference of nearly equal losses must not be rounded before it is taken
-        change = (found.losses - probe.center).astype(np.float64)
-        # the loss's noise at a perturbed point: what it is at theta, and a few units of what the loss has moved since
-        moved = np.hypot(noise.here[..., None], 4 * u * change) + probe.rounding.underflow
-        at: dict[float, tuple[Any, ...]] = {
-            o: (moved[..., j], found.deviations[..., j], points[..., j], change[..., j])
-            for j, o in enumerate(scheme.offsets)
-        }
-        at[0.0] = (noise.here + probe.rounding.underflow, 0.0, theta, 0.0)
+        at = _at_points(probe, scheme, theta, points, found, noise)
         deviation: Any = None
         kink: Any = 0.0
         arithmetic: Any = 0.0
@@ -178,7 +169,7 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
             deviation = own if deviation is None else np.hypot(deviation, own)
             kink = kink + w * (d0 + d1) / distance
             # the subtraction, the division and the weighted sum: one unit each
-            arithmetic = arithmetic + 4 * u * w * np.abs((c1 - c0) / distance)
+            arithmetic = arithmetic + 4 * probe.rounding.unit * w * np.abs((c1 - c0) / distance)
             if low == -high:
                 bend = np.abs(c1 + c0) / (distance / 2)
                 # points that rounding has not left symmetric let the second derivative in
@@ -189,6 +180,22 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
     # steps that are guessed may be too small to tell
     still = (found.losses == probe.center).all(axis=-1) & (not probe.opaque)
     return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite, still)
+
+
+def _at_points(
+    probe: Probe, scheme: Scheme, theta: Array, points: Array, found: Evaluations, noise: Noise
+) -> dict[float, tuple[Any, Any, Any, Any]]:
+    """At each point of the scheme, theta included: the loss's noise, what kinks did to it, the weight, the loss's change."""
+    # in the dtype first: a difference of nearly equal losses must not be rounded before it is taken
+    change = (found.losses - probe.center).astype(np.float64)
+    # the loss's noise at a perturbed point: what it is at theta, and a few units of what the loss has moved since
+    moved = np.hypot(noise.here[..., None], 4 * probe.rounding.unit * change) + probe.rounding.underflow
+    at: dict[float, tuple[Any, Any, Any, Any]] = {
+        o: (moved[..., j], found.deviations[..., j], points[..., j], change[..., j])
+        for j, o in enumerate(scheme.offsets)
+    }
+    at[0.0] = (noise.here + probe.rounding.underflow, 0.0, theta, 0.0)
+    return at
 
 
 def slope_jump(near: Quotients, far: Quotients, ratio: float) -> Array:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from gradcheck import arrow, columns
 from gradcheck.errors import Meaningless
 from gradcheck.rules import RULES
+from gradcheck.steps import stored
 
 SCHEMA_VERSION = 2
 
@@ -224,7 +225,6 @@ def axes(config: Mapping[str, Any]) -> dict[str, Any]:
     is computed.
     """
     init, data = config["init"], config["data"]
-    eps = config["eps"]
     return {
         "model": config["model"]["name"],
         "data": data["source"],
@@ -232,7 +232,7 @@ def axes(config: Mapping[str, Any]) -> dict[str, Any]:
         "bug": config["bug"]["name"],
         "scheme": config["scheme"],
         "dtype": config["dtype"],
-        "eps": None if isinstance(eps, str) else float(eps),
+        "eps": stored(config["eps"]),
         "init_seed": init.get("seed"),
         "data_seed": data.get("seed"),
         "data_n": data.get("n"),
@@ -346,5 +346,5 @@ def _weights_table(weights: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 def outcome_table(outcome: Any) -> pa.Table:
     """Rows of ``errors`` for the outcome of ``check_gradient``; what only a grid has (cell, model, seeds) is null."""
-    known = {"scheme": outcome.scheme, "dtype": outcome.dtype, "eps": outcome.eps}
+    known = {"scheme": outcome.scheme, "dtype": outcome.dtype, "eps": stored(outcome.eps)}
     return errors_table([CellRows({"cell": None, **dict.fromkeys(AXES.names), **known}, outcome.table)])

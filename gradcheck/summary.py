@@ -14,6 +14,7 @@ from typing import Any
 from gradcheck import store
 from gradcheck.config import FAIL_ON
 from gradcheck.results import locate
+from gradcheck.steps import eps_text, from_stored
 from gradcheck.store import Place
 from gradcheck.terminal import Table, cut, plain, printable
 from gradcheck.truth import UNKNOWN_MODELS, Truth, truth
@@ -232,16 +233,10 @@ def _named(axis: str, values: list[Any], tally: Tally) -> str:
 
 def _value(axis: str, value: Any) -> str:
     if axis == "eps":
-        return "auto" if value is None else eps_text(value)
+        return eps_text(from_stored(value))
     if value == "none":
         return {"bug": "no bug", "data": "no data"}.get(axis, "none")
     return str(value)
-
-
-def eps_text(eps: float) -> str:
-    """1e-04, 2.5e-07: as many digits as it takes."""
-    mantissa, _, exponent = f"{eps:e}".partition("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{exponent}" if "." in mantissa else f"{eps:e}"
 
 
 def _table(tally: Tally) -> Table:

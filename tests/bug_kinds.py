@@ -99,7 +99,7 @@ def cells(seed: int, count: int, bugs: tuple[str, ...] = tuple(KINDS)) -> Iterat
         layout = model.layout(source.batch(model.target, np.dtype(np.float64)))
         for name in bugs:
             bug = random_bug(rng, name, layout.names)
-            yield name, Cell(model, source, init, bug, SCHEMES["central"], None, np.dtype(np.float64), 1e-2)
+            yield name, Cell(model, source, init, bug, SCHEMES["central"], np.dtype(np.float64), 1e-2)
 
 
 def measure(seed: int, count: int, bugs: tuple[str, ...] = tuple(KINDS)) -> Tally:

@@ -19,6 +19,7 @@ from gradcheck.models import OneD
 from gradcheck.numeric import SCHEMES, Scheme, complex_step
 from gradcheck.problem import Evaluations
 from gradcheck.quotients import Estimate, Probe
+from gradcheck.steps import AUTO, Step
 
 LONG = np.longdouble
 U = {np.dtype(t): float(np.finfo(t).eps) / 2 for t in (np.float32, np.float64, LONG)}
@@ -98,13 +99,14 @@ def cell(
     data: Any = None,
     init: Any = None,
     *,
-    eps: float | None = None,
+    eps: Step | None = None,
     scheme: str = "central",
     dtype: Any = float,
     bug: Any = NO_BUG,
     match_at: float = 1e-2,
 ) -> CellResult:
-    """The check of one cell; a dict is parameters by name, a list of two is X and y."""
+    """The check of one cell; a dict is parameters by name, a list of two is X and y, no step is ``auto``."""
     data = Values(*data) if isinstance(data, list) else data or NoData()
     init = Weights(init) if isinstance(init, dict) else init
-    return check_cell(Cell(model, data, init, bug, SCHEMES[scheme], eps, np.dtype(dtype), match_at))
+    checked = Cell(model, data, init, bug, SCHEMES[scheme], np.dtype(dtype), match_at)
+    return check_cell(checked, AUTO if eps is None else eps)

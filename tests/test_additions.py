@@ -74,7 +74,7 @@ def test_the_contract_sees_a_model_that_does_not_keep_it() -> None:
 
 
 def cell(model, data, bug, scheme, dtype) -> Cell:
-    return Cell(model, data, Normal(1, 0.5), bug, scheme, None, np.dtype(dtype), 1e-2)
+    return Cell(model, data, Normal(1, 0.5), bug, scheme, np.dtype(dtype), 1e-2)
 
 
 @pytest.mark.parametrize(("scheme", "dtype"), PAIRS, ids=[f"{scheme.name}-{np.dtype(d)}" for scheme, d in PAIRS])

@@ -252,7 +252,8 @@ def test_auto_is_within_three_times_the_least_bound_of_a_dense_sweep(scheme):
         ratios.append(bound(around.estimate(SCHEMES[scheme], None)) / dense_sweep(name, scheme)[0])
     ratios = np.concatenate(ratios)
     assert ratios.max() <= 3
-    assert np.median(ratios) <= MEDIAN[scheme]
+    # a formula of three pairs reaches over several steps of the ladder, so fewer are left to choose from
+    assert np.median(ratios) <= (1.4 if len(SCHEMES[scheme].pairs) > 2 else 1.2)
 
 
 @pytest.mark.parametrize("scheme", [s.name for s in REAL])
@@ -263,10 +264,6 @@ def test_and_where_the_penalty_is_all_that_moves(scheme):
     around = Neighbourhood(model, np.zeros(model.layout(batch).size), batch)
     sweep = np.min([bound(around.estimate(SCHEMES[scheme], eps)) for eps in np.logspace(-9, 2, 45)], axis=0)
     assert (bound(around.estimate(SCHEMES[scheme], None)) <= 3 * sweep).all()
-
-
-# Richardson's and the five-point formula reach over several steps of the ladder, so fewer are left to choose from
-MEDIAN = {"central": 1.2, "forward": 1.2, "backward": 1.2, "five_point": 1.2, "richardson": 1.4}
 
 
 @EXTENDED

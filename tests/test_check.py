@@ -25,6 +25,7 @@ from gradcheck.numeric import SCHEMES, losses_at, perturbed_weights
 from gradcheck.problem import Problem
 from gradcheck.quotients import DEVIATIONS
 from gradcheck.rules import RULES
+from gradcheck.steps import AUTO
 
 DTYPES = [np.dtype(t) for t in (np.float32, np.float64, LONG)]
 
@@ -46,7 +47,7 @@ def bug(name: str, gradient) -> SimpleNamespace:
     ],
 )
 def test_the_complex_step_is_refused_where_it_has_no_meaning(model, dtype, words):
-    wanted = Cell(model, Gaussian(n=5, d=2), Normal(), NO_BUG, SCHEMES["complex_step"], None, np.dtype(dtype), 1e-2)
+    wanted = Cell(model, Gaussian(n=5, d=2), Normal(), NO_BUG, SCHEMES["complex_step"], np.dtype(dtype), 1e-2)
     with pytest.raises(Meaningless, match=words):
         refuse(wanted)
     with pytest.raises(Meaningless, match=words):
@@ -193,10 +194,10 @@ def test_rounding_far_above_the_scale_is_no_mistake_of_the_structure(monkeypatch
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("eps", [None, 1e-5])
+@pytest.mark.parametrize("eps", [AUTO, 1e-5])
 @pytest.mark.parametrize("model", [Logistic(), MLP([5, 3])], ids=repr)
 def test_rows_do_not_depend_on_which_other_weights_are_checked(model, scheme, eps):
-    wanted = Cell(model, Gaussian(n=20, d=4), Normal(), NO_BUG, SCHEMES[scheme], eps, np.dtype(float), 1e-2)
+    wanted = Cell(model, Gaussian(n=20, d=4), Normal(), NO_BUG, SCHEMES[scheme], np.dtype(float), 1e-2)
     with np.errstate(all="ignore"):
         problem = pose(wanted)
         index = np.arange(problem.theta.size)
@@ -240,7 +241,7 @@ def unlike(problem: Problem, scheme: str) -> list[str]:
 @pytest.mark.parametrize(("model", "data"), NEIGHBOURHOODS, ids=repr)
 def test_rows_do_not_depend_on_which_other_steps_are_checked(model, data, scheme):
     for dtype in DTYPES:
-        wanted = Cell(model, data, Normal(scale=0.7), NO_BUG, SCHEMES[scheme], 1e-5, dtype, 1e-2)
+        wanted = Cell(model, data, Normal(scale=0.7), NO_BUG, SCHEMES[scheme], dtype, 1e-2)
         with np.errstate(all="ignore"):
             try:
                 refuse(wanted)
@@ -252,9 +253,7 @@ def test_rows_do_not_depend_on_which_other_steps_are_checked(model, data, scheme
 @pytest.mark.parametrize("scheme", ["central", "forward", "five_point"])
 def test_losses_that_depend_on_how_many_are_asked_for_would_be_noticed(scheme):
     with np.errstate(all="ignore"):
-        problem = pose(
-            Cell(MLP([3]), Gaussian(n=9, d=2), Normal(), NO_BUG, SCHEMES[scheme], 1e-5, np.dtype(float), 1e-2)
-        )
+        problem = pose(Cell(MLP([3]), Gaussian(n=9, d=2), Normal(), NO_BUG, SCHEMES[scheme], np.dtype(float), 1e-2))
 
         def losses(index, points):
             found, bent = problem.perturbed_losses(index, points)

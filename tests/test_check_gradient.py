@@ -147,8 +147,8 @@ def test_every_scheme_dtype_and_step(scheme: str, dtype: str, eps: Any) -> None:
     x0 = np.array([0.4, -1.1, 2.0], dtype)
     outcome = check_gradient(exp_loss, exp_gradient, x0, scheme=scheme, eps=eps)
     assert outcome.count("mismatch") == 0, str(outcome)
-    # a scale that is not known allows no step at which this formula's 21-fold noise falls below 1% in single precision
-    weak = (scheme, dtype) == ("richardson", "float32")
+    # a scale that is not known allows no step at which the noise of so many points falls below 1% in single precision
+    weak = len(SCHEMES[scheme].pairs) > 2 and dtype == "float32"
     # with a step as long as 1e-3 or in single precision the smallest derivative is not seen to 1%
     assert outcome.ok or (outcome.verdict == "partial" and dtype == "float32") or weak, str(outcome)
     assert outcome.dtype == (dtype if np.dtype(dtype) != np.float64 else "float64")

@@ -268,7 +268,7 @@ def test_build_makes_the_classes_of_the_tables_with_their_settings() -> None:
     cell = config.build(changed("model", {"name": "mlp", "layers": [4], "loss": "squared_error", "l2": 0.5}))
     assert type(cell.model) is config.TABLES["model"]["mlp"]
     assert (cell.model.layers, cell.model.loss_name, cell.model.l2) == ([4], "squared_error", 0.5)
-    assert (cell.eps, cell.dtype.name, cell.scheme.name) == (1e-4, "float64", "central")
+    assert (cell.dtype.name, cell.scheme.name) == ("float64", "central")
 
 
 @pytest.mark.parametrize(

@@ -358,7 +358,7 @@ def test_gradients_related_at_random_raise_nothing(data: st.DataObject) -> None:
 
 def cell(model: Any, bug: str, n: int = 40, **settings: Any) -> Cell:
     source = Gaussian(n=n, d=4, seed=1)
-    return Cell(model, source, Normal(2), BUGS[bug](**settings), SCHEMES["central"], None, np.dtype(np.float64), 1e-2)
+    return Cell(model, source, Normal(2), BUGS[bug](**settings), SCHEMES["central"], np.dtype(np.float64), 1e-2)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from gradcheck.models import MLP
 from gradcheck.numeric import SCHEMES
 from gradcheck.problem import Problem
 from gradcheck.rounding import Rounding
+from gradcheck.steps import AUTO
 
 Array = np.ndarray
 REAL = [name for name, scheme in SCHEMES.items() if not scheme.complex_valued]
@@ -53,7 +54,7 @@ used_weights = st.lists(st.booleans(), min_size=SIZE, max_size=SIZE).map(np.arra
 thetas = st.lists(st.floats(0.2, 1.5), min_size=SIZE, max_size=SIZE).map(np.array)
 
 
-@given(used_weights, thetas, st.sampled_from(list(SCHEMES)), st.sampled_from([None, 1e-3, 1e-6, 1e-17]), st.booleans())
+@given(used_weights, thetas, st.sampled_from(list(SCHEMES)), st.sampled_from([AUTO, 1e-3, 1e-6, 1e-17]), st.booleans())
 def test_exempt_are_just_the_weights_without_a_path(used, theta, scheme, eps, opaque):
     result = check(problem(used, theta, opaque=opaque), SCHEMES[scheme], eps, 1e-2)
     assert [r == "exempt" for r in result.weights["reason"]] == (~used).tolist()
@@ -79,7 +80,7 @@ def test_nor_does_it_depend_on_which_other_steps_are_looked_at(used, theta, sche
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("eps", [None, 1e-6, 1e-17])
+@pytest.mark.parametrize("eps", [AUTO, 1e-6, 1e-17])
 @pytest.mark.parametrize("opaque", [False, True])
 def test_a_path_that_the_steps_do_not_show_is_one_all_the_same(scheme, eps, opaque):
     """At theta = 0 the slope of theta**2 is 0, and at a step of 1e-6 it is below the last digit of the loss."""

@@ -14,6 +14,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from gradcheck.numeric import (
+    DISTANCES,
     ONE_SIDED,
     SCHEMES,
     Pair,
@@ -21,14 +22,15 @@ from gradcheck.numeric import (
     complex_step,
     difference_quotient,
     losses_at,
+    one_sided,
     perturbed_weights,
     representable_step,
+    symmetric,
     textbook_gradient,
 )
 
 FORMULAS = [*REAL, *ONE_SIDED]
 DTYPES = [np.float32, np.float64, LONG]
-EVALUATIONS = {"central": 2, "forward": 1, "backward": 1, "five_point": 4, "richardson": 6, "complex_step": 1}
 
 
 def named(scheme: Scheme) -> str:
@@ -68,13 +70,22 @@ def test_a_wrong_weight_is_not_exact(scheme):
     assert [moment(wrong, k) for k in range(scheme.order + 1)] != [k == 1 for k in range(scheme.order + 1)]
 
 
+def coefficients(scheme: Scheme) -> dict[float, Fraction]:
+    """By which the loss at each point is multiplied, over the step."""
+    found = dict.fromkeys(scheme.offsets, Fraction(0))
+    for low, high, weight in scheme.pairs:
+        found[high] += weight / Fraction(high - low)
+        found[low] -= weight / Fraction(high - low)
+    return found
+
+
 def test_the_published_coefficients():
-    five = {o: Fraction(0) for o in SCHEMES["five_point"].offsets}
-    for pair in SCHEMES["five_point"].pairs:
-        five[pair.high] += pair.weight / Fraction(pair.high - pair.low)
-        five[pair.low] -= pair.weight / Fraction(pair.high - pair.low)
     # Abramowitz and Stegun 25.3.6
-    assert five == {-2: Fraction(1, 12), -1: Fraction(-8, 12), 1: Fraction(8, 12), 2: Fraction(-1, 12)}
+    five = {-2: Fraction(1, 12), -1: Fraction(-8, 12), 1: Fraction(8, 12), 2: Fraction(-1, 12)}
+    assert coefficients(SCHEMES["five_point"]) == five
+    # Fornberg, Mathematics of Computation 51 (1988), table 1
+    seven = {1: Fraction(3, 4), 2: Fraction(-3, 20), 3: Fraction(1, 60)}
+    assert coefficients(SCHEMES["seven_point"]) == seven | {-o: -c for o, c in seven.items()}
     # two steps of Romberg's scheme from h, h / 2, h / 4
     levels = [{1: Fraction(1)}, {0.5: Fraction(1)}, {0.25: Fraction(1)}]
     for order in (2, 4):
@@ -84,8 +95,55 @@ def test_the_published_coefficients():
             for coarse, fine in pairwise(levels)
         ]
     assert {pair.high: pair.weight for pair in SCHEMES["richardson"].pairs} == levels[0]
-    assert len(SCHEMES["richardson"].pairs) == 3
+    assert len(SCHEMES["richardson"].pairs) >= 3
     assert SCHEMES["richardson"].amplification == pytest.approx(85 / 45, abs=2 * U[np.dtype(float)])
+
+
+# any grid: reaches that are numbers of float64, so that the fractions are exact
+grids = st.lists(st.integers(1, 64).map(lambda k: k / 8), min_size=1, max_size=4, unique=True)
+
+
+@given(grids)
+def test_the_weights_of_any_symmetric_grid_cancel_all_powers_below_its_order(reaches):
+    scheme = formula(symmetric, reaches)
+    assert scheme.order == 2 * len(reaches)
+    assert [moment(scheme, k) for k in range(scheme.order + 1)] == [k == 1 for k in range(scheme.order + 1)]
+    # what is left: 1, or -1, times the squares of all reaches
+    assert abs(moment(scheme, scheme.order + 1)) == math.prod(Fraction(s) ** 2 for s in reaches)
+    if scheme.embedded is not None:
+        assert set(scheme.embedded.offsets) < set(scheme.offsets)
+        assert scheme.embedded.order == scheme.order - 2
+        assert moment(scheme.embedded, 1) == 1
+        assert all(moment(scheme.embedded, k) == 0 for k in range(2, scheme.embedded.order + 1))
+
+
+@given(grids, st.sampled_from([1, -1]))
+def test_the_weights_of_any_one_sided_grid_cancel_all_powers_below_its_order(reaches, side):
+    scheme = formula(one_sided, [side * s for s in reaches])
+    assert scheme.order == len(reaches)
+    assert [moment(scheme, k) for k in range(scheme.order + 1)] == [k == 1 for k in range(scheme.order + 1)]
+    assert abs(moment(scheme, scheme.order + 1)) == math.prod(Fraction(s) for s in reaches)
+
+
+def formula(kind, reaches):
+    """The formula of a grid that leaves room for two steps, as every ratio of up to four reaches does."""
+    assert 2 * len(reaches) <= DISTANCES
+    return kind("drawn", *reaches)
+
+
+@given(grids, st.sampled_from([2.0, 3.0, 4.0, 1.5]))
+def test_the_steps_of_a_ladder_are_as_many_as_fit(reaches, ratio):
+    scheme = replace(formula(symmetric, reaches), ratio=ratio)
+    for limit in range(1, 2 * DISTANCES):
+        count = scheme.rungs(limit)
+        points = [{s * scheme.ratio**k for k in range(n) for s in reaches} for n in (count, count + 1)]
+        assert len(points[0]) <= limit < len(points[1])
+
+
+@pytest.mark.parametrize("reaches", [(1, 1), (0,), (1, 2, 3, 5, 7)])
+def test_a_grid_that_makes_no_scheme_is_refused(reaches):
+    with pytest.raises(ValueError, match=r"different points|all that eps=auto evaluates"):
+        symmetric("wrong", *reaches)
 
 
 # --- convergence ------------------------------------------------------------------------------------------------------
@@ -252,7 +310,8 @@ def test_evaluations_for_each_weight(scheme):
         complex_step(loss, THETA, index, np.full(THETA.size, 1e-20))
     else:
         losses_at(loss, THETA, index, perturbed_weights(THETA, np.full(THETA.size, 0.1), scheme.offsets))
-    assert scheme.evaluations == EVALUATIONS[scheme.name]
+    ends = {end for pair in scheme.pairs for end in (pair.low, pair.high)} - {0}
+    assert scheme.evaluations == (1 if scheme.complex_valued else len(ends))
     assert len(loss.points) == scheme.evaluations * THETA.size
 
 

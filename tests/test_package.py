@@ -25,7 +25,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # --- which room may know which ---------------------------------------------------------------------------------------
 
-VALUES = {"batch", "errors", "interfaces", "layout", "problem", "rounding", "streams", "target", "uris"}
+VALUES = {"batch", "errors", "interfaces", "layout", "problem", "rounding", "steps", "streams", "target", "uris"}
 # Pure rooms, numbers in and numbers out, and the rooms (or modules of a room) that each may import beside itself.
 ROOMS: dict[str, set[str]] = {
     **dict.fromkeys(VALUES, VALUES),
@@ -44,7 +44,7 @@ ROOMS: dict[str, set[str]] = {
     "bounds": VALUES | {"numeric", "auto", "ladder", "quotients"},
     "plain": VALUES | {"quotients"},
     "verdict": VALUES | {"quotients", "compare"},
-    "intervals": VALUES | {"ladder", "quotients", "compare"},
+    "intervals": VALUES | {"numeric", "quotients", "compare"},
     "evidence": VALUES | {"verdict"},
     "fits": VALUES | {"evidence", "verdict"},
     "wording": VALUES | {"evidence", "fits"},

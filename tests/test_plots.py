@@ -21,6 +21,7 @@ from constructed import failures_only, hostile_run, nothing, one_cell, planned, 
 import gradcheck
 from gradcheck import analysis, chart_data, page, plots, report, show
 from gradcheck.errors import BadInput
+from gradcheck.numeric import SCHEMES
 from gradcheck.results import Writer
 from gradcheck.rows import cell_row
 
@@ -164,7 +165,9 @@ def test_a_scheme_has_its_colour_whatever_other_runs_hold(tmp_path: Path) -> Non
                 writer.add(cell_row(cell, result(i), 0.0))
     chart = plots.svg(gradcheck.load([tmp_path / "a", tmp_path / "b"]).plot.v_curve())
     marks = re.findall(r'fill="(#\w{6})"', chart)
-    assert {plots.SCHEME_COLOURS[scheme] for scheme in ("central", "forward", "richardson")} <= set(marks)
+    colours = plots.scheme_colours()
+    assert len(set(colours.values())) == len(SCHEMES)
+    assert {colours[scheme] for scheme in ("central", "forward", "richardson")} <= set(marks)
 
 
 def test_several_runs_stand_under_each_other(run: Path, tmp_path: Path) -> None:

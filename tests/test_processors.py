@@ -23,11 +23,12 @@ from gradcheck.interfaces import DataSource, Start
 from gradcheck.layout import Layout
 from gradcheck.numeric import SCHEMES
 from gradcheck.quotients import DEVIATIONS
+from gradcheck.steps import AUTO, Step
 from gradcheck.target import Target
 
 # where longdouble is float64, such cells are skipped
 DTYPES = ("float32", "float64", *(("longdouble",) if U[np.dtype(np.longdouble)] < U[np.dtype(float)] else ()))
-STEPS = (None, 1e-4)
+STEPS = (AUTO, 1e-4)
 # enough examples and units that sums are taken in blocks, which SIMD widths and BLAS kernels choose
 SIZES = {"n": 67, "d": 9}
 
@@ -90,8 +91,8 @@ class At(Start):
         return self.given
 
 
-def checked(model: Any, theta: np.ndarray, batch: Batch, scheme: str, eps: float | None) -> CellResult:
-    return check_cell(Cell(model, Examples(batch), At(theta), NO_BUG, SCHEMES[scheme], eps, theta.dtype, 1e-2))
+def checked(model: Any, theta: np.ndarray, batch: Batch, scheme: str, eps: Step) -> CellResult:
+    return check_cell(Cell(model, Examples(batch), At(theta), NO_BUG, SCHEMES[scheme], theta.dtype, 1e-2), eps)
 
 
 def numbers(result: CellResult, order: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -103,10 +104,10 @@ def numbers(result: CellResult, order: np.ndarray | None = None) -> dict[str, np
     return {name: values[back] for name, values in columns.items()}
 
 
-def furthest(result: CellResult, other: CellResult, order: np.ndarray, eps: float | None, dtype: str) -> float:
+def furthest(result: CellResult, other: CellResult, order: np.ndarray, eps: Step, dtype: str) -> float:
     """The largest distance of any number of two checks, in bounds."""
     new, old = numbers(result), numbers(other, order)
-    auto = np.full(len(order), eps is None)
+    auto = np.full(len(order), eps == AUTO)
     ends = intervals.of_weights(new, auto, dtype, result.rounding, old)
     known = [name for name in intervals.NUMBERS if name not in intervals.DERIVED or name == "abs_err"]
     found = [float(ends[name].distance(old[name]).max()) for name in known]

@@ -18,7 +18,7 @@ from gradcheck.data import Gaussian
 from gradcheck.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.parts import Parts
-from gradcheck.numeric import perturbed_weights, representable_step
+from gradcheck.numeric import SCHEMES, perturbed_weights, representable_step
 from gradcheck.quotients import DEVIATIONS
 from gradcheck.target import NoTarget
 
@@ -250,7 +250,7 @@ NOISE_OF_SUBNORMAL_NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("scheme", ["central", "forward", "five_point", "richardson", "complex_step"])
+@pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "backward"])
 @pytest.mark.parametrize("case", NOISE_OF_SUBNORMAL_NUMBERS)
 def test_numbers_next_to_zero_make_no_correct_gradient_a_mismatch(case, scheme):
     problem, dtype = NOISE_OF_SUBNORMAL_NUMBERS[case]

@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import re
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from commands import QUICK, command, rows
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gradcheck.rows import CELLS
-from gradcheck.rules import RULES, Evidence, table
+from gradcheck.rules import RULES, Evidence, Rule, table
 
-every_rule = pytest.mark.parametrize("name", RULES)
+# One entry in the table, as somebody who uses the package would write it.
+ENTRY = """
+import numpy as np
+from gradcheck.rules import RULES, Rule
+
+RULES["chainer"] = Rule(
+    "chainer",
+    "|a-n| > 1e-5 + 1e-4 |n| in some entry (check_backward's defaults)",
+    "https://docs.chainer.org/en/stable/reference/generated/chainer.gradient_check.check_backward.html",
+    lambda evidence: evidence.difference <= 1e-5 + 1e-4 * evidence.size,
+)
+"""
+
+
+def added() -> dict[str, Rule]:
+    """The table as the entry leaves it; here it is taken out again."""
+    exec(ENTRY, {})
+    try:
+        return dict(RULES)
+    finally:
+        del RULES["chainer"]
+
+
+KNOWN = added()
+every_rule = pytest.mark.parametrize("name", KNOWN)
 
 # rules in which a and n may change places
 SYMMETRIC = [
@@ -34,7 +60,7 @@ SYMMETRIC = [
 
 
 def accuses(name, analytic, numeric, dtype="float64") -> bool:
-    return RULES[name].accuses(Evidence(np.asarray(analytic, float), np.asarray(numeric, float), dtype))
+    return KNOWN[name].accuses(Evidence(np.asarray(analytic, float), np.asarray(numeric, float), dtype))
 
 
 class Limit(NamedTuple):
@@ -342,7 +368,7 @@ def test_every_pair_of_finite_gradients_gets_a_plain_bool_without_a_warning(name
 )
 def test_several_numeric_gradients_are_judged_each_by_itself(name, analytic, numeric, dtype):
     numeric[0] = analytic
-    several = RULES[name].accuses(Evidence(analytic, numeric, dtype))
+    several = KNOWN[name].accuses(Evidence(analytic, numeric, dtype))
     assert several == [accuses(name, analytic, row, dtype) for row in numeric]
 
 
@@ -356,7 +382,7 @@ def test_a_rule_changes_neither_gradient(name):
 # --- names, words and sources -----------------------------------------------------------------------------------------
 
 
-@every_rule
+@pytest.mark.parametrize("name", RULES)
 def test_a_rule_is_a_frozen_value_that_travels_to_other_processes(name):
     rule = RULES[name]
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -373,6 +399,21 @@ def test_the_table_has_a_row_for_every_rule_with_its_words_and_source():
         assert row["accuses when"]
         assert "\n" not in row["accuses when"]
         assert "https://" in row["source"] or "http://" in row["source"]
+
+
+def test_one_entry_in_the_table_makes_a_rule_of_the_program(tmp_path):
+    """Its column is stored, and shown by a process that knows nothing of the entry."""
+    grid = ["model=linear", "bug=scale", "bug.magnitude=1e-6,1e-1", "eps=1e-4", "data.n=8", "data.d=2", "-m"]
+    run = tmp_path / "run"
+    status, out, err = command("gradcheck.run", *grid, *QUICK, f"hydra.sweep.dir={run}", prelude=ENTRY, cwd=tmp_path)
+    assert (status, err) == (0, "")
+    cells, _ = rows(run)
+    assert {row["bug_magnitude"]: row["rule_chainer"] for row in cells} == {1e-6: False, 1e-1: True}
+    status, out, _ = command("gradcheck.show", str(run), "--all", cwd=tmp_path)
+    assert status == 0
+    assert re.search(r"(?m)^ *chainer .*\b1/2\b", out)
+    # where the entry is not made, there is no such column
+    assert "rule_chainer" not in CELLS.names
 
 
 def test_every_rule_is_a_column_of_cells():

@@ -68,7 +68,7 @@ def require_judged(found: CellResult) -> None:
 @given(configs())
 def test_no_scale_makes_the_analysis_raise_or_accuse_a_correct_gradient(form: dict[str, Any]) -> None:
     try:
-        found = check_cell(build(form))
+        found = check_cell(build(form), form["eps"])
     except (ValueError, Meaningless, FloatingPointError):
         return  # refused, in words: a number that the dtype has not, a combination without meaning, an infinite loss
     require_judged(found)

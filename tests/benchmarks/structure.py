@@ -36,7 +36,7 @@ BLOCK = 2**16
 def posed(model: Any, n: int, d: int) -> tuple[Problem, Any]:
     """A problem whose logits are of size 1, and its data."""
     data = Gaussian(n=n, d=d)
-    cell = Cell(model, data, Normal(0, d**-0.5), BUGS["none"](), CENTRAL, EPS, np.dtype(float), 1e-2)
+    cell = Cell(model, data, Normal(0, d**-0.5), BUGS["none"](), CENTRAL, np.dtype(float), 1e-2)
     batch = data.batch(model.target, cell.dtype)
     return pose(cell), batch
 

@@ -1,4 +1,7 @@
-"""``python -m tests.trials [NAME ...]``: each trial as a row of a table; exit status 1 where one fails."""
+"""``python -m tests.trials [NAME ...]``: each trial as a row of a table; exit status 1 where one fails.
+
+``python -m tests.trials identical OLD NEW``: two checkouts store the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -88,6 +91,10 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
 
 def main() -> int:
     """Run the trials and print; returns the exit status."""
+    if sys.argv[1:2] == ["identical"]:
+        from . import identical  # it compares what it is given, and is no row of the table
+
+        return identical.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m tests.trials", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="which trials (all unless named)")
     parser.add_argument("--kills", type=int, default=100, help="of each engine (default %(default)s)")

@@ -55,8 +55,8 @@ KEYS = {
 NAMES = [f"{section}.{key}".strip(".") for section, keys in KEYS.items() for key in keys.split()]
 WORDS = (
     "0 1 2 3 -1 0.5 1e-4 1e-6 1e300 1e-320 nan inf -inf 1.5 10 true false null auto central forward backward five_point"
-    " richardson complex_step midpoint float32 float64 longdouble float16 relu tanh sigmoid softplus sum half_sum mean"
-    " cubic abs exp iris diabetes W b W1 theta mismatch never none a.csv missing.csv ../x.csv /dev/null w.npz math.exp"
+    " seven_point richardson complex_step midpoint float32 float64 longdouble float16 relu tanh sigmoid softplus sum half_sum"
+    " mean cubic abs exp iris diabetes W b W1 theta mismatch never none a.csv missing.csv ../x.csv /dev/null w.npz math.exp"
     " os.system:x é ☃ '' \"\" 'a_b' \"a,b\" \\, a=b a:b x.y.z ${eps} ${nope} ${logspace:-6,-2,3} ${oc.env:HOME} ${"
     " ${now:%Y} ${hydra:job.num} 999999999999999999999999 0x10 1_000 .5 5. +1 --1 _target_ __class__ RUN MULTIRUN"
 ).split()
