@@ -8,11 +8,11 @@ import math
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import uris
+from gradcheck import truth, uris
 from gradcheck.errors import BadInput
 from gradcheck.layout import BLOCK_WEIGHTS
 from gradcheck.parquet import reading
@@ -179,7 +179,7 @@ class Record:
                 raise BadInput(f"--by={name}: no such column; try {', '.join(AXES.names)}")
         done = self.cells["status"] == "ok"
         checked = done & ~self.cells["bug_injected"].fillna(False).astype(bool)
-        cells = self.cells.assign(
+        cells = self.cells[list(dict.fromkeys([*by, "max_rel_err", "median_resolution"]))].assign(
             outcome=self.cells["verdict"].where(done, self.cells["status"]),
             # what a run of version 1 does not say is not counted
             not_ok=checked & ~self.cells["ok"].fillna(True).astype(bool),
@@ -214,11 +214,13 @@ class Record:
 
     def worst(self) -> pd.DataFrame:
         """The worst weight of each cell that was judged a mismatch, those without an injected bug first."""
-        wrong = self.cells[self.cells["verdict"] == "mismatch"]
+        shown = ["cell", "model", "bug", "eps", "worst_param", "worst_flat_index", "max_rel_err", "diagnosis"]
+        # a few columns of the cells that are shown: all of them, of a million, would take a gigabyte
+        wrong = self.cells.loc[self.cells["verdict"] == "mismatch", [*shown, "bug_injected"]]
         ordered = wrong.sort_values(
             ["bug_injected", "max_rel_err", "cell"], ascending=[True, False, True], na_position="last"
         )
-        return ordered[["cell", "model", "bug", "eps", "worst_param", "worst_flat_index", "max_rel_err", "diagnosis"]]
+        return ordered[shown]
 
     def rule_table(self) -> pd.DataFrame:
         """For each rule and bug what the rule says of the cells (`accusations`); our own verdict comes first."""
@@ -272,7 +274,8 @@ def accusations(cells: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rules = sorted(name.removeprefix("rule_") for name in cells.columns if name.startswith("rule_"))
-    done = cells[cells["status"] == "ok"]
+    needed = [name for name in cells.columns if name in ("bug", *truth.COLUMNS) or name.startswith("rule_")]
+    done = cells.loc[cells["status"] == "ok", needed]
     done = done.assign(_truth=truths(done))
     known, planted = done["_truth"] != Truth.UNKNOWN, done["_truth"].isin([str(one) for one in PLANTED])
     own = done["verdict"] == "mismatch"
@@ -409,22 +412,38 @@ def _verdict_table(record: Record, by: Sequence[str]) -> Table:
 
 
 def _worst_table(record: Record) -> Table:
-    rows = [
-        [
-            *(row[name] for name in ("cell", "model", "bug")),
-            eps_text(from_stored(row["eps"])),
-            f"{row['worst_param']} #{row['worst_flat_index']}",
-            row["max_rel_err"],
-            row["diagnosis"],
-        ]
-        for row in records(record.worst())
-    ]
     header = ["cell", "model", "bug", "eps", "worst weight", "rel_err", "diagnosis"]
     # what is the same in the whole run stands in the heading
     same = {name for name in ("model", "bug", "eps") if record.cells[name].nunique(dropna=False) == 1}
     kept = [i for i, name in enumerate(header) if name not in same]
-    header, rows = [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    header = [header[i] for i in kept]
+    rows = _Rows(record.worst(), lambda row: [_worst_row(row)[i] for i in kept])
     return Table("mismatches, the worst weight of each cell", header, rows, left=frozenset(header) - {"rel_err", "eps"})
+
+
+def _worst_row(row: Mapping[str, Any]) -> list[Any]:
+    return [
+        *(row[name] for name in ("cell", "model", "bug")),
+        eps_text(from_stored(row["eps"])),
+        f"{row['worst_param']} #{row['worst_flat_index']}",
+        row["max_rel_err"],
+        row["diagnosis"],
+    ]
+
+
+class _Rows(Sequence[Any]):
+    """The rows of a frame, each made when it is asked for: of a million a screen shows a few."""
+
+    def __init__(self, frame: pd.DataFrame, make: Callable[[Mapping[str, Any]], list[Any]]) -> None:
+        self._frame, self._make = frame, make
+
+    def __len__(self) -> int:
+        return len(self._frame)
+
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [self._make(row) for row in records(self._frame.iloc[place])]
+        return self._make(records(self._frame.iloc[[place]])[0])
 
 
 def _rule_table(record: Record) -> Table:
