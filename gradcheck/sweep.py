@@ -21,6 +21,7 @@ from typing import Any
 
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
@@ -75,12 +76,10 @@ def typed(master: DictConfig) -> list[str]:
     """
     try:
         params: Any = OmegaConf.select(master, "hydra.sweeper.params") or {}
-        if "${" in str(params):
-            # Hydra resolves the settings of its sweeper when it makes one, and what it finds there when it reads them.
-            settings = copy.deepcopy(master.hydra.sweeper)
-            settings._set_parent(master.hydra)
-            OmegaConf.resolve(settings)
-            params = settings.params
+        if "${" in str(params) and master.hydra.runtime.choices.get("hydra/sweeper") == "basic":
+            # what Hydra resolves when it makes its own sweeper differs between its versions
+            sweeper: Any = Plugins.instance()._instantiate(master.hydra.sweeper)
+            params = sweeper.params
         lines = [f"{key}={value}" for key, value in params.items()]
     except compose.COMPOSE_ERRORS as error:
         raise BadInput(compose.one_line(error)) from error
