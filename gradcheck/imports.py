@@ -73,6 +73,8 @@ def _module(key: str, name: str) -> tuple[Any, list[str]]:
     added = here not in sys.path and "" not in sys.path
     if added:
         sys.path.append(here)
+    # Python takes bytecode for fresh if the source has the same size and second: a gradient corrected at once would not run
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         for n in range(len(parts) if after else len(parts) - 1, 0, -1):
             candidate = ".".join(parts[:n])
@@ -89,6 +91,7 @@ def _module(key: str, name: str) -> tuple[Any, list[str]]:
                 words = f"importing {candidate} raised {type(error).__name__}: {' '.join(str(error).split())}"
                 raise ValueError(f"{key}={name}: {words}") from None
     finally:
+        sys.dont_write_bytecode = written
         if added and here in sys.path:
             sys.path.remove(here)
     raise _no_name(key, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import gradcheck
 from gradcheck import config, reproduce, results, show
 from gradcheck.given import Function
-from gradcheck.imports import module_of, permitted
+from gradcheck.imports import find, module_of, permitted
 from gradcheck.run import main
 from gradcheck.sweep import PLAN
 
@@ -346,6 +347,22 @@ def test_no_way_leads_through_an_allowed_module_into_another() -> None:
         model.function("fun")
     assert model.function("jac")(1.0) == 0.0
     sys.modules.pop("open_door")
+
+
+@pytest.mark.parametrize("written", [sys.dont_write_bytecode, True, False])
+def test_a_function_changed_within_the_second_is_the_one_that_runs(
+    written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytecode of a file of the same size and time is taken for fresh: none may be left beside a stranger's module."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", written)
+    for number in "12":
+        Path("changed.py").write_text(f"def fun(x): return {number} * x\n", encoding="utf-8")
+        os.utime("changed.py", (10**9, 10**9))
+        try:
+            assert find("model.fun", "changed.fun", ("changed",))(1) == int(number)
+        finally:
+            sys.modules.pop("changed", None)
+    assert sys.dont_write_bytecode is written
 
 
 def test_building_a_cell_imports_nothing() -> None:
