@@ -88,28 +88,61 @@ def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs
         raise BadInput("load([]): needs at least one run folder")
     tables, datasets = [], []
     for folder in folders:
-        stored = Stored(folder)
-        table = stored.read_cells()
+        stored = Stored(folder, ahead=lambda name: True)
+        tables.append(stored.read_cells())
         for note in stored.notes:
             warnings.warn(f"{folder}: {note}", stacklevel=2)
         if several:
-            table = table.append_column("run", pa.array([str(folder)] * table.num_rows, pa.string()))
-        tables.append(table)
+            n = tables[-1].num_rows
+            tables[-1] = tables[-1].append_column("run", pa.array([str(folder)] * n, pa.string()))
         datasets.append(stored.dataset())
-    try:
-        cells = pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise BadInput(f"load: runs that do not fit together: {' '.join(str(error).split())[:200]}") from error
-    runs = Runs(_frame(cells), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
+    runs = Runs(_frame(_together(tables)), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
     return replace(runs, cells=_with_missed(runs.cells, runs.tables))
 
 
+def _together(tables: list[Any]) -> Any:
+    """The cells of several runs in one table; the list is emptied, so that nobody else holds them.
+
+    Raises BadInput where they do not fit together.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise BadInput(f"load: runs that do not fit together: {' '.join(str(error).split())[:200]}") from error
+    finally:
+        tables.clear()
+
+
 def _frame(table: Any) -> pd.DataFrame:
-    """pandas would turn a column of integers with a null into floats."""
+    """pandas would turn a column of integers with a null into floats.
+
+    Column by column, each of which is let go when it is there in pandas: a million cells are in memory once, not twice.
+    """
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
-    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get)
+    names, n, columns = table.schema.names, table.num_rows, dict(enumerate(table.columns))
+    del table
+    reals = [i for i, column in columns.items() if column.type == pa.float64()]
+    block, nothing = np.empty((len(reals), n)), None
+    for row, i in zip(block, reals, strict=True):
+        row[:] = columns.pop(i).to_numpy()
+    pieces = [pd.DataFrame(block.T, columns=reals, copy=False)]
+    for i in list(columns):
+        column = columns.pop(i)
+        if column.type == pa.bool_():  # pandas takes one piece in a fraction of the time of many
+            column = column.combine_chunks()
+        elif column.type == pa.string() and column.null_count == n:  # one for all
+            column = nothing = nothing or pa.nulls(n, pa.large_string())
+        one = pa.Table.from_arrays([column], names=[str(i)])
+        pieces.append(one.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get))
+        pieces[-1].columns = [i]
+    frame = pd.concat(pieces, axis=1)[list(range(len(names)))]
+    frame.columns = pd.Index(names)
+    return frame
 
 
 _JUDGED = ("cell", "analytic", "correct", "bound", "verdict")
@@ -133,16 +166,19 @@ def _with_missed(cells: pd.DataFrame, tables: Callable[[Sequence[str]], Iterable
     return cells.assign(n_missed=found.astype("Int64"))
 
 
+_LARGE = ("config", "seconds")  # no table shows them, and they take half of the memory
+
+
 class Record:
     """The cells of one run, as the tables need them."""
 
     def __init__(self, run: str | os.PathLike[str]) -> None:
         self.folder = locate(run)
         self.name = uris.shown(str(run)) if str(run) != "latest" else os.path.relpath(self.folder)
-        self._stored = Stored(self.folder)
+        self._stored = Stored(self.folder, ahead=lambda name: name not in _LARGE)
         self.provenance = self._stored.provenance
         known = dict.fromkeys(name for part in self._stored.cells for name in part.columns)
-        names = [name for name in dict.fromkeys([*CELLS.names, *known]) if name not in ("config", "seconds")]
+        names = [name for name in dict.fromkeys([*CELLS.names, *known]) if name not in _LARGE]
         self.cells = _with_missed(_frame(self._stored.read_cells(names)), self.tables)
 
     @property

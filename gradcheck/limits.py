@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gradcheck.errors import BadInput
+from gradcheck.errors import BadInput, Damaged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,10 +31,13 @@ def require_footer(place: object, tail: bytes) -> None:
         raise BadInput(f"{place}: its footer has {length} bytes, must have at most {MAX_FOOTER}")
 
 
-def require_modest(place: object, metadata: Any, size: int, ids: bool) -> None:
+def require_modest(place: object, metadata: Any, size: int, ids: bool) -> list[str]:
     """Raise BadInput for a file that claims more than a run can hold.
 
     metadata : the footer.   size : bytes of the file.   ids : whether each row has an id of its own.
+
+    Returns the columns whose texts stand in the file once and are referred to: read as dictionaries, they take what they
+    take there.
     """
     rows, most = metadata.num_rows, MAX_CELLS if ids else MAX_WEIGHTS
     if metadata.num_columns > MAX_COLUMNS:
@@ -43,28 +46,23 @@ def require_modest(place: object, metadata: Any, size: int, ids: bool) -> None:
         raise BadInput(f"{place}: has {rows} rows, must have at most {most}")
     if ids and rows > FEW + size // BYTES_OF_ID:
         raise BadInput(f"{place}: claims {rows} rows in {size} bytes, which cannot hold so many different ids")
+    leaves = [metadata.schema.column(c) for c in range(metadata.num_columns)]
+    texts = [(c, leaf.path) for c, leaf in enumerate(leaves) if leaf.physical_type in _TEXTS]
+    dictionaries: dict[str, None] = {}
     for i in range(metadata.num_row_groups):
         group = metadata.row_group(i)
         if group.total_byte_size > MAX_BYTES:
             raise BadInput(f"{place}: unpacks to {group.total_byte_size} bytes, must be at most {MAX_BYTES}")
-        for c in range(group.num_columns):
+        if group.num_columns != metadata.num_columns:  # pyarrow looks beyond the end
+            raise Damaged(f"{place}: damaged: {group.num_columns} of {metadata.num_columns} columns in a row group")
+        for c, path in texts:
             column = group.column(c)
-            if column.physical_type in _TEXTS:
-                most = _most(column.path_in_schema, group.num_rows)
-                if column.total_uncompressed_size > most:
-                    raise _too_long(place, column.path_in_schema, column.total_uncompressed_size, most)
-
-
-def dictionaries(metadata: Any) -> list[str]:
-    """Columns whose texts stand in the file once and are referred to: read so, they take what they take there."""
-    found: dict[str, None] = {}
-    for i in range(metadata.num_row_groups):
-        group = metadata.row_group(i)
-        for c in range(group.num_columns):
-            column = group.column(c)
-            if column.physical_type in _TEXTS and any("DICTIONARY" in name for name in column.encodings):
-                found[column.path_in_schema] = None
-    return list(found)
+            most = _most(path, group.num_rows)
+            if column.total_uncompressed_size > most:
+                raise _too_long(place, path, column.total_uncompressed_size, most)
+            if any("DICTIONARY" in name for name in column.encodings):
+                dictionaries[path] = None
+    return list(dictionaries)
 
 
 def require_short(place: object, batch: pa.RecordBatch) -> None:

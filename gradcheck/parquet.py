@@ -9,11 +9,13 @@ damage it misses one in 4 billion, and the checksum of the page is to be missed 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from gradcheck import limits, store
+from gradcheck.chunks import Chunks, Key
 from gradcheck.errors import BadInput, Damaged
 from gradcheck.store import Place, one_line
 
@@ -28,6 +31,7 @@ PAGES = b"gradcheck.pages"  # key of the footer: how many bytes come before it, 
 WEIGHTS = b"gradcheck.errors"  # in a part of ``cells``: the digest of the part of ``errors`` that holds its weights
 _DIGEST = re.compile(r"part-[0-9]+-([0-9a-f]{16})(?:\.parquet)?")
 _CHUNK = 2**20
+AT_ONCE = 2**22  # bytes of a file that is read at once
 
 
 def digest_in(name: str) -> str | None:
@@ -116,14 +120,16 @@ def fill(
 class Footer:
     """The footer of a file, read once, and what protects the file.
 
+    file : the open file, where it is.
+
     Raises Damaged where there is none, or another one than the name says.
     """
 
-    def __init__(self, path: Place) -> None:
+    def __init__(self, path: Place, file: Any = None) -> None:
         self.path = path
         self.named = digest_in(path.name)
-        with reading(path), _opened(path) as file:
-            size = file.seek(0, 2)
+        with reading(path), nullcontext(file) if file is not None else _opened(path) as file:
+            size = self.size = file.seek(0, 2)
             length = 0
             if size >= 12:
                 file.seek(size - 8)
@@ -132,9 +138,11 @@ class Footer:
             if not 0 < length <= size - 12:
                 found = "is empty" if not size else f"has {size} bytes and does not end as a Parquet file does"
                 raise Damaged(f"{path}: damaged: it {found}")
+            limits.require_footer(path, tail)
             self.start = size - 8 - length
             file.seek(self.start)
-            self.digest = hashlib.sha256(file.read(length + 8)).hexdigest()[:16]
+            self.content = file.read(length + 8)
+            self.digest = hashlib.sha256(self.content).hexdigest()[:16]
             if self.named not in (None, self.digest):
                 raise Damaged(
                     f"{path}: damaged, or another file under this name: its footer has the digest {self.digest}"
@@ -189,25 +197,62 @@ def reading(path: str | Place) -> Iterator[None]:
         raise Damaged(f"{path}: damaged or no Parquet file: {one_line(error)}") from error
 
 
-def opened(path: Place, ids: bool = False) -> pq.ParquetFile:
+class File:
     """A Parquet file whose pages are verified as they are read, found to hold no more than a run can.
 
-    ids : each row has one of its own.   Columns of texts that repeat are read as dictionaries.
+    ids : each row has one of its own.   whole : all of it will be read, so that a small one is read at once: what is
+    verified then is what is decoded.
+
+    footer, metadata : its end, in bytes and as pyarrow has it.   pages : what protects the rest, if something does.
 
     Raises BadInput, and what pyarrow raises.
     """
-    with _opened(path) as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 8))
-        limits.require_footer(path, file.read(8))
-    metadata = pq.read_metadata(store.source(path))
-    limits.require_modest(path, metadata, size, ids)
-    return pq.ParquetFile(
-        store.source(path),
-        metadata=metadata,
-        read_dictionary=limits.dictionaries(metadata),
-        page_checksum_verification=True,
-    )
+
+    def __init__(self, path: Place, ids: bool = False, whole: bool = False) -> None:
+        self._path, self._content = path, b""
+        with _opened(path) as file:
+            if whole and (size := file.seek(0, 2)) <= AT_ONCE:
+                file.seek(0)
+                self._content = file.read(size)
+            self.footer = Footer(path, io.BytesIO(self._content) if self._content else file)
+        self.metadata = pq.read_metadata(pa.BufferReader(self.footer.content))
+        self._dictionaries = limits.require_modest(path, self.metadata, self.footer.size, ids)
+        self.pages = Pages.of(self.footer, self.metadata.metadata or {})
+
+    def verify(self) -> None:
+        """Raise Damaged where the pages are not those that were stored."""
+        if self.pages is None:
+            return
+        if self._content:
+            self.pages.verify(io.BytesIO(self._content))
+        else:
+            self.pages.verify_at(self._path)
+
+    @cached_property
+    def parquet(self) -> pq.ParquetFile:
+        """As pyarrow reads it; columns of texts that repeat as dictionaries."""
+        return pq.ParquetFile(
+            pa.BufferReader(self._content) if self._content else store.source(self._path),
+            metadata=self.metadata,
+            read_dictionary=self._dictionaries,
+            page_checksum_verification=True,
+        )
+
+    def __enter__(self) -> File:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if "parquet" in vars(self):
+            self.parquet.close()
+
+    def chunks(self, known: Chunks, names: Sequence[str]) -> dict[str, Key]:
+        """What tells the short chunks of some columns from others."""
+        return known.keys(self.metadata, self.parquet.schema_arrow, self._content, names) if self._content else {}
+
+
+def opened(path: Place, ids: bool = False) -> pq.ParquetFile:
+    """`File`, as pyarrow reads it."""
+    return File(path, ids).parquet
 
 
 class Verifying(fs.FileSystemHandler):  # type: ignore[misc]

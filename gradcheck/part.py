@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ from typing import Any
 import pyarrow as pa
 
 from gradcheck import limits, parquet, store
+from gradcheck.chunks import Chunks
 from gradcheck.errors import BadInput, Damaged
 from gradcheck.parquet import reading
 from gradcheck.rows import CELLS, ERRORS, SCHEMA_VERSION, completed, lacking
 from gradcheck.store import Place
 
 PROVENANCE = b"gradcheck.provenance"
+BATCH = 65_536  # rows of a piece
+MANY = 5_000  # rows whose columns are decoded in several threads
 
 
 def locate(run: str | os.PathLike[str] | Place) -> Any:
@@ -65,6 +68,9 @@ class Part:
 
     Its pages are verified before the first of them is read.  It is open only while it is read: a run may have thousands.
 
+    ahead : columns to read while it is open, or which of those that it has; their rows are in `read`, as of `tables`.
+    chunks : what was decoded of other parts.
+
     digest : of its footer.
     weights : of a part of ``cells`` the digest of the part of ``errors`` that was stored with it, where that is known.
     protected : whether no damage can pass.
@@ -72,21 +78,28 @@ class Part:
     Raises Damaged where the file is, or has not the columns it should have; BadInput where its schema version is newer.
     """
 
-    def __init__(self, path: Place, expected: pa.Schema) -> None:
-        self.path, self._ids = path, expected is CELLS
-        footer = parquet.Footer(path)
-        self.digest = footer.digest
-        with reading(path), parquet.opened(path, ids=self._ids) as file:
-            schema, self.n_rows = file.schema_arrow, int(file.metadata.num_rows)
+    def __init__(
+        self,
+        path: Place,
+        expected: pa.Schema,
+        ahead: Sequence[str] | Callable[[str], bool] = (),
+        chunks: Chunks | None = None,
+    ) -> None:
+        self.path, self._ids, self._chunks = path, expected is CELLS, Chunks() if chunks is None else chunks
+        with reading(path), parquet.File(path, self._ids, whole=bool(ahead)) as file:
+            self.digest, self.n_rows = file.footer.digest, int(file.metadata.num_rows)
             known = file.metadata.metadata or {}
-        self.columns = _names(tuple(schema.names))
-        self.provenance = _provenance(path, known)
-        self.weights = known.get(parquet.WEIGHTS, b"").decode("ascii", "replace") or None
-        self.pages = parquet.Pages.of(footer, known)
-        self.protected = self.pages is not None and footer.named is not None
-        self._verified = self.pages is None
-        for name in lacking(expected, self.columns, self.version):
-            raise Damaged(f"{path}: lacks the column {name}")
+            self.columns = _names(tuple(file.metadata.schema.to_arrow_schema().names))
+            self.provenance = _provenance(path, known)
+            self.weights = known.get(parquet.WEIGHTS, b"").decode("ascii", "replace") or None
+            self.pages = file.pages
+            self.protected = self.pages is not None and file.footer.named is not None
+            self._verified = self.pages is None
+            for name in lacking(expected, self.columns, self.version):
+                raise Damaged(f"{path}: lacks the column {name}")
+            if callable(ahead):
+                ahead = [name for name in dict.fromkeys([*self.columns, *CELLS.names]) if ahead(name)]
+            self.read = list(self._tables(file, ahead)) if ahead else []
 
     @property
     def version(self) -> int:
@@ -98,27 +111,43 @@ class Part:
         """Which part of the run it is; None where its name does not say."""
         return number_in(self.path.name)
 
-    def verify(self) -> None:
-        """Raise Damaged where the pages are not those that were stored."""
-        if not self._verified and self.pages is not None:
-            self.pages.verify_at(self.path)
+    def verify(self, file: parquet.File | None = None) -> None:
+        """Raise Damaged where the pages are not those that were stored; `file` : the part, where it is open."""
+        if self.pages is not None and not self._verified:
+            if file is None:
+                self.pages.verify_at(self.path)
+            else:
+                file.verify()
             self._verified = True
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows in pieces of bounded size, each column of its own type (a copy made by another tool may have
         changed that).
         """
-        self.verify()
+        with reading(self.path), parquet.File(self.path, self._ids, whole=True) as file:
+            yield from self._tables(file, columns)
+
+    def _tables(self, file: parquet.File, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+        self.verify(file)
         names = [name for name in (self.columns if columns is None else columns) if name in self.columns]
         own = CELLS.names if self._ids else []
         later = own if columns is None else [name for name in columns if name in own]
-        with reading(self.path), parquet.opened(self.path, ids=self._ids) as file:
-            for batch in file.iter_batches(batch_size=65_536, columns=names):
-                limits.require_short(self.path, batch)
-                table = pa.Table.from_batches([batch]).select(names)
-                table = table.cast(pa.schema([(f.name, _stored_type(f)) for f in table.schema]))
-                table.validate(full=True)  # damage may be a text that is no UTF-8
-                yield completed(table, later)
+        keys = file.chunks(self._chunks, names) if 0 < self.n_rows <= BATCH else {}
+        known = self._chunks.get(keys)
+        new, start = [name for name in names if name not in known], 0
+        if known and not new:
+            yield completed(pa.Table.from_arrays([known[name] for name in names], names=names), later)
+            return
+        for batch in file.parquet.iter_batches(batch_size=BATCH, columns=new, use_threads=self.n_rows > MANY):
+            limits.require_short(self.path, batch)
+            found = {name: _own(batch.column(name), batch.schema.field(name)) for name in new}
+            if batch.num_rows == self.n_rows:
+                for name in keys.keys() & found.keys():
+                    self._chunks.put(keys[name], found[name])
+            found |= {name: array.slice(start, batch.num_rows) for name, array in known.items()}
+            table = pa.Table.from_arrays([found[name] for name in names], names=names)
+            yield completed(table if names else pa.Table.from_batches([batch]), later)
+            start += batch.num_rows
 
 
 @lru_cache(maxsize=64)
@@ -133,10 +162,21 @@ def number_in(name: str) -> int | None:
     return None if match is None else int(match[1])
 
 
+def _own(array: pa.Array, field: pa.Field) -> pa.Array:
+    """A column of its own type."""
+    kind = _stored_type(field)
+    if array.type != kind:
+        array = array.cast(kind)
+    array.validate(full=True)  # damage may be a text that is no UTF-8
+    return array
+
+
+_TYPES = {field.name: field.type for schema in (ERRORS, CELLS) for field in schema}
+
+
 def _stored_type(field: pa.Field) -> pa.DataType:
-    for schema in (CELLS, ERRORS):
-        if (index := schema.get_field_index(field.name)) >= 0:
-            return schema.field(index).type
+    if (known := _TYPES.get(field.name)) is not None:
+        return known
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 

@@ -112,8 +112,9 @@ def lacking(schema: pa.Schema, names: Container[str], version: int) -> list[str]
 
 def completed(table: pa.Table, names: Iterable[str]) -> pa.Table:
     """Rows of ``cells`` with those of the columns ``names`` that they lack, which are null: of an earlier version."""
+    there = set(table.schema.names)
     for name in names:
-        if name in _SINCE_2 and name not in table.schema.names:
+        if name in _SINCE_2 and name not in there:
             table = table.append_column(CELLS.field(name), pa.nulls(table.num_rows, CELLS.field(name).type))
     return table
 

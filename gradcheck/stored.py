@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from gradcheck import parquet, store
+from gradcheck.chunks import Chunks
 from gradcheck.counted import Counted, needed
 from gradcheck.errors import BadInput, Damaged
 from gradcheck.part import Part, parts
@@ -33,6 +34,7 @@ class Stored:
     """A run as it is read.
 
     repair : a part that is damaged is left out, named in `damaged`, where a reader would refuse; all pages are verified.
+    ahead : which columns of ``cells`` `read_cells` will be asked for; so each part is opened once.
 
     cells, errors : the parts that can be read.   lost : cells without all of their weights.
     repeated : parts of ``errors`` in which rows stand twice, by place.
@@ -43,15 +45,22 @@ class Stored:
     Raises BadInput where a part is none of ours, Damaged where one is damaged, with the way out.
     """
 
-    def __init__(self, run_dir: str | os.PathLike[str] | Place, *, repair: bool = False) -> None:
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str] | Place,
+        *,
+        repair: bool = False,
+        ahead: Callable[[str], bool] | None = None,
+    ) -> None:
         self.run_dir = store.at(run_dir)
         self._repair = repair
+        self._ahead: Callable[[str], bool] | None = ahead
+        self._chunks = Chunks()
         self.damaged: list[Damage] = []
         self.cells, self.errors = self._opened()
         if not self.cells and not repair:
             raise BadInput(f"{self.run_dir}: not a run folder (cells/ holds no Parquet file)")
-        readable = [(part, keys) for part in self.cells if (keys := self._keys_of(part)) is not None]
-        self.cells, self._keys = [part for part, _ in readable], [keys for _, keys in readable]
+        self._keys = [self._keys_of(part) for part in self.cells]
         counted = Counted(self.cells, self.errors, self._keys)
         self.rows, self.used, self.lost = counted.rows, counted.used, counted.lost
         self.fellows, self.repeated = counted.fellows, counted.repeated
@@ -77,7 +86,7 @@ class Stored:
         found = []
         for path in parts(self.run_dir, folder):
             try:
-                part = Part(path, expected)
+                part = Part(path, expected, () if expected is ERRORS else self._first, self._chunks)
                 if self._repair:
                     part.verify()
                 found.append(part)
@@ -99,13 +108,17 @@ class Stored:
             return ""
         return f"; {shlex.quote(f'resume={self.run_dir}')} repairs it"
 
-    def _keys_of(self, part: Part) -> pa.Table | None:
+    @property
+    def _first(self) -> Sequence[str] | Callable[[str], bool]:
+        """Columns of ``cells`` that are read when a part is opened."""
+        ahead = self._ahead
+        return _KEYS if ahead is None else lambda name: name in _KEYS or ahead(name)
+
+    def _keys_of(self, part: Part) -> pa.Table:
         """Cell, status, and the number of weights it should have."""
-        try:
-            tables = list(part.tables(_KEYS))
-        except Damaged as error:
-            self._refuse("cells", part.path, error)
-            return None
+        tables = [table.select(_KEYS) for table in part.read]
+        if self._ahead is None:
+            part.read.clear()
         schema = pa.schema([CELLS.field(name) for name in _KEYS])
         return pa.concat_tables(tables) if tables else schema.empty_table()
 
@@ -150,10 +163,24 @@ class Stored:
     def rows_of(self, i: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Rows of one part of ``cells`` that count."""
         kept, start = self.rows.get(i), 0
-        for table in self.cells[i].tables(columns):
+        for table in self._tables_of(self.cells[i], columns):
             stop = start + table.num_rows
             yield table if kept is None else table.filter(pa.array(kept[start:stop]))
             start = stop
+
+    def _tables_of(self, part: Part, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+        """Rows of a part of ``cells``: those that were read ahead, which are given away, or read now."""
+        asked = [*part.columns, *CELLS.names] if columns is None else columns
+        if not part.read or self._ahead is None or not all(map(self._ahead, asked)):
+            yield from part.tables(columns)
+            return
+        tables, part.read = part.read, []
+        there = set(tables[0].schema.names)
+        names = [name for name in dict.fromkeys(asked) if name in there]
+        inside = set(part.columns)  # what it lacks comes last, as in `Part.tables`
+        names.sort(key=lambda name: name not in inside)
+        for table in tables:
+            yield table.select(names)
 
     def read_cells(self, columns: Sequence[str] | None = None) -> pa.Table:
         """``cells`` as one table; a column that only some parts have is null in the others."""

@@ -86,7 +86,10 @@ def test_a_folder_that_is_not_synced_is_seen(tmp_path: Path, monkeypatch: pytest
 def test_numbers_without_checksums_are_seen_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet.Pages, "verify", lambda self, file: None)
     monkeypatch.setattr(parquet, "digest_in", lambda name: None)
-    monkeypatch.setattr(parquet, "opened", lambda path, ids=False: pq.ParquetFile(path))
+    opened = pq.ParquetFile
+    monkeypatch.setattr(
+        pq, "ParquetFile", lambda *file, **how: opened(*file, **how | {"page_checksum_verification": False})
+    )
     monkeypatch.setattr("pyarrow.dataset.ParquetFragmentScanOptions", lambda **_: None)
     with pytest.raises(kills.Failure, match="other numbers without a word"):
         flips.trial(tmp_path, 200)
