@@ -25,7 +25,7 @@ from gradcheck.chart_data import Rows
 from gradcheck.errors import BadInput
 from gradcheck.steps import from_stored
 from gradcheck.terminal import cut, printable
-from gradcheck.truth import PLANTED, UNKNOWN_MODELS, Truth, truths
+from gradcheck.truth import COLUMNS, PLANTED, UNKNOWN_MODELS, Truth, truths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +44,10 @@ class Page:
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        ordered = chart_data.interesting(record.cells)
-        self._cells = ordered.head(MAX_CELLS)
-        drawable = ordered[ordered["status"] == "ok"]["cell"].head(MAX_DRAWN)
+        cells, places = record.cells, chart_data.interesting(record.cells)
+        self._cells = cells.iloc[places[:MAX_CELLS]]
+        drawn = places[(cells["status"] == "ok").to_numpy(bool)[places]][:MAX_DRAWN]
+        drawable = cells["cell"].iloc[drawn]
         self._histogram, self._chosen = chart_data.Histogram(), chart_data.Chosen(drawable)
         columns = dict.fromkeys([*chart_data.HISTOGRAM_COLUMNS, *chart_data.WEIGHT_COLUMNS])
         for table in record.tables(list(columns)):
@@ -117,7 +118,7 @@ class Page:
 
     def _cell_table(self) -> dict[str, Any]:
         cells, everything = self._cells, self._record.cells
-        done = chart_data.eps_labels(everything[everything["status"] == "ok"])
+        done = chart_data.eps_labels(everything.loc[everything["status"] == "ok", ["eps"]])
         own = [
             name
             for name in cells.columns
@@ -186,7 +187,7 @@ def _name(record: Record) -> str:
 
 def _tiles(cells: pd.DataFrame) -> list[dict[str, Any]]:
     """The run in a few figures."""
-    done = cells[cells["status"] == "ok"]
+    done = cells.loc[cells["status"] == "ok", ["ok", *COLUMNS]]
     told = truths(done).value_counts()
     counts = {truth: int(told.get(truth, 0)) for truth in Truth}
     tiles: Rows = [{"what": "cells computed", "value": f"{len(done)} of {len(cells)}"}]

@@ -132,7 +132,8 @@ def test_of_many_weights_those_furthest_beyond_their_bound_are_kept(tmp_path: Pa
 
 
 def test_what_went_wrong_deserves_the_first_look(run: Path) -> None:
-    ordered = chart_data.interesting(analysis.load(run).cells)
+    cells = analysis.load(run).cells
+    ordered = cells.iloc[chart_data.interesting(cells)]
     assert len(ordered) == 24
     squares = ordered.head(8)[["bug", "eps"]].drop_duplicates()
     assert len(squares) == 8  # one from each square before a second from any
