@@ -97,6 +97,7 @@ LIBRARIES: dict[str, set[str]] = {
             "tables",
             "rows",
             "parquet",
+            "chunks",
             "part",
             "counted",
             "stored",
