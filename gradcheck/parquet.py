@@ -219,6 +219,11 @@ class File:
         self._dictionaries = limits.require_modest(path, self.metadata, self.footer.size, ids)
         self.pages = Pages.of(self.footer, self.metadata.metadata or {})
 
+    @property
+    def at_once(self) -> bool:
+        """Whether all of it was read, so that the file is not looked at again."""
+        return bool(self._content)
+
     def verify(self) -> None:
         """Raise Damaged where the pages are not those that were stored."""
         if self.pages is None:

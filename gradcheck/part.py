@@ -113,12 +113,11 @@ class Part:
 
     def verify(self, file: parquet.File | None = None) -> None:
         """Raise Damaged where the pages are not those that were stored; `file` : the part, where it is open."""
-        if self.pages is not None and not self._verified:
-            if file is None:
-                self.pages.verify_at(self.path)
-            else:
-                file.verify()
-            self._verified = True
+        if file is not None and (file.at_once or not self._verified):
+            file.verify()
+        elif self.pages is not None and not self._verified:
+            self.pages.verify_at(self.path)
+        self._verified = True
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows in pieces of bounded size, each column of its own type (a copy made by another tool may have

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 import gradcheck
 from gradcheck import analysis, parquet
 from gradcheck.chunks import Chunks
-from gradcheck.part import PROVENANCE
+from gradcheck.errors import Damaged
+from gradcheck.part import PROVENANCE, Part
 from gradcheck.results import Writer, write_pair
 from gradcheck.rows import AXES, CELLS, ERRORS, SCHEMA_VERSION, lacking
 
@@ -222,25 +223,30 @@ def test_statistics_that_lie_change_no_value(tmp_path: Path, named: bool) -> Non
     assert values[27:].notna().all()
 
 
-def test_a_part_is_decoded_from_the_bytes_that_were_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the checksum and the decoding nobody can put other bytes in."""
-    run = mixture(tmp_path / "run", [(ours, 9, {}, "many")])
-    want, verify = plain(run), parquet.Pages.verify
-    paths = sorted((run / "cells").glob("*.parquet"))
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_part_is_decoded_from_the_bytes_that_were_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    """Between the checksum and the decoding nobody can put other bytes in, as far as a part is read at once."""
+    ours(mixture(tmp_path / "run", []), 1, cells(1, 9, {"loss": "many"}))
+    (path,) = (tmp_path / "run" / "cells").glob("part-00001*")
+    want, verify, content = plain(tmp_path / "run"), parquet.Pages.verify, path.read_bytes()
+    size = pq.read_metadata(path).serialized_size + 8
 
     def then_overwritten(pages: Any, file: Any) -> None:
         verify(pages, file)
-        for path in paths:
-            content = path.read_bytes()
-            path.write_bytes(content[:4] + bytes(len(content) - 4))
+        path.write_bytes(bytes(len(content) - size) + content[-size:])
 
     monkeypatch.setattr(parquet.Pages, "verify", then_overwritten)
-    (path,) = [path for path in paths if pq.read_metadata(path).num_rows]
-    for other in paths:
-        if other != path:
-            other.unlink()
-    paths[:] = [path]
-    pd.testing.assert_frame_equal(gradcheck.load(run).cells, want)
+    if at_once:
+        part = Part(path, CELLS, lambda name: True)
+        pd.testing.assert_frame_equal(analysis._frame(pa.concat_tables(part.read)), want)
+        with pytest.raises(Damaged, match="checksum"):  # nor is it believed the next time
+            list(part.tables())
+    else:
+        monkeypatch.setattr(parquet, "AT_ONCE", 0)
+        with pytest.raises(Damaged):
+            Part(path, CELLS, lambda name: True)
 
 
 def test_each_part_of_cells_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
