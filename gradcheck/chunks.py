@@ -8,6 +8,7 @@ schema are those of a chunk that was decoded, so are its values.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ class Chunks:
 
     def __init__(self) -> None:
         self._arrays: dict[Key, pa.Array] = {}  # oldest first
-        self._schemas: list[tuple[int, dict[str, int], str, Any, pa.Schema]] = []  # newest first
+        self._schemas: list[tuple[int, dict[str, int], str, pa.Schema]] = []  # newest first
         self._numbers = count()
 
     def keys(self, metadata: Any, schema: pa.Schema, content: bytes, names: Iterable[str]) -> dict[str, Key]:
@@ -42,7 +43,7 @@ class Chunks:
             return {}
         if metadata.num_columns != len(schema):  # a column of several fields has a chunk for each
             return {}
-        number, places = self._number(made_by, metadata.schema, schema)
+        number, places = self._number(made_by, schema)
         group, found = metadata.row_group(0), {}
         rows = group.num_rows
         for name in names:
@@ -62,13 +63,13 @@ class Chunks:
                 found[name] = (number, i, rows, column.num_values, column.compression, dictionary is None, chunk)
         return found
 
-    def _number(self, made_by: str, stored: Any, schema: pa.Schema) -> tuple[int, dict[str, int]]:
-        """One number for all files whose schemas are equal, in Parquet's types and in Arrow's, and `_places` of it."""
-        for number, places, maker, known, read in self._schemas:
-            if maker == made_by and known.equals(stored) and read.equals(schema):
+    def _number(self, made_by: str, schema: pa.Schema) -> tuple[int, dict[str, int]]:
+        """One number for all files whose schemas are equal, and `_places` of it."""
+        for number, places, maker, known in self._schemas:
+            if maker == made_by and known.equals(schema):
                 return number, places
         number, places = next(self._numbers), _places(schema)
-        self._schemas = [(number, places, made_by, stored, schema), *self._schemas[: SCHEMAS - 1]]
+        self._schemas = [(number, places, made_by, schema), *self._schemas[: SCHEMAS - 1]]
         return number, places
 
     def get(self, keys: Mapping[str, Key]) -> dict[str, pa.Array]:
@@ -84,13 +85,10 @@ class Chunks:
 
 
 def _places(schema: pa.Schema) -> dict[str, int]:
-    """Where the columns are that hold one value a row and whose name is theirs alone."""
+    """Where the columns are whose name is theirs alone and whose type in Arrow leaves Parquet one way to store a value."""
     import pyarrow as pa
 
-    found: dict[str, int] = {}
-    twice = set()
-    for i, field in enumerate(schema):
-        if pa.types.is_nested(field.type):
-            continue
-        (twice.add(field.name) if field.name in found else found.setdefault(field.name, i))
-    return {name: i for name, i in found.items() if name not in twice}
+    kinds = {pa.bool_(), pa.int64(), pa.float64(), pa.string(), pa.large_string()}
+    kinds |= {pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int32(), pa.large_string())}
+    often = Counter(schema.names)
+    return {field.name: i for i, field in enumerate(schema) if field.type in kinds and often[field.name] == 1}

@@ -46,8 +46,6 @@ def require_modest(place: object, metadata: Any, size: int, ids: bool) -> list[s
         raise BadInput(f"{place}: has {rows} rows, must have at most {most}")
     if ids and rows > FEW + size // BYTES_OF_ID:
         raise BadInput(f"{place}: claims {rows} rows in {size} bytes, which cannot hold so many different ids")
-    leaves = [metadata.schema.column(c) for c in range(metadata.num_columns)]
-    texts = [(c, leaf.path) for c, leaf in enumerate(leaves) if leaf.physical_type in _TEXTS]
     dictionaries: dict[str, None] = {}
     for i in range(metadata.num_row_groups):
         group = metadata.row_group(i)
@@ -55,8 +53,11 @@ def require_modest(place: object, metadata: Any, size: int, ids: bool) -> list[s
             raise BadInput(f"{place}: unpacks to {group.total_byte_size} bytes, must be at most {MAX_BYTES}")
         if group.num_columns != metadata.num_columns:  # pyarrow looks beyond the end
             raise Damaged(f"{place}: damaged: {group.num_columns} of {metadata.num_columns} columns in a row group")
-        for c, path in texts:
+        for c in range(group.num_columns):
             column = group.column(c)
+            if column.physical_type not in _TEXTS:
+                continue
+            path = column.path_in_schema
             most = _most(path, group.num_rows)
             if column.total_uncompressed_size > most:
                 raise _too_long(place, path, column.total_uncompressed_size, most)

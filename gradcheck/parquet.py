@@ -215,7 +215,8 @@ class File:
                 file.seek(0)
                 self._content = file.read(size)
             self.footer = Footer(path, io.BytesIO(self._content) if self._content else file)
-        self.metadata = pq.read_metadata(pa.BufferReader(self.footer.content))
+        self._end = pq.ParquetFile(pa.BufferReader(self.footer.content))
+        self.metadata = self._end.metadata  # its ``schema`` refers back to it: not asked, it goes when the file does
         self._dictionaries = limits.require_modest(path, self.metadata, self.footer.size, ids)
         self.pages = Pages.of(self.footer, self.metadata.metadata or {})
 
@@ -243,6 +244,11 @@ class File:
             page_checksum_verification=True,
         )
 
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns as they are read; of a file of which no more than the end was read, as they are stored."""
+        return (self.parquet if self._content else self._end).schema_arrow
+
     def __enter__(self) -> File:
         return self
 
@@ -252,7 +258,7 @@ class File:
 
     def chunks(self, known: Chunks, names: Sequence[str]) -> dict[str, Key]:
         """What tells the short chunks of some columns from others."""
-        return known.keys(self.metadata, self.parquet.schema_arrow, self._content, names) if self._content else {}
+        return known.keys(self.metadata, self.schema, self._content, names) if self._content else {}
 
 
 def opened(path: Place, ids: bool = False) -> pq.ParquetFile:

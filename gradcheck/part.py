@@ -89,7 +89,7 @@ class Part:
         with reading(path), parquet.File(path, self._ids, whole=bool(ahead)) as file:
             self.digest, self.n_rows = file.footer.digest, int(file.metadata.num_rows)
             known = file.metadata.metadata or {}
-            self.columns = _names(tuple(file.metadata.schema.to_arrow_schema().names))
+            self.columns = _names(tuple(file.schema.names))
             self.provenance = _provenance(path, known)
             self.weights = known.get(parquet.WEIGHTS, b"").decode("ascii", "replace") or None
             self.pages = file.pages
