@@ -128,6 +128,8 @@ class Part:
 
     def _tables(self, file: parquet.File, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         self.verify(file)
+        if not file.metadata.num_row_groups:  # pyarrow 18 looks for one
+            return
         names = [name for name in (self.columns if columns is None else columns) if name in self.columns]
         own = CELLS.names if self._ids else []
         later = own if columns is None else [name for name in columns if name in own]
