@@ -17,13 +17,15 @@ from gradcheck.errors import BadInput
 from gradcheck.layout import BLOCK_WEIGHTS
 from gradcheck.parquet import reading
 from gradcheck.part import locate
-from gradcheck.rows import AXES, CELLS, SCHEMA_VERSION
+from gradcheck.printable import printable
+from gradcheck.rows import CELLS
 from gradcheck.steps import eps_text, from_stored
 from gradcheck.stored import Stored
 from gradcheck.summary import COLUMNS, HEADLINE, Tally, headline, order
-from gradcheck.terminal import Table, cut, printable, short
+from gradcheck.terminal import Table, cut, short
 from gradcheck.truth import PLANTED, Truth, truths
 from gradcheck.verdict import OF_MANY
+from gradcheck.weights import AXES, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import pandas as pd

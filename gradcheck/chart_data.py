@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.analysis import accusations, plain_value, records
+from gradcheck.printable import printable
 from gradcheck.steps import AUTO, eps_text
-from gradcheck.terminal import cut, printable
+from gradcheck.terminal import cut
 from gradcheck.truth import UNKNOWN_MODELS, Truth, truths
 from gradcheck.verdict import VERDICTS
 

@@ -1,4 +1,4 @@
-"""The check of one cell: from model, data, weights and bug to every weight's verdict.  Values in, values out."""
+"""The check of one problem: from a loss and a claimed gradient to every weight's verdict.  Values in, values out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ import numpy as np
 
 from gradcheck import plain
 from gradcheck.auto import auto
-from gradcheck.batch import Batch
 from gradcheck.bounds import evaluations, fixed, points_of_steps
-from gradcheck.bugs.base import Bug
 from gradcheck.compare import medians
-from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.exempt import Unmoved
-from gradcheck.interfaces import DataSource, Model, Start
 from gradcheck.layout import BLOCK_WEIGHTS
 from gradcheck.numeric import ONE_SIDED, Scheme, losses_at
 from gradcheck.problem import Evaluations, Problem
@@ -34,20 +30,6 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One point of the grid but for its step: cells that differ in eps alone are checked together."""
-
-    model: Model
-    data: DataSource
-    init: Start
-    bug: Bug
-    scheme: Scheme
-    dtype: np.dtype
-    match_at: float
-    min_judged: float = MIN_JUDGED
-
-
 @dataclass(frozen=True, eq=False)
 class CellResult:
     """``weights``: one entry a weight for each column of ``errors``, or a list of what was packed of blocks of them;
@@ -59,85 +41,6 @@ class CellResult:
     weights: dict[str, Any] | list[Any]
     summary: dict[str, Any]
     rounding: Rounding | None = None
-
-
-def refuse(cell: Cell) -> None:
-    """Raise Meaningless for a combination that has no meaning whatever the data are."""
-    if np.dtype(cell.dtype) == np.longdouble and np.finfo(np.longdouble).nmant <= 52:
-        raise Meaningless("dtype=longdouble: is float64 on this machine; choose float32 or float64")
-    if cell.scheme.complex_valued:
-        if np.dtype(cell.dtype) == np.float32:
-            raise Meaningless("scheme=complex_step: needs dtype float64 or longdouble, not float32")
-        if cell.model.kink is not None:
-            raise Meaningless(f"scheme=complex_step: {cell.model.kink} has a kink, hence no complex derivative")
-
-
-def refuse_at(cell: Cell, theta: Array) -> None:
-    """Raise Meaningless where the functions at theta tell that the combination has no meaning."""
-    if cell.scheme.complex_valued:
-        cell.model.require_complex(theta)
-
-
-def check_cell(
-    cell: Cell,
-    eps: Step = AUTO,
-    posing: Callable[[Cell], Problem] | None = None,
-    pack: Callable[[Mapping[str, Any]], Any] | None = None,
-) -> CellResult:
-    """Check one cell, as ``check_cells`` does."""
-    return check_cells(cell, [eps], posing, pack)[0]
-
-
-def check_cells(
-    cell: Cell,
-    eps: Sequence[Step],
-    posing: Callable[[Cell], Problem] | None = None,
-    pack: Callable[[Mapping[str, Any]], Any] | None = None,
-) -> list[CellResult]:
-    """Check a cell at each of several steps.
-
-    posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps, match_at and min_judged.
-    pack : what is made of the columns of a block of weights; a cell with more than one block is then examined block by
-        block, with the same outcome, and its ``weights`` are a list of what was made of them.
-
-    Raises Meaningless or NoEffect where there is nothing to check (the cell is skipped), ValueError for data that do not fit
-    the model, FloatingPointError where the loss at theta is not finite.
-    """
-    refuse(cell)
-    with np.errstate(all="ignore"):
-        problem = (posing or pose)(cell)
-        injected = _injected(cell.bug)
-        if pack is not None and problem.theta.size > BLOCK_WEIGHTS:
-            return [_in_blocks(problem, cell.scheme, h, cell.match_at, injected, cell.min_judged, pack) for h in eps]
-        return check_steps(problem, cell.scheme, eps, cell.match_at, injected, cell.min_judged)
-
-
-def pose(cell: Cell) -> Problem:
-    """Draw the data and the weights, compute the gradient, put the bug in."""
-    model = cell.model
-    batch = cell.data.batch(model.target, cell.dtype)
-    model.check_batch(batch)
-    layout = model.layout(batch)
-    theta = cell.init.theta(layout, cell.dtype)
-    theta = cell.init.refine(theta, partial(model.loss, batch=batch), partial(model.gradient, batch=batch))
-    refuse_at(cell, theta)
-    problem = model.pose(theta, batch)
-    if not _injected(cell.bug):
-        return problem
-    return replace(problem, analytic=_wrong(cell, theta, batch, problem.analytic))
-
-
-def _wrong(cell: Cell, theta: Array, batch: Batch, correct: Array) -> Array:
-    """The gradient with the cell's bug.  Raises Meaningless or NoEffect."""
-    cell.bug.refuse(cell.model, cell.model.layout(batch), batch)
-    analytic = cell.bug.gradient(cell.model, theta, batch)
-    if np.array_equal(analytic, correct, equal_nan=True):
-        raise NoEffect("no effect here: the bug leaves this very gradient unchanged")
-    return analytic
-
-
-def _injected(bug: Bug) -> bool:
-    return bool(bug.name != "none")
 
 
 def check(
@@ -164,12 +67,18 @@ def check_steps(
     match_at: float,
     bug_injected: bool = False,
     min_judged: float = MIN_JUDGED,
+    pack: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> list[CellResult]:
     """``check`` at each of several steps, the same to the last bit, in fewer and larger operations.
 
     What the steps share (the anchors, and whatever a step along a weight needs of its column) is computed once.  A function
     that says nothing of its scale is looked at step by step, and so are complex steps and those that each weight chooses.
+
+    pack : what is made of the columns of a block of weights; a problem with more than one block is then examined block by
+        block, with the same outcome, and ``weights`` are a list of what was made of them.
     """
+    if pack is not None and problem.theta.size > BLOCK_WEIGHTS:
+        return [_in_blocks(problem, scheme, h, match_at, bug_injected, min_judged, pack) for h in eps]
     if scheme.complex_valued or problem.opaque or AUTO in eps:
         return [check(problem, scheme, h, match_at, bug_injected, min_judged) for h in eps]
     found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size))

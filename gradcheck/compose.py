@@ -54,7 +54,7 @@ from gradcheck import config
 from gradcheck.errors import BadInput
 from gradcheck.numeric import SCHEMES
 from gradcheck.overrides import MAX_DEPTH, Parser, depth, linear, require_shallow
-from gradcheck.terminal import printable_lines
+from gradcheck.printable import printable_lines
 from gradcheck.uris import hide
 
 CONFIG_NAME = "config"

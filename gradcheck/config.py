@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Optional
 
 from gradcheck.bugs import BUGS
 from gradcheck.canonical import canonical_json
-from gradcheck.check import Cell
+from gradcheck.cell import Cell
 from gradcheck.data import DATA, File
 from gradcheck.errors import Meaningless
 from gradcheck.footprint import MAX_MEMORY

@@ -97,10 +97,10 @@ def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float
     allow : modules that ``model=function`` may import.
     max_memory : bytes that a cell may take.
     """
-    from gradcheck.check import check_cell
+    from gradcheck.cell import check_cell
     from gradcheck.config import assemble
     from gradcheck.footprint import require_memory
-    from gradcheck.rows import packed
+    from gradcheck.weights import packed
 
     cell = assemble(config, tuple(allow))
     require_memory(cell, max_memory)
@@ -111,10 +111,10 @@ def compute_together(
     configs: Sequence[dict[str, Any]], allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
 ) -> list[Any]:
     """``compute`` of configs that differ in eps alone, with what they share computed once."""
-    from gradcheck.check import check_cells
+    from gradcheck.cell import check_cells
     from gradcheck.config import assemble
     from gradcheck.footprint import layout, require_memory
-    from gradcheck.rows import packed
+    from gradcheck.weights import packed
 
     cell = assemble(configs[0], tuple(allow))
     require_memory(cell, max_memory)
@@ -132,7 +132,7 @@ def _pose(config: dict[str, Any], cell: Any) -> Any:
 
     Where files or somebody's functions have a say, which may change, it is posed anew.
     """
-    from gradcheck.check import pose
+    from gradcheck.cell import pose
     from gradcheck.config import has_sources
 
     global _last

@@ -13,7 +13,7 @@ from gradcheck.layout import BLOCK_WEIGHTS, Layout
 from gradcheck.target import Target
 
 if TYPE_CHECKING:
-    from gradcheck.check import Cell
+    from gradcheck.cell import Cell
 
 MAX_MEMORY = 4e9
 # Measured, and rounded up: arrays that are alive at once while data are made and standardized, those of a layer's

@@ -34,12 +34,14 @@ from gradcheck.footprint import MAX_MEMORY, layout
 from gradcheck.harmless import harmless
 from gradcheck.imports import module_of
 from gradcheck.plan import Ids, Left, Plan, Planned
+from gradcheck.printable import printable
 from gradcheck.progress import Progress
-from gradcheck.rows import SCHEMA_VERSION, cell_row, tabled
+from gradcheck.rows import cell_row
 from gradcheck.store import PLAN, Place
 from gradcheck.stored import Stored
 from gradcheck.sweep import plan, read_plan, sweep, write_plan
-from gradcheck.terminal import Harmless, printable, say
+from gradcheck.terminal import Harmless, say
+from gradcheck.weights import SCHEMA_VERSION, tabled
 
 log = logging.getLogger(__name__)
 

@@ -94,7 +94,7 @@ class Outcome:
         import pandas as pd
         import pyarrow as pa
 
-        from gradcheck.rows import outcome_table
+        from gradcheck.weights import outcome_table
 
         table = outcome_table(self)
         frame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
@@ -108,8 +108,7 @@ class Outcome:
 
     def to_parquet(self, path: Any) -> None:
         """Write the weights to one Parquet file in the schema of a run's ``errors`` folder."""
-        from gradcheck.results import write_table
-        from gradcheck.rows import outcome_table
+        from gradcheck.weights import outcome_table, write_table
 
         write_table(outcome_table(self), path)
 

@@ -23,8 +23,9 @@ from gradcheck import chart_data, harmless, plots, store
 from gradcheck.analysis import Record, records
 from gradcheck.chart_data import Rows
 from gradcheck.errors import BadInput
+from gradcheck.printable import printable
 from gradcheck.steps import from_stored
-from gradcheck.terminal import cut, printable
+from gradcheck.terminal import cut
 from gradcheck.truth import PLANTED, UNKNOWN_MODELS, Truth, truths
 
 if TYPE_CHECKING:

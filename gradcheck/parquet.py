@@ -270,3 +270,6 @@ def dataset(root: Place, files: Sequence[tuple[Place, Pages | None]], schema: pa
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     form = ds.ParquetFileFormat(default_fragment_scan_options=options)
     return ds.dataset(names, schema=schema, format=form, filesystem=fs.PyFileSystem(Verifying(base, known)))
+
+
+PROVENANCE = b"gradcheck.provenance"

@@ -14,11 +14,10 @@ import pyarrow as pa
 
 from gradcheck import limits, parquet, store
 from gradcheck.errors import BadInput, Damaged
-from gradcheck.parquet import reading
-from gradcheck.rows import CELLS, ERRORS, SCHEMA_VERSION, completed, lacking
+from gradcheck.parquet import PROVENANCE, reading
+from gradcheck.rows import CELLS, completed, lacking
 from gradcheck.store import Place
-
-PROVENANCE = b"gradcheck.provenance"
+from gradcheck.weights import ERRORS, SCHEMA_VERSION
 
 
 def locate(run: str | os.PathLike[str] | Place) -> Any:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck import __version__
-from gradcheck.rows import SCHEMA_VERSION
 from gradcheck.uris import hide
+from gradcheck.weights import SCHEMA_VERSION
 
 PACKAGES = ("numpy", "pyarrow", "hydra-core", "omegaconf", "joblib", "threadpoolctl", "pandas", "scikit-learn", "scipy")
 # Where results go and which machines compute them: no part of what was computed, and a place to find names of people

@@ -13,7 +13,8 @@ from collections.abc import Callable, Container, Iterator
 import pyarrow as pa
 
 from gradcheck.errors import BadInput
-from gradcheck.part import PROVENANCE, Part, number_in
+from gradcheck.parquet import PROVENANCE
+from gradcheck.part import Part, number_in
 from gradcheck.plan import Plan
 from gradcheck.results import write_pair
 from gradcheck.store import PLAN, Place

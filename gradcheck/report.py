@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradcheck.errors import BadInput
-from gradcheck.terminal import Parser, printable, status_of
+from gradcheck.printable import printable
+from gradcheck.terminal import Parser, status_of
 
 
 def parser() -> argparse.ArgumentParser:

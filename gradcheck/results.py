@@ -13,7 +13,6 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -21,31 +20,22 @@ import pyarrow as pa
 
 from gradcheck import parquet, store
 from gradcheck.errors import WriteError as WriteError
-from gradcheck.part import PROVENANCE, number_in
+from gradcheck.parquet import PROVENANCE
 from gradcheck.part import Part as Part
 from gradcheck.part import locate as locate
+from gradcheck.part import number_in
 from gradcheck.part import parts as parts
 from gradcheck.plan import Ids
-from gradcheck.rows import AXES, CELLS, ERRORS, SCHEMA_VERSION, SETTINGS, CellRows, cells_table, errors_tables
+from gradcheck.rows import CELLS, SETTINGS, cells_table
 from gradcheck.store import Place
 from gradcheck.stored import Stored
+from gradcheck.weights import AXES, ERRORS, ERRORS_DICTIONARY, SCHEMA_VERSION, CellRows, errors_tables
 
 PART_CELLS = 500
 PART_SECONDS = 4.0  # and a second to write: at most five are lost with a process that is killed
 PART_WEIGHTS = 250_000  # some 30 MB in memory
 
-# Few different values in a column: a dictionary.  Text that is new in every row (config, message) is left to the
-# compression.
-ERRORS_DICTIONARY = ["cell", "param", "step_rule", "verdict", "reason", *AXES.names]
 CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verdict", "diagnosis_kind"]
-
-
-def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
-    """Write rows of ``errors`` to one file, which is there whole or not at all."""
-    stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION}).encode()}
-    with store.whole(Path(path)) as file:
-        stamped = table.replace_schema_metadata(stamp)
-        parquet.fill([stamped], stamped.schema, ERRORS_DICTIONARY)(file)
 
 
 # ------------------------------------------------------------------------------------------------------------ writing

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         from gradcheck.errors import BadInput, Meaningless, WriteError
         from gradcheck.launch import run
-        from gradcheck.terminal import printable
+        from gradcheck.printable import printable
 
         try:
             status = run(typed, alone=alone)

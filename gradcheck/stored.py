@@ -15,8 +15,9 @@ from gradcheck.counted import Counted, needed
 from gradcheck.errors import BadInput, Damaged
 from gradcheck.part import Part, parts
 from gradcheck.plan import Ids
-from gradcheck.rows import CELLS, ERRORS
+from gradcheck.rows import CELLS
 from gradcheck.store import PLAN, Place, one_line
+from gradcheck.weights import ERRORS
 
 _KEYS = ("cell", "status", "n_weights")
 

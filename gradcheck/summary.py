@@ -13,10 +13,11 @@ from typing import Any
 
 from gradcheck import store
 from gradcheck.config import FAIL_ON
+from gradcheck.printable import printable
 from gradcheck.results import locate
 from gradcheck.steps import eps_text, from_stored
 from gradcheck.store import Place
-from gradcheck.terminal import Table, cut, plain, printable
+from gradcheck.terminal import Table, cut, plain
 from gradcheck.truth import UNKNOWN_MODELS, Truth, truth
 from gradcheck.verdict import EXEMPT, VERDICTS, of_counts
 

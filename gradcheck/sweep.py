@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
 from gradcheck import compose, config, limits, parquet, store
-from gradcheck.check import refuse, refuse_at
+from gradcheck.cell import refuse, refuse_at
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.footprint import MAX_MEMORY, require_memory
 from gradcheck.overrides import Parser

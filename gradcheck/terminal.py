@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TextIO
 
 from gradcheck.errors import BadInput
+from gradcheck.printable import printable, printable_lines
 from gradcheck.uris import HIDDEN, is_uri
-
-# Letters of a right-to-left script are text; these turn around, hide or join what stands beside them.
-_ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 @dataclass(frozen=True)
@@ -29,23 +25,6 @@ class Table:
     rows: Sequence[Sequence[Any]]
     note: str = ""
     left: frozenset[str] = field(default_factory=frozenset)  # columns of text, on the left
-
-
-def printable(text: Any) -> str:
-    """Text on one line in which no character acts on the terminal: control characters and the like become ``\\x1b``."""
-    return "".join(
-        character
-        if unicodedata.category(character) not in _ACTING
-        else character.encode("unicode_escape").decode()
-        if not 0xD800 <= ord(character) <= 0xDFFF
-        else f"\\u{ord(character):04x}"
-        for character in str(text)
-    )
-
-
-def printable_lines(text: str) -> str:
-    """The same for text of several lines, which keeps their ends, and tabs."""
-    return re.sub(r"[^\n\t]+", lambda found: printable(found[0]), text)
 
 
 def say(text: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradcheck.rows import CellRows
 from gradcheck.truth import UNKNOWN_MODELS
 from gradcheck.verdict import CORNER, EXEMPT
+from gradcheck.weights import CellRows
 
 # Evaluations are spent on weights that may be exempt.
 NOT_COMPARED = ("n_evals",)

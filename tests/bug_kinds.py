@@ -15,7 +15,7 @@ import numpy as np
 
 from gradcheck.bugs import BUGS
 from gradcheck.bugs.kinds import KINDS, Wrong, accepted
-from gradcheck.check import Cell, check_cell, pose
+from gradcheck.cell import Cell, check_cell, pose
 from gradcheck.data import Gaussian, NoData
 from gradcheck.errors import Meaningless
 from gradcheck.init import Normal

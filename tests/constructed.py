@@ -17,7 +17,8 @@ from gradcheck import parquet
 from gradcheck.errors import Meaningless
 from gradcheck.plan import Planned
 from gradcheck.results import Writer
-from gradcheck.rows import CELLS, ERRORS, CellRows, cell_row
+from gradcheck.rows import CELLS, cell_row
+from gradcheck.weights import ERRORS, CellRows
 
 EPS = (1e-4, 1e-5, 1e-6, "auto")
 

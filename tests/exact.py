@@ -12,7 +12,8 @@ import pytest
 from gradcheck.auto import auto
 from gradcheck.batch import Batch
 from gradcheck.bounds import fixed
-from gradcheck.check import Cell, CellResult, check_cell
+from gradcheck.cell import Cell, check_cell
+from gradcheck.check import CellResult
 from gradcheck.data import NoData, Values
 from gradcheck.init import Values as Weights
 from gradcheck.models import OneD

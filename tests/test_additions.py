@@ -17,7 +17,7 @@ from instances import Instance
 
 from gradcheck.batch import Batch
 from gradcheck.bugs import BUGS
-from gradcheck.check import Cell, check_cell
+from gradcheck.cell import Cell, check_cell
 from gradcheck.config import TABLES, build
 from gradcheck.data import Gaussian, Values
 from gradcheck.errors import Meaningless, NoEffect

@@ -13,9 +13,10 @@ import pytest
 from exact import EXTENDED, LONG, NO_BUG, cell
 from instances import INSTANCES
 
-from gradcheck import check
+from gradcheck import cell as cells
 from gradcheck.batch import NO_BATCH
-from gradcheck.check import Cell, check_steps, examine, pose, refuse
+from gradcheck.cell import Cell, pose, refuse
+from gradcheck.check import check, check_steps, examine
 from gradcheck.data import Gaussian, NoData
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.init import Normal, Optimum
@@ -175,8 +176,8 @@ def test_a_mistake_in_the_structured_losses_fails_the_cell(monkeypatch, model, s
 def far_above_the_scale(monkeypatch, blind: bool) -> int:
     """How many cells fail whose steps move logits of a fitted model, where no example counts, by hundreds."""
     if blind:
-        whole = check.pose
-        monkeypatch.setattr(check, "pose", lambda c: (lambda p: replace(p, rounding_at=lambda _: p.rounding))(whole(c)))
+        whole = cells.pose
+        monkeypatch.setattr(cells, "pose", lambda c: (lambda p: replace(p, rounding_at=lambda _: p.rounding))(whole(c)))
     failed = 0
     for seed in (8, 9, 10, 11):
         for scheme, eps in itertools.product(("forward", "backward"), (0.03, 0.1, 0.3, 1.0)):
@@ -225,7 +226,7 @@ def unlike(problem: Problem, scheme: str) -> list[str]:
     with np.errstate(all="ignore"):
         several = check_steps(problem, SCHEMES[scheme], STEPS, 1e-2)
         for eps, result in zip(STEPS, several, strict=True):
-            alone = check.check(problem, SCHEMES[scheme], eps, 1e-2)
+            alone = check(problem, SCHEMES[scheme], eps, 1e-2)
             for mine, other in ((result.weights, alone.weights), (result.summary, alone.summary)):
                 for name, value in mine.items():
                     if isinstance(value, np.ndarray):

@@ -17,7 +17,7 @@ from gradcheck import diagnose as diagnosing
 from gradcheck import evidence, wording
 from gradcheck.bugs import BUGS
 from gradcheck.bugs.kinds import COINCIDENCES, KINDS, Wrong, accepted
-from gradcheck.check import Cell, check_cell
+from gradcheck.cell import Cell, check_cell
 from gradcheck.data import Gaussian
 from gradcheck.diagnose import Diagnosis, diagnose
 from gradcheck.init import Normal

@@ -19,11 +19,12 @@ import pytest
 from waiting import PATIENCE, start_seconds, until
 
 from gradcheck import check, config, engines, plain
-from gradcheck.check import check_cells
+from gradcheck.cell import check_cells
 from gradcheck.engines import CellFailed, TimedOut, WorkerDied
 from gradcheck.errors import BadInput, Meaningless
-from gradcheck.rows import cell_row, cells_table, errors_table
+from gradcheck.rows import cell_row, cells_table
 from gradcheck.sweep import Planned
+from gradcheck.weights import errors_table
 
 
 @dataclass(frozen=True)

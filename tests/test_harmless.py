@@ -22,6 +22,7 @@ from gradcheck import harmless as module
 from gradcheck import launch, page, terminal
 from gradcheck.analysis import Record
 from gradcheck.harmless import harmless
+from gradcheck.printable import printable
 from gradcheck.run import main
 from gradcheck.show import main as show
 
@@ -85,7 +86,7 @@ def test_what_chooses_numbers_and_names_is_proposed(override: str) -> None:
 def test_what_is_proposed_is_plain_text_of_a_known_key(text: str, start: str) -> None:
     override = start + text
     if harmless(override):
-        assert terminal.printable(override) == override
+        assert printable(override) == override
         assert not set("$`;|&<>\\\n!#~") & set(override)
         assert shlex.split(shlex.quote(override)) == [override]
         assert not re.match(r"\+*(hydra|model\.(fun|jac|args)|store|allow|engine|\w+\.path)", override)

@@ -73,7 +73,7 @@ ROOMS: dict[str, set[str]] = {
     "function": VALUES | {"quotients", "noise", "parameters"},
     "domain": VALUES | {"numeric", "auto", "quotients", "function"},
     "store": VALUES,
-    "outcome": VALUES | {"verdict", "rows", "results"},
+    "outcome": VALUES | {"verdict", "weights"},
     "directional": VALUES | {"numeric", "check", "diagnose", "verdict", "outcome"},
     "gradient": VALUES
     | {"numeric", "check", "diagnose", "verdict", "parameters", "function", "domain", "outcome", "directional"},
@@ -96,6 +96,7 @@ LIBRARIES: dict[str, set[str]] = {
             "plan",
             "tables",
             "rows",
+            "weights",
             "parquet",
             "part",
             "counted",

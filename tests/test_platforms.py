@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import types
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from commands import QUICK, ROOT, rows
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from test_engines import outcomes
 from test_package import shipped
 from waiting import PATIENCE
@@ -91,6 +93,9 @@ def test_without_alarms_a_cell_is_still_stopped(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_masks_of_signals_processes_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # processes that joblib starts once, with masks where the platform has them
+    for tracker in (resource_tracker, loky_tracker):
+        tracker.ensure_running()
     monkeypatch.delattr(signal, "pthread_sigmask")
     assert outcomes([*range(5)], "loky") == {i: i * i for i in range(5)}
 

@@ -18,7 +18,8 @@ from processors import features, settings
 
 from gradcheck import intervals
 from gradcheck.batch import Batch
-from gradcheck.check import Cell, CellResult, check_cell
+from gradcheck.cell import Cell, check_cell
+from gradcheck.check import CellResult
 from gradcheck.interfaces import DataSource, Start
 from gradcheck.layout import Layout
 from gradcheck.numeric import SCHEMES

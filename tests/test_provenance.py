@@ -15,7 +15,7 @@ import pytest
 
 import gradcheck
 from gradcheck import provenance
-from gradcheck.rows import SCHEMA_VERSION
+from gradcheck.weights import SCHEMA_VERSION
 
 
 def test_what_is_recorded() -> None:

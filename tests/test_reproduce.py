@@ -17,8 +17,9 @@ from gradcheck import config, engines, intervals, replay, reproduce, results
 from gradcheck.columns import column_name
 from gradcheck.errors import BadInput
 from gradcheck.results import Writer
-from gradcheck.rows import CELLS, ERRORS, cell_row
+from gradcheck.rows import CELLS, cell_row
 from gradcheck.sweep import Planned
+from gradcheck.weights import ERRORS
 
 BASE: dict[str, Any] = {
     "model": {"name": "logistic", "l2": 0.1},

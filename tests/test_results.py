@@ -32,17 +32,8 @@ import gradcheck
 from gradcheck import analysis, config, engines, results, store
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.results import Writer
-from gradcheck.rows import (
-    AXES,
-    CELLS,
-    ERRORS,
-    CellRows,
-    Tabled,
-    cell_row,
-    cells_table,
-    errors_table,
-    tabled,
-)
+from gradcheck.rows import CELLS, cell_row, cells_table
+from gradcheck.weights import AXES, ERRORS, CellRows, Tabled, errors_table, tabled
 
 ERRORS_COLUMNS = {
     "string": "cell param step_rule verdict reason model data init bug scheme dtype",

@@ -21,9 +21,10 @@ from waiting import PATIENCE, until
 from gradcheck import config, repair, results, store
 from gradcheck import launch as launching
 from gradcheck.errors import BadInput
-from gradcheck.rows import SCHEMA_VERSION, cell_row
+from gradcheck.rows import cell_row
 from gradcheck.run import main
 from gradcheck.stored import Stored
+from gradcheck.weights import SCHEMA_VERSION
 
 SWEEP = ("init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK)
 

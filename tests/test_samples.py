@@ -17,7 +17,7 @@ import pytest
 import gradcheck
 from gradcheck import replay, reproduce, results, run, show
 from gradcheck.errors import BadInput
-from gradcheck.rows import SCHEMA_VERSION
+from gradcheck.weights import SCHEMA_VERSION
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("schema-*"))
 

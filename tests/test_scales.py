@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradcheck.models.rounding as rounding
-from gradcheck.check import CellResult, check_cell
+from gradcheck.cell import check_cell
+from gradcheck.check import CellResult
 from gradcheck.config import build
 from gradcheck.errors import Meaningless
 from gradcheck.models.activations import ACTIVATIONS

@@ -14,9 +14,10 @@ from constructed import planned, result, rewrite, rows
 
 from gradcheck import analysis, show, terminal
 from gradcheck.errors import Meaningless
+from gradcheck.printable import printable
 from gradcheck.results import Writer
 from gradcheck.rows import cell_row
-from gradcheck.terminal import Table, plain, printable
+from gradcheck.terminal import Table, plain
 
 EVIL = "\x1b]0;owned\x07\x1b[2J‮[bold]x[/bold]\n\x9b31m"
 

@@ -21,8 +21,9 @@ from constructed import part, rewrite
 
 from gradcheck import compose, config, engines, footprint
 from gradcheck.plan import Planned
-from gradcheck.rows import cell_row, errors_table
+from gradcheck.rows import cell_row
 from gradcheck.run import main
+from gradcheck.weights import errors_table
 
 
 @pytest.fixture(autouse=True)

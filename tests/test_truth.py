@@ -18,10 +18,11 @@ import gradcheck
 from gradcheck import analysis, chart_data, page, results, summary
 from gradcheck.config import FAIL_ON
 from gradcheck.results import Writer
-from gradcheck.rows import CellRows, cell_row
+from gradcheck.rows import cell_row
 from gradcheck.run import main
 from gradcheck.truth import PLANTED, Truth, truth, truths
 from gradcheck.verdict import OF_MANY
+from gradcheck.weights import CellRows
 
 QUICK = ("engine=serial", "progress=none")
 

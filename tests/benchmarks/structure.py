@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck.bugs import BUGS
-from gradcheck.check import Cell, check, pose
+from gradcheck.cell import Cell, pose
+from gradcheck.check import check
 from gradcheck.data import Gaussian
 from gradcheck.init import Normal
 from gradcheck.models import MLP, Logistic
