@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gradcheck.errors import BadInput
-from gradcheck.terminal import Parser, status_of
+from gradcheck.views.terminal import Parser, status_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reproduce(typed: argparse.Namespace) -> int:
-    from gradcheck import provenance, replay, reproduction, results, terminal
+    from gradcheck.experiment.replay import replay
+    from gradcheck.experiment.results import provenance, results
+    from gradcheck.views import reproduction, terminal
 
     if typed.cell is not None and typed.sample is not None:
         raise BadInput("--cell and --sample: choose one of them")

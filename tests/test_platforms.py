@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 from commands import QUICK, ROOT, rows
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
-from test_engines import outcomes
+from jobs import outcomes
 from test_package import shipped
 from waiting import PATIENCE
 
-from gradcheck import engines, store, threads
-from gradcheck.engines import TimedOut
+from gradcheck.columns import store
 from gradcheck.errors import BadInput
+from gradcheck.experiment.engines.base import TimedOut
+from gradcheck.experiment.engines.workers import _kill
+from gradcheck.numerics import threads
 from gradcheck.run import main
 
 # -------------------------------------------------------------------------------------------------------------- locks
@@ -103,7 +105,7 @@ def test_without_masks_of_signals_processes_compute_the_same(monkeypatch: pytest
 def test_without_the_signal_that_kills_another_ends_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(signal, "SIGKILL")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        engines._kill(process)
+        _kill(process)
         assert process.wait(PATIENCE) == -signal.SIGTERM
 
 

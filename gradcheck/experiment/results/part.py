@@ -1,0 +1,154 @@
+"""A run folder and its files: where it is, which files it has, and each of them as a part whose schema is ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gradcheck.columns import limits, parquet, store
+from gradcheck.columns.parquet import PROVENANCE, reading
+from gradcheck.columns.store import Place
+from gradcheck.columns.weights import ERRORS, SCHEMA_VERSION
+from gradcheck.errors import BadInput, Damaged
+from gradcheck.experiment.results.rows import CELLS, completed, lacking
+
+
+def locate(run: str | os.PathLike[str] | Place) -> Any:
+    """Where a run lies, a folder or what a URI names; ``latest`` is the newest by name of ``./runs/*/*/`` that holds
+    ``cells/``.
+
+    Raises BadInput where there is none.
+    """
+    path = store.at(run)
+    if not isinstance(path, Path):
+        if not (path / "cells").is_dir():
+            raise BadInput(f"{path}: not a run (there is no cells/)")
+        return path
+    if path.name == "latest" and not path.exists():
+        root = path.parent if path.parent.parts else Path("runs")
+        found = [folder.parent for folder in root.glob("*/*/cells") if folder.parent.parent.name != "reference"]
+        if not found:
+            raise BadInput(f"{run}: no run under {root}/*/*/ yet; start one with: python -m gradcheck.run")
+        return max(found, key=lambda folder: folder.parts)
+    if not path.is_dir():
+        raise BadInput(f"{run}: no such run folder")
+    if not (path / "cells").is_dir():
+        raise BadInput(f"{run}: not a run folder (it has no cells/)")
+    return path
+
+
+def parts(run_dir: Place, folder: str) -> list[Any]:
+    """The files of ``cells`` or ``errors``, by name.
+
+    Raises BadInput for a link that leads out of the run folder: a record from somebody else names no other file.
+    """
+    found: list[Any] = sorted((run_dir / folder).glob("*.parquet"))
+    for path in [run_dir / folder, *found]:
+        if not store.inside(run_dir, path):
+            raise BadInput(f"{path}: leads out of the run folder")
+    for path in found:
+        if isinstance(path, Path) and not path.is_file():
+            raise BadInput(f"{path}: not a file")
+    return found
+
+
+class Part:
+    """One file of ``cells`` or ``errors`` whose schema was found to be ours and whose footer is that which was stored.
+
+    Its pages are verified before the first of them is read.  It is open only while it is read: a run may have thousands.
+
+    digest : of its footer.
+    weights : of a part of ``cells`` the digest of the part of ``errors`` that was stored with it, where that is known.
+    protected : whether no damage can pass.
+
+    Raises Damaged where the file is, or has not the columns it should have; BadInput where its schema version is newer.
+    """
+
+    def __init__(self, path: Place, expected: pa.Schema) -> None:
+        self.path, self._ids = path, expected is CELLS
+        footer = parquet.Footer(path)
+        self.digest = footer.digest
+        with reading(path), parquet.opened(path, ids=self._ids) as file:
+            schema, self.n_rows = file.schema_arrow, int(file.metadata.num_rows)
+            known = file.metadata.metadata or {}
+        self.columns = _names(tuple(schema.names))
+        self.provenance = _provenance(path, known)
+        self.weights = known.get(parquet.WEIGHTS, b"").decode("ascii", "replace") or None
+        self.pages = parquet.Pages.of(footer, known)
+        self.protected = self.pages is not None and footer.named is not None
+        self._verified = self.pages is None
+        for name in lacking(expected, self.columns, self.version):
+            raise Damaged(f"{path}: lacks the column {name}")
+
+    @property
+    def version(self) -> int:
+        """Version of the schema; a file that says nothing of itself, as other tools write it, may be of the first."""
+        return int(self.provenance.get("schema_version", 1))
+
+    @property
+    def number(self) -> int | None:
+        """Which part of the run it is; None where its name does not say."""
+        return number_in(self.path.name)
+
+    def verify(self) -> None:
+        """Raise Damaged where the pages are not those that were stored."""
+        if not self._verified and self.pages is not None:
+            self.pages.verify_at(self.path)
+            self._verified = True
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows in pieces of bounded size, each column of its own type (a copy made by another tool may have
+        changed that).
+        """
+        self.verify()
+        names = [name for name in (self.columns if columns is None else columns) if name in self.columns]
+        own = CELLS.names if self._ids else []
+        later = own if columns is None else [name for name in columns if name in own]
+        with reading(self.path), parquet.opened(self.path, ids=self._ids) as file:
+            for batch in file.iter_batches(batch_size=65_536, columns=names):
+                limits.require_short(self.path, batch)
+                table = pa.Table.from_batches([batch]).select(names)
+                table = table.cast(pa.schema([(f.name, _stored_type(f)) for f in table.schema]))
+                table.validate(full=True)  # damage may be a text that is no UTF-8
+                yield completed(table, later)
+
+
+@lru_cache(maxsize=64)
+def _names(columns: tuple[str, ...]) -> list[str]:
+    """Column names, once for all parts that have the same."""
+    return list(columns)
+
+
+def number_in(name: str) -> int | None:
+    """The number in the name that a part of ours has."""
+    match = re.match(r"part-([0-9]{1,9})(?:-[0-9a-f]{16})?\.parquet$", name)
+    return None if match is None else int(match[1])
+
+
+def _stored_type(field: pa.Field) -> pa.DataType:
+    for schema in (CELLS, ERRORS):
+        if (index := schema.get_field_index(field.name)) >= 0:
+            return schema.field(index).type
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+
+
+def _provenance(path: Place, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    try:
+        found = json.loads(metadata.get(PROVENANCE, b"{}"))
+        version = found.get("schema_version", SCHEMA_VERSION)
+    except (ValueError, AttributeError, RecursionError):
+        raise BadInput(f"{path}: its provenance is no JSON object") from None
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        shown = json.dumps(version)[:20]
+        raise BadInput(
+            f"{path}: written with schema version {shown}, this gradcheck reads up to {SCHEMA_VERSION}: upgrade it"
+        )
+    return dict(found)
