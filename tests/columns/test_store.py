@@ -144,7 +144,7 @@ def test_a_password_is_kept_nowhere(uri: str, capfd: pytest.CaptureFixture[str])
 def test_a_killed_run_is_resumed_to_the_rows_of_an_undisturbed_one(uri: str) -> None:
     sweep = ("init.seed=range(100)", "eps=1e-4,1e-5", "-m", *QUICK)
     assert main([*sweep, "hydra.sweep.dir=here"]) == 0
-    prelude = IMPATIENT + "\nfrom gradcheck import results"
+    prelude = IMPATIENT + "\nfrom gradcheck.experiment.results import results"
     fast = "\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 7"
     process = started("gradcheck.run", *sweep, f"store={uri}", prelude=prelude + fast)
     until(lambda: sum(key.startswith("cells/") for key in keys(uri)) >= 3)

@@ -389,7 +389,10 @@ def test_a_run_whose_scheduler_died_can_be_resumed(own: Cluster, tmp_path: Path,
 def test_a_run_whose_scheduler_is_frozen_ends_in_one_line_and_can_be_resumed(
     own: Cluster, tmp_path: Path, undisturbed: Any
 ) -> None:
-    soon = f"{SMALL_PARTS}\nfrom gradcheck import cluster\ncluster.SILENT_SECONDS = 10.0\ncluster.CONNECT_SECONDS = 5.0"
+    cluster = (
+        "from gradcheck.experiment.engines import cluster\ncluster.SILENT_SECONDS = 10.0\ncluster.CONNECT_SECONDS = 5.0"
+    )
+    soon = f"{SMALL_PARTS}\n{cluster}"
     where: Any = {"cwd": tmp_path, "process_group": 0}
     typed = ("hydra.sweep.dir=run", "engine=dask", f"engine.address={own.address}", "cell_timeout=600")
     done = started("gradcheck.run", *SWEEP, *typed, prelude=soon, **where)
