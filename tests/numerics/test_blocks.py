@@ -11,7 +11,7 @@ from commands import QUICK, rows
 from constructed import part
 
 from gradcheck.experiment import footprint
-from gradcheck.experiment.results import rows as rows_module
+from gradcheck.columns import weights as weights_module
 from gradcheck.numerics import check
 from gradcheck.run import main
 from gradcheck.views import analysis
@@ -49,13 +49,13 @@ def test_blocks_store_the_same_rows(typed: tuple[str, ...], size: int, monkeypat
 
 def test_a_block_that_is_lost_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "BLOCK_WEIGHTS", 4)
-    pack, lost = rows_module.packed, []
+    pack, lost = weights_module.packed, []
 
     def losing(columns: Any) -> Any:
         lost.append(len(columns["flat_index"]))
         return pack({name: values if values is None else values[:1] for name, values in columns.items()})
 
-    monkeypatch.setattr(rows_module, "packed", losing)
+    monkeypatch.setattr(weights_module, "packed", losing)
     main(["data.d=9", "hydra.run.dir=blocks", *QUICK])
     assert sum(lost) == 10
     with pytest.warns(UserWarning, match="MISSING  7 of 10 rows"):
