@@ -9,21 +9,21 @@ __version__ = "0.2.0.dev0"
 
 # name -> module; imported when first used, so that ``import gradcheck`` stays light
 _EXPORTS = {
-    "check_gradient": "gradcheck.gradient",
-    "assert_gradient": "gradcheck.gradient",
-    "Outcome": "gradcheck.outcome",
+    "check_gradient": "gradcheck.functions.gradient",
+    "assert_gradient": "gradcheck.functions.gradient",
+    "Outcome": "gradcheck.functions.outcome",
     "ContractError": "gradcheck.errors",
     "GradientMismatch": "gradcheck.errors",
-    "load": "gradcheck.analysis",
+    "load": "gradcheck.views.runs",
     "textbook": "gradcheck.textbook",
 }
 
 if TYPE_CHECKING:
     from gradcheck import textbook
-    from gradcheck.analysis import load
     from gradcheck.errors import ContractError, GradientMismatch
-    from gradcheck.gradient import assert_gradient, check_gradient
-    from gradcheck.outcome import Outcome
+    from gradcheck.functions.gradient import assert_gradient, check_gradient
+    from gradcheck.functions.outcome import Outcome
+    from gradcheck.views.runs import load
 
 __all__ = [
     "ContractError",

@@ -31,7 +31,7 @@ def main() -> int:
         )
         return 0 if arguments else 2
     if arguments[0] not in COMMANDS:
-        from gradcheck.terminal import printable
+        from gradcheck.printable import printable
 
         print(f"gradcheck: {printable(arguments[0])}: must be one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2

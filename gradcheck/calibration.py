@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradcheck.errors import BadInput
-from gradcheck.terminal import Parser, status_of
+from gradcheck.views.terminal import Parser, status_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _calibration(typed: argparse.Namespace) -> int:
-    from gradcheck import reliability, terminal
+    from gradcheck.views import terminal
+    from gradcheck.views.calibration import reliability
 
     figures = reliability.measure(typed.runs)
     rows = reliability.requirements(figures)
@@ -40,7 +41,7 @@ def _calibration(typed: argparse.Namespace) -> int:
         if typed.json:
             Path(typed.json).write_text(json.dumps(reliability.as_json(figures), indent=1) + "\n", encoding="utf-8")
         if typed.plot:
-            from gradcheck.calibration_plots import write
+            from gradcheck.views.calibration.charts import write
 
             write(reliability.as_json(figures), Path(typed.plot))
     except OSError as error:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradcheck.errors import BadInput
-from gradcheck.terminal import Parser, printable, status_of
+from gradcheck.printable import printable
+from gradcheck.views.terminal import Parser, status_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(typed: argparse.Namespace) -> int:
-    from gradcheck import analysis, page, plots, uris
+    from gradcheck import uris
+    from gradcheck.views import analysis, page, plots
 
     for option, place in (("--out", typed.out), ("--figures", typed.figures)):
         if place is not None and uris.is_uri(place):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gradcheck.errors import BadInput
-from gradcheck.terminal import Parser, status_of
+from gradcheck.views.terminal import Parser, status_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reproduce(typed: argparse.Namespace) -> int:
-    from gradcheck import provenance, replay, results, terminal
+    from gradcheck.experiment.replay import replay
+    from gradcheck.experiment.results import provenance, results
+    from gradcheck.views import reproduction, terminal
 
     if typed.cell is not None and typed.sample is not None:
         raise BadInput("--cell and --sample: choose one of them")
@@ -45,7 +47,7 @@ def _reproduce(typed: argparse.Namespace) -> int:
     wanted = replay.chosen(run_dir, typed.cell, typed.sample)
     found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory)
     found.provenance = provenance.differences(results.provenance(run_dir), provenance.collect())
-    terminal.show(replay.report(found))
+    terminal.show(reproduction.report(found))
     return 0 if found.reproduced else 1
 
 

@@ -19,9 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(f"gradcheck {__version__}")
             return 0
+        from gradcheck.commands.launch import run
         from gradcheck.errors import BadInput, Meaningless, WriteError
-        from gradcheck.launch import run
-        from gradcheck.terminal import printable
+        from gradcheck.printable import printable
 
         try:
             status = run(typed, alone=alone)
@@ -31,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"gradcheck: {printable(' '.join(str(error).split()))}", file=sys.stderr)
             return 1 if isinstance(error, WriteError) else 2
     except MemoryError:
-        from gradcheck.terminal import out_of_memory
+        from gradcheck.views.terminal import out_of_memory
 
         return out_of_memory()
     except OSError as error:
-        from gradcheck.terminal import unprinted
+        from gradcheck.views.terminal import unprinted
 
         return unprinted(error)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gradcheck.terminal import Parser, status_of
+from gradcheck.views.terminal import Parser, status_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(typed: argparse.Namespace) -> int:
-    from gradcheck import analysis, terminal
+    from gradcheck.views import analysis, terminal
 
     by = None if typed.by is None else tuple(typed.by.split(","))
     record = analysis.Record(typed.run)

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradcheck import numeric
-from gradcheck.batch import NO_BATCH, Batch
-from gradcheck.compare import norm_difference, relative_error
-from gradcheck.layout import Layout
+from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.functions import sigmoid
 from gradcheck.models.linear import Linear
 from gradcheck.models.logistic import Logistic
 from gradcheck.models.mlp import MLP
 from gradcheck.models.one_d import OneD
+from gradcheck.numerics import numeric
+from gradcheck.numerics.compare import norm_difference, relative_error
+from gradcheck.numerics.layout import Layout
 
 if TYPE_CHECKING:
     import pandas as pd

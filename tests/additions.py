@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.batch import NO_BATCH, Batch
 from gradcheck.bugs.base import BackwardBug
-from gradcheck.config import TABLES
-from gradcheck.interfaces import DataSource
+from gradcheck.experiment.config.config import TABLES
+from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.dense import Dense
 from gradcheck.models.functions import total
 from gradcheck.models.heads import Head, by_example
+from gradcheck.models.interfaces import DataSource
 from gradcheck.models.net import Net
 from gradcheck.models.parts import Parts
-from gradcheck.rounding import ELEMENTARY, VARIANCE
-from gradcheck.target import NoTarget, Target, require_columns
+from gradcheck.models.target import NoTarget, Target, require_columns
+from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE
 
 Array = np.ndarray
 

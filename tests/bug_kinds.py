@@ -15,17 +15,17 @@ import numpy as np
 
 from gradcheck.bugs import BUGS
 from gradcheck.bugs.kinds import KINDS, Wrong, accepted
-from gradcheck.check import Cell, check_cell, pose
-from gradcheck.data import Gaussian, NoData
 from gradcheck.errors import Meaningless
-from gradcheck.init import Normal
+from gradcheck.experiment.cell import Cell, check_cell, pose
+from gradcheck.experiment.sources.data import Gaussian, NoData
+from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.linear import REDUCTIONS
 from gradcheck.models.mlp import LOSSES
 from gradcheck.models.one_d import CURVES
-from gradcheck.numeric import SCHEMES
-from gradcheck.target import NoTarget
+from gradcheck.models.target import NoTarget
+from gradcheck.numerics.numeric import SCHEMES
 
 # kinds that a bug of these has when nothing more can be known: any other name would be a wrong one with confidence
 HONEST = {"scattered", "unknown"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from gradcheck import threads
+from gradcheck.numerics import threads
 
 # two busy cores: a deadline would measure the machine, and derandomized runs give the same examples everywhere
 settings.register_profile("gradcheck", deadline=None, derandomize=True, max_examples=50)
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def configs_are_read_once() -> Iterator[None]:
     """The package's own config files and Hydra's are the same for all tests; a third of composing is reading them."""
-    from gradcheck.compose import Remembering
+    from gradcheck.experiment.config.compose import Remembering
 
     initialize, read = Remembering.initialize_sources, {}
 

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gradcheck import parquet
+from gradcheck.columns import parquet
+from gradcheck.columns.weights import ERRORS, CellRows
 from gradcheck.errors import Meaningless
-from gradcheck.plan import Planned
-from gradcheck.results import Writer
-from gradcheck.rows import CELLS, ERRORS, CellRows, cell_row
+from gradcheck.experiment.results.plan import Planned
+from gradcheck.experiment.results.results import Writer
+from gradcheck.experiment.results.rows import CELLS, cell_row
 
 EPS = (1e-4, 1e-5, 1e-6, "auto")
 

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcheck.auto import auto
-from gradcheck.batch import Batch
-from gradcheck.bounds import fixed
-from gradcheck.check import Cell, CellResult, check_cell
-from gradcheck.data import NoData, Values
-from gradcheck.init import Values as Weights
+from gradcheck.experiment.cell import Cell, check_cell
+from gradcheck.experiment.sources.data import NoData, Values
+from gradcheck.experiment.sources.init import Values as Weights
 from gradcheck.models import OneD
-from gradcheck.numeric import SCHEMES, Scheme, complex_step
-from gradcheck.problem import Evaluations
-from gradcheck.quotients import Estimate, Probe
-from gradcheck.steps import AUTO, Step
+from gradcheck.models.batch import Batch
+from gradcheck.numerics.auto import auto
+from gradcheck.numerics.bounds import fixed
+from gradcheck.numerics.check import CellResult
+from gradcheck.numerics.numeric import SCHEMES, Scheme, complex_step
+from gradcheck.numerics.problem import Evaluations
+from gradcheck.numerics.quotients import Estimate, Probe
+from gradcheck.numerics.steps import AUTO, Step
 
 LONG = np.longdouble
 U = {np.dtype(t): float(np.finfo(t).eps) / 2 for t in (np.float32, np.float64, LONG)}

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.batch import Batch
-from gradcheck.data import Gaussian
-from gradcheck.init import Normal
+from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.activations import ACTIVATIONS
+from gradcheck.models.batch import Batch
 from gradcheck.models.linear import REDUCTIONS
 from gradcheck.models.mlp import LOSSES
 from gradcheck.models.one_d import CURVES
-from gradcheck.target import NoTarget
+from gradcheck.models.target import NoTarget
 
 
 @dataclass(frozen=True)

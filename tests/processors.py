@@ -28,12 +28,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = ["tests/test_processors.py"]
 NUMERIC = [
-    f"tests/test_{name}.py"
+    str(path.relative_to(ROOT))
     for name in (
         *("processors", "rounding", "bounds", "numeric", "gradients", "lines", "kinks", "check", "check_gradient"),
         *("directional", "diagnose", "verdict", "rules", "bugs", "calibration", "intervals", "public_figures"),
         *("real_gradients", "textbook", "reproduce", "reference", "samples"),
     )
+    for path in (ROOT / "tests").rglob(f"test_{name}.py")
 ]
 STEPS = "eps=auto,1e-10,1e-6,1e-3,1"
 CALIBRATION = {

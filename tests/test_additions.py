@@ -15,15 +15,15 @@ from additions import ENTRIES, Circle, HalvedBias, Poisson
 from commands import QUICK, command, rows
 from instances import Instance
 
-from gradcheck.batch import Batch
 from gradcheck.bugs import BUGS
-from gradcheck.check import Cell, check_cell
-from gradcheck.config import TABLES, build
-from gradcheck.data import Gaussian, Values
 from gradcheck.errors import Meaningless, NoEffect
-from gradcheck.init import Normal
+from gradcheck.experiment.cell import Cell, check_cell
+from gradcheck.experiment.config.config import TABLES, build
+from gradcheck.experiment.sources.data import Gaussian, Values
+from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import Linear, Logistic, Softmax
-from gradcheck.numeric import SCHEMES
+from gradcheck.models.batch import Batch
+from gradcheck.numerics.numeric import SCHEMES
 
 HERE = Path(__file__).resolve().parent
 POISSON = [Instance("poisson", Poisson()), Instance("poisson-no bias-l2", Poisson(bias=False, l2=0.3))]

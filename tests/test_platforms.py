@@ -8,19 +8,23 @@ import signal
 import subprocess
 import sys
 import types
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from commands import QUICK, ROOT, rows
-from test_engines import outcomes
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
+from jobs import outcomes
 from test_package import shipped
 from waiting import PATIENCE
 
-from gradcheck import engines, store, threads
-from gradcheck.engines import TimedOut
+from gradcheck.columns import store
 from gradcheck.errors import BadInput
+from gradcheck.experiment.engines.base import TimedOut
+from gradcheck.experiment.engines.workers import _kill
+from gradcheck.numerics import threads
 from gradcheck.run import main
 
 # -------------------------------------------------------------------------------------------------------------- locks
@@ -91,6 +95,9 @@ def test_without_alarms_a_cell_is_still_stopped(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_masks_of_signals_processes_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # processes that joblib starts once, with masks where the platform has them
+    for tracker in (resource_tracker, loky_tracker):
+        tracker.ensure_running()
     monkeypatch.delattr(signal, "pthread_sigmask")
     assert outcomes([*range(5)], "loky") == {i: i * i for i in range(5)}
 
@@ -98,7 +105,7 @@ def test_without_masks_of_signals_processes_compute_the_same(monkeypatch: pytest
 def test_without_the_signal_that_kills_another_ends_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(signal, "SIGKILL")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        engines._kill(process)
+        _kill(process)
         assert process.wait(PATIENCE) == -signal.SIGTERM
 
 

@@ -16,15 +16,16 @@ from exact import NO_BUG, U
 from instances import WITH_DATA, Instance
 from processors import features, settings
 
-from gradcheck import intervals
-from gradcheck.batch import Batch
-from gradcheck.check import Cell, CellResult, check_cell
-from gradcheck.interfaces import DataSource, Start
-from gradcheck.layout import Layout
-from gradcheck.numeric import SCHEMES
-from gradcheck.quotients import DEVIATIONS
-from gradcheck.steps import AUTO, Step
-from gradcheck.target import Target
+from gradcheck.experiment.cell import Cell, check_cell
+from gradcheck.experiment.replay import intervals
+from gradcheck.models.batch import Batch
+from gradcheck.models.interfaces import DataSource, Start
+from gradcheck.models.target import Target
+from gradcheck.numerics.check import CellResult
+from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.quotients import DEVIATIONS
+from gradcheck.numerics.steps import AUTO, Step
 
 # where longdouble is float64, such cells are skipped
 DTYPES = ("float32", "float64", *(("longdouble",) if U[np.dtype(np.longdouble)] < U[np.dtype(float)] else ()))

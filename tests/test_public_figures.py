@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcheck.batch import Batch
 from gradcheck.models import MLP, Logistic, Softmax
-from gradcheck.numeric import textbook_gradient
+from gradcheck.models.batch import Batch
+from gradcheck.numerics.numeric import textbook_gradient
 from gradcheck.textbook import (
     backward_propagation_n,
     forward_propagation_n,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gradcheck import rules
 from gradcheck.bugs.kinds import KINDS
-from gradcheck.config import TABLES
-from gradcheck.numeric import SCHEMES
-from gradcheck.verdict import REASONS
+from gradcheck.experiment.config.config import TABLES
+from gradcheck.numerics import rules
+from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.verdict import REASONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_every_choice_of_a_group_is_listed_and_no_other(key: str, expected: Iter
 
 
 def test_every_setting_of_a_model_and_of_data_is_listed() -> None:
-    from gradcheck.config import settings
+    from gradcheck.experiment.config.config import settings
 
     for section in ("model", "data"):
         for name, cls in TABLES[section].items():

@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from gradcheck import config, results
 from gradcheck.errors import BadInput
+from gradcheck.experiment.config import config
+from gradcheck.experiment.results import results
 from gradcheck.reproduce import main
 
 REFERENCE = Path(__file__).resolve().parent.parent / "runs" / "reference"

@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import gradcheck
-from gradcheck import replay, reproduce, results, run, show
+from gradcheck import reproduce, run, show
+from gradcheck.columns.weights import SCHEMA_VERSION
 from gradcheck.errors import BadInput
-from gradcheck.rows import SCHEMA_VERSION
+from gradcheck.experiment.replay import replay
+from gradcheck.experiment.results import results
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("schema-*"))
 

@@ -15,7 +15,8 @@ import pytest
 from trials import crash, damages, flips, fuzz, interpolations, kills, load, overrides
 from waiting import start_seconds
 
-from gradcheck import limits, parquet, repair, results, store
+from gradcheck.columns import limits, parquet, store
+from gradcheck.experiment.results import repair, results
 from gradcheck.run import main
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

@@ -5,7 +5,6 @@ Layers count from 1 at the input to L; delta_l is the derivative of the data ter
 
 import numpy as np
 
-from gradcheck.batch import Batch
 from gradcheck.bugs.base import (
     Array,
     BackwardBug,
@@ -18,11 +17,12 @@ from gradcheck.bugs.base import (
     steps_needed,
     weights,
 )
-from gradcheck.interfaces import Model
-from gradcheck.layout import Layout
 from gradcheck.models.activations import Activation
+from gradcheck.models.batch import Batch
+from gradcheck.models.interfaces import Model
 from gradcheck.models.parts import Parts
-from gradcheck.target import Classes
+from gradcheck.models.target import Classes
+from gradcheck.numerics.layout import Layout
 
 # --- the mean over the examples ---------------------------------------------------------------------------------------
 

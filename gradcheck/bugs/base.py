@@ -8,13 +8,13 @@ from typing import ClassVar, Optional
 
 import numpy as np
 
-from gradcheck.batch import Batch
 from gradcheck.errors import Meaningless
-from gradcheck.interfaces import Model, Section
-from gradcheck.layout import Layout
+from gradcheck.models.batch import Batch
 from gradcheck.models.handwritten import Handwritten
+from gradcheck.models.interfaces import Model, Section
 from gradcheck.models.parts import Parts
-from gradcheck.streams import stream, validate_seed
+from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.streams import stream, validate_seed
 
 Array = np.ndarray
 Generator = np.random.Generator

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Optional
 
-from gradcheck.batch import Batch
 from gradcheck.bugs.base import Array, BackwardBug, Bug, layers_needed, some, steps_needed
 from gradcheck.errors import Meaningless
-from gradcheck.interfaces import Model
-from gradcheck.layout import Layout
+from gradcheck.models.batch import Batch
+from gradcheck.models.interfaces import Model
 from gradcheck.models.parts import Parts
+from gradcheck.numerics.layout import Layout
 
 
 class OffByOne(BackwardBug):

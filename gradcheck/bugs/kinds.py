@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.layout import Layout
+from gradcheck.numerics.layout import Layout
 
 Array = np.ndarray
 

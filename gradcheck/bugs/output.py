@@ -9,7 +9,7 @@ from typing import Optional
 import numpy as np
 
 from gradcheck.bugs.base import Array, Generator, OutputBug, some
-from gradcheck.layout import Layout
+from gradcheck.numerics.layout import Layout
 
 
 class NoBug(OutputBug):

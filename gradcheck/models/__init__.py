@@ -5,7 +5,7 @@ A model is a dataclass of settings with ``loss`` and ``gradient`` on a flat para
 
 from __future__ import annotations
 
-from gradcheck.interfaces import Model
+from gradcheck.models.interfaces import Model
 from gradcheck.models.linear import Linear
 from gradcheck.models.logistic import Logistic
 from gradcheck.models.mlp import MLP

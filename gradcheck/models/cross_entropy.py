@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gradcheck.models.functions import clip, log1p, minus_abs, positive_part, sigmoid, total
-from gradcheck.rounding import ELEMENTARY, VARIANCE, binade
+from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE, binade
 
 Array = np.ndarray
 

@@ -6,17 +6,17 @@ from abc import abstractmethod
 
 import numpy as np
 
-from gradcheck.batch import Batch
-from gradcheck.interfaces import Lacks
-from gradcheck.layout import Layout
 from gradcheck.models.activations import ACTIVATIONS
+from gradcheck.models.batch import Batch
 from gradcheck.models.handwritten import Handwritten
+from gradcheck.models.interfaces import Lacks
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.perturbation import Perturbation
 from gradcheck.models.rounding import dense_rounding
 from gradcheck.models.settings import require_choice, require_not_negative
-from gradcheck.rounding import Rounding
+from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
 

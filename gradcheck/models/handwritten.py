@@ -7,12 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from gradcheck.batch import Batch
-from gradcheck.interfaces import Model
+from gradcheck.models.batch import Batch
+from gradcheck.models.interfaces import Model
 from gradcheck.models.parts import TEXTBOOK, Parts
-from gradcheck.problem import Crossings, Problem
-from gradcheck.rounding import Rounding
-from gradcheck.target import Classes
+from gradcheck.models.target import Classes
+from gradcheck.numerics.problem import Crossings, Problem
+from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
 

@@ -26,7 +26,7 @@ from gradcheck.models.cross_entropy import (
 from gradcheck.models.functions import clip, log_softmax, sigmoid, softmax, total
 from gradcheck.models.lines import CROSS_ENTROPY, SQUARED, Lines
 from gradcheck.models.parts import Parts
-from gradcheck.rounding import ELEMENTARY, VARIANCE, binade
+from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE, binade
 
 Array = np.ndarray
 LOG_FLOOR = math.log(PROBABILITY_FLOOR)

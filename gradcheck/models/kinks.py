@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.batch import Batch
+from gradcheck.models.batch import Batch
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK
-from gradcheck.problem import Crossings
+from gradcheck.numerics.problem import Crossings
 
 Array = np.ndarray
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gradcheck.interfaces import Lacks
 from gradcheck.models.dense import Dense
 from gradcheck.models.heads import SquaredError
+from gradcheck.models.interfaces import Lacks
 from gradcheck.models.net import Net
 from gradcheck.models.settings import require_choice
-from gradcheck.target import Real
+from gradcheck.models.target import Real
 
 REDUCTIONS = ("mean", "sum", "half_sum", "half_mean")
 

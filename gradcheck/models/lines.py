@@ -24,8 +24,8 @@ import numpy as np
 from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_loss_rounding, cross_entropy_total, probability
 from gradcheck.models.functions import clip, is_complex
 from gradcheck.models.sums import repetition, sum_roundings
-from gradcheck.rounding import VARIANCE, binade
-from gradcheck.threads import over_blocks
+from gradcheck.numerics.rounding import VARIANCE, binade
+from gradcheck.numerics.threads import over_blocks
 
 Array = np.ndarray
 

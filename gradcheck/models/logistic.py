@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gradcheck.models.dense import Dense
 from gradcheck.models.heads import CrossEntropy
 from gradcheck.models.net import Net
-from gradcheck.target import Binary
+from gradcheck.models.target import Binary
 
 
 @dataclass

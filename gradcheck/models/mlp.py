@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from gradcheck.batch import Batch
-from gradcheck.interfaces import Lacks
 from gradcheck.models.activations import ACTIVATIONS
+from gradcheck.models.batch import Batch
 from gradcheck.models.dense import Dense, require_activation, require_layers
 from gradcheck.models.heads import CrossEntropy, Head, SigmoidSquaredError
+from gradcheck.models.interfaces import Lacks
 from gradcheck.models.net import Net
 from gradcheck.models.settings import require_choice
-from gradcheck.target import Binary
+from gradcheck.models.target import Binary
 
 # by the name of the loss: its head, and what its targets may hold beside 0 and 1
 HEADS: dict[str, Head] = {"cross_entropy": CrossEntropy(), "squared_error": SigmoidSquaredError()}

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.batch import Batch
-from gradcheck.layout import Layout
 from gradcheck.models.activations import ACTIVATIONS, Activation
+from gradcheck.models.batch import Batch
 from gradcheck.models.functions import total
 from gradcheck.models.heads import Head
 from gradcheck.models.parts import TEXTBOOK, Parts
+from gradcheck.numerics.layout import Layout
 
 Array = np.ndarray
 

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.batch import Batch
-from gradcheck.layout import Layout
+from gradcheck.models.batch import Batch
 from gradcheck.models.handwritten import Handwritten
 from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.settings import require_choice, require_finite, require_not_negative
-from gradcheck.problem import Crossings
-from gradcheck.rounding import Rounding, unit_roundoff
-from gradcheck.target import NoTarget
+from gradcheck.models.target import NoTarget
+from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.problem import Crossings
+from gradcheck.numerics.rounding import Rounding, unit_roundoff
 
 Array = np.ndarray
 LAYOUT = Layout(("theta",), ((),))

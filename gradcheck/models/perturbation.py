@@ -14,13 +14,13 @@ from functools import cached_property
 
 import numpy as np
 
-from gradcheck.batch import Batch
+from gradcheck.models.batch import Batch
 from gradcheck.models.functions import is_complex
 from gradcheck.models.kinks import Kinks, dense_kinks
 from gradcheck.models.lines import Lines, largest_of
 from gradcheck.models.net import Net, Trace
-from gradcheck.problem import Crossings
-from gradcheck.threads import over_blocks
+from gradcheck.numerics.problem import Crossings
+from gradcheck.numerics.threads import over_blocks
 
 Array = np.ndarray
 # numbers of the widest array in a block of points: two megabytes in float64, which a second- or third-level cache holds; with

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.batch import Batch
+from gradcheck.models.batch import Batch
 from gradcheck.models.net import Net, Trace
 from gradcheck.models.parts import TEXTBOOK
 from gradcheck.models.sums import product_variance, repetition, sum_roundings
-from gradcheck.rounding import ELEMENTARY, VARIANCE, Rounding, binade, known, unit_roundoff
+from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE, Rounding, binade, known, unit_roundoff
 
 Array = np.ndarray
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from gradcheck.batch import Batch
-from gradcheck.interfaces import Lacks
 from gradcheck.models.activations import ACTIVATIONS
+from gradcheck.models.batch import Batch
 from gradcheck.models.dense import Dense, require_activation, require_layers
 from gradcheck.models.heads import SoftmaxCrossEntropy
+from gradcheck.models.interfaces import Lacks
 from gradcheck.models.net import Net
-from gradcheck.target import Classes
+from gradcheck.models.target import Classes
 
 
 @dataclass

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from gradcheck.rounding import VARIANCE, binade
+from gradcheck.numerics.rounding import VARIANCE, binade
 
 Array = np.ndarray
 

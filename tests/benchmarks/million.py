@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gradcheck import parquet
-from gradcheck.part import PROVENANCE
-from gradcheck.results import CELLS_DICTIONARY, ERRORS_DICTIONARY, PART_CELLS
-from gradcheck.rows import CELLS, ERRORS, SCHEMA_VERSION, CellRows, cells_table, errors_table
-from gradcheck.rules import RULES
+from gradcheck.columns import parquet
+from gradcheck.columns.parquet import PROVENANCE
+from gradcheck.columns.weights import ERRORS, ERRORS_DICTIONARY, SCHEMA_VERSION, CellRows, errors_table
+from gradcheck.experiment.results.results import CELLS_DICTIONARY, PART_CELLS
+from gradcheck.experiment.results.rows import CELLS, cells_table
+from gradcheck.numerics.rules import RULES
 from tests.benchmarks.frame import Row, at_most, compared
 from tests.constructed import rows as row
 

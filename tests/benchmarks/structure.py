@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from gradcheck.bugs import BUGS
-from gradcheck.check import Cell, check, pose
-from gradcheck.data import Gaussian
-from gradcheck.init import Normal
+from gradcheck.experiment.cell import Cell, pose
+from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Logistic
-from gradcheck.numeric import SCHEMES, difference_quotient, losses_at, perturbed_weights, representable_step
-from gradcheck.problem import Problem
-from gradcheck.threads import over_blocks
+from gradcheck.numerics.check import check
+from gradcheck.numerics.numeric import SCHEMES, difference_quotient, losses_at, perturbed_weights, representable_step
+from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.threads import over_blocks
 from tests.benchmarks.frame import Row, alternating, at_least, at_most, missing, ratio, skipped
 
 EPS = 1e-5

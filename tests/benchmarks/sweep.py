@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from gradcheck import threads
+from gradcheck.numerics import threads
 from tests.benchmarks.frame import Row, alternating, at_least, at_most, compared, ratio, seconds, skipped
 
 BARE = Path(__file__).with_name("_bare.py")
@@ -149,7 +149,7 @@ def two_workers(folder: str) -> Iterator[Row]:
 
 PEAK = """
 import resource, sys
-from gradcheck.launch import run
+from gradcheck.commands.launch import run
 assert run(sys.argv[1:]) == 0
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -24,7 +24,7 @@ Damage = Callable[[random.Random, Path, Path], str]  # of a run, with another ru
 
 def run(*typed: str) -> tuple[int, str]:
     """A command line in this process, in parts of five cells: status and what is printed."""
-    from gradcheck import results
+    from gradcheck.experiment.results import results
     from gradcheck.run import main
 
     kwargs, out = results.Writer.__init__.__kwdefaults__, io.StringIO()

@@ -35,16 +35,18 @@ def room() -> Path:
     """A run of one cell, in a folder that is this process's own."""
     import pyarrow.parquet as pq
 
-    from gradcheck import config, engines, results
-    from gradcheck.plan import Plan, Planned
-    from gradcheck.rows import cell_row
-    from gradcheck.sweep import write_plan
+    from gradcheck.experiment.config import config
+    from gradcheck.experiment.engines.cells import compute
+    from gradcheck.experiment.grid.sweep import write_plan
+    from gradcheck.experiment.results import results
+    from gradcheck.experiment.results.plan import Plan, Planned
+    from gradcheck.experiment.results.rows import cell_row
 
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     form = config.canonical(FORM)
     job = Planned(config.cell_id(form), form, {"bug.magnitude": 1.0})
     with results.Writer(folder, {"gradcheck": "0"}) as writer:
-        writer.add(cell_row(job, engines.compute(form), 0.0))
+        writer.add(cell_row(job, compute(form), 0.0))
     write_plan(folder, Plan([job]), ["eps=1e-5"])
     for path in list(folder.rglob("part-*")):  # without checksums, which would keep all that is changed from being read
         table = pq.read_table(path)
@@ -70,7 +72,10 @@ def _restore() -> None:
 def _read_all() -> None:
     """Everything that looks at a run, short of computing."""
     import gradcheck
-    from gradcheck import analysis, replay, results, sweep, terminal
+    from gradcheck.experiment.grid import sweep
+    from gradcheck.experiment.replay import replay
+    from gradcheck.experiment.results import results
+    from gradcheck.views import analysis, terminal
 
     run = room()
     for reader in (
@@ -122,7 +127,7 @@ def other_file(data: bytes) -> None:
 
 def config_text(data: bytes) -> None:
     """Any text as a recorded config."""
-    from gradcheck import replay
+    from gradcheck.experiment.replay import replay
 
     text = data.decode("utf-8", "surrogateescape")
     _refused_or_read(lambda: replay._config({"cell": "x", "config": text}, [room()]))
@@ -157,7 +162,7 @@ def _plan(config: str, swept: str, skip: str | None, overrides: bytes) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from gradcheck import sweep
+    from gradcheck.experiment.grid import sweep
 
     table = pa.table({"cell": ["0" * 16], "config": [config], "swept": [swept], "skip": pa.array([skip], pa.string())})
     pq.write_table(table.replace_schema_metadata({b"gradcheck.overrides": overrides}), room() / "plan.parquet")
@@ -240,8 +245,6 @@ if __name__ == "__main__":
     import atheris
 
     with atheris.instrument_imports(include=["gradcheck"]):
-        import gradcheck.analysis
-        import gradcheck.replay
-        import gradcheck.sweep  # noqa: F401
+        import gradcheck.experiment.grid.sweep  # noqa: F401
     atheris.Setup(sys.argv, target)
     atheris.Fuzz()

@@ -365,7 +365,7 @@ def _load(run: Path) -> int:
         with contextlib.suppress(OSError, pa.ArrowException):  # from here on it is pyarrow that the caller asks
             runs.errors.to_table()
     except BadInput as error:
-        from gradcheck.terminal import printable
+        from gradcheck.printable import printable
 
         print(f"gradcheck: {printable(error)}", file=sys.stderr)
         return 2

@@ -36,8 +36,10 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gradcheck import compose, config, launch, sweep
+from gradcheck.commands import launch
 from gradcheck.errors import BadInput
+from gradcheck.experiment.config import compose, config
+from gradcheck.experiment.grid import sweep
 
 from .kills import Failure
 

@@ -24,7 +24,8 @@ from .clusters import TESTS, cluster
 # Runs the command and notes each cell on its way to the disk: what is noted and not stored is what a kill costs.
 NOTING = """
 import os, sys, time
-from gradcheck import results, run
+from gradcheck.experiment.results import results
+from gradcheck import run
 if __name__ == "__main__":
     note = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     add = results.Writer.add

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gradcheck import threads
+from gradcheck.numerics import threads
 
 from .clusters import TESTS
 from .kills import Failure

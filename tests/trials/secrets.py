@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
 
-from gradcheck import store
+from gradcheck.columns import store
 
 from .kills import Failure
 

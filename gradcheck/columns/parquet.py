@@ -1,0 +1,331 @@
+"""One Parquet file of results, written and read so that no damage to it is taken for numbers.
+
+Each page has a checksum, which any reader of Parquet may verify.  The header of a page and the footer have none in that
+format.  So the footer holds the CRC-32 of all that comes before it, and the name of the file ends in the first 16 hex
+digits of the SHA-256 of its footer (metadata, length, magic).  A CRC-32 finds every burst of up to 32 wrong bits; of other
+damage it misses one in 4 billion, and the checksum of the page is to be missed as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from typing import IO, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from gradcheck.columns import limits, store
+from gradcheck.columns.chunks import Chunks, Key
+from gradcheck.columns.store import Place, one_line
+from gradcheck.errors import BadInput, Damaged
+
+PAGES = b"gradcheck.pages"  # key of the footer: how many bytes come before it, and their CRC-32 in 8 hex digits
+WEIGHTS = b"gradcheck.errors"  # in a part of ``cells``: the digest of the part of ``errors`` that holds its weights
+_DIGEST = re.compile(r"part-[0-9]+-([0-9a-f]{16})(?:\.parquet)?")
+_CHUNK = 2**20
+AT_ONCE = 2**22  # bytes of a file that is read at once
+
+
+def digest_in(name: str) -> str | None:
+    """The digest of the footer that a name ends in; None for a name without."""
+    match = _DIGEST.fullmatch(name)
+    return match and match[1]
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+class _Summed:
+    """A file that is written to, and the checksums of what went through."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.size, self.crc, self.sha = 0, 0, hashlib.sha256()
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self._file.write(view)
+        self.crc = zlib.crc32(view, self.crc)
+        self.sha.update(view)
+        self.size += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+def fill(
+    tables: Iterable[pa.Table],
+    schema: pa.Schema,
+    dictionary: Sequence[str],
+    footer: Mapping[bytes, bytes] | None = None,
+) -> Callable[[IO[bytes]], str]:
+    """What writes tables to an open file, each as row groups of its own, and returns the digest of the footer.
+
+    dictionary : columns of few different values.   footer : more entries of the footer.
+    """
+    # what was read from another file says nothing of this one
+    kept = {key: value for key, value in (schema.metadata or {}).items() if key not in (PAGES, WEIGHTS)}
+    schema = schema.with_metadata(kept)
+    names = [name for name in dictionary if name in schema.names]
+    split = {f.name: "BYTE_STREAM_SPLIT" for f in schema if f.type == pa.float64() and f.name not in names}
+
+    def write(file: IO[bytes]) -> str:
+        sink = _Summed(file)
+        with pq.ParquetWriter(
+            sink,
+            schema,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=names,
+            column_encoding=split | {f.name: "DELTA_BINARY_PACKED" for f in schema if f.name == "flat_index"},
+            write_page_checksum=True,
+        ) as writer:
+            for table in tables:
+                writer.write_table(table.cast(schema))
+            writer.add_key_value_metadata({**(footer or {}), PAGES: f"{sink.size} {sink.crc:08x}".encode()})
+            sink.sha = hashlib.sha256()  # what follows is the footer
+        return sink.sha.hexdigest()[:16]
+
+    return write
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+class Footer:
+    """The footer of a file, read once, and what protects the file.
+
+    file : the open file, where it is.
+
+    Raises Damaged where there is none, or another one than the name says.
+    """
+
+    def __init__(self, path: Place, file: Any = None) -> None:
+        self.path = path
+        self.named = digest_in(path.name)
+        with reading(path), nullcontext(file) if file is not None else _opened(path) as file:
+            size = self.size = file.seek(0, 2)
+            length = 0
+            if size >= 12:
+                file.seek(size - 8)
+                tail = file.read(8)
+                length = int.from_bytes(tail[:4], "little") if tail[4:] == b"PAR1" else 0
+            if not 0 < length <= size - 12:
+                found = "is empty" if not size else f"has {size} bytes and does not end as a Parquet file does"
+                raise Damaged(f"{path}: damaged: it {found}")
+            limits.require_footer(path, tail)
+            self.start = size - 8 - length
+            file.seek(self.start)
+            self.content = file.read(length + 8)
+            self.digest = hashlib.sha256(self.content).hexdigest()[:16]
+            if self.named not in (None, self.digest):
+                raise Damaged(
+                    f"{path}: damaged, or another file under this name: its footer has the digest {self.digest}"
+                )
+
+
+class Pages(NamedTuple):
+    """What comes before the footer of a file, as the footer describes it."""
+
+    shown: str  # the file
+    size: int
+    crc: bytes
+
+    @staticmethod
+    def of(footer: Footer, known: Mapping[bytes, bytes]) -> Pages | None:
+        """From the entries of a footer; None where it has none, or those of the file that another tool made it of."""
+        size, _, crc = known.get(PAGES, b"").partition(b" ")
+        return Pages(str(footer.path), footer.start, crc) if size == str(footer.start).encode() else None
+
+    def verify(self, file: Any) -> None:
+        """Raise Damaged where the open file holds something else."""
+        crc, left = 0, self.size
+        with reading(self.shown):
+            file.seek(0)
+            while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+                crc, left = zlib.crc32(chunk, crc), left - len(chunk)
+        if left or f"{crc:08x}".encode() != self.crc:
+            raise Damaged(f"{self.shown}: damaged: its pages have not the checksum with which they were stored")
+
+    def verify_at(self, path: Place) -> None:
+        """The same of a file that is not open."""
+        with reading(path), _opened(path) as file:
+            self.verify(file)
+
+
+@contextmanager
+def _opened(path: Place) -> Iterator[Any]:
+    with path.open() if isinstance(path, store.Remote) else path.open("rb") as file:
+        yield file
+
+
+@contextmanager
+def reading(path: str | Place) -> Iterator[None]:
+    """Turns what pyarrow raises about a damaged file into Damaged."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except MemoryError as error:  # Arrow's is one too
+        raise BadInput(f"{path}: takes more memory than there is") from error
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise Damaged(f"{path}: damaged or no Parquet file: {one_line(error)}") from error
+
+
+class File:
+    """A Parquet file whose pages are verified as they are read, found to hold no more than a run can.
+
+    ids : each row has one of its own.   whole : all of it will be read, so that a small one is read at once: what is
+    verified then is what is decoded.
+
+    footer, metadata : its end, in bytes and as pyarrow has it.   pages : what protects the rest, if something does.
+
+    Raises BadInput, and what pyarrow raises.
+    """
+
+    def __init__(self, path: Place, ids: bool = False, whole: bool = False) -> None:
+        self._path, self._content = path, b""
+        with _opened(path) as file:
+            if whole and (size := file.seek(0, 2)) <= AT_ONCE:
+                file.seek(0)
+                self._content = file.read(size)
+            self.footer = Footer(path, io.BytesIO(self._content) if self._content else file)
+        self._end = pq.ParquetFile(pa.BufferReader(self.footer.content))
+        self.metadata = self._end.metadata  # its ``schema`` refers back to it: not asked, it goes when the file does
+        self._dictionaries = limits.require_modest(path, self.metadata, self.footer.size, ids)
+        self.pages = Pages.of(self.footer, self.metadata.metadata or {})
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all of it was read, so that the file is not looked at again."""
+        return bool(self._content)
+
+    def verify(self) -> None:
+        """Raise Damaged where the pages are not those that were stored."""
+        if self.pages is None:
+            return
+        if self._content:
+            self.pages.verify(io.BytesIO(self._content))
+        else:
+            self.pages.verify_at(self._path)
+
+    @cached_property
+    def parquet(self) -> pq.ParquetFile:
+        """As pyarrow reads it; columns of texts that repeat as dictionaries."""
+        return pq.ParquetFile(
+            pa.BufferReader(self._content) if self._content else store.source(self._path),
+            metadata=self.metadata,
+            read_dictionary=self._dictionaries,
+            page_checksum_verification=True,
+        )
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns as they are read; of a file of which no more than the end was read, as they are stored."""
+        return (self.parquet if self._content else self._end).schema_arrow
+
+    def __enter__(self) -> File:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if "parquet" in vars(self):
+            self.parquet.close()
+
+    def chunks(self, known: Chunks, names: Sequence[str]) -> dict[str, Key]:
+        """What tells the short chunks of some columns from others."""
+        return known.keys(self.metadata, self.schema, self._content, names) if self._content else {}
+
+
+def opened(path: Place, ids: bool = False) -> pq.ParquetFile:
+    """`File`, as pyarrow reads it."""
+    return File(path, ids).parquet
+
+
+class Verifying(fs.FileSystemHandler):  # type: ignore[misc]
+    """A filesystem to read from, which verifies the pages of a file the first time that it opens it.
+
+    known : of each path what its footer says of its pages.
+    """
+
+    def __init__(self, filesystem: Any, known: Mapping[str, Pages]) -> None:
+        self._fs, self._known = filesystem, dict(known)
+
+    def __reduce__(self) -> Any:
+        return Verifying, (self._fs, self._known)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Verifying) and (self._fs, self._known) == (other._fs, other._known)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def get_type_name(self) -> str:
+        return f"verifying+{self._fs.type_name}"
+
+    def normalize_path(self, path: str) -> str:
+        return str(self._fs.normalize_path(path))
+
+    def get_file_info(self, paths: Any) -> Any:
+        return self._fs.get_file_info(paths)
+
+    def get_file_info_selector(self, selector: Any) -> Any:
+        return self._fs.get_file_info(selector)
+
+    def open_input_file(self, path: str) -> Any:
+        file = self._fs.open_input_file(path)
+        if (pages := self._known.get(path)) is not None:
+            pages.verify(file)
+            file.seek(0)
+            self._known.pop(path, None)  # another thread may have been faster
+        return file
+
+    def open_input_stream(self, path: str) -> Any:
+        return self.open_input_file(path)
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError("results are read through this, and nothing is written")
+
+    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
+    move = copy_file = open_output_stream = open_append_stream = _refuse
+
+
+def dataset(root: Place, files: Sequence[tuple[Place, Pages | None]], schema: pa.Schema) -> Any:
+    """Files of one run as a pyarrow dataset: their pages are verified, as a whole and one by one."""
+    import pyarrow.dataset as ds
+
+    base: Any = root.filesystem if isinstance(root, store.Remote) else fs.LocalFileSystem()
+    names = [path.key if isinstance(path, store.Remote) else os.path.abspath(path) for path, _ in files]
+    known = {name: pages for name, (_, pages) in zip(names, files, strict=True) if pages is not None}
+    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    form = ds.ParquetFileFormat(default_fragment_scan_options=options)
+    return ds.dataset(names, schema=schema, format=form, filesystem=fs.PyFileSystem(Verifying(base, known)))
+
+
+PROVENANCE = b"gradcheck.provenance"

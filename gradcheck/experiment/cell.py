@@ -1,0 +1,113 @@
+"""The check of one cell: from model, data, weights and bug to every weight's verdict.  Values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gradcheck.bugs.base import Bug
+from gradcheck.errors import Meaningless, NoEffect
+from gradcheck.models.batch import Batch
+from gradcheck.models.interfaces import DataSource, Model, Start
+from gradcheck.numerics.check import CellResult, check_steps
+from gradcheck.numerics.numeric import Scheme
+from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.steps import AUTO, Step
+from gradcheck.numerics.verdict import MIN_JUDGED
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid but for its step: cells that differ in eps alone are checked together."""
+
+    model: Model
+    data: DataSource
+    init: Start
+    bug: Bug
+    scheme: Scheme
+    dtype: np.dtype
+    match_at: float
+    min_judged: float = MIN_JUDGED
+
+
+def refuse(cell: Cell) -> None:
+    """Raise Meaningless for a combination that has no meaning whatever the data are."""
+    if np.dtype(cell.dtype) == np.longdouble and np.finfo(np.longdouble).nmant <= 52:
+        raise Meaningless("dtype=longdouble: is float64 on this machine; choose float32 or float64")
+    if cell.scheme.complex_valued:
+        if np.dtype(cell.dtype) == np.float32:
+            raise Meaningless("scheme=complex_step: needs dtype float64 or longdouble, not float32")
+        if cell.model.kink is not None:
+            raise Meaningless(f"scheme=complex_step: {cell.model.kink} has a kink, hence no complex derivative")
+
+
+def refuse_at(cell: Cell, theta: Array) -> None:
+    """Raise Meaningless where the functions at theta tell that the combination has no meaning."""
+    if cell.scheme.complex_valued:
+        cell.model.require_complex(theta)
+
+
+def check_cell(
+    cell: Cell,
+    eps: Step = AUTO,
+    posing: Callable[[Cell], Problem] | None = None,
+    pack: Callable[[Mapping[str, Any]], Any] | None = None,
+) -> CellResult:
+    """Check one cell, as ``check_cells`` does."""
+    return check_cells(cell, [eps], posing, pack)[0]
+
+
+def check_cells(
+    cell: Cell,
+    eps: Sequence[Step],
+    posing: Callable[[Cell], Problem] | None = None,
+    pack: Callable[[Mapping[str, Any]], Any] | None = None,
+) -> list[CellResult]:
+    """Check a cell at each of several steps.
+
+    posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps, match_at and min_judged.
+    pack : what is made of the columns of a block of weights; a cell with more than one block is then examined block by
+        block, with the same outcome, and its ``weights`` are a list of what was made of them.
+
+    Raises Meaningless or NoEffect where there is nothing to check (the cell is skipped), ValueError for data that do not fit
+    the model, FloatingPointError where the loss at theta is not finite.
+    """
+    refuse(cell)
+    with np.errstate(all="ignore"):
+        problem = (posing or pose)(cell)
+        injected = _injected(cell.bug)
+        return check_steps(problem, cell.scheme, eps, cell.match_at, injected, cell.min_judged, pack)
+
+
+def pose(cell: Cell) -> Problem:
+    """Draw the data and the weights, compute the gradient, put the bug in."""
+    model = cell.model
+    batch = cell.data.batch(model.target, cell.dtype)
+    model.check_batch(batch)
+    layout = model.layout(batch)
+    theta = cell.init.theta(layout, cell.dtype)
+    theta = cell.init.refine(theta, partial(model.loss, batch=batch), partial(model.gradient, batch=batch))
+    refuse_at(cell, theta)
+    problem = model.pose(theta, batch)
+    if not _injected(cell.bug):
+        return problem
+    return replace(problem, analytic=_wrong(cell, theta, batch, problem.analytic))
+
+
+def _wrong(cell: Cell, theta: Array, batch: Batch, correct: Array) -> Array:
+    """The gradient with the cell's bug.  Raises Meaningless or NoEffect."""
+    cell.bug.refuse(cell.model, cell.model.layout(batch), batch)
+    analytic = cell.bug.gradient(cell.model, theta, batch)
+    if np.array_equal(analytic, correct, equal_nan=True):
+        raise NoEffect("no effect here: the bug leaves this very gradient unchanged")
+    return analytic
+
+
+def _injected(bug: Bug) -> bool:
+    return bool(bug.name != "none")

@@ -1,0 +1,68 @@
+"""Columns of ``cells`` that hold the settings of a config: made from the classes of the config, the same in every run."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from gradcheck.experiment.config.config import LOOKUP, SCIENCE, TABLES, Run, settings
+
+# Whole arrays stand in ``config`` alone, and what guards against large files is no science.
+_ASIDE = {"data": ("X", "y", "max_bytes"), "init": ("values", "max_bytes")}
+_KINDS = (bool, int, float)
+
+
+def column_name(key: str) -> str:
+    """Column of a config key: ``bug.magnitude`` is stored as ``bug_magnitude``."""
+    return key.replace(".", "_")
+
+
+def _made() -> dict[str, dict[str, type]]:
+    """For each section the keys of all its classes and how a column holds them: bool, int, float, or str for text and JSON."""
+    found: dict[str, dict[str, type]] = {}
+    for section, table in TABLES.items():
+        kinds: dict[str, set[type]] = {}
+        for cls in table.values():
+            for key, setting in settings(cls).items():
+                if key not in _ASIDE.get(section, ()):
+                    kinds.setdefault(key, set()).add(_kind(setting.type))
+        found[section] = {key: _common(some) for key, some in kinds.items()}
+    return found
+
+
+def _kind(annotation: Any) -> type:
+    """The type of one value; str for whatever is no flag and no number."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        kinds = {_kind(one) for one in typing.get_args(annotation) if one is not type(None)}
+        return _common(kinds)
+    return annotation if annotation in _KINDS else str
+
+
+def _common(kinds: set[type]) -> type:
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return float if kinds == {int, float} else str
+
+
+_SECTIONS = _made()
+_PLAIN = tuple(key for key in SCIENCE if key not in TABLES and key not in ("eps", "scheme", "dtype"))
+
+# name of the column: how it holds its values
+SETTINGS: dict[str, type] = {
+    **{column_name(f"{section}.{key}"): kind for section, kinds in _SECTIONS.items() for key, kind in kinds.items()},
+    **{key: settings(Run)[key].type for key in _PLAIN},
+}
+
+
+def values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a canonical config says of each of these columns; those that its classes do not have are left out."""
+    found = {key: config.get(key) for key in _PLAIN}
+    for section, kinds in _SECTIONS.items():
+        found |= {
+            f"{section}_{key}": value
+            for key, value in config[section].items()
+            if key in kinds and (key != LOOKUP[section])
+        }
+    return found

@@ -1,0 +1,250 @@
+"""Computing on a Dask cluster: one that runs already, or one of this machine's processes for the time of a run.
+
+What travels is a call of a function of this package with configs, plain dicts; what comes back are results.  This
+process alone writes.  Whoever can talk to the scheduler can run code on the workers and, by what they send back, here:
+the cluster is trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gradcheck import __version__
+from gradcheck.errors import BadInput
+from gradcheck.experiment.engines.base import EngineLost, Job, Settings
+from gradcheck.experiment.engines.cells import Task, tasks, work
+from gradcheck.experiment.engines.interrupts import deaf_to_interrupts, interrupts_held_back
+from gradcheck.experiment.engines.workers import n_processes
+
+CONNECT_SECONDS = 10.0
+NOBODY_SECONDS = 60.0  # without a single worker: longer than it takes to start one anew
+SILENT_SECONDS = 30.0  # without an answer of the scheduler: a busy one takes a few
+COUNT_SECONDS = 2.0  # how old the number of workers may be
+RESTART_SECONDS = 30.0
+IMPORT_SECONDS = 120.0  # workers import this package, maybe from a slow disk
+
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def opened(address: str | None, n_jobs: int | None = None) -> Iterator[Any]:
+    """A client of the scheduler at `address`, or of one in this process whose workers, `n_jobs` processes of one thread,
+    end with it.
+
+    Raises BadInput where Dask is not installed, nobody answers within ten seconds, there are no workers, or one of them
+    runs another gradcheck than this one.
+    """
+    _load()
+    from distributed import Client
+
+    with ExitStack() as ends:
+        if address is None:
+            client = _local(ends, n_processes(n_jobs))
+        else:
+            try:
+                client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+            except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
+                raise BadInput(f"engine.address={address}: no scheduler answers there ({_one_line(error)})") from error
+            ends.callback(_quietly, client.close, CONNECT_SECONDS)
+            _same_everywhere(client, address)
+        yield client
+
+
+def _local(ends: ExitStack, workers: int) -> Any:
+    """A client of a cluster of this machine that nobody else can talk to."""
+    import dask
+    from distributed import Client, LocalCluster
+    from distributed.security import Security
+
+    settings = {
+        "distributed.scheduler.allowed-failures": 0,  # what is lost with its process is computed once more, alone
+        "distributed.scheduler.http.routes": [],  # nothing to look at
+        "distributed.worker.http.routes": [],
+    }
+    ends.enter_context(dask.config.set(settings))
+    with interrupts_held_back():  # Ctrl-C reaches the whole group of processes; this one answers
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            security=Security.temporary(),
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            memory_limit=0,  # as with the other engines, the machine's
+            silence_logs=logging.CRITICAL,
+        )
+        ends.callback(_quietly, cluster.close, CONNECT_SECONDS)
+        client = Client(cluster, set_as_default=False)
+        ends.callback(_quietly, client.close, CONNECT_SECONDS)
+    return client
+
+
+def _quietly(close: Any, seconds: float) -> None:
+    with deaf_to_interrupts(), suppress(Exception):
+        close(seconds)
+
+
+def refuse(address: str | None) -> None:
+    """Raise BadInput where Dask is not installed or the cluster at `address` cannot be used."""
+    _load()
+    if address is not None:
+        with opened(address):
+            pass
+
+
+def _load() -> None:
+    """Import Dask without its words: its loggers write to standard error what is said in one line here."""
+    try:
+        import cryptography.x509  # noqa: F401  # a local cluster needs it
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise BadInput(
+            f"engine=dask: Dask is not installed ({_one_line(error)}); pip install 'gradcheck[dask]'"
+        ) from error
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _same_everywhere(client: Any, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        found = client.sync(client._run, _identity, on_error="return", callback_timeout=IMPORT_SECONDS)
+    except Exception as error:
+        known: Any = {"?": 1}
+        with suppress(Exception):
+            known = client.sync(client.scheduler.ncores, workers=None, callback_timeout=CONNECT_SECONDS)
+        if not known:
+            raise BadInput(
+                f"engine.address={address}: has no workers; start one with: dask worker {address}"
+            ) from error
+        raise BadInput(f"engine.address={address}: its workers do not answer ({_one_line(error)})") from error
+    for worker, identity in found.items():
+        if isinstance(identity, BaseException):
+            raise BadInput(
+                f"engine.address={address}: worker {worker} cannot import this gradcheck ({_one_line(identity)})"
+            )
+        if identity != _identity():
+            raise BadInput(f"engine.address={address}: {_difference(worker, identity)}")
+
+
+@cache
+def _identity() -> dict[str, str]:
+    """What must be the same everywhere for the rows to be: the version, NumPy's, and every line of the source."""
+    import numpy
+
+    package = Path(__file__).parents[2]
+    source = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        source.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return {"gradcheck": __version__, "numpy": numpy.__version__, "source": source.hexdigest()[:12]}
+
+
+def _difference(worker: str, identity: dict[str, str]) -> str:
+    here = _identity()
+    theirs = ", ".join(f"{name} {identity.get(name)}" for name in here if identity.get(name) != here[name])
+    ours = ", ".join(f"{name} {here[name]}" for name in here if identity.get(name) != here[name])
+    return f"worker {worker} has {theirs}, this process {ours}; rows would differ, install the same on both"
+
+
+class _Differs(RuntimeError):
+    """A worker has another gradcheck than the process that sent it work."""
+
+
+def _work(identity: dict[str, str], chunk: list[list[Task]], settings: Settings) -> list[tuple[Any, float]]:
+    """On a worker: outcomes of some cells.  One thread of a process computes at a time, as on every engine."""
+    if identity != _identity():
+        from distributed import get_worker
+
+        raise _Differs(_difference(get_worker().address, _identity()))
+    with _one_at_a_time:
+        return work(chunk, settings)
+
+
+class Tasks:
+    """Chunks of cells on a cluster, as futures."""
+
+    def __init__(self, client: Any, settings: Settings) -> None:
+        self._client, self.settings = client, settings
+        self._executor = client.get_executor(pure=False)
+        self._running: dict[Any, str] = {}
+        self._workers, self._counted = 1, -math.inf
+        self._seen = time.monotonic()
+        self._silent = False
+
+    @property
+    def workers(self) -> int:
+        """How many there are; they may come and go.
+
+        Raises EngineLost where there have been none for a minute, and where the scheduler does not answer for half of
+        one: a process that is stopped, or a network that swallows what is sent, breaks no connection.
+        """
+        if time.monotonic() - self._counted > COUNT_SECONDS:
+            self._workers = len(self._asked(self._client.scheduler.ncores, workers=None))
+            self._counted = now = time.monotonic()
+            if self._workers:
+                self._seen = now
+            elif now - self._seen > NOBODY_SECONDS:
+                raise EngineLost(f"there has been no worker for {NOBODY_SECONDS:.0f} seconds")
+        return self._workers
+
+    def _asked(self, question: Any, **what: Any) -> Any:
+        """What the scheduler answers.  Raises EngineLost where it does not, and at once where it did not before."""
+        if self._silent:
+            raise EngineLost("the scheduler does not answer")
+        try:
+            return self._client.sync(question, callback_timeout=SILENT_SECONDS, **what)
+        except TimeoutError as error:
+            self._silent = True
+            raise EngineLost(f"the scheduler has not answered for {SILENT_SECONDS:g} seconds") from error
+        except Exception as error:
+            raise EngineLost(f"the scheduler is gone ({_one_line(error)})") from error
+
+    def submit(self, chunk: Sequence[Sequence[Job]]) -> Any:
+        """A future of the outcomes."""
+        if self._client.status != "running":
+            raise EngineLost("the scheduler is gone")
+        key = f"gradcheck-{id(self):x}-{time.monotonic_ns():x}"
+        future = self._executor.submit(_work, _identity(), tasks(chunk), self.settings, key=key)
+        self._running[future] = key
+        future.add_done_callback(lambda done: self._running.pop(done, None))
+        return future
+
+    def wait_until_up(self) -> None: ...
+
+    def killed(self, error: BaseException) -> bool:
+        """Whether a chunk was lost with its worker.  Raises EngineLost where no other try can help."""
+        from concurrent.futures import CancelledError
+
+        from distributed import KilledWorker
+
+        if isinstance(error, CancelledError):
+            raise EngineLost("the scheduler is gone") from error
+        if isinstance(error, _Differs):
+            raise EngineLost(_one_line(error)) from error
+        return isinstance(error, KilledWorker)
+
+    def end(self, stuck: bool = False) -> None:
+        """Take back what is not done; workers that are stuck in it are started anew, or left out where they cannot be."""
+        keys = set(self._running.values())
+        with deaf_to_interrupts(), suppress(Exception):
+            processing = self._asked(self._client.scheduler.processing, workers=None) if stuck else {}
+            holders = [w for w, held in processing.items() if keys.intersection(held)]
+            self._executor.shutdown(wait=False)
+            if holders:
+                try:
+                    self._client.restart_workers(holders, timeout=RESTART_SECONDS)
+                except ValueError:  # nobody watches over them
+                    self._client.retire_workers(holders, close_workers=True, remove=True)
+
+
+def _one_line(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -1,0 +1,143 @@
+"""Where cells are computed: in this process, in several or on a cluster, one BLAS thread each, results as they are done.
+
+The rows of a cell depend on its own config alone, so they are the same on every engine.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any
+
+from gradcheck.errors import BadInput
+from gradcheck.experiment.engines.base import (
+    CellFailed,
+    Compute,
+    J,
+    Settings,
+)
+from gradcheck.experiment.engines.cells import (
+    one_blas_thread,
+    outcomes_of,
+    prepare,
+)
+from gradcheck.experiment.engines.chunks import Chunks
+from gradcheck.experiment.engines.sharing import share
+from gradcheck.experiment.engines.workers import Processes, n_processes
+
+SERIAL_SECONDS = 0.25  # `auto` computes here for so long before it asks what is left: it tells what a cell takes
+WORTH_SECONDS = 3.0  # starting workers takes about a second: less work than this is done sooner without
+
+
+def run(
+    jobs: Iterable[J],
+    n_jobs: int | None = None,
+    engine: str = "auto",
+    *,
+    timeout: float | None = None,
+    fail_fast: bool = False,
+    compute: Compute | None = None,
+    address: str | None = None,
+    pack: Callable[[list[tuple[Any, float]]], list[tuple[Any, float]]] | None = None,
+    **options: Any,
+) -> Iterator[tuple[J, Any, float]]:
+    """Compute cells and yield (job, outcome, seconds) as they are done.
+
+    The outcome is a CellResult, a Meaningless (skipped) or a CellFailed.  A worker that is killed costs at most the
+    cell that killed it: what else it held is computed again.  KeyboardInterrupt ends the iteration and the workers;
+    what was yielded before stands.
+
+    jobs : an iterable; one that has a length tells `auto` how much is left.
+    pack : what is made of outcomes before they travel from one process to another.
+    options : passed to `compute`.
+
+    Raises BadInput for an unknown engine or n_jobs = 0, EngineLost where a cluster is gone.
+    """
+    if engine not in ENGINES:
+        raise BadInput(f"engine={engine}: must be one of {', '.join(ENGINES)}")
+    if n_jobs == 0:
+        raise BadInput("engine.n_jobs=0: must be a number of processes, or -1 for one per core")
+    if timeout is not None and not timeout > 0:
+        raise BadInput(f"cell_timeout={timeout}: must be a number of seconds > 0, or null")
+    settings = Settings(n_jobs, timeout, fail_fast, compute, address, pack, options)
+    return _until_failure(ENGINES[engine](jobs, settings), fail_fast)
+
+
+def refuse(engine: str, address: str | None = None) -> None:
+    """Raise BadInput where an engine cannot be had: Dask is not installed, or its cluster is not to be used."""
+    if engine == "dask":
+        from gradcheck.experiment.engines import cluster
+
+        cluster.refuse(address)
+
+
+def _until_failure(outcomes: Iterator[tuple[J, Any, float]], fail_fast: bool) -> Iterator[tuple[J, Any, float]]:
+    try:
+        for job, outcome, seconds in outcomes:
+            yield job, outcome, seconds
+            if fail_fast and isinstance(outcome, CellFailed):
+                return
+    finally:
+        close = getattr(outcomes, "close", None)
+        if close is not None:
+            close()
+
+
+# ------------------------------------------------------------------------------------------------------------ one cell
+
+
+# -------------------------------------------------------------------------------------------------------------- serial
+
+
+def serial(jobs: Iterable[J] | Chunks[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+    """In this process, one chunk of cells after another."""
+    prepare(settings)
+    with one_blas_thread():
+        yield from _here(Chunks.of(jobs), settings, math.inf)
+
+
+def _here(left: Chunks[J], settings: Settings, seconds: float) -> Iterator[tuple[J, Any, float]]:
+    """Compute chunks for so many seconds, the last one to its end."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds and (chunk := left.take()):
+        spent = []
+        for group in chunk:
+            for job, outcome, own in outcomes_of(group, settings):
+                spent.append(own)
+                yield job, outcome, own
+        left.adapt(spent)
+
+
+def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+    """Serial for SERIAL_SECONDS; then in several processes if what is left is worth starting them."""
+    left = Chunks.of(jobs)
+    total = len(jobs) if isinstance(jobs, Sized) else None
+    prepare(settings)
+    done, spent = 0, 0.0
+    with one_blas_thread():
+        for job, outcome, seconds in _here(left, settings, SERIAL_SECONDS):
+            yield job, outcome, seconds
+            done += 1
+            spent += seconds
+    worth = done > 0 and (total is None or spent / done * (total - done) >= WORTH_SECONDS)
+    yield from (loky if worth and n_processes(settings.n_jobs) > 1 else serial)(left, settings)
+
+
+# ---------------------------------------------------------------------------------------------------------------- loky
+
+
+def loky(jobs: Iterable[J] | Chunks[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+    """In several processes, a chunk of cells at a time; the processes end with the iteration."""
+    yield from share(jobs, settings, lambda workers: Processes(workers, settings))
+
+
+def dask(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+    """On a Dask cluster: that of ``settings.address``, or a local one that ends with the iteration."""
+    from gradcheck.experiment.engines import cluster
+
+    with cluster.opened(settings.address, settings.n_jobs) as client:
+        yield from share(jobs, settings, lambda workers: cluster.Tasks(client, settings))
+
+
+ENGINES: dict[str, Callable[..., Iterator[Any]]] = {"auto": auto, "serial": serial, "loky": loky, "dask": dask}

@@ -1,0 +1,164 @@
+"""Cells shared out among processes that may die."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, Protocol
+
+from gradcheck.experiment.engines.base import (
+    CellFailed,
+    EngineLost,
+    J,
+    Job,
+    Settings,
+    WorkerDied,
+    timed_out,
+)
+from gradcheck.experiment.engines.cells import (
+    message,
+    outcome_or_skip,
+)
+from gradcheck.experiment.engines.chunks import Chunks
+from gradcheck.experiment.engines.workers import n_processes
+
+START_SECONDS = 60.0  # processes are up after one or two, on a busy machine later
+LOOK_SECONDS = 2.0  # between two looks at whether there is still somebody who computes
+GRACE_SECONDS = 5.0  # between the alarm in a process and giving it up
+
+
+class Pool(Protocol):
+    """Processes that compute chunks of cells, in groups that are computed together."""
+
+    @property
+    def workers(self) -> int: ...
+    def submit(
+        self, chunk: Sequence[Sequence[Job]]
+    ) -> Any: ...  # a future of the outcomes; RuntimeError where that is not possible
+    def wait_until_up(self) -> None: ...
+    def killed(self, error: BaseException) -> bool: ...  # was a chunk lost with its process?  May raise EngineLost
+    def end(self, stuck: bool = False) -> None: ...  # nothing that was submitted is wanted any more
+
+
+def share(
+    jobs: Iterable[J] | Chunks[J], settings: Settings, open_pool: Callable[[int], Pool]
+) -> Iterator[tuple[J, Any, float]]:
+    """Share cells out among processes.
+
+    A chunk that is lost with its process is computed again, cell by cell, with nothing beside it: the one that ends its
+    process while it is alone has failed, the others are as if nothing had happened.
+    """
+    left = Chunks.of(jobs)
+    workers = n_processes(settings.n_jobs)
+    while True:
+        lost: list[list[J]] = []
+        stuck = False
+        pool = open_pool(workers)
+        try:
+            stuck = yield from _drain(pool, left, lost, settings)
+        finally:
+            pool.end(stuck)
+        if not lost:
+            return
+        yield from _apart(lost, settings, open_pool)
+
+
+def _patience(chunk: Sequence[Job], settings: Settings) -> float:
+    """Seconds after which a chunk must be back if each cell keeps its time limit, in processes that are up."""
+    return math.inf if settings.timeout is None else GRACE_SECONDS + len(chunk) * (settings.timeout + 1.0)
+
+
+def _drain(
+    pool: Pool, left: Chunks[J], lost: list[list[J]], settings: Settings
+) -> Generator[tuple[J, Any, float], None, bool]:
+    """Yield what the pool computes until all is done or a chunk is lost; unfinished chunks are then in `lost`.
+
+    Returns whether some of it is stuck, so that not even an alarm wakes it.
+    """
+    from concurrent.futures import FIRST_COMPLETED, wait
+
+    running: dict[Any, tuple[list[J], float]] = {}
+    ahead = 1 if settings.timeout is not None else 2  # with a time limit a chunk must not wait behind another
+    while True:
+        while not lost and len(running) < ahead * pool.workers and (chunk := left.take()):
+            yield from (
+                (group[0], *outcome_or_skip(group[0], settings)) for group in chunk if group[0].skip is not None
+            )
+            if chunk := [group for group in chunk if group[0].skip is None]:
+                jobs = list(chain.from_iterable(chunk))
+                try:
+                    running[pool.submit(chunk)] = jobs, time.monotonic() + START_SECONDS + _patience(jobs, settings)
+                except EngineLost:
+                    raise
+                except RuntimeError:  # the pool broke since the last look
+                    lost.append(jobs)
+        if not running:
+            if lost or left.empty:
+                return False
+            time.sleep(LOOK_SECONDS)  # nobody to give it to
+            continue
+        overdue = min(end for _, end in running.values()) - time.monotonic()
+        done, _ = wait(running, max(0.0, min(overdue, LOOK_SECONDS)), FIRST_COMPLETED)
+        if not done and overdue <= 0:
+            lost.extend(jobs for jobs, _ in running.values())
+            return True
+        for future in done:
+            jobs, _ = running.pop(future)
+            try:
+                outcomes = future.result()
+            except Exception as error:  # the process died, or the results could not be sent
+                pool.killed(error)
+                lost.append(jobs)
+                continue
+            left.adapt([seconds for _, seconds in outcomes])
+            yield from ((job, outcome, seconds) for job, (outcome, seconds) in zip(jobs, outcomes, strict=True))
+
+
+def _apart(
+    lost: Iterable[list[J]], settings: Settings, open_pool: Callable[[int], Pool]
+) -> Iterator[tuple[J, Any, float]]:
+    """Compute cells one by one in a process of their own, which is started anew after each that ends it."""
+    pool: Pool | None = None
+    stuck = False
+    try:
+        for job in chain.from_iterable(lost):
+            start = time.perf_counter()
+            try:
+                if pool is None:
+                    pool = open_pool(1)
+                    pool.wait_until_up()
+                ((outcome, seconds),) = _awaited(pool.submit([[job]]), pool, _patience([job], settings))
+            except EngineLost:
+                raise
+            except Exception as error:
+                stuck = isinstance(error, TimeoutError)
+                outcome, seconds = _death(error, pool, settings), time.perf_counter() - start
+                if pool is not None:
+                    pool.end(stuck)
+                pool = None
+            yield job, outcome, seconds
+    finally:
+        if pool is not None:
+            pool.end()
+
+
+def _awaited(future: Any, pool: Pool, patience: float) -> Any:
+    """The outcomes of a chunk.  Raises TimeoutError where it takes longer, EngineLost where nobody is left who computes."""
+    from concurrent.futures import wait
+
+    end = time.monotonic() + patience
+    while not wait([future], max(0.0, min(LOOK_SECONDS, end - time.monotonic()))).done:
+        if time.monotonic() >= end:
+            raise TimeoutError
+        pool.workers  # noqa: B018  # asks whether there still is somebody
+    return future.result()
+
+
+def _death(error: Exception, pool: Pool | None, settings: Settings) -> CellFailed:
+    if isinstance(error, TimeoutError):
+        return timed_out(settings)
+    if pool is not None and pool.killed(error):
+        return WorkerDied("the process that computed it was ended each time, by a signal or for want of memory")
+    return CellFailed(message(error))

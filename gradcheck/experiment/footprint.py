@@ -1,0 +1,76 @@
+"""How much memory a cell takes, estimated from its sizes before anything is allocated."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcheck.models.batch import Batch
+from gradcheck.models.target import Target
+from gradcheck.numerics.layout import BLOCK_WEIGHTS, Layout
+
+if TYPE_CHECKING:
+    from gradcheck.experiment.cell import Cell
+
+MAX_MEMORY = 4e9
+# Measured, and rounded up: arrays that are alive at once while data are made and standardized, those of a layer's
+# activations in the forward and backward pass and their error analysis, and what a weight takes with its row.
+DATA_ARRAYS = 5
+ROW_NUMBERS = 10
+LAYER_ARRAYS = 20
+WEIGHT_BYTES = 3200
+# Of a cell that is examined block by block, what a weight takes beyond its block: its figures until the summary of the
+# cell is made, and its row, compressed.
+PACKED_BYTES = 450
+LARGEST = 2**59  # beyond what an array can hold in each direction
+
+
+def layout(cell: Cell) -> Layout:
+    """The parameters of a cell, from the shape of its data alone.  Raises ValueError where these cannot be used."""
+    return cell.model.layout(_outline(cell)[1])
+
+
+def footprint(cell: Cell) -> float:
+    """Bytes that a cell takes at most, roughly: its n x d examples, its layers' n x h activations, its weights."""
+    n, outline = _outline(cell)
+    found = cell.model.layout(outline)
+    widths = sum(shape[1] for shape in found.shapes if len(shape) == 2) if n else 0
+    wide = max(cell.dtype.itemsize, 8) / 8
+    numbers = n * (DATA_ARRAYS * outline.X.shape[1] + ROW_NUMBERS + LAYER_ARRAYS * wide * widths)
+    at_once = min(found.size, BLOCK_WEIGHTS)
+    return float(8 * numbers + WEIGHT_BYTES * at_once + PACKED_BYTES * (found.size - at_once))
+
+
+def require_memory(cell: Cell, max_memory: float = MAX_MEMORY) -> None:
+    """Raise ValueError for a cell that takes more than so many bytes."""
+    needed = footprint(cell)
+    if needed > max_memory:
+        n, outline = _outline(cell)
+        sizes = f"{n} x {outline.X.shape[1]} examples and {cell.model.layout(outline).size} weights"
+        keys = ", ".join(key for key in ("data.n", "data.d", "model.layers", "model.n_classes") if _has(cell, key))
+        raise ValueError(
+            f"{keys}: {sizes} take about {needed:.1e} bytes, more than max_memory={max_memory:.1e}; "
+            f"raise it with max_memory={needed * 1.1:.1e}"
+        )
+
+
+def _has(cell: Cell, key: str) -> bool:
+    section, _, name = key.partition(".")
+    settings = {"data": cell.data, "model": cell.model}[section]
+    return is_dataclass(settings) and name in {field.name for field in fields(settings)}
+
+
+def _outline(cell: Cell) -> tuple[int, Batch]:
+    """The number of examples, and one that stands for all of them."""
+    target = cell.model.target
+    n, d, k = cell.data.size(target)
+    return n, _example(min(d, LARGEST), min(k, LARGEST), target)
+
+
+@lru_cache(maxsize=64)
+def _example(d: int, k: int, target: Target) -> Batch:
+    X = np.broadcast_to(np.zeros(1), (1, d))  # takes no memory, however large d is
+    return Batch(X, target.example(k))

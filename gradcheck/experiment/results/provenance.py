@@ -1,0 +1,150 @@
+"""How a run was made: versions, platform, processor, BLAS, commit.  No environment variables, user names, host names
+or paths.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradcheck import __version__
+from gradcheck.columns.weights import SCHEMA_VERSION
+from gradcheck.uris import hide
+
+PACKAGES = ("numpy", "pyarrow", "hydra-core", "omegaconf", "joblib", "threadpoolctl", "pandas", "scikit-learn", "scipy")
+# Where results go and which machines compute them: no part of what was computed, and a place to find names of people
+# and hosts.
+_NOT_SCIENCE = ("hydra.", "store=", "resume=", "engine.address=")
+
+
+def collect(overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What the numbers of a run may depend on, JSON-able; null where it cannot be known.
+
+    overrides : as typed; those that only say where results go or where they are computed are left out.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "gradcheck": __version__,
+        "python": {"implementation": platform.python_implementation(), "version": platform.python_version()},
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()},
+        "cpu": {"model": _cpu_model(), "features": _cpu_features(), "cores": os.cpu_count()},
+        "blas": _blas(),
+        "longdouble_bits": int(np.finfo(np.longdouble).nmant) + 1,
+        "git": _git(Path(__file__).resolve().parents[3]),
+        "overrides": [hide(text) for text in overrides if not text.lstrip("+~").startswith(_NOT_SCIENCE)],
+    }
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """(key, old value, new value) for all in which two provenances differ, but for the overrides."""
+    found: list[tuple[str, Any, Any]] = []
+    for key in sorted({*old, *new} - {"overrides"}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append((f"{prefix}{key}", before, after))
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        headers = metadata.distribution(package).read_text("METADATA") or ""
+    except metadata.PackageNotFoundError:
+        return None
+    # metadata.version() reads the message whole, licences and all: 30 ms for these few packages
+    found = re.search(r"^Version:[ \t]*(\S+)", headers, re.MULTILINE)
+    return found[1] if found else metadata.version(package)
+
+
+def _cpu_model() -> str | None:
+    """The processor's name; from /proc/cpuinfo where there is one, since platform.processor() is empty on most Linux
+    systems.
+    """
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip() or None
+    except OSError:
+        pass
+    return platform.processor() or None
+
+
+def _cpu_features() -> list[str] | None:
+    """Instruction sets for which NumPy has code of its own and that this processor has."""
+    found = _numpy_config().get("SIMD Extensions", {})
+    features = [*found.get("baseline", []), *found.get("found", [])]
+    return [str(name) for name in features] or None
+
+
+def _blas() -> dict[str, Any]:
+    """The BLAS of NumPy, the kernel it chose for this processor, and the threads that computing uses."""
+    built = _numpy_config().get("Build Dependencies", {}).get("blas", {})
+    found: dict[str, Any] = {
+        "name": built.get("name"),
+        "version": built.get("version"),
+        "kernel": None,
+        "threads": None,
+    }
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return found
+    for library in threadpool_info():
+        if library.get("user_api") == "blas":  # NumPy's comes first: it is loaded before all others
+            found |= {
+                "name": library.get("internal_api") or found["name"],
+                "version": library.get("version") or found["version"],
+                "kernel": library.get("architecture"),
+                "threads": 1,  # each engine computes on one BLAS thread, whatever the library would take
+            }
+            break
+    return found
+
+
+def _numpy_config() -> dict[str, Any]:
+    config = np.show_config(mode="dicts")
+    return dict(config) if isinstance(config, dict) else {}
+
+
+def _git(root: Path) -> dict[str, Any] | None:
+    """Commit of the checkout that the package runs from and whether its sources were changed since; None for an
+    installed package.
+    """
+    if not (root / ".git").exists() or not (root / "pyproject.toml").exists():
+        return None
+    options = ("--porcelain=v2", "--branch", "--no-ahead-behind")
+    said = _run_git(root, "status", *options, "--", "gradcheck", "conf", "pyproject.toml")
+    if said is None:
+        return {"commit": None, "dirty": None}
+    headers = dict(line[2:].split(" ", 1) for line in said.splitlines() if line.startswith("# "))
+    commit = headers.get("branch.oid", "(initial)")
+    dirty = any(not line.startswith("# ") for line in said.splitlines())
+    return {"commit": None if commit == "(initial)" else commit, "dirty": dirty}
+
+
+def _run_git(root: Path, *arguments: str) -> str | None:
+    # Git's own variables (set within a hook, for one) would point it at another repository.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,250 @@
+"""The results of a run in Parquet: ``cells/`` with one row a cell, ``errors/`` with one row a weight.
+
+Files are written aside, under ``RUN_DIR/.tmp/``, and renamed into place, so that whatever is visible is complete; no
+visible file is ever changed.  The weights of a cell become visible before the cell does: a stored cell has all its
+weights.  What a killed run leaves behind are weights without their cells; they are removed when the run is taken up
+again.  `gradcheck.columns.parquet` tells what protects a part, `gradcheck.experiment.results.stored` how a run is read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from gradcheck.columns import parquet, store
+from gradcheck.columns.parquet import PROVENANCE
+from gradcheck.columns.store import Place
+from gradcheck.columns.weights import (
+    AXES,
+    ERRORS,
+    ERRORS_DICTIONARY,
+    SCHEMA_VERSION,
+    CellRows,
+    errors_tables,
+)
+from gradcheck.errors import WriteError as WriteError
+from gradcheck.experiment.results.part import Part as Part
+from gradcheck.experiment.results.part import locate as locate
+from gradcheck.experiment.results.part import number_in
+from gradcheck.experiment.results.part import parts as parts
+from gradcheck.experiment.results.plan import Ids
+from gradcheck.experiment.results.rows import CELLS, SETTINGS, cells_table
+from gradcheck.experiment.results.stored import Stored
+
+PART_CELLS = 500
+PART_SECONDS = 4.0  # and a second to write: at most five are lost with a process that is killed
+PART_WEIGHTS = 250_000  # some 30 MB in memory
+
+CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verdict", "diagnosis_kind"]
+
+
+# ------------------------------------------------------------------------------------------------------------ writing
+
+
+class Writer:
+    """Stores cells in parts of at most 500, each visible no later than 5 seconds after its first cell was added.
+
+    One thread writes, so that computing goes on meanwhile and Ctrl-C never strikes within a write; leaving the
+    ``with`` block, for whatever reason, stores what was added.
+
+    run_dir : made if it is missing; a run that is there already is continued.
+    provenance : JSON-able, stored in every file under ``gradcheck.provenance``.
+
+    Raises BadInput where the folder cannot be written, WriteError where a later write fails.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str] | Place,
+        provenance: Mapping[str, Any],
+        *,
+        part_cells: int = PART_CELLS,
+        part_seconds: float = PART_SECONDS,
+    ) -> None:
+        self.run_dir = store.at(run_dir)
+        stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION, **provenance}, sort_keys=True).encode()}
+        self._cells_schema = CELLS.with_metadata(stamp)
+        self._stamp = stamp
+        self._part_cells, self._part_seconds = part_cells, part_seconds
+        self._rows: list[CellRows] = []
+        self._weights = 0
+        self._oldest = 0.0
+        self._closed = False
+        self._failure: Exception | None = None
+        self._finished = threading.Event()
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="gradcheck-writer", daemon=True)
+        self._next = 0
+
+    def __enter__(self) -> Writer:
+        try:
+            store.make(self.run_dir, ("cells", "errors", store.ASIDE))
+            remove_unfinished(self.run_dir)
+            stored = _own_parts(self.run_dir, "cells") + _own_parts(self.run_dir, "errors")
+            self._next = max((number for number, _ in stored), default=-1) + 1
+            if not stored:
+                self._write_part([])  # readers find the schema from the first moment on
+        except (OSError, pa.ArrowException) as error:
+            raise store.refused(self.run_dir, error) from error
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, rows: CellRows) -> None:
+        """Take the rows of a finished cell; waits where the disk is a whole part behind."""
+        size = rows.n_weights
+        with self._changed:
+            while self._failure is None and self._full():
+                self._changed.wait()
+            self._raise_failure()
+            if self._closed:
+                raise ValueError("the writer is closed")
+            if not self._rows:
+                self._oldest = time.monotonic()
+            self._rows.append(rows)
+            self._weights += size
+            if len(self._rows) == 1 or self._full():
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Store what is left.  An interrupt that comes meanwhile is raised when that is done."""
+        interrupt: KeyboardInterrupt | None = None
+        while not self._finished.is_set():
+            try:
+                with self._changed:
+                    self._closed = True
+                    self._changed.notify_all()
+                # not Thread.join: interrupted, it takes the thread for dead (Python 3.11)
+                self._finished.wait()
+            except KeyboardInterrupt as again:
+                interrupt = again
+        if interrupt is not None:
+            raise interrupt
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise store.not_stored(self.run_dir, self._failure) from self._failure
+
+    def _full(self) -> bool:
+        return len(self._rows) >= self._part_cells or self._weights >= PART_WEIGHTS
+
+    def _work(self) -> None:
+        try:
+            self._write_parts()
+        finally:
+            self._finished.set()
+
+    def _write_parts(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._closed or self._full()):
+                    wait = self._oldest + self._part_seconds - time.monotonic() if self._rows else None
+                    if wait is not None and wait <= 0:
+                        break
+                    self._changed.wait(wait)
+                rows = self._take()
+            if not rows:
+                break
+            try:
+                self._write_part(rows)
+            except Exception as error:
+                with self._changed:
+                    self._failure = error
+                    self._changed.notify_all()
+                return
+        try:
+            store.remove_aside(self.run_dir)
+        except OSError:
+            pass  # they are removed when the run is taken up again
+
+    def _take(self) -> list[CellRows]:
+        """The next part: at most `part_cells` rows, and no more once they hold PART_WEIGHTS weights."""
+        n, weights = 0, 0
+        while n < min(len(self._rows), self._part_cells) and weights < PART_WEIGHTS:
+            weights += self._rows[n].n_weights
+            n += 1
+        part, self._rows = self._rows[:n], self._rows[n:]
+        self._weights -= weights
+        self._oldest = time.monotonic()
+        self._changed.notify_all()
+        return part
+
+    def _write_part(self, rows: list[CellRows]) -> None:
+        cells = cells_table(rows, self._cells_schema)
+        errors: Iterable[pa.Table] = errors_tables(list(rows))
+        if not any(isinstance(row.weights, list) for row in rows):
+            errors = list(errors)  # in the tables they take a fraction, and a disk may take its time
+        rows.clear()
+        write_pair(self.run_dir, self._next, errors, [cells], self._stamp)
+        self._next += 1
+
+
+def write_pair(
+    run_dir: Place, number: int, errors: Iterable[pa.Table], cells: Sequence[pa.Table], stamp: Mapping[bytes, bytes]
+) -> Place:
+    """Write a part of ``errors`` and then that of ``cells`` whose weights it holds; where the latter is.  Raises OSError."""
+    name = f"part-{number:05d}-{{}}.parquet"
+    stored = store.write(run_dir, "errors", name, parquet.fill(errors, ERRORS.with_metadata(stamp), ERRORS_DICTIONARY))
+    digest = parquet.digest_in(stored.name) or ""
+    fill = parquet.fill(
+        cells, cells[0].schema.with_metadata(stamp), CELLS_DICTIONARY, {parquet.WEIGHTS: digest.encode()}
+    )
+    return store.write(run_dir, "cells", name, fill)
+
+
+def _own_parts(run_dir: Place, folder: str) -> list[tuple[int, Any]]:
+    """The files that a Writer has made with their numbers, in no order."""
+    found = [(number_in(path.name), path) for path in (run_dir / folder).glob("part-*.parquet")]
+    return [(number, path) for number, path in found if number is not None]
+
+
+def remove_unfinished(run_dir: Place) -> None:
+    """Remove what a killed run left: unfinished files, and parts of ``errors`` whose part of ``cells`` was never
+    stored.
+    """
+    cells = {number for number, _ in _own_parts(run_dir, "cells")}
+    for number, path in _own_parts(run_dir, "errors"):
+        if number not in cells:
+            path.unlink(missing_ok=True)
+    store.remove_aside(run_dir)
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+def read_cells(run_dir: Place, columns: Sequence[str] | None = None) -> pa.Table:
+    """``cells`` as one table; a column that only some parts have is null in the others."""
+    return Stored(run_dir).read_cells(columns)
+
+
+def read_weights(run_dir: Place, cells: set[str], columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of ``errors`` of some cells, in the order of `flat_index` within each cell."""
+    return Stored(run_dir).weights(cells, columns)
+
+
+def provenance(run_dir: Place) -> dict[str, Any]:
+    """What is known about how the run was made; of a run that was continued, its first session."""
+    return Stored(run_dir).provenance
+
+
+def finished(run_dir: str | os.PathLike[str] | Place) -> Ids:
+    """Ids of the cells that are stored."""
+    return Ids(cell for cell, _ in Stored(run_dir).statuses())
+
+
+def cell_rows(run_dir: Place, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of ``cells`` one by one, in bounded memory."""
+    for table in Stored(run_dir).cell_tables(columns):
+        yield from table.to_pylist()

@@ -1,0 +1,41 @@
+"""What version 1 of the columns said where the present one says more: so that its records are compared word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gradcheck.columns.weights import CellRows
+from gradcheck.experiment.truth import UNKNOWN_MODELS
+from gradcheck.numerics.verdict import CORNER, EXEMPT
+
+# Evaluations are spent on weights that may be exempt.
+NOT_COMPARED = ("n_evals",)
+
+
+def retold(new: CellRows, recorded: Mapping[str, Any]) -> CellRows:
+    """Recomputed rows in the words of version 1.
+
+    recorded : the columns of the weights in the record, whose ``correct`` stands where nobody knows it now.
+    """
+    if not isinstance(new.weights, Mapping):
+        return new
+    weights = dict(new.weights)
+    columns = (weights[name] for name in ("verdict", "reason", "numeric", "truncation", "roundoff"))
+    weights["reason"] = [_reason(*one) for one in zip(*columns, strict=True)]
+    if new.cell["model"] in UNKNOWN_MODELS:
+        weights["correct"] = [float("nan") if value is None else value for value in recorded["correct"]]
+    found = set(weights["verdict"])
+    verdict = next((v for v in ("mismatch", "match", "nondifferentiable") if v in found), "inconclusive")
+    return CellRows(new.cell | {"verdict": verdict}, weights)
+
+
+def _reason(verdict: str, reason: str | None, numeric: float, truncation: float, roundoff: float) -> str | None:
+    """A gradient of 0 was flat where no difference was seen, whether or not it has a path to the loss."""
+    if reason == CORNER:
+        return "kink"
+    if reason not in (EXEMPT, "stationary"):
+        return reason
+    if numeric == 0:
+        return "flat"
+    return "truncation" if truncation > roundoff else "noise"

@@ -1,0 +1,237 @@
+"""The outcome of a check of somebody's own gradient, and what a person sees of it."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.steps import Step, eps_text
+from gradcheck.numerics.verdict import EXEMPT, MIN_JUDGED, REASONS, Whole, is_judged, whole
+
+# rows of wrong weights that are printed
+SHOWN = 5
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Outcome:
+    """Verdict, numbers and words of ``check_gradient``; true in a condition iff it is ``ok``.
+
+    table : the columns of the check, one entry a weight.   n_weights : weights there are, checked or not.
+    nfev, njev : calls of ``fun`` and ``jac``.   notes : what ``fun`` raised at perturbed points.
+    """
+
+    table: dict[str, Any]
+    layout: Layout
+    n_weights: int
+    diagnosis: str | None
+    diagnosis_kind: str | None
+    scheme: str
+    eps: Step
+    dtype: str
+    match_at: float
+    nfev: int
+    njev: int
+    notes: tuple[str, ...] = ()
+    min_judged: float = MIN_JUDGED
+
+    @cached_property
+    def _whole(self) -> Whole:
+        return whole(self.table["verdict"], self.table["reason"], self.table["param"], self.min_judged)
+
+    @property
+    def verdict(self) -> str:
+        """``mismatch`` if any weight is; else ``match`` if every one that is not exempt is and there is one; else ``partial``
+        if some match; else ``nondifferentiable`` if any is; else ``inconclusive``.
+        """
+        return self._whole.verdict
+
+    @property
+    def ok(self) -> bool:
+        """Whether the verdict is ``match``, or nothing is wrong and a share of ``min_judged`` was judged, in every parameter
+        one weight at least.
+        """
+        return self._whole.ok
+
+    @property
+    def judged(self) -> float:
+        """The share of the weights that are not exempt which were judged; 0 where all are."""
+        return self._whole.judged
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    @property
+    def reason(self) -> str | None:
+        """The commonest reason why weights could not be judged; None where all were or are exempt."""
+        counts = Counter(r for r in self.table["reason"] if r and r != EXEMPT) or Counter(
+            filter(None, self.table["reason"])
+        )
+        return counts.most_common(1)[0][0] if counts else None
+
+    @property
+    def resolution(self) -> float:
+        """The relative error that would have been seen in every weight that matches; infinite where none does."""
+        found = [r for r, v in zip(self.table["resolution"], self.table["verdict"], strict=True) if v == "match"]
+        return float(max(found)) if found else math.inf
+
+    def count(self, verdict: str) -> int:
+        """Number of weights with this verdict."""
+        return int(self.table["verdict"].count(verdict))
+
+    @property
+    def errors(self) -> Any:
+        """A pandas DataFrame, one row a weight, with the columns that a run stores of a weight.
+
+        ``correct``, and ``eps`` for auto, are NaN: unknown.  Positions are lists of int.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
+        from gradcheck.columns.weights import outcome_table
+
+        table = outcome_table(self)
+        frame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        frame["flat_index"] = np.asarray(self.table["flat_index"])
+        frame["position"] = pd.Series(list(self.table["position"]), dtype=object, index=frame.index)
+        return frame
+
+    def worst(self, n: int = 5) -> Any:
+        """The n weights with the largest difference in units of the bound, as a DataFrame."""
+        return self.errors.iloc[self._order()[:n]]
+
+    def to_parquet(self, path: Any) -> None:
+        """Write the weights to one Parquet file in the schema of a run's ``errors`` folder."""
+        from gradcheck.columns.weights import outcome_table, write_table
+
+        write_table(outcome_table(self), path)
+
+    def _order(self) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            score = self.table["abs_err"] / self.table["bound"]
+        score = np.where(np.isnan(score), np.where(np.isfinite(self.table["analytic"]), 0.0, np.inf), score)
+        return np.argsort(-score, kind="stable")
+
+    def entry(self, row: int) -> str:
+        """Name of a weight as a person writes it: ``W2[0,1]``, or ``theta`` for a scalar."""
+        position = self.table["position"][row]
+        return self.table["param"][row] + (f"[{','.join(map(str, position))}]" if position else "")
+
+    def _headline(self) -> str:
+        total = len(self.table["verdict"])
+        what = f"{total} weights" if total == self.n_weights else f"{total} sampled of {self.n_weights} weights"
+        if self.verdict == "mismatch":
+            wrong = [p for p, v in zip(self.table["param"], self.table["verdict"], strict=True) if v == "mismatch"]
+            judged = Counter(
+                p for p, v in zip(self.table["param"], self.table["verdict"], strict=True) if v in ("match", "mismatch")
+            )
+            parts = [
+                f"all of {p}" if c == judged[p] and c > 1 else f"{c} of {p}" if c > 1 else f"1 in {p}"
+                for p, c in Counter(wrong).items()
+            ]
+            shown = ", ".join(parts[:4]) + (", …" if len(parts) > 4 else "")
+            return f"MISMATCH  {len(wrong)} of {what} {'is' if len(wrong) == 1 else 'are'} wrong ({shown})"
+        if total and total == self._whole.n_exempt:
+            return f"INCONCLUSIVE  {what}: every one is exempt, none has a path to the loss"
+        exempt = f" that are not exempt (of {what})" if self._whole.n_exempt else ""
+        counted = f"{total - self._whole.n_exempt} weights{exempt}" if exempt else what
+        seen = f"a relative error above {self.resolution:.0e} would have been seen"
+        if self.verdict == "match":
+            return f"MATCH  {self.count('match')} of {counted} agree; {seen}"
+        if self.verdict == "partial":
+            return f"PARTIAL  {self.count('match')} of {counted} agree, {self._open()} could not be judged; {seen}"
+        if self._whole.n_judged:
+            where = "lie on a kink, between the slopes on both sides"
+            return f"{self.verdict.upper()}  {self._whole.n_judged} of {counted} {where}"
+        return f"{self.verdict.upper()}  none of {counted} could be judged"
+
+    def _open(self) -> int:
+        """Weights that are not exempt and were not judged."""
+        return self._whole.n_weights - self._whole.n_exempt - self._whole.n_judged
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = []
+        for i in self._order()[:SHOWN]:
+            if self.table["verdict"][i] != "mismatch":
+                break
+            a, n = self.table["analytic"][i], self.table["numeric"][i]
+            digits = _digits(a, n)
+            rows.append(
+                (
+                    self.entry(int(i)),
+                    f"{a:.{digits}e}",
+                    f"{n:.{digits}e}",
+                    _ratio(a, n),
+                    f"{self.table['abs_err'][i]:.1e}",
+                    f"{self.table['bound'][i]:.0e}",
+                )
+            )
+        return rows
+
+    def _not_judged(self) -> list[str]:
+        groups: dict[str, list[str]] = {}
+        for param, reason in zip(self.table["param"], self.table["reason"], strict=True):
+            if reason:
+                groups.setdefault(reason, []).append(param)
+        lines = []
+        for reason, params in groups.items():
+            where = ", ".join(f"{c} in {p}" for p, c in list(Counter(params).items())[:4])
+            kind = "judged" if is_judged("", reason) else "exempt" if reason == EXEMPT else "not judged"
+            code = "" if reason == EXEMPT else f"{reason}: "
+            lines.append(f" {kind}: {where}, {code}{REASONS[reason].replace('theta', 'x0')}")
+        return lines
+
+    def __str__(self) -> str:
+        lines = [self._headline()]
+        if self.diagnosis:
+            lines.append(self.diagnosis)
+        rows = self._rows()
+        if rows:
+            header = ("weight", "analytic", "numeric", "ratio", "difference", "correct could show")
+            widths = [max(len(r[c]) for r in (header, *rows)) for c in range(len(header))]
+            for r in (header, *rows):
+                cells = [r[0].ljust(widths[0]), *(r[c].rjust(widths[c]) for c in range(1, len(header)))]
+                lines.append(" " + "  ".join(cells))
+            more = self.count("mismatch") - len(rows)
+            if more > 0:
+                lines.append(f" … {more} more: r.errors.query(\"verdict == 'mismatch'\")")
+        lines += self._not_judged()
+        lines += [f" fun raised near x0: {note}" for note in self.notes[:2]]
+        lines.append(f"{self.scheme}, step {eps_text(self.eps)}, {self.dtype}; {self.nfev} loss evaluations")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook: headline, diagnosis and a table, every name escaped."""
+        head = f"<p><b>{html.escape(self._headline())}</b></p>"
+        words = f"<p>{html.escape(self.diagnosis)}</p>" if self.diagnosis else ""
+        rows = self._rows()
+        table = ""
+        if rows:
+            titles = ("weight", "analytic", "numeric", "ratio", "difference", "correct could show")
+            top = "".join(f"<th>{t}</th>" for t in titles)
+            body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+            table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+        notes = "".join(f"<p>{html.escape(line)}</p>" for line in self._not_judged())
+        return head + words + table + notes
+
+
+def _digits(a: float, n: float) -> int:
+    """Digits after the first that show in what two numbers differ, 3 at least."""
+    if not (math.isfinite(a) and math.isfinite(n)) or a == n:
+        return 3
+    return min(16, max(3, 2 - math.floor(math.log10(abs(a - n) / max(abs(a), abs(n))))))
+
+
+def _ratio(a: float, n: float) -> str:
+    if n == 0 or not math.isfinite(a / n):
+        return "-"
+    ratio = a / n
+    return f"{ratio:.{_digits(ratio, 1.0)}f}" if 0.1 < abs(ratio) < 1e3 else f"{ratio:.4g}"

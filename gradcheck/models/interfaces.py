@@ -1,0 +1,134 @@
+"""What a config names: a model, a source of data, a start of the parameters; a bug is the fourth, in its own room.
+
+Each is a dataclass of settings, the keys of its config section, and one of these interfaces.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from gradcheck.models.batch import Batch
+from gradcheck.models.target import Target
+from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.problem import Problem
+
+Array = np.ndarray
+
+
+class Section(ABC):
+    """The object of a config section."""
+
+    max_bytes: int = 2**30
+    """Files that are larger are refused."""
+
+    @abstractmethod
+    def validate(self) -> None:
+        """Raise ValueError that names the key, its value and what is allowed, unless every setting is allowed."""
+
+    def sources(self) -> list[Path]:
+        """The files whose content decides what the section gives."""
+        return []
+
+
+class DataSource(Section):
+    """Where examples come from."""
+
+    @abstractmethod
+    def size(self, target: Target) -> tuple[int, int, int]:
+        """n, d and the number of outputs or classes, without making the examples."""
+
+    @abstractmethod
+    def batch(self, target: Target, dtype: DTypeLike) -> Batch:
+        """The examples, for a model that learns such a target, made in float64 and then cast to dtype."""
+
+
+class Start(Section):
+    """Where the parameters come from at which a gradient is checked."""
+
+    @abstractmethod
+    def theta(self, layout: Layout, dtype: DTypeLike) -> Array:
+        """Flat parameters (layout.size,), made in float64 and then cast to dtype."""
+
+    def refine(self, theta: Array, loss: Callable[[Array], Any], gradient: Callable[[Array], Array]) -> Array:
+        """The parameters that are meant, (size,), where ``theta`` is only where the search for them begins."""
+        return theta
+
+
+@dataclass(frozen=True)
+class Lacks:
+    """What a model has not, each in words that follow its name; None where it has it.  Bugs ask."""
+
+    examples: str | None = "has neither examples nor weight matrices"
+    mean: str | None = "has no mean over examples"
+    bias: str | None = "has no bias"
+    hidden: str | None = "has no hidden layer"
+    output_derivative: str | None = "has no output derivative to forget (mlp with model.loss=squared_error has)"
+
+
+class Model(Section):
+    """A loss of flat parameters and the gradient that is claimed for it.
+
+    name : under which the config knows it.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def target(self) -> Target:
+        """What it learns from."""
+
+    @property
+    def kink(self) -> str | None:
+        """The name of what makes the loss not differentiable somewhere; None where nothing does, as far as is known."""
+        return None
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the loss can be continued into the complex plane, as far as is known."""
+        return self.kink is None
+
+    @property
+    def lacks(self) -> Lacks:
+        """What it has not."""
+        return Lacks()
+
+    @abstractmethod
+    def layout(self, batch: Batch) -> Layout:
+        """Names and shapes of the parameters for this batch."""
+
+    @abstractmethod
+    def loss(self, theta: Array, batch: Batch) -> Array:
+        """The loss at the flat ``theta``; scalar of theta's dtype."""
+
+    @abstractmethod
+    def gradient(self, theta: Array, batch: Batch) -> Array:
+        """The gradient of ``loss`` that is claimed, flat, in theta's dtype."""
+
+    @abstractmethod
+    def pose(self, theta: Array, batch: Batch) -> Problem:
+        """The problem at theta, with the model's own gradient as the claim.
+
+        Raises ContractError or ValueError where it cannot be posed there.
+        """
+
+    def check_batch(self, batch: Batch) -> None:
+        """Raise ValueError unless the targets are what the model learns from."""
+        self.target.check(batch.y, self.name)
+
+    def sized(self, batch: Batch) -> Model:
+        """The model with the sizes that it takes from this batch, to be used with others."""
+        return self
+
+    def require_complex(self, theta: Array) -> None:
+        """Raise Meaningless where the functions at theta tell that the loss has no complex derivative."""
+
+    def permit(self, modules: Iterable[str]) -> None:
+        """Allow functions of these modules (or one function by its whole name) to be imported."""

@@ -1,0 +1,162 @@
+"""What a diagnosis may look at: both gradients, the bounds, theta, and what the parameters' names tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.verdict import STORAGE, Judgement
+
+Array = np.ndarray
+
+
+class Claim(Protocol):
+    """What is read of a problem; ``n`` examples and ``n_classes`` may be unknown."""
+
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def theta(self) -> Array: ...
+    @property
+    def analytic(self) -> Array: ...
+    @property
+    def n(self) -> int | None: ...
+    @property
+    def n_classes(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a hypothesis may look at, one entry a weight of theta, float64.
+
+    a, n, bound : gradients and bound, divided by 2**exponent so that the largest is near 1 and no product overflows.
+    theta : the weights, divided by 2**exponent_theta.
+    raw : the analytic gradient as it was handed over, in its own dtype.
+    judged : where n says anything at all.   wrong : where the verdict is mismatch.
+    """
+
+    layout: Layout
+    a: Array
+    n: Array
+    bound: Array
+    theta: Array
+    exponent: int
+    exponent_theta: int
+    raw: Array
+    judged: Array
+    wrong: Array
+    unit: float
+    examples: int | None
+    classes: int | None
+
+    @cached_property
+    def bias(self) -> Array:
+        """Which weights belong to a bias."""
+        return self.among([name for name in self.layout.names if is_bias(name)])
+
+    @cached_property
+    def broken(self) -> tuple[str, ...]:
+        """Parameters with a wrong weight."""
+        return tuple(name for name, where in self.layout.slices.items() if self.wrong[where].any())
+
+    @cached_property
+    def others_right(self) -> bool:
+        """Whether some parameter is judged and all right."""
+        slices = self.layout.slices
+        return any(self.judged[slices[name]].any() for name in self.layout.names if name not in self.broken)
+
+    @cached_property
+    def names(self) -> dict[float, str]:
+        """Factors that have a name, with what it stands for."""
+        found = {-1.0: "", 2.0: "", 0.5: ""}
+        for count, meaning in ((self.examples, "number of examples"), (self.classes, "number of classes")):
+            if count is not None and count > 1:
+                for value in (float(count), 1 / count):
+                    known = found.get(value)
+                    found[value] = f"{known} and the {meaning}" if known else f"the {meaning}"
+        return found
+
+    @cached_property
+    def counted(self) -> Array:
+        """The judged weights that are not plainly 0 on both sides."""
+        return self.judged & ((self.a != 0) | (np.abs(self.n) > self.bound))
+
+    @cached_property
+    def faint(self) -> Array:
+        """Where the difference is close to its bound, hence known to no digit."""
+        return np.abs(self.a - self.n) < 10 * self.bound
+
+    def per_theta(self, d: float) -> float:
+        """A fitted multiple of theta, in the units of the problem."""
+        return float(np.ldexp(d, self.exponent - self.exponent_theta))
+
+    def among(self, names: Sequence[str]) -> Array:
+        """Mask of the weights of these parameters."""
+        mask = np.zeros(self.layout.size, dtype=bool)
+        for name in names:
+            mask[self.layout.slices[name]] = True
+        return mask
+
+    def fraction_wrong(self, where: Array) -> float:
+        """Share of wrong weights among the judged ones of ``where`` that are not plainly 0 on both sides."""
+        counted = where & self.counted
+        return float(self.wrong[counted].mean()) if counted.any() else 0.0
+
+
+def is_bias(name: str) -> bool:
+    """Whether a parameter is called like a bias: b, b1, b_2, bias, layer1.bias …"""
+    last = re.split(r"[^A-Za-z0-9_]+", name)[-1] or name
+    return re.fullmatch(r"b_?\d*|\w*bias(es)?_?\d*", last, re.IGNORECASE) is not None
+
+
+def layers(layout: Layout) -> dict[str, int] | None:
+    """Layer of each parameter, from 1 at the input, by the numbers in the names; None with fewer than two layers."""
+    numbers = {name: re.findall(r"\d+", name) for name in layout.names}
+    if not all(numbers.values()):
+        return None
+    # a name may hold a number of any length, more than Python turns into an int
+    keys = {name: (len(found[-1].lstrip("0")), found[-1].lstrip("0")) for name, found in numbers.items()}
+    order = sorted(set(keys.values()))
+    return {name: 1 + order.index(key) for name, key in keys.items()} if len(order) > 1 else None
+
+
+def gather(problem: Claim, numeric: Array, judged: Judgement, index: Array | None = None) -> Evidence:
+    """Bring everything to one length and to magnitudes near 1."""
+    size = problem.layout.size
+    rows = np.arange(size) if index is None else np.asarray(index)
+    n, bound, wrong = np.full(size, np.nan), np.full(size, np.inf), np.zeros(size, dtype=bool)
+    n[rows], bound[rows] = numeric, judged.bound
+    wrong[rows] = [verdict == "mismatch" for verdict in judged.verdict]
+    a = problem.analytic.astype(np.float64)
+    known = np.isfinite(n) & np.isfinite(bound) & np.isfinite(a)
+    # the bound has a share for the rounding of a itself, which says nothing of n: a may be 1e12 times too large
+    bound = np.fmax(bound - STORAGE * np.abs(a), STORAGE * np.abs(n))
+    a, n, bound = np.where(np.isfinite(a), a, 0.0), np.where(known, n, 0.0), np.where(known, bound, np.inf)
+    theta = problem.theta.astype(np.float64)
+    theta = np.where(np.isfinite(theta), theta, 0.0)
+    size_a, size_theta = _exponent(np.append(a, n)), _exponent(theta)
+    return Evidence(
+        problem.layout,
+        np.ldexp(a, -size_a),
+        np.ldexp(n, -size_a),
+        np.ldexp(bound, -size_a),
+        np.ldexp(theta, -size_theta),
+        size_a,
+        size_theta,
+        problem.analytic,
+        known,
+        wrong & known | wrong & ~np.isfinite(problem.analytic.astype(np.float64)),
+        max(float(np.finfo(problem.theta.dtype).eps) / 2, STORAGE),
+        problem.n,
+        problem.n_classes,
+    )
+
+
+def _exponent(x: Array) -> int:
+    return int(np.frexp(np.abs(x).max(initial=0.0))[1])

@@ -1,0 +1,131 @@
+"""Does a factor, or a factor and a multiple of theta, explain every judged weight within its bound, and how surely?"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from gradcheck.numerics.diagnosis.evidence import Evidence
+
+Array = np.ndarray
+
+# A claim needs agreement that chance gives in less than one of 10**DECADES cases.
+DECADES = 3.0
+# The rounding of a prediction c n + d theta: some units of each of its terms.
+UNITS = 16.0
+LAWSON_STEPS = 20
+ENOUGH = 2000
+TINY = 5e-324  # no uncertainty is 0 but that of a named factor
+
+
+class Fit(NamedTuple):
+    """a = factor n + decay theta.  ``width``: uncertainty of the factor, 0 for a named one; ``decades`` of evidence."""
+
+    factor: float
+    decay: float
+    width: float
+    decades: float
+
+
+def fit(e: Evidence, rows: Array, decays: Array | None = None, named: bool = True) -> Fit | None:
+    """a = c n + d theta at ``rows`` (mask), d at ``decays`` alone; None unless it explains all of them.
+
+    Named factors are preferred, then c is free.  c = 0 needs a decay; a plain 0 is nobody's factor.
+    """
+    rows = rows & e.judged
+    a, n, bound, wrong = e.a[rows], e.n[rows], e.bound[rows], e.wrong[rows]
+    t = None if decays is None else np.where(decays, e.theta, 0.0)[rows]
+    if not wrong.any() or (t is not None and not t.any()):
+        return None
+    candidates = [*e.names, *([0.0] if t is not None else [])] if named else []
+    for c in candidates:
+        d = decay(a - c * n, t, tolerance_of(c, a, n, bound, e.unit))
+        if d is not None:
+            free = 0 if t is None else 1
+            decades = decades_of(c, a, n, bound, wrong, e.unit, free) - math.log10(len(candidates))
+            return Fit(c, d, 0.0, decades)
+    return _free_factor(e.unit, a, n, bound, wrong) if t is None else _free_both(e.unit, a, n, bound, wrong, t)
+
+
+def tolerance_of(c: float, a: Array, n: Array, bound: Array, unit: float) -> Array:
+    return abs(c) * bound + UNITS * unit * (np.abs(a) + np.abs(c * n))
+
+
+def decades_of(c: float, a: Array, n: Array, bound: Array, wrong: Array, unit: float, free: int) -> float:
+    """Digits to which the wrong weights agree with a prediction that could have missed, ``free`` best ones aside."""
+    room = np.minimum(np.abs(a - n), np.abs(a))
+    digits = np.log10(room / tolerance_of(c, a, n, bound, unit))
+    # a 0 that was predicted as such agrees to every digit; it is not to outweigh all the others
+    digits = np.where(a == 0, DECADES, digits)[wrong]
+    digits = np.sort(np.clip(np.nan_to_num(digits, nan=0.0), 0.0, 16.0))
+    return float(digits[: max(0, len(digits) - free)].sum())
+
+
+def decay(rest: Array, t: Array | None, tolerance: Array) -> float | None:
+    """d with rest = d t within ``tolerance`` everywhere; 0.0 where t is None and rest is 0 everywhere."""
+    if t is None:
+        return 0.0 if (np.abs(rest) <= tolerance).all() else None
+    flat = t == 0
+    if not (np.abs(rest[flat]) <= tolerance[flat]).all():
+        return None
+    ends = np.stack([(rest - tolerance)[~flat] / t[~flat], (rest + tolerance)[~flat] / t[~flat]])
+    low, high = ends.min(axis=0).max(initial=-np.inf), ends.max(axis=0).min(initial=np.inf)
+    middle = (low + high) / 2
+    return float(middle) if low <= high and np.isfinite(middle) else None
+
+
+def _free_factor(unit: float, a: Array, n: Array, bound: Array, wrong: Array) -> Fit | None:
+    slack = bound + UNITS * unit * np.abs(n)
+    sharp = np.abs(n) > slack
+    if not sharp.any():
+        return None
+    # c n = a with n known within its slack; the quotients' order depends on the signs
+    ends = np.stack([a[sharp] / (n[sharp] - slack[sharp]), a[sharp] / (n[sharp] + slack[sharp])])
+    low, high = float(ends.min(axis=0).max()), float(ends.max(axis=0).min())
+    c = (low + high) / 2
+    if not (low <= high and c != 0 and np.isfinite(c)):
+        return None
+    width = max((high - low) / 2, unit * abs(c), TINY)
+    if not (np.abs(a - c * n) <= tolerance_of(c, a, n, bound, unit) + width * np.abs(n)).all():
+        return None
+    return Fit(c, 0.0, width, decades_of(c, a, n, bound, wrong, unit, 1))
+
+
+def _free_both(unit: float, a: Array, n: Array, bound: Array, wrong: Array, t: Array) -> Fit | None:
+    """Least squares in units of the tolerance, its weights moved to the worst rows until all are explained (Lawson)."""
+    if len(a) > 2 * ENOUGH:
+        # what does not explain a few does not explain all, and is found out at less cost
+        few = np.linspace(0, len(a) - 1, ENOUGH).astype(np.intp)
+        if _free_both(unit, a[few], n[few], bound[few], wrong[few], t[few]) is None:
+            return None
+    weights = np.ones(len(a))
+    c = 1.0
+    for _ in range(LAWSON_STEPS):
+        scale = tolerance_of(c, a, n, bound, unit)
+        usable = (scale > 0) & np.isfinite(scale) & (weights > 0)
+        w = np.sqrt(weights[usable]) / scale[usable]
+        x, z, y = n[usable] * w, t[usable] * w, a[usable] * w
+        norm = np.sqrt(x @ x)
+        if not (norm > 0 and np.isfinite(norm)):
+            return None
+        x = x / norm
+        z_along, y_along = x @ z, x @ y
+        z, y = z - z_along * x, y - y_along * x
+        # a theta that is a multiple of the gradient has no decay of its own
+        if not z @ z > 1e3 * unit * (z_along**2 + z @ z):
+            return None
+        d = float((z @ y) / (z @ z))
+        c = float((y_along - d * z_along) / norm)
+        rest = np.abs(a - c * n - d * t)
+        tolerance = tolerance_of(c, a, n, bound, unit)
+        if not (math.isfinite(c) and math.isfinite(d)):
+            return None
+        if (rest <= tolerance).all():
+            room = (tolerance - rest)[n != 0] / np.abs(n[n != 0])
+            width = max(float(room.min(initial=np.inf)), unit * abs(c), TINY)
+            return Fit(c, d, width, decades_of(c, a, n, bound, wrong, unit, 2))
+        ratio = np.where(tolerance > 0, rest / tolerance, 0.0)
+        weights = weights * np.clip(ratio / ratio.max(), 1e-12, None)
+    return None

@@ -1,0 +1,265 @@
+"""Derivatives from losses that were evaluated, with what rounding and kinks can do to them; the vocabulary of bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradcheck.numerics.numeric import SCHEMES, Scheme, difference_quotient
+from gradcheck.numerics.problem import Crossings, Evaluations
+from gradcheck.numerics.rounding import Rounding
+
+Array = np.ndarray
+
+# How many standard deviations a sum of many small rounding errors is allowed: a normal variable exceeds 5.5 once in 26 million.
+DEVIATIONS = 5.5
+# The first-order estimate of what a kink does neglects terms of relative size h / length, 1e-2 at the anchors.
+KINK_MARGIN = 1.1
+CENTRAL = SCHEMES["central"]
+
+
+class Probe(NamedTuple):
+    """The loss around theta: ``evaluate(index, points)`` replaces one weight at a time.
+
+    ``derivative(index, h)`` is the complex step's Im loss(theta + i h e_j) / h.  ``opaque``: the loss cannot tell its kinks, so
+    they are looked for in the slopes on both sides.  ``crossings(index, reach)``: the kinks within reach of a step; None where
+    the loss has none, or cannot tell.
+    """
+
+    theta: Array
+    center: Array
+    evaluate: Callable[[Array, Array], Evaluations]
+    derivative: Callable[[Array, Array], Array]
+    rounding: Rounding
+    opaque: bool = False
+    relative_noise: float | None = None
+    crossings: Callable[[Array, Array], Crossings] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Numeric derivatives of m weights and their bounds; all (m,), float64, or (s, m) for s steps of each.
+
+    step : the step really taken; 0 where it left the weight unchanged.
+    value : the numeric derivative.
+    truncation : of the scheme, kinks included.   roundoff : of the numeric derivative alone.
+    kink : the part of ``truncation`` that crossed kinks explain.
+    finite : whether every loss that was needed is finite, bool.
+    still : whether none of the derivative's losses differs from that at theta, bool; False where the scale is a guess.
+    """
+
+    step: Array
+    value: Array
+    truncation: Array
+    roundoff: Array
+    kink: Array
+    finite: Array
+    still: Array
+
+    @property
+    def bound(self) -> Array:
+        """How far the value can be from the derivative; (m,)."""
+        return self.truncation + self.roundoff
+
+    def where(self, which: Array | int) -> Estimate:
+        """The entries ``which`` (bool) alone, or those of one step."""
+        return Estimate(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    def transposed(self, shape: tuple[int, ...]) -> Estimate:
+        """With the columns transposed, and in this shape."""
+        columns = (getattr(self, name) for name in self.__dataclass_fields__)
+        return Estimate(*(np.ascontiguousarray(column.T).reshape(shape) for column in columns))
+
+    def replaced(self, where: Array, other: Estimate, better: Array | None = None) -> Estimate:
+        """This estimate with the entries ``where`` (bool) taken from ``other``: those ``better``, else of a smaller bound."""
+        if better is None:
+            better = other.bound < self.bound[where]
+        merged = {}
+        for name in self.__dataclass_fields__:
+            column = getattr(self, name).copy()
+            column[where] = np.where(better, getattr(other, name), column[where])
+            merged[name] = column
+        return Estimate(**merged)
+
+
+def merged(parts: list[tuple[Array, Estimate]]) -> Estimate:
+    """One estimate of m weights from those of its parts, each with the weights that it is of, bool (m,)."""
+    columns = []
+    for name in Estimate.__dataclass_fields__:
+        column = np.empty(len(parts[0][0]), getattr(parts[0][1], name).dtype)
+        for which, part in parts:
+            column[which] = getattr(part, name)
+        columns.append(column)
+    return Estimate(*columns)
+
+
+def stacked(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
+    """Estimates of the same m weights one above the other, (*shape, m)."""
+    columns = (np.stack([getattr(part, name) for part in parts]) for name in Estimate.__dataclass_fields__)
+    return Estimate(*(column.reshape((*shape, -1)) for column in columns))
+
+
+class Quotients(NamedTuple):
+    """A scheme's quotients at one step: value, roundoff, kink's part, second difference times h, (m,), float64; and whether its
+    losses are finite, and all that at theta, bool."""
+
+    value: Array
+    roundoff: Array
+    kink: Array
+    bend: Array
+    finite: Array
+    still: Array
+
+    def at(self, steps: slice) -> Quotients:
+        """Those of some steps of several, (m, s)."""
+        return Quotients(*(column[:, steps] for column in self))
+
+
+class Noise(NamedTuple):
+    """Standard deviations of what separates the losses along m weights: at theta, and as it grows with the step; (m,)."""
+
+    here: Array
+    growth: Array
+
+
+def noise_along(probe: Probe, index: Array) -> Noise:
+    """The noise of the loss along the weights of ``index``; that of an opaque function is measured and does not grow."""
+    growth = np.zeros(len(index)) if probe.opaque else probe.rounding.gradient[index]
+    return Noise(probe.rounding.line[index], growth)
+
+
+def relative_noise(probe: Probe, index: Array) -> Array:
+    """Noise of the loss over its size, between u and 1, (m,); or the one that several outputs share, to share their steps."""
+    if probe.relative_noise is not None:
+        return np.full(len(index), min(1.0, max(probe.relative_noise, probe.rounding.unit)))
+    size = abs(float(probe.center))
+    noise = DEVIATIONS * probe.rounding.line[index]
+    with np.errstate(all="ignore"):
+        return np.clip(np.where(size > noise, noise / size, 1.0), probe.rounding.unit, 1.0)
+
+
+def optimal_fraction(probe: Probe, order: int, index: Array) -> Array:
+    """The step, in units of the loss's scale, at which truncation h**order meets roundoff noise / h; (m,)."""
+    return relative_noise(probe, index) ** (1 / (order + 1))
+
+
+def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: Evaluations, noise: Noise) -> Quotients:
+    """The scheme's derivative at already evaluated points (m, k), ordered as ``scheme.offsets``, with its noise.
+
+    For s steps of each weight the points are (m, s, k), theta and noise (m, 1), and what is returned (m, s).
+    noise : that of the loss along these weights.
+    """
+    value = difference_quotient(scheme, theta, points, found.losses, probe.center)
+    with np.errstate(all="ignore"):
+        at = _at_points(probe, scheme, theta, points, found, noise)
+        deviation: Any = None
+        kink: Any = 0.0
+        arithmetic: Any = 0.0
+        skew: Any = 0.0
+        bend = np.zeros(value.shape)
+        for low, high, weight in scheme.pairs:
+            (n0, d0, x0, c0), (n1, d1, x1, c1) = at[low], at[high]
+            distance = (x1 - x0).astype(np.float64)
+            w = abs(float(weight))
+            # no squares: those of a loss near 1e-160 would vanish
+            own = w / distance * np.hypot(n0, n1)
+            deviation = own if deviation is None else np.hypot(deviation, own)
+            kink = kink + w * (d0 + d1) / distance
+            # the subtraction, the division and the weighted sum: one unit each
+            arithmetic = arithmetic + 4 * probe.rounding.unit * w * np.abs((c1 - c0) / distance)
+            if low == -high:
+                bend = np.abs(c1 + c0) / (distance / 2)
+                # points that rounding has not left symmetric let the second derivative in
+                skew = skew + w * bend * np.abs(((x1 - theta) - (theta - x0)).astype(np.float64)) / distance
+        roundoff = DEVIATIONS * np.hypot(deviation, noise.growth) + arithmetic + skew
+        losses = found.losses.astype(np.float64, copy=False)
+    finite = np.isfinite(losses).all(axis=-1) & np.isfinite(probe.center)
+    # steps that are guessed may be too small to tell
+    still = (found.losses == probe.center).all(axis=-1) & (not probe.opaque)
+    return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite, still)
+
+
+def _at_points(
+    probe: Probe, scheme: Scheme, theta: Array, points: Array, found: Evaluations, noise: Noise
+) -> dict[float, tuple[Any, Any, Any, Any]]:
+    """At each point of the scheme, theta included: the loss's noise, what kinks did to it, the weight, the loss's change."""
+    # in the dtype first: a difference of nearly equal losses must not be rounded before it is taken
+    change = (found.losses - probe.center).astype(np.float64)
+    # the loss's noise at a perturbed point: what it is at theta, and a few units of what the loss has moved since
+    moved = np.hypot(noise.here[..., None], 4 * probe.rounding.unit * change) + probe.rounding.underflow
+    at: dict[float, tuple[Any, Any, Any, Any]] = {
+        o: (moved[..., j], found.deviations[..., j], points[..., j], change[..., j])
+        for j, o in enumerate(scheme.offsets)
+    }
+    at[0.0] = (noise.here + probe.rounding.underflow, 0.0, theta, 0.0)
+    return at
+
+
+def slope_jump(near: Quotients, far: Quotients, ratio: float) -> Array:
+    """Half the jump of the slope at theta itself, where the second differences say that there is one; (m,), else 0.
+
+    (f(h) - 2 f(0) + f(-h)) / h is h f'' where f is smooth, so it grows ``ratio`` times with the step; at a kink it is the
+    difference of the slopes on both sides, whatever the step.
+    """
+    noise = 2 * near.roundoff
+    seen = (near.bend > 2 * noise) & (far.bend < near.bend * ratio / 2)
+    return np.where(seen, (near.bend + noise) / 2, 0.0)
+
+
+def by_complex_step(probe: Probe, index: Array, h: Array) -> Estimate:
+    """The complex step at ``h`` (m,), anchored at a step whose truncation is below the last digit."""
+    value = probe.derivative(index, h)
+    tiny = tiny_step(probe, index)
+    anchor = value if (h <= tiny).all() else probe.derivative(index, tiny)
+    with np.errstate(all="ignore"):
+        u = probe.rounding.unit
+        # nothing cancels, so the derivative's error is that of a gradient; complex products take a few more roundings
+        rounding = DEVIATIONS * 3 * probe.rounding.gradient[index] + 4 * u * np.abs(value.astype(np.float64))
+        # h times the derivative may be too small for a number of full precision
+        roundoff, of_anchor = (rounding + probe.rounding.underflow / np.abs(s.astype(np.float64)) for s in (h, tiny))
+        truncation = np.where(h <= tiny, 0.0, np.abs((value - anchor).astype(np.float64)) + of_anchor)
+    finite = np.isfinite(value) & np.isfinite(anchor)
+    zero = np.zeros(len(index))
+    step = h.astype(np.float64)
+    truncation = np.where(finite, truncation, np.inf)
+    # h**2 f'' / 2 is all by which the real part could differ from the loss at theta
+    still = finite & (h <= tiny) & (not probe.opaque)
+    return Estimate(step, value.astype(np.float64), truncation, roundoff, zero, finite, still)
+
+
+def tiny_step(probe: Probe, index: Array) -> Array:
+    """A step whose square is far below u in units of the loss's scale."""
+    return probe.rounding.length[index] * probe.rounding.unit**0.75
+
+
+def at_least(h: Array, theta: Array, u: float) -> Array:
+    """``h``, but no less than 64 spacings of theta, so that the point's own rounding stays below 1%."""
+    return np.maximum(h, 128 * u * np.abs(theta.astype(np.float64)))
+
+
+def columns_of(found: Evaluations, columns: list[int]) -> Evaluations:
+    return Evaluations(found.losses[..., columns], found.deviations[..., columns])
+
+
+def vanished_at(theta: Array, points: Array) -> Array:
+    """Where some point of the formula is theta itself or equals another one; bool (m,)."""
+    here = np.broadcast_to(theta, points.shape[:-1])[..., None]
+    everything = np.sort(np.concatenate([points, here], axis=-1), axis=-1)
+    return (everything[..., 1:] - everything[..., :-1] == 0).any(axis=-1)
+
+
+def estimate(step: Array, q: Quotients, truncation: Array, kink: Array, finite: Array, vanished: Array) -> Estimate:
+    """Put together; a step that vanished has the numeric derivative 0 and no bound."""
+    lost = vanished | ~finite
+    return Estimate(
+        np.where(vanished, 0.0, step),
+        np.where(vanished, 0.0, q.value),
+        np.where(lost, np.inf, truncation),
+        np.where(lost, np.inf, q.roundoff),
+        np.where(lost, 0.0, kink),
+        finite | vanished,
+        q.still,
+    )

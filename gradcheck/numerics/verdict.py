@@ -1,0 +1,264 @@
+"""From numbers and bounds to a verdict, of a weight and of many.
+
+A weight is ``mismatch`` only if no rounding and no truncation can explain the difference, ``match`` only if a relative error
+of ``match_at`` would have been seen, and otherwise ``inconclusive`` or ``nondifferentiable`` with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gradcheck.numerics.compare import absolute_error, relative_error
+from gradcheck.numerics.quotients import DEVIATIONS, Estimate
+from gradcheck.numerics.rounding import Rounding
+
+Array = np.ndarray
+
+VERDICTS = ("match", "mismatch", "inconclusive", "nondifferentiable")
+# Of many: those of a weight and ``partial``, where some match and others cannot be judged.
+OF_MANY = ("match", "mismatch", "partial", "inconclusive", "nondifferentiable")
+# The share of the weights that must have been judged where not all of them match.
+MIN_JUDGED = 0.9
+# A weight that no path leads from to the loss, and a kink at theta between whose two slopes the gradient lies.
+EXEMPT, CORNER = "exempt", "corner"
+
+REASONS: dict[str, str] = {
+    "step_vanished": "the step is smaller than the spacing of the numbers at this weight: take a larger eps",
+    "overflow": "the loss is not finite at a perturbed point: take a smaller eps or smaller data",
+    "saturated": "clipped probabilities make the loss flat where the textbook gradient is not: scale the data or weights down",
+    "kink": "the step crosses a kink of the loss: take a smaller eps, or another theta",
+    "corner": "theta lies on a kink of the loss: the gradient lies between the slopes on both sides, more cannot be told here",
+    "exempt": "the gradient is 0 and the loss does not change with this weight: it has no path to the loss, nothing is judged",
+    "stationary": "the gradient is 0 and no relative error can be seen beside it: try another theta",
+    "flat": "the loss does not change with this weight, nor can it beyond its rounding: try another theta",
+    "truncation": "the step is too large for the curvature of the loss: take a smaller eps",
+    "noise": "rounding of the loss hides the derivative: take a larger eps or a higher precision",
+}
+
+# rounding to float64 when a value is stored
+STORAGE = 2.0**-53
+SMALLEST = 2.0**-1074
+# of a bound's two parts: no more than 1/8192 is added to either
+BOUND_BITS = 14
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """The columns of a verdict, each (m,): floats in float64, ``verdict`` and ``reason`` as lists of words.
+
+    For s steps (s, m), and lists of lists.
+    """
+
+    abs_err: Array
+    rel_err: Array
+    truncation: Array
+    roundoff: Array
+    bound: Array
+    resolution: Array
+    verdict: list[Any]
+    reason: list[Any]
+
+    def one_step(self) -> Judgement:
+        """The columns of one step, as of several of which it is the first."""
+        columns: list[Any] = [getattr(self, name) for name in self.__dataclass_fields__]
+        with_axis: list[Any] = [c[None] if isinstance(c, np.ndarray) else [c] for c in columns]
+        return Judgement(*with_axis)
+
+    @staticmethod
+    def empty(size: int) -> Judgement:
+        """Columns of one step to be filled, block after block."""
+        columns: list[Any] = [*(np.empty(size) for _ in range(6)), [], []]
+        return Judgement(*columns)
+
+    def put(self, start: int, block: Judgement) -> None:
+        """Fill in the columns of a block, of which this is the next."""
+        for name in self.__dataclass_fields__:
+            column, values = getattr(self, name), getattr(block, name)
+            if isinstance(column, list):
+                column += values
+            else:
+                column[start : start + len(values)] = values
+
+    def at(self, step: int) -> Judgement:
+        """The columns of one of several steps."""
+        return Judgement(*(getattr(self, name)[step] for name in self.__dataclass_fields__))
+
+
+def shortened(bound: Array) -> Array:
+    """An upper bound rounded up to ``BOUND_BITS`` significant bits: more would say nothing, and would be stored.
+
+    Subnormal numbers and what is not finite are left as they are.
+    """
+    mantissa, exponent = np.frexp(bound)
+    short = np.ldexp(np.ceil(np.ldexp(mantissa, BOUND_BITS)), exponent - BOUND_BITS)
+    return np.where(np.isfinite(short) & (short >= bound), short, bound)
+
+
+def judge(
+    analytic: Array, estimate: Estimate, rounding: Rounding, index: Array, match_at: float, kinked: bool
+) -> Judgement:
+    """Judge the weights of ``index``, with one step or with s of them.
+
+    analytic : (m,) float64, the gradient under test at these weights.
+    estimate : the numeric derivatives and their bounds.
+    rounding : that of the whole problem, for the analytic gradient's own errors and the clipped examples' share.
+    match_at : the relative error that must have been visible for a ``match``.
+    kinked : whether what a step crosses are kinks of the model; else they are limits of clipped probabilities.
+    """
+    numeric = estimate.value
+    abs_err = absolute_error(analytic, numeric)
+    clipped = rounding.clipped[index]
+    with np.errstate(all="ignore"):
+        size = np.fmax(np.abs(analytic), np.abs(numeric))
+        stored = STORAGE * (np.where(np.isfinite(analytic), np.abs(analytic), 0.0) + np.abs(numeric)) + SMALLEST
+        # a truncation measured in longdouble is rounded to float64 too, and so is the difference
+        stored = stored + np.where(np.isfinite(estimate.truncation), 4 * STORAGE * estimate.truncation, 0.0)
+        # 2 u |g| at least: a correct gradient ends in one rounding, however exact the rest was
+        own = DEVIATIONS * rounding.gradient[index] + 2 * rounding.unit * np.abs(numeric) + rounding.underflow
+        truncation = estimate.truncation + clipped
+        roundoff = estimate.roundoff + own + stored
+        truncation = shortened(np.where(np.isnan(truncation), np.inf, truncation))
+        roundoff = shortened(np.where(np.isnan(roundoff), np.inf, roundoff))
+        bound = truncation + roundoff
+        resolution = np.where(size > 0, 2 * bound / size, np.inf)
+        resolution = np.where(np.isnan(resolution), np.inf, resolution)
+        mismatch = (abs_err > bound) | ~np.isfinite(analytic)
+        bent = estimate.kink + clipped > bound / 2
+        kink = (estimate.kink > bound / 2) & kinked
+        match = resolution <= match_at
+        # a step as long as the loss's scale would change it by less than its noise: no step can show this derivative
+        hidden = size * rounding.length[index] <= DEVIATIONS * rounding.line[index]
+        flat = estimate.still & hidden
+    known = [
+        ("step_vanished", estimate.step == 0),
+        ("overflow", ~estimate.finite),
+        ("saturated", bent),
+        ("stationary", np.broadcast_to(analytic == 0, mismatch.shape)),
+        ("flat", flat),
+        ("truncation", truncation > roundoff),
+    ]
+    plain = ~mismatch & match & ~kink
+    verdict = np.full(mismatch.shape, "inconclusive", dtype=object)
+    reason = np.full(mismatch.shape, "noise", dtype=object)
+    # the first that holds is written last
+    for code, where in reversed(known):
+        reason[where] = code
+    for word, code, where in (
+        ("nondifferentiable", "kink", kink),
+        ("match", None, plain),
+        ("mismatch", None, mismatch),
+    ):
+        verdict[where], reason[where] = word, code
+    return Judgement(
+        abs_err,
+        relative_error(analytic, numeric),
+        truncation,
+        roundoff,
+        bound,
+        resolution,
+        verdict.tolist(),
+        reason.tolist(),
+    )
+
+
+def without_path(judged: Judgement, exempt: Array) -> Judgement:
+    """The judgement in which the weights ``exempt``, bool of the shape of the verdicts, have no path to the loss."""
+    verdict, reason = np.array(judged.verdict, dtype=object), np.array(judged.reason, dtype=object)
+    verdict[exempt], reason[exempt] = "inconclusive", EXEMPT
+    return replace(judged, verdict=verdict.tolist(), reason=reason.tolist())
+
+
+def at_corners(judged: Judgement, corner: Array) -> Judgement:
+    """The judgement in which theta lies on the kink of the weights ``corner``, bool of the shape of the verdicts."""
+    reason = np.array(judged.reason, dtype=object)
+    reason[corner] = CORNER
+    return replace(judged, reason=reason.tolist())
+
+
+# ---------------------------------------------------------------------------------------------------------- of many
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The verdict of many weights.
+
+    n_exempt : weights without a path to the loss.   n_judged : weights that match, mismatch, or are not differentiable at
+    theta itself with the gradient between both slopes.
+    ok : whether nothing is wrong and enough was judged.
+    """
+
+    verdict: str
+    n_weights: int
+    n_exempt: int
+    n_judged: int
+    ok: bool
+
+    @property
+    def judged(self) -> float:
+        """The share of the weights that are not exempt which were judged; 0 where all are."""
+        counted = self.n_weights - self.n_exempt
+        return self.n_judged / counted if counted else 0.0
+
+
+def whole(
+    verdicts: Sequence[str], reasons: Sequence[str | None], params: Sequence[str], min_judged: float = MIN_JUDGED
+) -> Whole:
+    """The verdict of weights, from their own and their reasons; ``params`` are the names of their parameters.
+
+    ``mismatch`` if any is, ``match`` if every one that is not exempt is and there is one, ``partial`` if some match, else
+    ``nondifferentiable`` if any is, else ``inconclusive``.  It is ok if it is a match, or if it is partial or nondifferentiable
+    with a share of ``min_judged`` judged and, in every parameter, one judged or all exempt; 0 asks for neither.
+    """
+    n, matching = len(verdicts), verdicts.count("match")
+    if matching == n and n:
+        return Whole("match", n, 0, n, True)
+    exempt = reasons.count(EXEMPT)
+    judged = matching + verdicts.count("mismatch") + reasons.count(CORNER)
+    verdict = of_counts(
+        {
+            "match": matching,
+            "mismatch": verdicts.count("mismatch"),
+            "nondifferentiable": verdicts.count("nondifferentiable"),
+        },
+        n - exempt,
+    )
+    if verdict not in ("partial", "nondifferentiable"):
+        return Whole(verdict, n, exempt, judged, verdict == "match")
+    # both sides are the float64 nearest to a fraction, so that 9 of 10 are 0.9
+    enough = judged / (n - exempt) >= min_judged
+    return Whole(verdict, n, exempt, judged, enough and (not min_judged or _everywhere(verdicts, reasons, params)))
+
+
+def of_counts(counts: Mapping[str, int], not_exempt: int) -> str:
+    """The verdict of many weights from their numbers by verdict, and of those that are not exempt."""
+    if counts["mismatch"]:
+        return "mismatch"
+    if counts["match"]:
+        return "match" if counts["match"] == not_exempt else "partial"
+    return "nondifferentiable" if counts["nondifferentiable"] else "inconclusive"
+
+
+def is_judged(verdict: str, reason: str | None) -> bool:
+    """Whether a weight was judged."""
+    return verdict in ("match", "mismatch") or reason == CORNER
+
+
+def _everywhere(verdicts: Sequence[str], reasons: Sequence[str | None], params: Sequence[str]) -> bool:
+    """Whether in every parameter a weight was judged, or all are exempt."""
+    counted, judged = Counter[str](), Counter[str]()
+    for verdict, reason, param in zip(verdicts, reasons, params, strict=True):
+        counted[param] += reason != EXEMPT
+        judged[param] += is_judged(verdict, reason)
+    return all(judged[param] or not n for param, n in counted.items())
+
+
+def missed(analytic: Array, correct: Array, bound: Array, verdicts: Sequence[str]) -> int:
+    """Weights with a planted bug of more than 2 bounds, so that the numbers show it, which were judged ``match``."""
+    with np.errstate(all="ignore"):
+        visible = np.abs(analytic - correct) > 2 * bound
+    return int((visible & (np.array(verdicts, dtype=object) == "match")).sum())

@@ -1,0 +1,62 @@
+"""Rows of a frame as plain values, and which cells a rule would accuse."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.experiment import truth
+from gradcheck.experiment.truth import PLANTED, Truth, truths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def accusations(cells: pd.DataFrame) -> pd.DataFrame:
+    """For each rule and bug: how many cells there are and how many the rule accuses; our own verdict comes first.
+
+    What an accusation was worth is null where it has no meaning: false alarms where no bug was planted, and everything where
+    nobody knows the right gradient.  Of planted bugs the rule has caught those that it accuses, whether or not the numbers
+    show them; of the others it has missed those that the numbers show (our own verdict is a mismatch, or a weight that was
+    judged a match is wrong by more than 2 bounds), and the rest cannot be told.
+    """
+    import pandas as pd
+
+    rules = sorted(name.removeprefix("rule_") for name in cells.columns if name.startswith("rule_"))
+    needed = [name for name in cells.columns if name in ("bug", *truth.COLUMNS) or name.startswith("rule_")]
+    done = cells.loc[cells["status"] == "ok", needed]
+    done = done.assign(_truth=truths(done))
+    known, planted = done["_truth"] != Truth.UNKNOWN, done["_truth"].isin([str(one) for one in PLANTED])
+    own = done["verdict"] == "mismatch"
+    done = done.assign(_known=known, _planted=planted, _own=own, _visible=own | (done["_truth"] == Truth.MISSED))
+    rows = []
+    for (bug, known, planted), group in done.groupby(["bug", "_known", "_planted"], dropna=False, sort=True):
+        for rule, column in ({"gradcheck": "_own"} | {rule: f"rule_{rule}" for rule in rules}).items():
+            judged = group[group[column].notna()]
+            accused = judged[column].astype(bool)
+            visible, count = int((~accused & judged["_visible"]).sum()), int(accused.sum())
+            shares = (
+                {"caught": count, "missed": visible, "cannot_be_told": len(judged) - count - visible}
+                if planted
+                else {"false_alarms": count if known else None}
+            )
+            rows.append({"rule": rule, "bug": bug, "cells": len(judged), "accused": count, **shares})
+    frame = pd.DataFrame(rows, columns=list(RULE_COLUMNS))
+    return frame.astype(dict.fromkeys(RULE_COLUMNS[2:], "Int64"))
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as mappings of plain values; what is unknown is None."""
+    return [{key: plain_value(value) for key, value in row.items()} for row in frame.astype(object).to_dict("records")]
+
+
+def plain_value(value: Any) -> Any:
+    """A value of a frame as Python has it; what is unknown is None."""
+    import pandas as pd
+
+    if hasattr(value, "tolist"):  # a NumPy array (position) or scalar
+        value = value.tolist()
+    return None if value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value
+
+
+RULE_COLUMNS = ("rule", "bug", "cells", "accused", "false_alarms", "caught", "missed", "cannot_be_told")

@@ -1,0 +1,153 @@
+"""Results of runs as tables: what `gradcheck.load` gives."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.columns.parquet import reading
+from gradcheck.errors import BadInput
+from gradcheck.experiment.results.part import locate
+from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.truth import Truth, truths
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow.dataset as ds
+
+    from gradcheck.views.plots import Plots
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Results of one or several runs.
+
+    cells : DataFrame, one row a cell; integers and booleans in pandas' nullable types. `run` is the folder, where
+        several were loaded.
+    errors : pyarrow dataset, one row a weight; ``errors.to_table(filter=...)`` reads what is asked for.
+    plot : charts: ``plot.v_curve()``, ``plot.detection()``, ``plot.rules()``, ``plot.histogram()``, ``plot.weights(cell)``.
+    """
+
+    cells: pd.DataFrame
+    errors: ds.Dataset
+
+    def weights(self, cell: str) -> pd.DataFrame:
+        """The weights of one cell, in the order of `flat_index`; those of every run that holds the cell."""
+        import pyarrow.dataset as ds
+
+        with reading("errors"):
+            table = self.errors.to_table(filter=ds.field("cell") == cell)
+            table.validate(full=True)
+            return frame_of(table.sort_by("flat_index"))
+
+    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
+        """Columns of ``errors`` in pieces of bounded size, as pyarrow tables."""
+        import pyarrow as pa
+
+        with reading("errors"):
+            for batch in self.errors.to_batches(columns=list(columns), batch_size=65_536):
+                batch.validate(full=True)
+                yield pa.Table.from_batches([batch])
+
+    @property
+    def plot(self) -> Plots:
+        """Charts of these runs (needs Altair: ``pip install 'gradcheck[charts]'``)."""
+        from gradcheck.views.plots import Plots
+
+        return Plots(self)
+
+
+def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs:
+    """Results of a run folder (or ``latest``), or of several.
+
+    Raises BadInput (a ValueError) where a folder is no run or a file is damaged or of a newer schema version.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    several = not isinstance(run, (str, os.PathLike))
+    folders = [locate(run)] if isinstance(run, (str, os.PathLike)) else [locate(one) for one in run]
+    if not folders:
+        raise BadInput("load([]): needs at least one run folder")
+    tables, datasets = [], []
+    for folder in folders:
+        stored = Stored(folder, ahead=lambda name: True)
+        tables.append(stored.read_cells())
+        for note in stored.notes:
+            warnings.warn(f"{folder}: {note}", stacklevel=2)
+        if several:
+            n = tables[-1].num_rows
+            tables[-1] = tables[-1].append_column("run", pa.array([str(folder)] * n, pa.string()))
+        datasets.append(stored.dataset())
+    runs = Runs(frame_of(_together(tables)), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
+    return replace(runs, cells=with_missed(runs.cells, runs.tables))
+
+
+def _together(tables: list[Any]) -> Any:
+    """The cells of several runs in one table; the list is emptied, so that nobody else holds them.
+
+    Raises BadInput where they do not fit together.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise BadInput(f"load: runs that do not fit together: {' '.join(str(error).split())[:200]}") from error
+    finally:
+        tables.clear()
+
+
+def frame_of(table: Any) -> pd.DataFrame:
+    """pandas would turn a column of integers with a null into floats.
+
+    Column by column, each of which is let go when it is there in pandas: a million cells are in memory once, not twice.
+    """
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    names, n, columns = table.schema.names, table.num_rows, dict(enumerate(table.columns))
+    del table
+    reals = [i for i, column in columns.items() if column.type == pa.float64()]
+    block, nothing = np.empty((len(reals), n)), None
+    for row, i in zip(block, reals, strict=True):
+        row[:] = columns.pop(i).to_numpy()
+    pieces = [pd.DataFrame(block.T, columns=reals, copy=False)] if reals or not columns else []
+    for i in list(columns):
+        column = columns.pop(i)
+        if column.type == pa.bool_():  # pandas takes one piece in a fraction of the time of many
+            column = column.combine_chunks()
+        elif column.type == pa.string() and column.null_count == n:  # one for all
+            column = nothing = pa.nulls(n, pa.large_string()) if nothing is None else nothing
+        one = pa.Table.from_arrays([column], names=[str(i)])
+        pieces.append(one.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get))
+        pieces[-1].columns = [i]
+    frame = pd.concat(pieces, axis=1)[list(range(len(names)))]
+    frame.columns = pd.Index(names)
+    return frame
+
+
+_JUDGED = ("cell", "analytic", "correct", "bound", "verdict")
+
+
+def with_missed(cells: pd.DataFrame, tables: Callable[[Sequence[str]], Iterable[Any]]) -> pd.DataFrame:
+    """The cells with `n_missed` where it is not stored, as in runs of version 1: counted in ``errors``."""
+    told = truths(cells)
+    open_ = (cells["status"] == "ok") & cells["n_missed"].isna() & (told == Truth.CANNOT_BE_TOLD)
+    if not open_.any():
+        return cells
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted, counts = pa.array(cells.loc[open_, "cell"], pa.string()), Counter[str]()
+    for table in tables(_JUDGED):
+        beyond = pc.greater(pc.abs(pc.subtract(table["analytic"], table["correct"])), pc.multiply(table["bound"], 2.0))
+        seen = pc.and_(pc.and_(beyond, pc.equal(table["verdict"], "match")), pc.is_in(table["cell"], value_set=wanted))
+        counts.update(table.filter(seen)["cell"].to_pylist())
+    found = cells["n_missed"].where(~open_, cells["cell"].map(lambda cell: counts[cell]))
+    return cells.assign(n_missed=found.astype("Int64"))

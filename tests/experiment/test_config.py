@@ -1,0 +1,301 @@
+"""The config: one schema, one canonical form, one id; what is wrong is refused by name."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra._internal.hydra import Hydra
+from hypothesis import given
+from hypothesis import strategies as st
+from waiting import PATIENCE
+
+from gradcheck.experiment.config import compose, config
+from gradcheck.models import Logistic
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def hydra() -> Iterator[Hydra]:
+    with compose.opened() as opened:
+        yield opened
+
+
+def logistic() -> dict[str, Any]:
+    return {
+        "model": {"name": "logistic"},
+        "data": {"source": "gaussian"},
+        "init": {"name": "normal"},
+        "bug": {"name": "none"},
+        "eps": 1e-4,
+        "scheme": "central",
+        "dtype": "float64",
+        "match_at": 0.01,
+    }
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    science = copy.deepcopy(logistic())
+    *parents, last = path.split(".")
+    level = science
+    for key in parents:
+        level = level[key]
+    level[last] = value
+    return science
+
+
+GROUPS = [
+    (section, path.stem) for section in config.TABLES for path in sorted((config.conf_dir() / section).glob("*.yaml"))
+]
+
+
+def test_the_files_of_a_group_and_its_table_name_the_same() -> None:
+    for section, table in config.TABLES.items():
+        assert {name for group, name in GROUPS if group == section} == set(table)
+
+
+def needed(section: str, name: str) -> list[str]:
+    """Overrides that make a choice complete."""
+    extra = {
+        ("data", "file"): ["data.path=x.csv", "data.target=y"],
+        ("data", "values"): ["data.X=[[1]]", "data.y=[1]"],
+        ("data", "none"): ["model=one_d"],
+        ("init", "values"): ["init.values={W:[[1]]}"],
+        ("init", "file"): ["init.path=x.npz"],
+        ("model", "function"): ["model.fun=math:sin", "model.x0=[1.0]"],
+    }
+    return [f"{section}={name}", *extra.get((section, name), [])]
+
+
+@cache
+def chosen(hydra: Hydra, section: str, name: str) -> dict[str, Any]:
+    return compose.science(compose.compose(hydra, needed(section, name)))
+
+
+@pytest.mark.parametrize(("section", "name"), GROUPS)
+def test_every_file_composes_to_the_section_of_its_class(hydra: Hydra, section: str, name: str) -> None:
+    science = chosen(hydra, section, name)
+    given_, lookup = science[section], config.LOOKUP[section]
+    assert given_[lookup] == (name if lookup == "source" or name != "none" else "none")
+    assert set(given_) - {lookup} == set(config.settings(config.TABLES[section][name])) - {lookup}
+
+
+@pytest.mark.parametrize(("section", "name"), [g for g in GROUPS if g != ("model", "function")])
+def test_the_canonical_form_is_plain_data_and_its_own_canonical_form(hydra: Hydra, section: str, name: str) -> None:
+    form = config.canonical(chosen(hydra, section, name))
+    assert json.loads(json.dumps(form, allow_nan=False)) == form
+    assert config.canonical(form) == form
+    assert list(form) == list(config.SCIENCE)
+
+
+@pytest.mark.parametrize(("section", "name"), [(s, name) for s, table in config.TABLES.items() for name in table])
+def test_every_setting_is_of_a_type_that_the_schema_knows(section: str, name: str) -> None:
+    """A field that Hydra and build would treat differently would be refused by one and accepted by the other."""
+    from omegaconf import OmegaConf
+
+    cls = config.TABLES[section][name]
+    assert dataclasses.is_dataclass(cls)
+    OmegaConf.structured(config._schema(section, name, cls))
+
+
+def test_settings_that_are_left_out_have_their_defaults(hydra: Hydra) -> None:
+    composed = compose.science(compose.compose(hydra, ["eps=1e-4"]))
+    assert config.canonical(logistic()) == config.canonical(composed)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "same"),
+    [
+        ("eps", "1e-4", 1e-4),
+        ("eps", 1, 1.0),
+        ("match_at", 1, 1.0),
+        ("model.l2", 0, 0.0),
+        ("init.scale", 2, 2.0),
+    ],
+)
+def test_the_same_number_in_another_type_is_the_same_cell(path: str, value: Any, same: Any) -> None:
+    one, other = config.canonical(changed(path, value)), config.canonical(changed(path, same))
+    assert json.dumps(one) == json.dumps(other)
+    assert config.cell_id(one) == config.cell_id(other)
+
+
+def test_an_id_is_sixteen_hex_digits_of_a_documented_text() -> None:
+    import hashlib
+
+    form = config.canonical(logistic())
+    # what came after version 1 is left out while it has its default
+    assert form.pop("min_judged") == 0.9
+    text = json.dumps({"schema": 1, "config": form, "files": {}}, sort_keys=True, separators=(",", ":"))
+    assert config.cell_id(form | {"min_judged": 0.9}) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def version_1_id(form: Mapping[str, Any]) -> str:
+    """The id as the first release made it, of the keys that it had."""
+    import hashlib
+
+    known = ("model", "data", "init", "bug", "eps", "scheme", "dtype", "match_at")
+    text = json.dumps(
+        {"schema": 1, "config": {key: form[key] for key in known}, "files": {}}, sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@given(share=st.floats(0, 1), seed=st.integers(0, 5))
+def test_a_key_that_came_later_names_a_cell_only_where_it_is_not_its_default(share: float, seed: int) -> None:
+    form = config.canonical(changed("init.seed", seed))
+    assert config.cell_id(form) == version_1_id(form)
+    assert config.canonical({key: part for key, part in form.items() if key != "min_judged"}) == form
+    other = config.canonical(form | {"min_judged": share})
+    assert (config.cell_id(other) == version_1_id(form)) == (share == 0.9)
+
+
+def test_a_setting_of_a_section_may_come_later_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted fault: without ``since`` a new setting would give every cell of its class another id."""
+
+    before = config.canonical(logistic())
+
+    @dataclasses.dataclass
+    class Later(Logistic):
+        tilt: float = dataclasses.field(default=0.5, metadata={"since": 2})
+
+    @dataclasses.dataclass
+    class Careless(Logistic):
+        tilt: float = 0.5
+
+    for cls, keeps in ((Later, True), (Careless, False)):
+        monkeypatch.setitem(config.TABLES["model"], "logistic", cls)
+        after = config.canonical(logistic())
+        assert after["model"] == before["model"] | {"tilt": 0.5}
+        assert (config.cell_id(after) == config.cell_id(before)) is keeps
+        assert config.cell_id(config.canonical(changed("model.tilt", 1.0))) != config.cell_id(before)
+
+
+@given(eps=st.floats(min_value=1e-300, max_value=1e300))
+def test_every_step_keeps_its_value_through_the_record(eps: float) -> None:
+    form = config.canonical(changed("eps", eps))
+    again = config.canonical(json.loads(json.dumps(form)))
+    assert again["eps"] == eps
+    assert config.cell_id(again) == config.cell_id(form)
+
+
+WRONG = [
+    ("eps", 0, "> 0"),
+    ("eps", True, "number"),
+    ("eps", math.nan, "finite"),
+    ("eps", "1_0", "finite"),
+    ("eps", [1e-4], "number"),
+    ("eps", None, "number"),
+    ("model.l2", -1, ">= 0"),
+    ("model.l2", True, "a number"),
+    ("model.l2", "1", "a number"),
+    ("model.l2", math.inf, "finite"),
+    ("model.l2", 10**400, "finite"),
+    ("model.bias", 1, "true or false"),
+    ("model.bias", "true", "true or false"),
+    ("model._target_", "os.system", "no such key"),
+    ("model.name", "mlpp", "must be one of"),
+    ("model.name", ["mlp"], "must be one of"),
+    ("model", "logistic", "with its settings"),
+    ("model", None, "with its settings"),
+    ("data.n", 1.5, "whole number"),
+    ("data.n", 5.0, "whole number"),
+    ("data.n", True, "whole number"),
+    ("data.n", 0, ">= 1"),
+    ("data.source", "web", "must be one of"),
+    ("init.seed", -1, ">= 0"),
+    ("init.seed", "0", "whole number"),
+    ("scheme", "best", "must be one of"),
+    ("scheme", ["central"], "must be one of"),
+    ("dtype", "complex128", "must be one of"),
+    ("dtype", None, "must be one of"),
+    ("match_at", 0, "> 0"),
+    ("match_at", "x", "a number"),
+    ("extra", 1, "no such key"),
+    ("_target_", "os.system", "no such key"),
+    ("engine", {"name": "loky"}, "no such key"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "allowed"), WRONG, ids=[f"{path}={str(value)[:20]}" for path, value, _ in WRONG]
+)
+def test_build_names_key_value_and_what_is_allowed(path: str, value: Any, allowed: str) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        config.build(changed(path, value))
+    message = str(refused.value)
+    assert message.startswith(path.removesuffix(".name").removesuffix(".source"))
+    assert allowed in message
+    assert "\n" not in message
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+paths = st.sampled_from(
+    [*config.SCIENCE, "model.name", "model.l2", "model.bias", "data.source", "data.n", "init.seed", "bug.name", "x"]
+)
+
+
+@given(path=paths, value=json_values)
+def test_whatever_a_record_holds_build_makes_a_cell_or_says_why_not(path: str, value: Any) -> None:
+    message = ""
+    try:
+        config.build(changed(path, value))
+    except ValueError as error:
+        message = str(error)
+    assert "\n" not in message
+
+
+@given(value=json_values)
+def test_a_record_that_is_no_config_at_all_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        config.build(value)
+
+
+def test_build_makes_the_classes_of_the_tables_with_their_settings() -> None:
+    cell = config.build(changed("model", {"name": "mlp", "layers": [4], "loss": "squared_error", "l2": 0.5}))
+    assert type(cell.model) is config.TABLES["model"]["mlp"]
+    assert (cell.model.layers, cell.model.loss_name, cell.model.l2) == ([4], "squared_error", 0.5)
+    assert (cell.dtype.name, cell.scheme.name) == ("float64", "central")
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "n", "expected"),
+    [
+        (-12, -1, 12, [float(f"1e{k}") for k in range(-12, 0)]),
+        (0, 0, 1, [1.0]),
+        (2, 0, 3, [100.0, 10.0, 1.0]),
+        (-1, 0, 3, [0.1, 0.31622776601683794, 1.0]),
+    ],
+)
+def test_logspace_gives_correctly_rounded_powers_of_ten(
+    start: float, stop: float, n: int, expected: list[float]
+) -> None:
+    assert config.logspace(start, stop, n) == expected
+
+
+def test_the_schema_and_the_checker_need_no_hydra_to_build_a_recorded_config() -> None:
+    """Workers and readers of records build configs: they neither pay for Hydra nor have its resolvers at hand."""
+    code = (
+        f"import sys; from gradcheck.experiment.config import config; config.build({logistic()!r});"
+        "print([m for m in ('hydra', 'omegaconf', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_no_config_names_code_to_run() -> None:
+    for path in config.conf_dir().rglob("*.yaml"):
+        assert "_target_" not in path.read_text(), path

@@ -1,0 +1,399 @@
+"""Charts of runs, their figures, the command that writes them, and what is said of runs that cannot be read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from constructed import failures_only, hostile_run, nothing, one_cell, planned, result, rewrite, rows, skipped_only
+
+import gradcheck
+from gradcheck import report, show
+from gradcheck.errors import BadInput
+from gradcheck.experiment.results.results import Writer
+from gradcheck.experiment.results.rows import cell_row
+from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.views import analysis, chart_data, page, plots
+from gradcheck.views.runs import load
+
+pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
+CHARTS = ("detection", "v_curve", "rules", "histogram", "weights")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    with Writer(folder, {"gradcheck": "9.9", "overrides": ["bug=none,scale", "data.n=3"]}) as writer:
+        for i in range(12):
+            writer.add(rows(i))
+            writer.add(rows(i, "mismatch" if i % 3 else "match", "scale"))
+    return folder
+
+
+# ------------------------------------------------------------------------------------------------------------- figures
+
+
+def test_the_v_curve_is_the_median_over_correct_gradients(run: Path) -> None:
+    found = chart_data.v_curve(load(run).cells)
+    assert {row["eps"] for row in found} == {1e-4, 1e-5, 1e-6, None}
+    errors = [result(i).summary["median_rel_err"] for i in (1, 5, 9)]
+    bounds = [result(i).summary["median_resolution"] / 2 for i in (1, 5, 9)]
+    value = {row["what"]: row["value"] for row in found if row["eps"] == 1e-5}
+    assert value == {"observed error": np.median(errors), "bound": np.median(bounds)}
+
+
+def test_an_error_within_the_bound_lies_below_it_on_the_chart() -> None:
+    """rel_err <= bound / max(|a|, |n|) = resolution / 2 whenever abs_err <= bound: |a| + |n| >= max(|a|, |n|)."""
+    rng = np.random.default_rng(0)
+    a, n = rng.normal(size=(2, 1000))
+    bound = np.abs(a - n) * rng.uniform(1, 3, 1000)
+    rel_err, resolution = np.abs(a - n) / (np.abs(a) + np.abs(n)), 2 * bound / np.maximum(np.abs(a), np.abs(n))
+    assert np.all(rel_err <= resolution / 2)
+
+
+def test_detection_counts_what_was_caught_by_bug_and_step(run: Path) -> None:
+    found = {(row["bug"], row["eps"], row["what"]): row for row in chart_data.detection(load(run).cells)}
+    for what, count in (("caught", 2), ("missed", 0), ("cannot be told", 1)):
+        assert {key: (row["count"], row["cells"]) for key, row in found.items() if key[2] == what} == {
+            ("scale", eps, what): (count, 3) for eps in ("1e-04", "1e-05", "1e-06", "auto")
+        }
+    accused = [row for key, row in found.items() if key[0] == "none"]
+    assert [(row["what"], row["count"], row["percent"]) for row in accused] == [("false alarm", 0, "0")] * 4
+    assert found["scale", "auto", "caught"]["percent"] == "67"
+    assert found["scale", "auto", "caught"]["says"] == "2 caught, 0 missed, 1 cannot be told"
+
+
+@pytest.mark.parametrize(
+    ("steps", "labels"),
+    [
+        ([1e-4, 1e-6], ["1e-06", "1e-04"]),
+        ([10**-5.5, 1e-5], ["3e-06", "1e-05"]),
+        ([1.04e-5, 1.01e-5], ["1.01e-05", "1.04e-05"]),
+        (list(10 ** np.linspace(-3, -1, 50)), ["1e-03 …", "1e-02 …", "1e-01 …"]),
+    ],
+)
+def test_steps_are_named_shortly_but_apart(steps: list[float], labels: list[str]) -> None:
+    found = chart_data.eps_labels(pd.DataFrame({"eps": [*steps, None]}))
+    assert list(dict.fromkeys(found.values())) == [*labels, "auto"]
+
+
+def test_the_histogram_holds_every_weight_once(run: Path) -> None:
+    runs = load(run)
+    table = runs.errors.to_table().to_pandas()
+    counted = chart_data.Histogram()
+    for piece in runs.tables(chart_data.HISTOGRAM_COLUMNS):
+        counted.add(piece.slice(0, 7))
+        counted.add(piece.slice(7))
+    found = pd.DataFrame(counted.rows())
+    assert found["weights"].sum() + counted.apart["zero"] == len(table)
+    for row in found.itertuples():
+        inside = (table["rel_err"] >= row.low) & (table["rel_err"] < row.high) & (table["verdict"] == row.verdict)
+        assert row.weights == (inside & ((table["bug"] != "none") == (row.kind == "planted"))).sum()
+        assert row.end - row.start == row.weights
+
+
+def test_odd_numbers_are_counted_apart(tmp_path: Path) -> None:
+    odd = result(0)
+    odd.weights["rel_err"][:3] = float("nan"), 0.0, float("inf")
+    with Writer(tmp_path, {}) as writer:
+        writer.add(cell_row(planned(0), odd, 0.0))
+    counted = chart_data.Histogram()
+    for piece in load(tmp_path).tables(chart_data.HISTOGRAM_COLUMNS):
+        counted.add(piece)
+    assert counted.apart == {"zero": 1, "not_a_number": 1}
+    assert sum(row["weights"] for row in counted.rows()) == 3
+
+
+def test_of_many_weights_those_furthest_beyond_their_bound_are_kept(tmp_path: Path) -> None:
+    many = result(0, n_weights=300)
+    many.weights["abs_err"][[17, 250]] = 1.0, 2.0
+    with Writer(tmp_path, {}) as writer:
+        writer.add(cell_row(planned(0), many, 0.0))
+        writer.add(rows(1))
+    cell, chosen = planned(0).cell, chart_data.Chosen([planned(0).cell])
+    for piece in analysis.Record(tmp_path).tables(chart_data.WEIGHT_COLUMNS):
+        for start in range(0, piece.num_rows, 50):
+            chosen.add(piece.slice(start, 50))
+    drawn = chosen.rows(cell)
+    assert chosen.counts == {cell: 300}
+    assert len(drawn) == chart_data.MAX_WEIGHTS
+    assert {17, 250} <= {row["order"] for row in drawn}
+    share = many.weights["abs_err"] / many.weights["bound"]
+    assert {row["order"] for row in drawn} == set(np.argsort(-share)[: chart_data.MAX_WEIGHTS].tolist())
+
+
+def test_what_went_wrong_deserves_the_first_look(run: Path) -> None:
+    cells = load(run).cells
+    ordered = cells.iloc[chart_data.interesting(cells)]
+    assert len(ordered) == 24
+    squares = ordered.head(8)[["bug", "eps"]].drop_duplicates()
+    assert len(squares) == 8  # one from each square before a second from any
+    escaped = ordered.head(4)
+    assert set(escaped["bug"]) == {"scale"}
+    assert set(escaped["verdict"]) == {"match"}
+
+
+# -------------------------------------------------------------------------------------------------------------- charts
+
+
+def test_charts_of_a_loaded_run_are_altair_charts(run: Path) -> None:
+    import altair as alt
+
+    plot = gradcheck.load(run).plot
+    made = [plot.v_curve(), plot.detection(), plot.rules(), plot.histogram(), plot.weights(planned(3).cell)]
+    assert all(isinstance(chart, alt.TopLevelMixin) for chart in made)
+    for chart in made:
+        assert plots.svg(chart).startswith("<svg")
+    with pytest.raises(ValueError, match="no weights of a cell 'zz'"):
+        plot.weights("zz")
+
+
+def test_a_scheme_has_its_colour_whatever_other_runs_hold(tmp_path: Path) -> None:
+    for name, schemes in (("a", ["central"]), ("b", ["forward", "richardson", "central"])):
+        with Writer(tmp_path / name, {}) as writer:
+            for i, scheme in enumerate(schemes):
+                cell = planned(i)
+                cell.config["scheme"] = scheme
+                writer.add(cell_row(cell, result(i), 0.0))
+    chart = plots.svg(gradcheck.load([tmp_path / "a", tmp_path / "b"]).plot.v_curve())
+    marks = re.findall(r'fill="(#\w{6})"', chart)
+    colours = plots.scheme_colours()
+    assert len(set(colours.values())) == len(SCHEMES)
+    assert {colours[scheme] for scheme in ("central", "forward", "richardson")} <= set(marks)
+
+
+def test_several_runs_stand_under_each_other(run: Path, tmp_path: Path) -> None:
+    one_cell(tmp_path / "other")
+    runs = gradcheck.load([run, tmp_path / "other"])
+    assert set(runs.cells["run"]) == {str(run), str(tmp_path / "other")}
+    assert len(runs.plot.v_curve().vconcat) == 2
+    assert len(runs.plot.detection().vconcat) == 2
+    assert len(runs.weights(planned(0).cell)) == 12  # of both
+    assert len(chart_data.weights(runs.weights(planned(0).cell))) == 6
+
+
+def test_loaded_columns_have_tidy_types(run: Path) -> None:
+    cells = gradcheck.load(run).cells
+    assert str(cells["n_weights"].dtype) == "Int64"
+    assert str(cells["bug_injected"].dtype) == str(cells["rule_scipy"].dtype) == "boolean"
+    assert str(cells["eps"].dtype) == str(cells["max_rel_err"].dtype) == "float64"
+    assert pd.api.types.is_string_dtype(cells["verdict"]) or cells["verdict"].dtype == object
+    weights = gradcheck.load(run).weights(planned(3).cell)
+    assert str(weights["flat_index"].dtype) == "Int64"
+    assert weights["flat_index"].tolist() == list(range(6))
+    empty = gradcheck.load(run).cells.iloc[:0]
+    assert (empty.dtypes == cells.dtypes).all()
+
+
+def test_altair_is_imported_only_when_a_chart_is_made(run: Path) -> None:
+    code = (
+        "import sys, gradcheck; runs = gradcheck.load(sys.argv[1]); plot = runs.plot; print('altair' in sys.modules);"
+        "plot.v_curve(); print('altair' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_without_altair_a_line_says_what_to_install(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "altair", None)
+    assert report.main([str(run)]) == 2
+    assert capsys.readouterr().err == "gradcheck: charts need Altair and vl-convert: pip install 'gradcheck[charts]'\n"
+    with pytest.raises(ValueError, match=re.escape("pip install 'gradcheck[charts]'")):
+        gradcheck.load(run).plot.v_curve()
+
+
+# ------------------------------------------------------------------------------------------------------------- command
+
+
+def test_the_report_and_its_figures_are_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = tmp_path / "paper" / "figures"
+    assert report.main([str(run), "--out", str(tmp_path / "page.html"), "--figures", str(figures)]) == 0
+    assert {path.name for path in figures.iterdir()} == {f"{name}.{kind}" for name in CHARTS for kind in ("svg", "png")}
+    for name in CHARTS:
+        svg = (figures / f"{name}.svg").read_text(encoding="utf-8")
+        assert 'fill="#ffffff"' in svg
+        picture = (figures / f"{name}.png").read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        width = float(re.search(r'width="([\d.]+)"', svg)[1])  # type: ignore[index]
+        assert int.from_bytes(picture[16:20], "big") == pytest.approx(width * 300 / 72, abs=2)  # 300 dots an inch
+    assert len(capsys.readouterr().out.splitlines()) == 11
+    assert report.main([str(run)]) == 0
+    assert (run / "report.html").read_bytes() == (tmp_path / "page.html").read_bytes()
+    assert sorted(path.name for path in run.iterdir()) == ["cells", "errors", "report.html"]
+
+
+def test_where_nothing_can_be_written_is_said(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert report.main([str(run), "--out", str(tmp_path / "none" / "page.html")]) == 2
+    assert report.main([str(run), "--out", str(run)]) == 2
+    assert report.main([str(run), "--out", "."]) == 2
+    assert report.main([str(run), "--figures", str(tmp_path / "file")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith(("gradcheck: --out=", "gradcheck: --figures=")) for line in lines)
+
+
+def test_links_that_somebody_has_planted_are_not_followed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "svg", lambda chart: "drawn")
+    monkeypatch.setattr(plots, "png", lambda chart: b"drawn")
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    names = [*(f"{name}.{kind}" for name in CHARTS for kind in ("svg", "png"))]
+    for folder, planted in ((run, "report.html"), (run, f".report.html.{os.getpid()}.tmp"), *((run, n) for n in names)):
+        (folder / planted).unlink(missing_ok=True)
+        (folder / planted).symlink_to(outside)
+    assert report.main([str(run), "--figures", str(run)]) == 0
+    assert outside.read_text() == "mine"
+    for name in ("report.html", *names):
+        assert not (run / name).is_symlink()
+        assert name == "report.html" or (run / name).read_text() == "drawn"
+    assert (run / "report.html").stat().st_mode & 0o777 == 0o666 & ~umask()  # as any other file
+
+    # even where the name of the unfinished file is known beforehand
+    monkeypatch.setattr("secrets.token_hex", lambda n: "guessed")
+    (run / ".guessed.tmp").symlink_to(outside)
+    with pytest.raises(BadInput, match="File exists"):
+        page.write("text", run / "report.html")
+    assert outside.read_text() == "mine"
+
+
+def umask() -> int:
+    now = os.umask(0)
+    os.umask(now)
+    return now
+
+
+def test_the_page_carries_the_command_that_makes_the_run_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent)
+    assert page.commands(analysis.Record(run)) == [
+        "python -m gradcheck.run bug=none,scale data.n=3 -m",
+        "python -m gradcheck.reproduce run",
+    ]
+
+
+class Scripts(HTMLParser):
+    """The scripts of a page, and how often each tag occurs."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[dict[str, str | None]] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag == "script":
+            self.found.append(dict(attrs))
+
+
+def test_no_text_of_a_record_becomes_part_of_the_page(tmp_path: Path, run: Path) -> None:
+    hostile_run(tmp_path / "hostile")
+    text = page.Page(analysis.Record(tmp_path / "hostile")).html()
+    assert Scripts(text).tags == Scripts(page.Page(analysis.Record(run)).html()).tags
+    assert [one.get("type") for one in Scripts(text).found] == ["application/json", None, None]
+    assert not any("src" in one for one in Scripts(text).found)
+    content = text.split('id="content">')[1].split("</script>")[0]
+    assert content.isascii()
+    assert not set("<>&") & set(content)
+    assert json.loads(content)["provenance"]
+
+
+def test_a_text_that_would_act_is_seen() -> None:
+    assert Scripts("<p>" + "</script><script>").tags != Scripts("<p>").tags
+    assert page.as_data("</script>\u2028&") == '"\\u003c/script\\u003e\\u2028\\u0026"'
+
+
+def test_the_policy_names_the_scripts_by_their_hashes(run: Path) -> None:
+    text = page.Page(analysis.Record(run)).html()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy is not None
+    assert "default-src 'none'" in policy[1]
+    script = next(part for part in policy[1].split("; ") if part.startswith("script-src"))
+    assert re.fullmatch(r"script-src 'sha256-[\w+/]{43}=' 'sha256-[\w+/]{43}='", script)
+
+
+# ----------------------------------------------------------------------------------------------- what cannot be read
+
+
+def broken(folder: Path) -> Path:
+    one_cell(folder)
+    return next((folder / "cells").iterdir())
+
+
+def no_run(folder: Path) -> None:
+    folder.mkdir()
+
+
+def damaged(folder: Path) -> None:
+    path = broken(folder)
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def damaged_weights(folder: Path) -> None:
+    broken(folder)
+    path = next((folder / "errors").iterdir())
+    content = bytearray(path.read_bytes())
+    content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)
+    path.write_bytes(content)
+
+
+def newer(folder: Path) -> None:
+    path = broken(folder)
+    stamp = {"gradcheck.provenance": '{"schema_version": 99}'}
+    rewrite(path, pq.read_table(path).replace_schema_metadata(stamp))
+
+
+def no_parquet(folder: Path) -> None:
+    broken(folder).write_text("cells,eps")
+
+
+def other_columns(folder: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), broken(folder))
+
+
+UNREADABLE = [no_run, damaged, damaged_weights, newer, no_parquet, other_columns]
+
+
+@pytest.mark.parametrize("make", UNREADABLE, ids=lambda make: make.__name__)
+def test_what_cannot_be_read_is_one_line_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any
+) -> None:
+    folder = tmp_path / "run"
+    make(folder)
+    cell = ["--cell", planned(0).cell] if make is damaged_weights else []  # the tables do without weights
+    for command, more in ((report, []), (show, cell), (show, ["--json", *cell])):
+        assert command.main([str(folder), *more]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("gradcheck: ")
+        assert captured.err.count("\n") == 1
+    assert not (folder / "report.html").exists()
+    with pytest.raises(BadInput) as said:
+        gradcheck.load(folder).plot.histogram()
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("make", [nothing, failures_only, skipped_only, one_cell], ids=lambda make: make.__name__)
+def test_small_runs_have_tables_types_and_charts(tmp_path: Path, make: Any) -> None:
+    make(tmp_path)
+    runs = gradcheck.load(tmp_path)
+    assert len(runs.cells) == (make is not nothing)
+    assert str(runs.cells["n_weights"].dtype) == "Int64"
+    for chart in (runs.plot.v_curve(), runs.plot.detection(), runs.plot.rules(), runs.plot.histogram()):
+        words = ("No cell was computed." in plots.svg(chart)) or ("No weight has" in plots.svg(chart))
+        assert words == (make is not one_cell)
