@@ -23,9 +23,9 @@ from gradcheck.models.linear import Linear
 from gradcheck.models.logistic import Logistic
 from gradcheck.models.mlp import MLP
 from gradcheck.models.one_d import OneD
-from gradcheck.numerics import numeric
 from gradcheck.numerics.compare import norm_difference, relative_error
 from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.schemes import textbook_gradient
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ def logistic_gradient_check(W: ArrayLike, X: ArrayLike, b: ArrayLike, y: ArrayLi
     model.check_batch(batch)
     theta = model.layout(batch).join({"W": weights[:, None], "b": bias})
     analytic = model.gradient(theta, batch)
-    slope = numeric.textbook_gradient(lambda t: model.loss(t, batch), theta, eps)
+    slope = textbook_gradient(lambda t: model.loss(t, batch), theta, eps)
     of_weights: Floats = relative_error(analytic, slope)[model.layout(batch).slices["W"]]
     return of_weights.reshape(-1, 1)
 
@@ -82,7 +82,7 @@ def linear_gradient_check(
     theta[order] = init
     new = theta - lr * model.gradient(theta, batch)
     descent = (theta - new) / lr
-    slope = numeric.textbook_gradient(lambda t: model.loss(t, batch), theta, e)
+    slope = textbook_gradient(lambda t: model.loss(t, batch), theta, e)
     return pd.DataFrame(
         {
             "weight": [f"w{i}" for i in range(init.size)],
@@ -110,7 +110,7 @@ def gradient_check(x: float, theta: float, epsilon: float = 1e-7) -> float:
     of its own.
     """
     _require_positive("epsilon", epsilon)
-    gradapprox = numeric.textbook_gradient(
+    gradapprox = textbook_gradient(
         lambda t: np.asarray(forward_propagation(x, float(t[0]))), _scalar("theta", theta), epsilon
     )
     difference = norm_difference(_scalar("x", backward_propagation(x, theta)), gradapprox)
@@ -183,7 +183,7 @@ def gradient_check_n(
     if missing := [f"d{name}" for name in values if f"d{name}" not in gradients]:
         raise ValueError(f"gradients has no {', '.join(missing)}")
     grad = layout.join({name: gradients[f"d{name}"] for name in values}, np.float64)
-    gradapprox = numeric.textbook_gradient(
+    gradapprox = textbook_gradient(
         lambda theta: np.asarray(forward_propagation_n(X, Y, layout.split(theta))[0]), layout.join(values), epsilon
     )
     difference = norm_difference(grad, gradapprox)

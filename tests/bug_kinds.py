@@ -25,7 +25,7 @@ from gradcheck.models.linear import REDUCTIONS
 from gradcheck.models.mlp import LOSSES
 from gradcheck.models.one_d import CURVES
 from gradcheck.models.target import NoTarget
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 
 # kinds that a bug of these has when nothing more can be known: any other name would be a wrong one with confidence
 HONEST = {"scattered", "unknown"}

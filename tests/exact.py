@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +18,9 @@ from gradcheck.models.batch import Batch
 from gradcheck.numerics.auto import auto
 from gradcheck.numerics.bounds import fixed
 from gradcheck.numerics.check import CellResult
-from gradcheck.numerics.numeric import SCHEMES, Scheme, complex_step
 from gradcheck.numerics.problem import Evaluations
 from gradcheck.numerics.quotients import Estimate, Probe
+from gradcheck.numerics.schemes import SCHEMES, Scheme, losses_at
 from gradcheck.numerics.steps import AUTO, Step
 
 LONG = np.longdouble
@@ -32,6 +33,14 @@ REAL = [s for s in SCHEMES.values() if not s.complex_valued]
 def extended(batch: Batch) -> Batch:
     """The same data in longdouble; labels stay labels."""
     return Batch(batch.X.astype(LONG), batch.y if batch.y.dtype.kind in "iu" else batch.y.astype(LONG))
+
+
+def complex_step(
+    loss: Callable[[np.ndarray], np.ndarray], theta: np.ndarray, index: np.ndarray, h: np.ndarray
+) -> np.ndarray:
+    """Im loss(theta + i h e_j) / h for each weight of ``index``; (m,), theta's dtype."""
+    points = theta[index] + 1j * h.astype(theta.dtype)
+    return losses_at(loss, theta, index, points[:, None])[:, 0].imag / h.astype(theta.dtype)
 
 
 def derivative(model: Any, theta: np.ndarray, batch: Batch) -> np.ndarray:

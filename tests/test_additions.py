@@ -23,7 +23,7 @@ from gradcheck.experiment.sources.data import Gaussian, Values
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import Linear, Logistic, Softmax
 from gradcheck.models.batch import Batch
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 
 HERE = Path(__file__).resolve().parent
 POISSON = [Instance("poisson", Poisson()), Instance("poisson-no bias-l2", Poisson(bias=False, l2=0.3))]

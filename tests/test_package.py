@@ -125,7 +125,7 @@ def test_rooms_import_only_what_they_may_know(path: Path) -> None:
         ("models/mlp", "from ..experiment.cell import check_cell"),
         ("models/mlp", "import gradcheck"),
         ("bugs/base", "from gradcheck.experiment.sources.data import DATA"),
-        ("numerics/numeric", "from gradcheck.models import MODELS"),
+        ("numerics/schemes", "from gradcheck.models import MODELS"),
         ("numerics/check", "def f():\n    import hydra"),
         ("numerics/check", "from gradcheck import functions"),
         ("numerics/check", "from importlib import import_module\nimport_module('joblib')"),

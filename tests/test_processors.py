@@ -23,8 +23,8 @@ from gradcheck.models.interfaces import DataSource, Start
 from gradcheck.models.target import Target
 from gradcheck.numerics.check import CellResult
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.numeric import SCHEMES
 from gradcheck.numerics.quotients import DEVIATIONS
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.steps import AUTO, Step
 
 # where longdouble is float64, such cells are skipped

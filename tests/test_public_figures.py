@@ -7,7 +7,7 @@ import pytest
 
 from gradcheck.models import MLP, Logistic, Softmax
 from gradcheck.models.batch import Batch
-from gradcheck.numerics.numeric import textbook_gradient
+from gradcheck.numerics.schemes import textbook_gradient
 from gradcheck.textbook import (
     backward_propagation_n,
     forward_propagation_n,

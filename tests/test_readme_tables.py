@@ -12,7 +12,7 @@ import pytest
 from gradcheck.bugs.kinds import KINDS
 from gradcheck.experiment.config.config import TABLES
 from gradcheck.numerics import rules
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.verdict import REASONS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,8 +14,8 @@ from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import DataSource, Model, Start
 from gradcheck.numerics.check import CellResult, check_steps
-from gradcheck.numerics.numeric import Scheme
 from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import AUTO, Step
 from gradcheck.numerics.verdict import MIN_JUDGED
 

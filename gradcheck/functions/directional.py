@@ -28,9 +28,9 @@ from gradcheck.functions.outcome import Outcome
 from gradcheck.numerics.check import columns, examine
 from gradcheck.numerics.diagnosis.diagnose import diagnose
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.numeric import Scheme
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.rounding import Rounding
+from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import AUTO, Step
 from gradcheck.numerics.verdict import CORNER, EXEMPT, MIN_JUDGED, REASONS, Judgement, Whole, of_counts
 

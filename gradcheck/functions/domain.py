@@ -9,10 +9,10 @@ import numpy as np
 from gradcheck.errors import ContractError
 from gradcheck.functions.function import Function, length_scales
 from gradcheck.numerics.auto import auto
-from gradcheck.numerics.numeric import SCHEMES
 from gradcheck.numerics.problem import Evaluations
 from gradcheck.numerics.quotients import Probe
 from gradcheck.numerics.rounding import Rounding, unit_roundoff
+from gradcheck.numerics.schemes import SCHEMES
 
 Array = np.ndarray
 

@@ -17,8 +17,8 @@ from gradcheck.functions.parameters import flatten
 from gradcheck.numerics.check import columns, examine
 from gradcheck.numerics.diagnosis.diagnose import Diagnosis, diagnose
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.numeric import SCHEMES, Scheme
 from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.schemes import SCHEMES, Scheme
 from gradcheck.numerics.steps import AUTO, Step
 from gradcheck.numerics.verdict import MIN_JUDGED, Judgement
 
@@ -47,7 +47,7 @@ def check_gradient(
         returns (value, gradient).  With ``vjp`` it is ``jac(x, dout, *args)``, the product of an upstream gradient ``dout``,
         of the shape of ``fun``'s output, with the Jacobian, as a layer's ``backward`` computes it.
     x0 : an array of any shape (integers become float64), or a dict, list or tuple of arrays.  It is not changed.
-    eps : a step, or ``auto`` for each weight's own.   scheme : a name of ``gradcheck.numerics.numeric.SCHEMES``.
+    eps : a step, or ``auto`` for each weight's own.   scheme : a name of ``gradcheck.numerics.schemes.SCHEMES``.
     match_at : a weight matches only if a relative error of this size would have been seen.
     min_judged : where not all weights match, the result is ok only if this share of those that are not exempt was judged,
         and in every parameter one; 0 asks for neither.

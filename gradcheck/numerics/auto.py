@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.numerics.ladder import Ladder, ladder_of, room, truncations
-from gradcheck.numerics.numeric import Scheme, perturbed_weights, representable_step
 from gradcheck.numerics.problem import Crossings
 from gradcheck.numerics.quotients import (
     CENTRAL,
@@ -28,6 +27,7 @@ from gradcheck.numerics.quotients import (
     slope_jump,
     tiny_step,
 )
+from gradcheck.numerics.schemes import Scheme, perturbed_weights, representable_step
 
 Array = np.ndarray
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from gradcheck.numerics.auto import auto
 from gradcheck.numerics.ladder import LARGEST_ANCHOR
-from gradcheck.numerics.numeric import ONE_SIDED, Scheme, perturbed_weights, representable_step
 from gradcheck.numerics.problem import Evaluations
 from gradcheck.numerics.quotients import (
     CENTRAL,
@@ -33,6 +32,7 @@ from gradcheck.numerics.quotients import (
     stacked,
     vanished_at,
 )
+from gradcheck.numerics.schemes import ONE_SIDED, Scheme, perturbed_weights, representable_step
 
 Array = np.ndarray
 

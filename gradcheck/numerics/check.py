@@ -16,11 +16,11 @@ from gradcheck.numerics.bounds import evaluations, fixed, points_of_steps
 from gradcheck.numerics.compare import medians
 from gradcheck.numerics.exempt import Unmoved
 from gradcheck.numerics.layout import BLOCK_WEIGHTS
-from gradcheck.numerics.numeric import ONE_SIDED, Scheme, losses_at
 from gradcheck.numerics.problem import Evaluations, Problem
 from gradcheck.numerics.quotients import KINK_MARGIN, Estimate, Probe
 from gradcheck.numerics.rounding import Rounding
 from gradcheck.numerics.rules import Evidence, accusations
+from gradcheck.numerics.schemes import ONE_SIDED, Scheme, losses_at
 from gradcheck.numerics.steps import AUTO, Step
 from gradcheck.numerics.verdict import MIN_JUDGED, VERDICTS, Judgement, at_corners, judge, missed, whole, without_path
 

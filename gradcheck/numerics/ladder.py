@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from gradcheck.numerics.numeric import BELOW_OPTIMUM, DISTANCES, Scheme, perturbed_weights, representable_step
 from gradcheck.numerics.problem import Evaluations
 from gradcheck.numerics.quotients import (
     CENTRAL,
@@ -20,6 +19,7 @@ from gradcheck.numerics.quotients import (
     optimal_fraction,
     quotients,
 )
+from gradcheck.numerics.schemes import BELOW_OPTIMUM, DISTANCES, Scheme, perturbed_weights, representable_step
 
 Array = np.ndarray
 

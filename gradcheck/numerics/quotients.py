@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradcheck.numerics.numeric import SCHEMES, Scheme, difference_quotient
 from gradcheck.numerics.problem import Crossings, Evaluations
 from gradcheck.numerics.rounding import Rounding
+from gradcheck.numerics.schemes import SCHEMES, Scheme, difference_quotient
 
 Array = np.ndarray
 

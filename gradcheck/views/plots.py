@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gradcheck.columns import store
 from gradcheck.errors import BadInput
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.verdict import VERDICTS
 from gradcheck.views import chart_data
 from gradcheck.views.chart_data import Rows

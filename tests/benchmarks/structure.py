@@ -21,8 +21,8 @@ from gradcheck.experiment.sources.data import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Logistic
 from gradcheck.numerics.check import check
-from gradcheck.numerics.numeric import SCHEMES, difference_quotient, losses_at, perturbed_weights, representable_step
 from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.schemes import SCHEMES, difference_quotient, losses_at, perturbed_weights, representable_step
 from gradcheck.numerics.threads import over_blocks
 from tests.benchmarks.frame import Row, alternating, at_least, at_most, missing, ratio, skipped
 

@@ -21,7 +21,7 @@ from waiting import PATIENCE
 import gradcheck
 from gradcheck import ContractError, GradientMismatch, assert_gradient, check_gradient
 from gradcheck.columns.weights import ERRORS
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 
 REAL_SCHEMES = [name for name, scheme in SCHEMES.items() if not scheme.complex_valued]
 Array = np.ndarray

@@ -7,6 +7,7 @@ from dataclasses import replace
 import mpmath
 import numpy as np
 import pytest
+from exact import complex_step
 from hypothesis import given
 from hypothesis import strategies as st
 from instances import INSTANCES, SMOOTH, WITH_DATA, Instance
@@ -17,9 +18,8 @@ from gradcheck.models import MLP, Linear, Logistic, Parts, Softmax
 from gradcheck.models.batch import Batch
 from gradcheck.models.cross_entropy import LOGIT_LIMIT, PROBABILITY_FLOOR
 from gradcheck.models.linear import REDUCTIONS
-from gradcheck.numerics.numeric import (
+from gradcheck.numerics.schemes import (
     SCHEMES,
-    complex_step,
     difference_quotient,
     losses_at,
     perturbed_weights,

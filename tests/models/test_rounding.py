@@ -19,8 +19,8 @@ from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.batch import Batch
 from gradcheck.models.parts import Parts
 from gradcheck.models.target import NoTarget
-from gradcheck.numerics.numeric import SCHEMES, perturbed_weights, representable_step
 from gradcheck.numerics.quotients import DEVIATIONS
+from gradcheck.numerics.schemes import SCHEMES, perturbed_weights, representable_step
 
 SEEDS = range(20)
 

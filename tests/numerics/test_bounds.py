@@ -20,7 +20,7 @@ from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.one_d import CURVES
 from gradcheck.models.target import NoTarget
 from gradcheck.numerics.bounds import evaluations
-from gradcheck.numerics.numeric import SCHEMES, losses_at
+from gradcheck.numerics.schemes import SCHEMES, losses_at
 
 STEPS = [None, 1e-12, 1e-8, 1e-5, 1e-3, 1e-2, 1.0]
 STORED = 2.0**-53

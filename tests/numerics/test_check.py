@@ -22,10 +22,10 @@ from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.batch import NO_BATCH
 from gradcheck.models.perturbation import Perturbation
 from gradcheck.numerics.check import check, check_steps, examine
-from gradcheck.numerics.numeric import SCHEMES, losses_at, perturbed_weights
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.quotients import DEVIATIONS
 from gradcheck.numerics.rules import RULES
+from gradcheck.numerics.schemes import SCHEMES, losses_at, perturbed_weights
 from gradcheck.numerics.steps import AUTO
 
 DTYPES = [np.dtype(t) for t in (np.float32, np.float64, LONG)]

@@ -23,9 +23,9 @@ from gradcheck.numerics.diagnosis import diagnose as diagnosing
 from gradcheck.numerics.diagnosis import evidence, wording
 from gradcheck.numerics.diagnosis.diagnose import Diagnosis, diagnose
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.numeric import SCHEMES
 from gradcheck.numerics.quotients import Estimate
 from gradcheck.numerics.rounding import Rounding
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.verdict import Judgement, judge
 
 NET = Layout(("W1", "b1", "W2", "b2", "W3", "b3"), ((4, 5), (5,), (5, 3), (3,), (3, 2), (2,)))

@@ -16,9 +16,9 @@ from gradcheck.models import MLP
 from gradcheck.numerics.check import check, check_steps
 from gradcheck.numerics.exempt import away, root_mean_square, same_bits
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.numeric import SCHEMES
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.rounding import Rounding
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.steps import AUTO
 
 Array = np.ndarray

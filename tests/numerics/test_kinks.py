@@ -16,7 +16,7 @@ from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.cross_entropy import LOGIT_LIMIT
 from gradcheck.models.kinks import Kinks
 from gradcheck.models.target import NoTarget
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 
 ABS = OneD("abs", 1.0)
 

@@ -18,7 +18,7 @@ from gradcheck.models.linear import REDUCTIONS
 from gradcheck.models.mlp import LOSSES
 from gradcheck.models.one_d import CURVES
 from gradcheck.numerics.check import CellResult
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 
 SCALE = st.floats(-300, 300).map(lambda exponent: 10.0**exponent)
 NET = {"activation": st.sampled_from(sorted(ACTIVATIONS)), "l2": st.just(0.0) | SCALE}

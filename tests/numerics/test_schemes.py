@@ -15,7 +15,7 @@ import gradcheck
 from gradcheck.experiment.sources.data import Gaussian
 from gradcheck.models import MLP, Logistic, OneD
 from gradcheck.numerics.bounds import evaluations
-from gradcheck.numerics.numeric import DISTANCES, SCHEMES, Pair, Scheme, symmetric
+from gradcheck.numerics.schemes import DISTANCES, SCHEMES, Pair, Scheme, symmetric
 from gradcheck.run import main
 from gradcheck.views import plots
 

@@ -15,9 +15,9 @@ from gradcheck.experiment.sources.data import Gaussian
 from gradcheck.experiment.sources.init import Normal, Zeros
 from gradcheck.models import MLP, Linear, Logistic, OneD
 from gradcheck.numerics.compare import absolute_error, medians, norm_difference, relative_error
-from gradcheck.numerics.numeric import SCHEMES
 from gradcheck.numerics.quotients import Estimate
 from gradcheck.numerics.rounding import Rounding
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.verdict import (
     BOUND_BITS,
     OF_MANY,

@@ -23,7 +23,7 @@ from gradcheck import report, show
 from gradcheck.errors import BadInput
 from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import cell_row
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.views import analysis, chart_data, page, plots
 from gradcheck.views.runs import load
 

@@ -54,7 +54,7 @@ from omegaconf.errors import (
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import config
 from gradcheck.experiment.config.overrides import MAX_DEPTH, Parser, depth, linear, require_shallow
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.printable import printable_lines
 from gradcheck.uris import hide
 

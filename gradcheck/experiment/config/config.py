@@ -29,7 +29,7 @@ from gradcheck.functions.given import Function
 from gradcheck.models import MODELS
 from gradcheck.models.interfaces import Section
 from gradcheck.models.target import NoTarget
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.steps import AUTO, Step
 from gradcheck.numerics.verdict import MIN_JUDGED
 from gradcheck.uris import is_uri, shown

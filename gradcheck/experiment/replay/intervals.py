@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradcheck.numerics.compare import REL_ERR_FLOOR, absolute_error, medians, norm_difference, relative_error
-from gradcheck.numerics.numeric import DISTANCES
 from gradcheck.numerics.quotients import DEVIATIONS
 from gradcheck.numerics.rounding import Rounding
+from gradcheck.numerics.schemes import DISTANCES
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]

@@ -26,7 +26,7 @@ from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.truth import Truth, truth
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.one_d import CURVES
-from gradcheck.numerics.numeric import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.views.terminal import Table
 
 Array = np.ndarray

@@ -191,12 +191,6 @@ def losses_at(loss: Loss, theta: Array, index: Array, points: Array) -> Array:
     return out
 
 
-def complex_step(loss: Loss, theta: Array, index: Array, h: Array) -> Array:
-    """Im loss(theta + i h e_j) / h for each weight of ``index``; (m,), theta's dtype."""
-    points = theta[index] + 1j * h.astype(theta.dtype)
-    return losses_at(loss, theta, index, points[:, None])[:, 0].imag / h.astype(theta.dtype)
-
-
 def textbook_gradient(loss: Loss, theta: Array, epsilon: float) -> Array:
     """(J(theta + epsilon e_i) - J(theta - epsilon e_i)) / (2 epsilon), as courses publish it; (size,), theta's dtype.
 

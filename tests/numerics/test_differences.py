@@ -9,17 +9,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from exact import EXTENDED, LONG, REAL, U
+from exact import EXTENDED, LONG, REAL, U, complex_step
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from gradcheck.numerics.numeric import (
+from gradcheck.numerics.schemes import (
     DISTANCES,
     ONE_SIDED,
     SCHEMES,
     Pair,
     Scheme,
-    complex_step,
     difference_quotient,
     losses_at,
     one_sided,
