@@ -25,14 +25,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from gradcheck.functions.outcome import Outcome
-from gradcheck.numerics.check import columns, examine
 from gradcheck.numerics.diagnosis.diagnose import diagnose
+from gradcheck.numerics.examine import examine
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.rounding import Rounding
 from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import AUTO, Step
-from gradcheck.numerics.verdict import CORNER, EXEMPT, MIN_JUDGED, REASONS, Judgement, Whole, of_counts
+from gradcheck.numerics.verdict import CORNER, EXEMPT, MIN_JUDGED, REASONS, Whole, of_counts
+from gradcheck.numerics.weight_columns import columns, judgement_of
 
 Array = np.ndarray
 Limits = tuple[Array, Array]
@@ -240,7 +241,7 @@ def check_directions(
         for slope in sorted(slopes, key=lambda s: len(s.v)):
             explained &= _explain(problem, slope, scheme, work, entries, rng)
         table = entries.table()
-        judged = Judgement(*(table[name] for name in Judgement.__dataclass_fields__))
+        judged = judgement_of(table)
         diagnosis = diagnose(problem, table["numeric"], judged, table["flat_index"])
     return DirectionalOutcome(
         table=table,
@@ -402,7 +403,7 @@ class _Entries:
             return
         scheme, eps, match_at = self._asked
         estimate, judged, *_ = examine(self._problem, scheme, eps, match_at, new)
-        self._rows.append(columns(self._problem, new, estimate, judged, eps))
+        self._rows.append(dict(columns(self._problem, new, estimate, judged, eps)))
         self.numeric.update(zip(new.tolist(), estimate.value.tolist(), strict=True))
         self.wrong.update(j for j, verdict in zip(new.tolist(), judged.verdict, strict=True) if verdict == "mismatch")
 

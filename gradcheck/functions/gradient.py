@@ -14,13 +14,15 @@ from gradcheck.functions.domain import limits, require_complex_safe
 from gradcheck.functions.function import Arguments, Function, hold_to_contract, problems, quiet, untouched
 from gradcheck.functions.outcome import Outcome
 from gradcheck.functions.parameters import flatten
-from gradcheck.numerics.check import columns, examine
-from gradcheck.numerics.diagnosis.diagnose import Diagnosis, diagnose
+from gradcheck.numerics.diagnosis.diagnose import diagnose
+from gradcheck.numerics.diagnosis.kinds import Diagnosis
+from gradcheck.numerics.examine import examine
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.schemes import SCHEMES, Scheme
 from gradcheck.numerics.steps import AUTO, Step
-from gradcheck.numerics.verdict import MIN_JUDGED, Judgement
+from gradcheck.numerics.verdict import MIN_JUDGED
+from gradcheck.numerics.weight_columns import columns, judgement_of
 
 Array = np.ndarray
 
@@ -167,7 +169,7 @@ def _judged(
 ) -> tuple[dict[str, Any], Diagnosis, Layout]:
     """The columns of all outputs' weights in the order of the Jacobian, the diagnosis, and the layout of the Jacobian."""
     parts = [(p, *examine(p, formula, step, match_at, index)[:2]) for p in posed]
-    tables = [columns(p, index, estimate, judged, step) for p, estimate, judged in parts]
+    tables: list[dict[str, Any]] = [dict(columns(p, index, estimate, judged, step)) for p, estimate, judged in parts]
     if not outer:
         (problem, estimate, judged), table = parts[0], tables[0]
         return table, diagnose(problem, estimate.value, judged, index), problem.layout
@@ -178,7 +180,7 @@ def _judged(
     table = {name: _joined([t[name] for t in tables], order) for name in tables[0]}
     table["flat_index"] = flat[order]
     table["param"], table["position"] = jacobian.columns(flat[order])
-    judged = Judgement(*(table[name] for name in Judgement.__dataclass_fields__))
+    judged = judgement_of(table)
     every = np.concatenate(
         [_place(first.layout, np.arange(first.theta.size), k, len(posed)) for k in range(len(posed))]
     )

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+Array = np.ndarray
 
 BLOCK_WEIGHTS = 2**16  # that are examined at once where a cell has more: some 200 MB
 REMEMBERED = (
@@ -50,7 +51,7 @@ class Layout:
         offsets = self._offsets
         return {name: slice(offsets[i], offsets[i + 1]) for i, name in enumerate(self.names)}
 
-    def split(self, theta: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def split(self, theta: Array) -> dict[str, Array]:
         """Views into theta (size,), one a parameter, in its shape: writing to a view writes to theta.
 
         Of a stack of thetas (B, size) the parameters of each, (B, *shape).
@@ -61,7 +62,7 @@ class Layout:
             for i, (name, shape) in enumerate(zip(self.names, self.shapes, strict=True))
         }
 
-    def join(self, values: Mapping[str, ArrayLike], dtype: DTypeLike | None = None) -> NDArray[Any]:
+    def join(self, values: Mapping[str, ArrayLike], dtype: DTypeLike | None = None) -> Array:
         """A new flat theta (size,) from one array (or nested list) a parameter.
 
         dtype : of the result; by default the common dtype of the values.
@@ -124,7 +125,7 @@ class Layout:
         return names, positions
 
 
-def _numeric(name: str, value: ArrayLike) -> NDArray[Any]:
+def _numeric(name: str, value: ArrayLike) -> Array:
     try:
         array = np.asarray(value)
     except ValueError:

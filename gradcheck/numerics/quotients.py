@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 
@@ -155,18 +156,17 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
     value = difference_quotient(scheme, theta, points, found.losses, probe.center)
     with np.errstate(all="ignore"):
         at = _at_points(probe, scheme, theta, points, found, noise)
-        deviation: Any = None
-        kink: Any = 0.0
-        arithmetic: Any = 0.0
-        skew: Any = 0.0
+        deviations: list[Array] = []
+        kink = np.zeros(value.shape)
+        arithmetic: Array | float = 0.0
+        skew: Array | float = 0.0
         bend = np.zeros(value.shape)
         for low, high, weight in scheme.pairs:
             (n0, d0, x0, c0), (n1, d1, x1, c1) = at[low], at[high]
             distance = (x1 - x0).astype(np.float64)
             w = abs(float(weight))
             # no squares: those of a loss near 1e-160 would vanish
-            own = w / distance * np.hypot(n0, n1)
-            deviation = own if deviation is None else np.hypot(deviation, own)
+            deviations.append(w / distance * np.hypot(n0, n1))
             kink = kink + w * (d0 + d1) / distance
             # the subtraction, the division and the weighted sum: one unit each
             arithmetic = arithmetic + 4 * probe.rounding.unit * w * np.abs((c1 - c0) / distance)
@@ -174,7 +174,7 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
                 bend = np.abs(c1 + c0) / (distance / 2)
                 # points that rounding has not left symmetric let the second derivative in
                 skew = skew + w * bend * np.abs(((x1 - theta) - (theta - x0)).astype(np.float64)) / distance
-        roundoff = DEVIATIONS * np.hypot(deviation, noise.growth) + arithmetic + skew
+        roundoff = DEVIATIONS * np.hypot(reduce(np.hypot, deviations), noise.growth) + arithmetic + skew
         losses = found.losses.astype(np.float64, copy=False)
     finite = np.isfinite(losses).all(axis=-1) & np.isfinite(probe.center)
     # steps that are guessed may be too small to tell
@@ -182,19 +182,32 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
     return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite, still)
 
 
+class _Point(NamedTuple):
+    """What a formula knows at one of its points, along m weights: of shape (m,), or (m, s) for s steps.
+
+    noise : standard deviation of the loss there.   deviation : how far kinks may have bent the loss; 0 at theta.
+    weight : the weight's value.   change : the loss minus that at theta.
+    """
+
+    noise: Array
+    deviation: Array | float
+    weight: Array
+    change: Array | float
+
+
 def _at_points(
     probe: Probe, scheme: Scheme, theta: Array, points: Array, found: Evaluations, noise: Noise
-) -> dict[float, tuple[Any, Any, Any, Any]]:
-    """At each point of the scheme, theta included: the loss's noise, what kinks did to it, the weight, the loss's change."""
+) -> dict[float, _Point]:
+    """The points of the scheme by their offset; that of theta itself is 0."""
     # in the dtype first: a difference of nearly equal losses must not be rounded before it is taken
     change = (found.losses - probe.center).astype(np.float64)
     # the loss's noise at a perturbed point: what it is at theta, and a few units of what the loss has moved since
     moved = np.hypot(noise.here[..., None], 4 * probe.rounding.unit * change) + probe.rounding.underflow
-    at: dict[float, tuple[Any, Any, Any, Any]] = {
-        o: (moved[..., j], found.deviations[..., j], points[..., j], change[..., j])
+    at = {
+        o: _Point(moved[..., j], found.deviations[..., j], points[..., j], change[..., j])
         for j, o in enumerate(scheme.offsets)
     }
-    at[0.0] = (noise.here + probe.rounding.underflow, 0.0, theta, 0.0)
+    at[0.0] = _Point(noise.here + probe.rounding.underflow, 0.0, theta, 0.0)
     return at
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import overload
 
 import numpy as np
 
@@ -60,7 +60,11 @@ def unit_roundoff(dtype: np.dtype) -> float:
     return float(np.finfo(dtype).eps) / 2
 
 
-def binade(x: Array | float) -> Any:
+@overload
+def binade(x: float) -> np.float64: ...
+@overload
+def binade(x: Array) -> Array: ...
+def binade(x: Array | float) -> Array | np.float64:
     """The largest power of 2 not above abs(x): times u the most by which rounding can change x; 0 of 0.
 
     A number of NumPy, whose square overflows to inf where that of a Python float raises.
@@ -70,7 +74,11 @@ def binade(x: Array | float) -> Any:
     return np.where(x == 0, 0.0, np.ldexp(0.5, np.frexp(x)[1]))
 
 
-def known(deviation: Any) -> Any:
+@overload
+def known(deviation: float) -> float: ...
+@overload
+def known(deviation: Array) -> Array: ...
+def known(deviation: Array | float) -> Array | float:
     """The deviations, inf where squares that left the range of float64 have made them NaN: nothing is known there."""
     unknown = np.isnan(deviation)
     if isinstance(deviation, float):

@@ -31,7 +31,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
@@ -41,11 +40,11 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """What a rule is told: analytic and numeric gradient, (m,) float64 each, and the computation's dtype by name.
+class Gradients:
+    """What a rule is told: the analytic and the numeric gradient, (m,) float64 each, and the computation's dtype by name.
 
-    Several numeric gradients of one loss, (s, m), are judged each by itself; what then has s entries has one here, no axis.
-    What several rules compare is computed once.
+    ``numeric`` may be (s, m): s numeric gradients of one loss, which are judged separately.  The figures of a whole gradient
+    then have the shape (s,), else ().  What several rules compare is computed once.
     """
 
     analytic: Array
@@ -111,18 +110,19 @@ class Rule:
     words : when it accuses, in one line.
     source : where it is published.
     entrywise : whether it compares entries one by one; else a figure of the whole gradient.
-    within : Evidence -> bools, is each comparison within its limit?  of finite gradients only.
+    within : Gradients -> bools, is each comparison within its limit?  of finite gradients only.
     """
 
     name: str
     words: str
     source: str
-    within: Callable[[Evidence], Array]
+    within: Callable[[Gradients], Array]
     entrywise: bool = True
 
-    def accuses(self, evidence: Evidence) -> Any:
-        """Whether this rule would have called the analytic gradient wrong: a bool, or one for each numeric gradient."""
-        return _accused(evidence, [self])[0]
+    def accuses(self, gradients: Gradients) -> bool | list[bool]:
+        """Whether this rule calls the analytic gradient wrong: one bool, or one for each numeric gradient of several."""
+        answer: bool | list[bool] = _accused(gradients, [self])[0].tolist()
+        return answer
 
 
 # JAX, jax/_src/public_test_util.py, default_gradient_tolerance: atol and rtol alike
@@ -135,68 +135,68 @@ def _tolerance(by_dtype: Mapping[str, float], dtype: str) -> float:
     return by_dtype.get(dtype, by_dtype["float64"])
 
 
-def _textbook(evidence: Evidence, limit: float) -> Array:
+def _textbook(gradients: Gradients, limit: float) -> Array:
     """|a - n| / max(1e-8, |a| + |n|) <= limit."""
-    return evidence.largest_relative <= limit
+    return gradients.largest_relative <= limit
 
 
-def _norms(evidence: Evidence, limit: float) -> Array:
+def _norms(gradients: Gradients, limit: float) -> Array:
     """||a - n||_2 / (||a||_2 + ||n||_2) <= limit: the stored ``norm_difference``; NaN is not within."""
-    return evidence.norms <= limit
+    return gradients.norms <= limit
 
 
-def _cs231n(evidence: Evidence, limit: float) -> Array:
+def _cs231n(gradients: Gradients, limit: float) -> Array:
     """|a - n| / max(|a|, |n|) <= limit; two zeros pass."""
-    return evidence.largest_over_larger <= limit
+    return gradients.largest_over_larger <= limit
 
 
-def _allclose(evidence: Evidence, atol: float, rtol: float) -> Array:
+def _allclose(gradients: Gradients, atol: float, rtol: float) -> Array:
     """|a - n| <= atol + rtol |n|, not symmetric: the numeric gradient is the reference, as in allclose(a, n)."""
-    return evidence.difference <= atol + rtol * evidence.size
+    return gradients.difference <= atol + rtol * gradients.size
 
 
-def _jax(evidence: Evidence) -> Array:
+def _jax(gradients: Gradients) -> Array:
     """|a - n| <= tol + tol |n| with the tolerance of the dtype, entry by entry."""
-    tol = _tolerance(JAX_TOLERANCE, evidence.dtype)
-    return _allclose(evidence, tol, tol)
+    tol = _tolerance(JAX_TOLERANCE, gradients.dtype)
+    return _allclose(gradients, tol, tol)
 
 
-def _autograd(evidence: Evidence, tol: float, rtol: float) -> Array:
+def _autograd(gradients: Gradients, tol: float, rtol: float) -> Array:
     """|a - n| < tol or |a - n| / |a + n| < rtol, entry by entry."""
-    relative = evidence.difference / np.abs(evidence.analytic + evidence.numeric)
-    return (evidence.difference < tol) | (relative < rtol)
+    relative = gradients.difference / np.abs(gradients.analytic + gradients.numeric)
+    return (gradients.difference < tol) | (relative < rtol)
 
 
-def _scipy(evidence: Evidence, limit: float) -> Array:
+def _scipy(gradients: Gradients, limit: float) -> Array:
     """|a - n| / max(1, |n|) <= limit."""
-    return evidence.difference / np.maximum(1.0, evidence.size) <= limit
+    return gradients.difference / np.maximum(1.0, gradients.size) <= limit
 
 
-def _pytensor(evidence: Evidence) -> Array:
+def _pytensor(gradients: Gradients) -> Array:
     """|a - n| <= tol or |a - n| / max(|a| + |n|, 1e-8) <= tol with the tolerance of the dtype."""
-    tol = _tolerance(PYTENSOR_TOLERANCE, evidence.dtype)
-    return (evidence.difference <= tol) | (evidence.relative <= tol)
+    tol = _tolerance(PYTENSOR_TOLERANCE, gradients.dtype)
+    return (gradients.difference <= tol) | (gradients.relative <= tol)
 
 
-def _caffe(evidence: Evidence, threshold: float) -> Array:
+def _caffe(gradients: Gradients, threshold: float) -> Array:
     """|a - n| <= threshold max(|a|, |n|, 1)."""
-    return evidence.difference <= threshold * np.maximum(evidence.larger, 1.0)
+    return gradients.difference <= threshold * np.maximum(gradients.larger, 1.0)
 
 
-def _openmdao_norm(evidence: Evidence, atol: float, rtol: float) -> Array:
+def _openmdao_norm(gradients: Gradients, atol: float, rtol: float) -> Array:
     """||a - n||_2 < atol and ||a - n||_2 / ||n||_2 < rtol, with ||a||_2 for a zero ||n||_2; two zeros pass.
 
     The tool takes the norms of each output by input block of the Jacobian; here the gradient is one block.
     """
-    error, analytic, numeric = evidence.lengths
+    error, analytic, numeric = gradients.lengths
     size = np.where(numeric == 0, analytic, numeric)
     return (error < atol) & ((size == 0) | (error / size < rtol))
 
 
-def _ceres(evidence: Evidence, precision: float) -> Array:
+def _ceres(gradients: Gradients, precision: float) -> Array:
     """|a - n| / max(|a|, |n|) < precision; where one of them is 0, |a - n| < precision."""
-    one_is_zero = (evidence.analytic == 0) | (evidence.numeric == 0)
-    return np.where(one_is_zero, evidence.difference, evidence.over_larger) < precision
+    one_is_zero = (gradients.analytic == 0) | (gradients.numeric == 0)
+    return np.where(one_is_zero, gradients.difference, gradients.over_larger) < precision
 
 
 _CS231N = "https://cs231n.github.io/neural-networks-3/#gradcheck"
@@ -319,17 +319,17 @@ _RULES = (
 RULES: dict[str, Rule] = {rule.name: rule for rule in _RULES}
 
 
-def accusations(evidence: Evidence) -> dict[str, Any]:
-    """For each rule by name whether it would have called the analytic gradient wrong."""
-    return dict(zip(RULES, _accused(evidence, RULES.values()), strict=True))
+def accusations(gradients: Gradients) -> dict[str, list[bool]]:
+    """For each rule by name whether it accuses the analytic gradient, beside each of s numeric gradients (s, m)."""
+    return dict(zip(RULES, _accused(gradients, RULES.values()).tolist(), strict=True))
 
 
-def _accused(evidence: Evidence, rules: Iterable[Rule]) -> list[Any]:
-    """What each rule says, as ``Rule.accuses``."""
+def _accused(gradients: Gradients, rules: Iterable[Rule]) -> Array:
+    """Whether each rule accuses, bool: one row a rule, of one entry for each numeric gradient."""
     with np.errstate(all="ignore"):
-        passed = [rule.within(evidence).all(axis=-1) if rule.entrywise else rule.within(evidence) for rule in rules]
+        passed = [rule.within(gradients).all(axis=-1) if rule.entrywise else rule.within(gradients) for rule in rules]
     # NaN and inf accuse, whatever a comparison with them says
-    return np.logical_not(np.stack(passed) & evidence.finite).tolist()
+    return np.logical_not(np.stack(passed) & gradients.finite)
 
 
 def table() -> list[dict[str, str]]:

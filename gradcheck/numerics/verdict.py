@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -49,9 +48,9 @@ BOUND_BITS = 14
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """The columns of a verdict, each (m,): floats in float64, ``verdict`` and ``reason`` as lists of words.
+    """The columns of a verdict, each (m,), or (s, m) for s steps.
 
-    For s steps (s, m), and lists of lists.
+    Errors, bounds and the resolution are float64.  ``verdict`` and ``reason`` are arrays of objects: words, None for no reason.
     """
 
     abs_err: Array
@@ -60,33 +59,33 @@ class Judgement:
     roundoff: Array
     bound: Array
     resolution: Array
-    verdict: list[Any]
-    reason: list[Any]
+    verdict: Array
+    reason: Array
+
+    @property
+    def _columns(self) -> tuple[Array, ...]:
+        return (
+            *(self.abs_err, self.rel_err, self.truncation, self.roundoff, self.bound, self.resolution),
+            *(self.verdict, self.reason),
+        )
 
     def one_step(self) -> Judgement:
-        """The columns of one step, as of several of which it is the first."""
-        columns: list[Any] = [getattr(self, name) for name in self.__dataclass_fields__]
-        with_axis: list[Any] = [c[None] if isinstance(c, np.ndarray) else [c] for c in columns]
-        return Judgement(*with_axis)
+        """The columns of one step (m,), as if of several (1, m)."""
+        return Judgement(*(column[None] for column in self._columns))
 
     @staticmethod
     def empty(size: int) -> Judgement:
         """Columns of one step to be filled, block after block."""
-        columns: list[Any] = [*(np.empty(size) for _ in range(6)), [], []]
-        return Judgement(*columns)
+        return Judgement(*(np.empty(size) for _ in range(6)), *(np.empty(size, dtype=object) for _ in range(2)))
 
     def put(self, start: int, block: Judgement) -> None:
-        """Fill in the columns of a block, of which this is the next."""
-        for name in self.__dataclass_fields__:
-            column, values = getattr(self, name), getattr(block, name)
-            if isinstance(column, list):
-                column += values
-            else:
-                column[start : start + len(values)] = values
+        """Fill in the columns of a block, whose first weight is ``start``."""
+        for column, values in zip(self._columns, block._columns, strict=True):
+            column[start : start + len(values)] = values
 
     def at(self, step: int) -> Judgement:
         """The columns of one of several steps."""
-        return Judgement(*(getattr(self, name)[step] for name in self.__dataclass_fields__))
+        return Judgement(*(column[step] for column in self._columns))
 
 
 def shortened(bound: Array) -> Array:
@@ -161,23 +160,23 @@ def judge(
         roundoff,
         bound,
         resolution,
-        verdict.tolist(),
-        reason.tolist(),
+        verdict,
+        reason,
     )
 
 
 def without_path(judged: Judgement, exempt: Array) -> Judgement:
-    """The judgement in which the weights ``exempt``, bool of the shape of the verdicts, have no path to the loss."""
-    verdict, reason = np.array(judged.verdict, dtype=object), np.array(judged.reason, dtype=object)
+    """The judgement with the weights ``exempt``, bool of the shape of the verdicts, without a path to the loss."""
+    verdict, reason = judged.verdict.copy(), judged.reason.copy()
     verdict[exempt], reason[exempt] = "inconclusive", EXEMPT
-    return replace(judged, verdict=verdict.tolist(), reason=reason.tolist())
+    return replace(judged, verdict=verdict, reason=reason)
 
 
 def at_corners(judged: Judgement, corner: Array) -> Judgement:
-    """The judgement in which theta lies on the kink of the weights ``corner``, bool of the shape of the verdicts."""
-    reason = np.array(judged.reason, dtype=object)
+    """The judgement with theta on a kink of the weights ``corner``, bool of the shape of the verdicts."""
+    reason = judged.reason.copy()
     reason[corner] = CORNER
-    return replace(judged, reason=reason.tolist())
+    return replace(judged, reason=reason)
 
 
 # ---------------------------------------------------------------------------------------------------------- of many
@@ -257,8 +256,8 @@ def _everywhere(verdicts: Sequence[str], reasons: Sequence[str | None], params: 
     return all(judged[param] or not n for param, n in counted.items())
 
 
-def missed(analytic: Array, correct: Array, bound: Array, verdicts: Sequence[str]) -> int:
-    """Weights with a planted bug of more than 2 bounds, so that the numbers show it, which were judged ``match``."""
+def missed(analytic: Array, correct: Array, bound: Array, verdicts: Array) -> int:
+    """How many weights match though a planted bug moved their gradient by more than 2 bounds, so that the numbers show it."""
     with np.errstate(all="ignore"):
         visible = np.abs(analytic - correct) > 2 * bound
-    return int((visible & (np.array(verdicts, dtype=object) == "match")).sum())
+    return int((visible & (verdicts == "match")).sum())

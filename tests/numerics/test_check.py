@@ -207,7 +207,7 @@ def test_rows_do_not_depend_on_which_other_weights_are_checked(model, scheme, ep
             part, verdicts, *_ = examine(problem, SCHEMES[scheme], eps, 1e-2, some)
             for column in ("step", "value", "truncation", "roundoff", "kink"):
                 assert np.array_equal(getattr(part, column), getattr(whole, column)[some]), column
-            assert verdicts.verdict == [judged.verdict[i] for i in some]
+            assert verdicts.verdict.tolist() == [judged.verdict[i] for i in some]
 
 
 STEPS = (1e-1, 1e-3, 1e-5, 1e-9, 1e-30)

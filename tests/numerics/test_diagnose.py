@@ -19,9 +19,9 @@ from gradcheck.experiment.cell import Cell, check_cell
 from gradcheck.experiment.sources.data import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Linear, Softmax
-from gradcheck.numerics.diagnosis import diagnose as diagnosing
-from gradcheck.numerics.diagnosis import evidence, wording
-from gradcheck.numerics.diagnosis.diagnose import Diagnosis, diagnose
+from gradcheck.numerics.diagnosis import evidence, kinds, wording
+from gradcheck.numerics.diagnosis.diagnose import diagnose
+from gradcheck.numerics.diagnosis.kinds import Diagnosis
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.quotients import Estimate
 from gradcheck.numerics.rounding import Rounding
@@ -188,7 +188,7 @@ def test_each_kind_is_named_with_what_is_wrong(case: str) -> None:
 
 
 def test_every_kind_has_a_case() -> None:
-    assert {kind for _, kind, _ in CASES.values()} | {"unknown"} == set(diagnosing.KINDS)
+    assert {kind for _, kind, _ in CASES.values()} | {"unknown"} == set(kinds.KINDS)
 
 
 def test_a_right_gradient_has_no_diagnosis() -> None:
@@ -285,7 +285,7 @@ def test_a_factor_near_2_is_not_called_2() -> None:
 def test_names_of_any_kind_and_length(names: tuple[str, ...], change: Any) -> None:
     truth = Truth.draw(Layout(names, tuple((7,) for _ in names)))
     found = truth.diagnose(change(truth.true), n=None, n_classes=None)
-    assert found.kind in diagnosing.KINDS
+    assert found.kind in kinds.KINDS
     assert found.words is not None
     assert len(found.words) <= wording.LONGEST
 
@@ -331,7 +331,7 @@ def test_no_numbers_raise_or_warn(data: st.DataObject) -> None:
         warnings.simplefilter("error")
         found = diagnose(Claimed(layout, theta, analytic), numeric, verdicts)
     assert (found.kind is None) == ("mismatch" not in verdicts.verdict)
-    assert found.kind is None or (found.kind in diagnosing.KINDS and 0 < len(found.words or "") <= wording.LONGEST)
+    assert found.kind is None or (found.kind in kinds.KINDS and 0 < len(found.words or "") <= wording.LONGEST)
 
 
 @settings(max_examples=400)
@@ -350,7 +350,7 @@ def test_gradients_related_at_random_raise_nothing(data: st.DataObject) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = diagnose(Claimed(NET, theta, a), n, verdicts)
-    assert found.kind in diagnosing.KINDS or found.kind is None
+    assert found.kind in kinds.KINDS or found.kind is None
 
 
 # --- with the catalogue -----------------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ def test_words_of_cells(checked: Cell, kind: str, phrase: str) -> None:
 
 def test_every_bug_has_a_kind_and_every_kind_exists() -> None:
     assert set(KINDS) == set(BUGS) - {"none"}
-    assert {kind.name for kind in KINDS.values()} | {c.kind for c in COINCIDENCES} <= set(diagnosing.KINDS)
+    assert {kind.name for kind in KINDS.values()} | {c.kind for c in COINCIDENCES} <= set(kinds.KINDS)
 
 
 def test_coincidences_are_no_free_pass() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gradcheck.experiment.results.rows import CELLS
-from gradcheck.numerics.rules import RULES, Evidence, Rule, table
+from gradcheck.numerics.rules import RULES, Gradients, Rule, table
 
 # One entry in the table, as somebody who uses the package would write it.
 ENTRY = """
@@ -60,7 +60,7 @@ SYMMETRIC = [
 
 
 def accuses(name, analytic, numeric, dtype="float64") -> bool:
-    return KNOWN[name].accuses(Evidence(np.asarray(analytic, float), np.asarray(numeric, float), dtype))
+    return KNOWN[name].accuses(Gradients(np.asarray(analytic, float), np.asarray(numeric, float), dtype))
 
 
 class Limit(NamedTuple):
@@ -368,7 +368,7 @@ def test_every_pair_of_finite_gradients_gets_a_plain_bool_without_a_warning(name
 )
 def test_several_numeric_gradients_are_judged_each_by_itself(name, analytic, numeric, dtype):
     numeric[0] = analytic
-    several = KNOWN[name].accuses(Evidence(analytic, numeric, dtype))
+    several = KNOWN[name].accuses(Gradients(analytic, numeric, dtype))
     assert several == [accuses(name, analytic, row, dtype) for row in numeric]
 
 
@@ -387,7 +387,7 @@ def test_a_rule_is_a_frozen_value_that_travels_to_other_processes(name):
     rule = RULES[name]
     with pytest.raises(dataclasses.FrozenInstanceError):
         rule.name = "other"
-    assert pickle.loads(pickle.dumps(rule)).accuses(Evidence(np.array([2.0]), np.array([1.0]), "float64"))
+    assert pickle.loads(pickle.dumps(rule)).accuses(Gradients(np.array([2.0]), np.array([1.0]), "float64"))
 
 
 def test_the_table_has_a_row_for_every_rule_with_its_words_and_source():

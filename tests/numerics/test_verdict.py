@@ -200,7 +200,7 @@ def test_a_parameter_of_which_nothing_was_judged_is_not_ok_however_small():
 def test_missed_is_a_match_that_is_wrong_by_more_than_two_bounds(weights):
     columns = [np.array([w[i] for w in weights], float) for i in range(3)]
     want = sum(v == "match" and abs(a - c) > 2 * b for a, c, b, v in weights)
-    assert missed(*columns, [w[3] for w in weights]) == want
+    assert missed(*columns, np.array([w[3] for w in weights], dtype=object)) == want
 
 
 # --- the figures ------------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def gather(problem: Claim, numeric: Array, judged: Judgement, index: Array | Non
     rows = np.arange(size) if index is None else np.asarray(index)
     n, bound, wrong = np.full(size, np.nan), np.full(size, np.inf), np.zeros(size, dtype=bool)
     n[rows], bound[rows] = numeric, judged.bound
-    wrong[rows] = [verdict == "mismatch" for verdict in judged.verdict]
+    wrong[rows] = judged.verdict == "mismatch"
     a = problem.analytic.astype(np.float64)
     known = np.isfinite(n) & np.isfinite(bound) & np.isfinite(a)
     # the bound has a share for the rounding of a itself, which says nothing of n: a may be 1e12 times too large

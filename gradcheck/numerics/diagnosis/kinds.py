@@ -1,0 +1,32 @@
+"""The kinds of mistakes that a diagnosis tells apart, and a diagnosis as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS: dict[str, str] = {
+    "not_finite": "entries are NaN or infinite where the loss is finite",
+    "zero_entries": "some entries are 0 where the slope is not",
+    "zero_param": "all of a parameter is 0, or its data term is",
+    "bias": "the biases alone are wrong, 0 or otherwise",
+    "detached": "a layer and all below it get nothing",
+    "precision": "every wrong entry is a rounded one, of a lower precision",
+    "constant_factor": "the gradient, or its data term, is off by one factor",
+    "l2": "a multiple of the weights is missing or too much",
+    "transposed": "the values of a matrix stand in the order of its transpose",
+    "param_factor": "each wrong parameter is off by a factor of its own",
+    "clipped": "all wrong entries stand at one largest magnitude",
+    "permutation": "the values are right, their order is not",
+    "activation_derivative": "the upper layers are right, all below is wrong without a pattern",
+    "entries": "a few entries are wrong, the others of their parameter are right",
+    "scattered": "whole parameters are off without a pattern",
+    "unknown": "too few weights are judged to tell",
+}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """``kind``, one of KINDS, and ``words`` of at most ``wording.LONGEST`` characters; None where nothing is wrong."""
+
+    kind: str | None
+    words: str | None

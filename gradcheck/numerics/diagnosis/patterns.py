@@ -1,0 +1,252 @@
+"""Hypotheses of where the wrong entries lie and in which order their values stand.
+
+Each takes the evidence and returns a diagnosis, or None where it does not hold.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gradcheck.numerics.diagnosis import wording as say
+from gradcheck.numerics.diagnosis.evidence import Evidence, is_bias, layers
+from gradcheck.numerics.diagnosis.fits import DECADES, decay, tolerance_of
+from gradcheck.numerics.diagnosis.kinds import Diagnosis
+
+Array = np.ndarray
+
+
+def not_finite(e: Evidence) -> Diagnosis | None:
+    bad = ~np.isfinite(e.raw.astype(np.float64)) & e.wrong
+    if not bad.any():
+        return None
+    values = sorted({"nan" if np.isnan(v) else "infinite" for v in np.unique(e.raw[bad])}, reverse=True)
+    what = " or ".join(values)
+    return Diagnosis(
+        "not_finite",
+        f"{say.entries(e, bad)} {say.are(int(bad.sum()))} {what} where the loss is finite: look for a division by 0, a "
+        f"log(0) or an overflow in the gradient.",
+    )
+
+
+def transposed(e: Evidence) -> Diagnosis | None:
+    """The values of each wrong matrix are the numeric ones in the order of the transpose, beside a penalty in place."""
+    decades = 0.0
+    for name in e.broken:
+        shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
+        if sum(length > 1 for length in shape) < 2:
+            return None
+        order = np.arange(math.prod(shape))
+        readings = (order.reshape(shape).T.reshape(-1), order.reshape(shape[::-1]).T.reshape(-1))
+        best = [digits for reading in readings if (digits := _reordered(e, where, reading)) is not None]
+        if not best:
+            return None
+        decades += max(best)
+    if decades < DECADES:
+        return None
+    names = list(e.broken)
+    return Diagnosis(
+        "transposed",
+        f"{say.listed(names)} {say.have(names)} the right values in the order of the transpose{say.rest(e)}: look for a .T or "
+        f"a reshape in {say.derivatives(names)}.",
+    )
+
+
+def _reordered(e: Evidence, where: slice, order: Array) -> float | None:
+    """Decades of evidence for a = n[order] inside a parameter, a penalty d theta in place allowed; None if it fails."""
+    a, t, n, bound = e.a[where], e.theta[where], e.n[where][order], e.bound[where][order]
+    rows = e.judged[where][order] & (order != np.arange(len(order)))
+    if (e.wrong[where] & (order == np.arange(len(order)))).any() or not rows.any():
+        return None
+    a, n, bound, t, wrong = a[rows], n[rows], bound[rows], (t - t[order])[rows], e.wrong[where][rows]
+    tolerance = tolerance_of(1.0, a, n, bound, e.unit)
+    own = e.n[where][rows]
+    for free, found in ((0, decay(a - n, None, tolerance)), (1, decay(a - n, t, tolerance) if t.any() else None)):
+        if found is not None:
+            digits = np.clip(np.nan_to_num(np.log10(np.minimum(np.abs(a - own), np.abs(a)) / tolerance)), 0.0, 16.0)
+            digits = np.sort(digits[wrong])
+            return float(digits[: max(0, len(digits) - free)].sum())
+    return None
+
+
+def clipped(e: Evidence) -> Diagnosis | None:
+    """The wrong entries share one magnitude, which no other entry of their parameters exceeds."""
+    size = np.abs(e.raw.astype(np.float64))
+    limit = float(size[e.wrong].max())
+    if limit == 0 or int(e.wrong.sum()) < 2 or (size[e.wrong] != limit).any():
+        return None
+    beyond = (np.abs(e.n) > np.abs(e.a))[e.wrong].all() and (np.sign(e.n) == np.sign(e.a))[e.wrong].all()
+    if not beyond or (size[e.among(e.broken)] > limit).any():
+        return None
+    return Diagnosis(
+        "clipped",
+        f"{say.some(e)} {say.are(int(e.wrong.sum()))} cut off at {limit:.4g}, no entry is larger and all smaller ones are "
+        f"right: gradient clipping is on.",
+    )
+
+
+def permutation(e: Evidence) -> Diagnosis | None:
+    """The values are the right ones in another order, inside each wrong parameter or over all of theta."""
+    for groups in ([e.among([name]) for name in e.broken], [e.among(e.broken)]):
+        found = [_sorted_alike(e, rows) for rows in groups]
+        if all(found):
+            inside = "entries" if len(groups) == len(e.broken) else "entries, across parameters,"
+            return Diagnosis(
+                "permutation",
+                f"{say.listed(e.broken)} {say.have(e.broken)} the right values in another order{say.rest(e)}: look for "
+                f"{inside} swapped, reversed or flattened in another order.",
+            )
+    return None
+
+
+def _sorted_alike(e: Evidence, rows: Array) -> bool:
+    if not e.judged[rows].all() or int(e.wrong[rows].sum()) < 2:
+        return False
+    a, n, bound = e.a[rows], e.n[rows], e.bound[rows]
+    by_a, by_n = np.argsort(a, kind="stable"), np.argsort(n, kind="stable")
+    tolerance = tolerance_of(1.0, a[by_a], n[by_n], bound[by_n], e.unit)
+    if not (np.abs(a[by_a] - n[by_n]) <= tolerance).all():
+        return False
+    # numbers closer together than the tolerance agree by chance
+    gaps = np.diff(n[by_n])
+    gaps = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
+    digits = np.log10(gaps / tolerance)[e.wrong[rows][by_a]]
+    return float(np.clip(np.nan_to_num(digits, nan=0.0), 0.0, 16.0).sum()) >= DECADES
+
+
+def biases_alone(e: Evidence) -> Diagnosis | None:
+    """Nothing but biases is wrong, and these as a whole."""
+    names = list(e.broken)
+    if not all(is_bias(name) for name in names) or not e.others_right:
+        return None
+    if any(e.fraction_wrong(e.among([name])) < 1 for name in names):
+        return None
+    one = f" ({say.pair(e)})" if int(e.wrong.sum()) == 1 else ""
+    return Diagnosis(
+        "bias",
+        f"Only {say.listed(names)} {say.are(len(names))} wrong{one}{say.rest(e)}: look at the sum over the examples in "
+        f"{say.derivatives(names)}.",
+    )
+
+
+def activation_derivative(e: Evidence) -> Diagnosis | None:
+    """All is right above some hidden layer, and from there down everything is wrong, by whole units."""
+    level = layers(e.layout)
+    if level is None:
+        return None
+    top = max(level[name] for name in e.broken)
+    here = [name for name in e.layout.names if level[name] == top]
+    below = [name for name in e.layout.names if level[name] < top]
+    above = e.among([name for name in e.layout.names if level[name] > top]) & e.judged
+    if not above.any() or int(e.wrong.sum()) < 3:
+        return None
+    if any(name not in e.broken for name in here + below if e.counted[e.layout.slices[name]].any()):
+        return None
+    # where a unit is in its linear part for every example, the derivative is right without being computed
+    if not _whole_units(e, here) and e.fraction_wrong(e.among(here + below)) < 0.4:
+        return None
+    if len(e.broken) == 1 and say.ratios(e)[1] < 1.1 and say.ratios(e)[0] > 0.9:
+        # one matrix, by a few per cent: noise in it would look the same
+        return None
+    return Diagnosis(
+        "activation_derivative",
+        f"All is right above layer {top}; {say.listed(e.broken)} {say.are(len(e.broken))} wrong without a constant factor: "
+        f"look at the activation's derivative in layer {top}.",
+    )
+
+
+def _whole_units(e: Evidence, names: list[str]) -> bool:
+    """Whether each unit of a layer, a column of its matrix with its bias, is wrong as a whole or right as a whole.
+
+    A unit of relu that is active for every example is right without the derivative.
+    """
+    shapes = dict(zip(e.layout.names, e.layout.shapes, strict=True))
+    widths = {shapes[name][-1] for name in names if shapes[name]}
+    if len(widths) != 1 or any(len(shapes[name]) not in (1, 2) for name in names):
+        return all(e.fraction_wrong(e.among([name])) >= 0.6 for name in names)
+    width = widths.pop()
+    unit = np.full(e.layout.size, -1)
+    for name in names:
+        unit[e.layout.slices[name]] = np.arange(math.prod(shapes[name])) % max(width, 1)
+    shares = [e.fraction_wrong(unit == j) for j in range(width)]
+    return all(share == 0 or share >= 0.6 for share in shares)
+
+
+def other_residuals(e: Evidence) -> Diagnosis | None:
+    """The differences of a bias cancel: residuals of a softmax add up to 0 over the classes, whatever the examples."""
+    for name in e.broken:
+        where = e.layout.slices[name]
+        wrong = e.wrong[where]
+        off, bound = (e.a - e.n)[where], e.bound[where]
+        if not is_bias(name) or int(wrong.sum()) < 2 or not e.judged[where].all():
+            continue
+        together = float(bound.sum())
+        if abs(float(off.sum())) <= together and np.abs(off).max() > 10**DECADES * together:
+            return Diagnosis(
+                "scattered",
+                f"{say.listed(e.broken)} {say.are(len(e.broken))} off without a pattern, but the differences in "
+                f"{say.brief(name)} add up to 0: softmax residuals of other examples or labels than the loss has.",
+            )
+    return None
+
+
+def entries(e: Evidence) -> Diagnosis | None:
+    """A few entries are wrong among many right ones."""
+    count = int(e.wrong.sum())
+    judged = int(e.counted.sum())
+    if judged < 2 and not (count == 1 and e.judged.sum() > 1):
+        return None
+    if count == 1:
+        return Diagnosis("entries", f"{say.entries(e, e.wrong)} alone is wrong: {say.pair(e)}; {say.others(e)}.")
+    parameters = [e.among([name]) for name in e.broken]
+    whole = any(e.fraction_wrong(rows) == 1 and (rows & e.wrong).sum() > 2 for rows in parameters)
+    # differences close to the bound are the visible ones of many
+    if 3 * count > judged or whole or e.faint[e.wrong].any():
+        return None
+    return Diagnosis("entries", f"{count} weights are wrong, {say.others(e)}: {say.entries(e, e.wrong)}.")
+
+
+def scattered(e: Evidence) -> Diagnosis | None:
+    """Whole parameters are off, and nothing simple explains by what."""
+    if int((e.wrong & ~e.faint).sum()) < 3:
+        return None
+    low, high = say.ratios(e)
+    ratios = f"analytic/numeric {low:.3g} to {high:.3g}" if math.isfinite(low) and math.isfinite(high) else "no pattern"
+    right = [name for name in e.layout.names if name not in e.broken and e.judged[e.layout.slices[name]].any()]
+    if not right:
+        return Diagnosis(
+            "scattered",
+            f"Every judged parameter is off without a pattern ({ratios}): noise, or other examples or labels than the "
+            f"loss has; the gradients alone cannot tell which.",
+        )
+    level = layers(e.layout)
+    last = [name for name in right if level is None or level[name] == max(level.values())]
+    if len(right) == 1 and last and is_bias(right[0]):
+        return Diagnosis(
+            "scattered",
+            f"{say.listed(e.broken)} {say.are(len(e.broken))} off without a pattern, {right[0]} is right: noise, or residuals "
+            f"paired with the wrong examples (labels shuffled, (n, 1) minus (n,)).",
+        )
+    return Diagnosis(
+        "scattered",
+        f"{say.listed(e.broken)} {say.are(len(e.broken))} off without a pattern ({ratios}){say.rest(e)}: noise in "
+        f"{say.derivatives(e.broken)}, or wrong inputs to {'it' if len(e.broken) == 1 else 'them'}.",
+    )
+
+
+def unknown(e: Evidence) -> Diagnosis | None:
+    """What is left."""
+    count = int(e.wrong.sum())
+    pair = f" ({say.pair(e)})" if count == 1 else ""
+    if e.faint[e.wrong].all():
+        return Diagnosis(
+            "unknown",
+            f"{say.entries(e, e.wrong)} {say.are(count)} wrong, by less than 10 times what a correct gradient could show: too "
+            f"little to tell the kind.",
+        )
+    return Diagnosis(
+        "unknown",
+        f"{say.entries(e, e.wrong)} {say.are(count)} wrong{pair}: too little to tell which kind of mistake it is "
+        f"({int(e.judged.sum())} of {e.layout.size} weights could be judged).",
+    )
