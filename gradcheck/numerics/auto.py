@@ -1,4 +1,4 @@
-"""eps=auto: each weight's own step, the one with the smallest bound of a ladder of steps."""
+"""eps=auto: for each weight the step with the smallest bound, of a ladder of steps."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ from gradcheck.numerics.schemes import Scheme, perturbed_weights, representable_
 
 Array = np.ndarray
 
-# Steps that are weighed where kinks are near lie this far apart: the best of all gives no bound below 1 / sqrt(2) of the best
-# of these.
+# Near kinks, candidate steps differ by this factor; the best candidate's bound is at most sqrt(2) times the best possible.
 STEPS_APART = math.sqrt(2)
-# A step above shows the truncation of one below where its own is so many times as large, as a doubled step of second order.
+# A larger step reveals a smaller one's truncation only if its own is at least this many times larger.
 LEAST_GROWTH = 4.0
 
 
 class Rung(NamedTuple):
-    """A step (m,), what the formula gave there, and its truncation (m,), that of kinks not included."""
+    """One step for each of m weights.
+
+    step : (m,).   found : the formula's quotients there.   truncation : (m,), without what kinks add.
+    """
 
     step: Array
     found: Quotients
@@ -47,20 +49,20 @@ class Rung(NamedTuple):
 
     @property
     def bound(self) -> Array:
-        """How far the formula can be from the derivative; (m,), infinite where unknown."""
+        """The largest possible error of the formula; (m,), infinite where unknown."""
         bound = self.found.roundoff + self.truncation + self.found.kink
         return np.where(np.isnan(bound), np.inf, bound)
 
     def where(self, which: Array) -> Rung:
-        """That of the weights ``which`` (bool) alone."""
+        """The rung of the weights ``which`` (bool) alone."""
         return Rung(self.step[which], Quotients(*(column[which] for column in self.found)), self.truncation[which])
 
 
 def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
     """Derivatives at the step with the smallest bound of a ladder of steps, for the weights of ``index``.
 
-    Where kinks spoil the top of the ladder, its last points are spent on one step that crosses few of them.
-    Evaluations for each weight: at most 16 (complex step: 2).
+    Near kinks the top rungs are replaced by one step that crosses few of them.
+    It takes at most 16 evaluations a weight (complex step: 2).
     """
     if scheme.complex_valued:
         return by_complex_step(probe, index, tiny_step(probe, index))
@@ -75,10 +77,10 @@ def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
 def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
     """``auto`` of a loss that knows its kinks.
 
-    One step of its own for each weight costs as many distances as the formula has; the top of the ladder is given up for it.
-    Its truncation must then be seen without these rungs.  A formula with an embedded one is compared with that.  Where the
-    rungs that are left reach above the step that was suggested, they show it.  Else more of the top is given up, for one step
-    as far above as is trusted.
+    One extra step for each weight costs as many evaluations as the formula has points, so the top rungs are given up for it.
+    The truncation of the extra step must then be seen without them.  A formula with an embedded one is compared with that.
+    Other formulas need a rung above the suggested step.  Where the rungs that are left do not reach so far, a second part of
+    the top is given up, for one step near the largest that is trusted.
     """
     assert probe.crossings is not None
     nested, size = whole.nested, len(whole.nested.distances)
@@ -113,7 +115,7 @@ def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
 
 
 def _rungs(probe: Probe, ladder: Ladder) -> list[Rung]:
-    """The rungs of a ladder whose points were evaluated, from below."""
+    """The rungs of an evaluated ladder, by ascending step."""
     levels = ladder.rungs(probe, ladder.nested)
     if probe.opaque:
         jump = _jump_at_theta(probe, ladder)
@@ -123,19 +125,23 @@ def _rungs(probe: Probe, ladder: Ladder) -> list[Rung]:
 
 
 def _jump_at_theta(probe: Probe, ladder: Ladder) -> Array | float:
-    """Half the jump of an opaque function's slope at theta itself; (m,) or 0."""
+    """Half the jump of an opaque function's derivative at theta itself; (m,) or 0."""
     central = ladder.rungs(probe, CENTRAL)
     return slope_jump(central[0][1], central[1][1], ladder.ratio) if len(central) > 1 else 0.0
 
 
 def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: list[Rung]) -> Estimate:
-    """The estimate with the smallest bound, of the rungs of the formula or, for one of first order, of its own beside them."""
+    """The estimate with the smallest bound.
+
+    tried : the rungs of the formula on the ladder.  A first-order scheme is not that formula: its quotients at the same steps,
+        and at one step more, are judged by their difference from the best central rung.
+    """
     rows = np.arange(len(ladder.index))
     if scheme.order == 1:
         bounds = np.stack([rung.bound for rung in tried])
         best = bounds.argmin(axis=0)
         anchor = np.stack([rung.found.value for rung in tried])[best, rows]
-        # each is an upper bound of |f''|, those of small steps for their noise and those of large ones for their kinks
+        # each rung gives an upper bound of |f''|; noise enlarges it at small steps and kinks at large ones
         curvature = np.min([(q.bend + 2 * q.roundoff + 2 * q.kink) / step for step, q, _ in tried], axis=0)
         jump = _jump_at_theta(probe, ladder) if probe.opaque else 0.0
         found = [(m * ladder.size, q._replace(kink=q.kink + jump)) for m, q in ladder.rungs(probe, scheme)]
@@ -156,16 +162,16 @@ def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: list[Rung]) -> Es
 
 
 def _one_sided(probe: Probe, scheme: Scheme, ladder: Ladder, curvature: Array) -> tuple[Array, Quotients]:
-    """A one-sided formula at the step where its roundoff N / h meets its truncation |f''| h / 2; step (m,), quotients.
+    """A one-sided formula at the step where its roundoff N / h equals its truncation |f''| h / 2; step (m,), quotients.
 
-    At a minimum the loss and its noise may be almost nothing while the curvature is not, so that this step lies far
-    below any that the scale of the loss suggests.
+    At a minimum the loss and its noise may be nearly 0 while the curvature is not.  This step then lies far below those that
+    the scale of the loss suggests.
     """
     theta, index, noise = ladder.theta, ladder.index, ladder.noise
     roundoff = DEVIATIONS * math.sqrt(2) * (noise.here + probe.rounding.underflow)
     wanted = np.sqrt(2 * roundoff / curvature)
     wanted = np.where(np.isfinite(wanted) & (wanted > 0), wanted, ladder.size)
-    # one point only, which is a number of the dtype: a step of few spacings is as exact as any
+    # the only point beside theta is exact in the dtype, so a step of a few spacings is as exact as any
     spacings = 4 * probe.rounding.unit * np.abs(theta.astype(np.float64))
     if probe.crossings is not None:
         near = probe.crossings(index, wanted)
@@ -181,26 +187,26 @@ def _one_sided(probe: Probe, scheme: Scheme, ladder: Ladder, curvature: Array) -
 
 
 def _steps(highest: Array, lowest: Array) -> Iterator[Array]:
-    """Steps (m,) from the highest downwards, as long as one is above the lowest."""
+    """Steps (m,) from the highest downwards, until all lie at or below the lowest."""
     while (highest > lowest).any():
         yield highest
         highest = highest / STEPS_APART
 
 
 def _witness(probe: Probe, ladder: Ladder, lowest: Rung) -> Array:
-    """The step, of those far above the ladder, at which a formula of order p shows the h**p of its truncation best; (m,).
+    """A step far above the ladder at which a formula of order p shows its truncation, proportional to h**p, best; (m,).
 
-    There the noise and the kinks that are crossed are least in units of h**p.
+    It is the step with the least noise and kinks in units of h**p.
     """
     assert probe.crossings is not None
-    # safely below what is trusted, since the step that is a number of the dtype may be a little larger
+    # below the largest trusted step by a margin, since rounding to the dtype may enlarge the step
     least = 2 * ladder.multiples[-1] * ladder.size
     highest = np.fmax(ladder.trusted(probe) / STEPS_APART * ladder.size, least)
     near = probe.crossings(ladder.index, highest * max(ladder.nested.offsets))
     noise = lowest.found.roundoff * lowest.step
     chosen, smallest = highest, np.full(len(highest), np.inf)
     for h in _steps(highest, least):
-        # the units are those of the highest step, since h**p itself may underflow
+        # in units of highest**p, since h**p may underflow
         blurred = (noise / h + _jumps(ladder.nested, near, h)) * (highest / h) ** ladder.nested.order
         better = (blurred < smallest) & (h > least)
         smallest, chosen = np.where(better, blurred, smallest), np.where(better, h, chosen)
@@ -208,10 +214,11 @@ def _witness(probe: Probe, ladder: Ladder, lowest: Rung) -> Array:
 
 
 def _short_of_kinks(probe: Probe, ladder: Ladder, rungs: list[Rung]) -> Array:
-    """For each weight the step of least bound, where kinks may lie below every rung; (m,).
+    """For each weight the step with the smallest predicted bound, where kinks may lie below every rung; (m,).
 
-    What a step h of the formula meets is foreseen: the roundoff N / h, the truncation as the rungs will show it, and of each
-    kink at distance d, whose slope jumps by J, w J (o h - d) / r for each pair of points r apart at o h > d with weight w.
+    The bound of a step h is predicted from its roundoff N / h, its truncation as the rungs will show it, and the kinks.  A kink
+    at distance d, where the derivative jumps by J, adds w J (o h - d) / r for each pair of points r apart at o h > d, w being
+    the weight of the pair.
     """
     assert probe.crossings is not None
     nested, trusted = ladder.nested, ladder.trusted(probe) * ladder.size
@@ -221,7 +228,7 @@ def _short_of_kinks(probe: Probe, ladder: Ladder, rungs: list[Rung]) -> Array:
     noise = rungs[0].found.roundoff * rungs[0].step
     highest = rungs[-1].step * ladder.ratio
     near = probe.crossings(ladder.index, highest * max(nested.offsets))
-    # below noise / least the roundoff alone is more than what the rungs have already
+    # below noise / least the roundoff alone exceeds the best bound of the rungs
     smallest = np.maximum(at_least(np.zeros(len(highest)), ladder.theta, probe.rounding.unit), noise / least)
     chosen = highest
     for h in _steps(highest, smallest):
@@ -235,7 +242,7 @@ def _short_of_kinks(probe: Probe, ladder: Ladder, rungs: list[Rung]) -> Array:
 
 
 def _jumps(formula: Scheme, near: Crossings, h: Array) -> Array:
-    """How far the kinks may turn the formula's derivative at steps h (m,); (m,)."""
+    """By how much the kinks may change the formula's derivative at steps h (m,); (m,)."""
     total = np.zeros(len(h))
     for low, high, weight in formula.pairs:
         reach = max(-low, high) * h
@@ -245,7 +252,7 @@ def _jumps(formula: Scheme, near: Crossings, h: Array) -> Array:
 
 
 def _beside(probe: Probe, ladder: Ladder, rungs: list[Rung], step: Array) -> Rung:
-    """One rung more, at a step (m,) of its own."""
+    """One extra rung at ``step`` (m,)."""
     nested, trusted = ladder.nested, ladder.trusted(probe) * ladder.size
     h = representable_step(ladder.theta, step)
     points = perturbed_weights(ladder.theta, h, nested.offsets)
@@ -257,7 +264,7 @@ def _beside(probe: Probe, ladder: Ladder, rungs: list[Rung], step: Array) -> Run
         lesser = nested.embedded
         columns = [nested.offsets.index(o) for o in lesser.offsets]
         other = quotients(probe, lesser, ladder.theta, points[:, columns], columns_of(evaluated, columns), ladder.noise)
-        # the lesser formula's truncation is the larger one below six times the scale of the loss: f5 h**4 / 7680 against
+        # below six times the scale of the loss the embedded formula has the larger truncation: f5 h**4 / 7680 against
         # f7 h**6 / 322560 for Richardson's
         apart = np.abs(found.value - other.value) + found.roundoff / 2 + found.kink
         truncation = np.fmin(truncation, np.where(size <= trusted, apart, np.inf))
@@ -265,10 +272,10 @@ def _beside(probe: Probe, ladder: Ladder, rungs: list[Rung], step: Array) -> Run
 
 
 def _shown(ladder: Ladder, rungs: list[Rung], trusted: Array, step: Array, value: Array, blur: Array) -> Array:
-    """Truncation at a step between rungs, where the formula gave ``value`` but for ``blur``; (m,).
+    """Truncation at a step h between rungs, where the formula gave ``value`` with an error of at most ``blur``; (m,).
 
-    As on the ladder: the truncation of a step s above is (s / h)**order times as large, so that the difference shows it; and
-    what separates the step from one below it, with that one's bound, is no less.
+    A rung at a step s above has (s / h)**order times the truncation, so the difference of both values shows it.  A rung below
+    gives an upper limit, the difference plus the rung's bound, and a lower one, the difference minus the noise of both.
     """
     least, most = np.full(len(step), np.inf), np.zeros(len(step))
     for rung in rungs:

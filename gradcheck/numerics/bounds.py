@@ -1,9 +1,9 @@
-"""How far a numeric derivative can be from the true one: roundoff, truncation and kinks, weight by weight.
+"""Bounds of numeric derivatives at given steps: roundoff, truncation and kinks, weight by weight.
 
-Roundoff comes from the noise of the loss at the points that were evaluated.  Truncation is measured from the side of the
-small steps: at a step h* far below the scale of the loss the difference is trusted as far as its own noise allows, and a
-larger step is charged with what separates it from there, truncation(h) = |D(h) - D(h*)| + bound(h*).  A step and its double
-may agree with each other far above the scale of the loss; neither agrees with h*.
+Roundoff comes from the noise of the loss at the points that were evaluated.  Truncation is measured from a small step, the
+anchor h*, far below the scale of the loss.  There the derivative is known within its noise.  The truncation of a larger step
+is truncation(h) = |D(h) - D(h*)| + bound(h*).  Comparing a step with its double would not do: far above the scale of the loss
+the two may agree with each other, but neither agrees with h*.
 """
 
 from __future__ import annotations
@@ -36,13 +36,16 @@ from gradcheck.numerics.schemes import ONE_SIDED, Scheme, perturbed_weights, rep
 
 Array = np.ndarray
 
-# Nor does the leading term of the truncation know the next one, of relative size (h / length)**2, up to 6e-3 at the anchors.
+# The leading truncation term omits the next one: relative size (h / length)**2, at most 6e-3 at the anchors.
 TRUNCATION_MARGIN = 1.1
 
 
 class Anchored(NamedTuple):
-    """What a step far below the scale of the loss tells of given steps: truncation, the part of it that crossed kinks explain,
-    and whether all that was needed is finite; (m, s)."""
+    """What the anchors tell of given steps; all (m, s).
+
+    truncation : of the scheme, kinks included.   kink : the part of it that crossed kinks explain.
+    finite : whether every loss that was needed is finite.
+    """
 
     truncation: Array
     kink: Array
@@ -52,18 +55,18 @@ class Anchored(NamedTuple):
 def evaluations(scheme: Scheme) -> int:
     """Evaluations of ``fixed`` for each weight and step by a real scheme, of a loss that is not opaque.
 
-    Those of the scheme, and at the anchors two (forward, backward), four (central), six (five_point) or eight (richardson): in
-    all never more than three times those of the scheme, as with the complex step, which takes one or two.
+    They are those of the scheme and of its anchors: two for forward and backward, four for central, six for five_point, eight
+    for richardson.  The sum is at most three times that of the scheme.  (The complex step takes one or two.)
     """
     anchors = len(CENTRAL.offsets) if scheme.order == 1 else len(_anchors_of(scheme.offsets, scheme.ratio))
     return scheme.evaluations + anchors
 
 
 def points_of_steps(scheme: Scheme, steps: int, points: int) -> Array:
-    """Which of the points of a weight, in the order in which ``fixed`` evaluates them, each step needs; bool (steps, points).
+    """Which points of a weight each step needs, in the order in which ``fixed`` evaluates them; bool (steps, points).
 
-    First come those of the steps, one step after the other, then the anchors: each step's own for a scheme of first order,
-    else those of all.
+    The points of the steps come first, step after step, then the anchors.  A scheme of first order has anchors for each step;
+    the others share theirs.
     """
     own, each = len(scheme.offsets), np.eye(steps, dtype=bool)
     anchors = points - steps * own
@@ -72,15 +75,15 @@ def points_of_steps(scheme: Scheme, steps: int, points: int) -> Array:
 
 
 def fixed(probe: Probe, scheme: Scheme, eps: float | Array, index: Array) -> Estimate:
-    """Derivatives and bounds at one given step for the weights of ``index`` (m,), or at s of them: then all is (s, m).
+    """Derivatives and bounds of the weights ``index`` at one given step, (m,), or at s of them, (s, m).
 
-    Each step is looked at as if it were the only one, but the anchors of a scheme of even order, which lie where the loss asks
-    for them whatever the step is, are evaluated once for all.
+    Each step is treated as if it were the only one.  The anchors of a scheme of even order do not depend on the step and are
+    evaluated once for all steps.
     """
     eps = np.asarray(eps)
     if scheme.complex_valued:
         return stacked([by_complex_step(probe, index, np.full(len(index), h)) for h in eps.flat], eps.shape)
-    # one row a weight, one column a step, or one for all of them
+    # one row a weight; one column a step, or a single column that holds for all steps
     noise = Noise(*(column[:, None] for column in noise_along(probe, index)))
     theta = probe.theta[index][:, None]
     h = representable_step(theta, np.broadcast_to(eps.reshape(-1), (len(index), eps.size)))
@@ -98,7 +101,7 @@ def fixed(probe: Probe, scheme: Scheme, eps: float | Array, index: Array) -> Est
 
 
 def _evaluated(probe: Probe, index: Array, *points: Array) -> list[Evaluations]:
-    """Losses at points (m, s, k) of any s and k, all of them evaluated together."""
+    """Losses at several arrays of points, (m, s, k) with any s and k, evaluated in one call."""
     m = len(index)
     flat = [some.reshape(m, math.prod(some.shape[1:])) for some in points]
     found = probe.evaluate(index, np.concatenate(flat, axis=1))
@@ -108,20 +111,20 @@ def _evaluated(probe: Probe, index: Array, *points: Array) -> list[Evaluations]:
 
 
 def _anchor(probe: Probe, formula: Scheme, index: Array) -> Array:
-    """The step of the anchor, as far below the scale of the loss as the noise lets it be, (m, 1)."""
+    """The step of the anchor, (m, 1): as far below the scale of the loss as the noise allows."""
     fraction = np.minimum(formula.gain * optimal_fraction(probe, formula.order, index), LARGEST_ANCHOR)
     return (probe.rounding.length[index] * fraction)[:, None]
 
 
 @lru_cache(maxsize=64)
 def _anchors_of(offsets: tuple[float, ...], ratio: float) -> tuple[float, ...]:
-    """The points of a formula at two steps, one ``ratio`` times the other, in units of the smaller; some are of both."""
+    """The points of a formula at two steps, one ``ratio`` times the other, in units of the smaller; shared points once."""
     return tuple(sorted({*offsets, *(ratio * o for o in offsets)}))
 
 
 @lru_cache(maxsize=64)
 def _columns(offsets: tuple[float, ...], ratio: float, s: int) -> Array:
-    """Where the points of s steps and of two anchors lie among those of all, (s + 2, k)."""
+    """The columns of each of s steps and two anchors among all points, (s + 2, k)."""
     k, anchors = len(offsets), _anchors_of(offsets, ratio)
     both = [[s * k + anchors.index(r * o) for o in offsets] for r in (1, ratio)]
     return np.concatenate([np.arange(s * k).reshape(s, k), both])
@@ -130,9 +133,9 @@ def _columns(offsets: tuple[float, ...], ratio: float, s: int) -> Array:
 def _anchored_twice(
     probe: Probe, scheme: Scheme, theta: Array, points: Array, step: Array, noise: Noise, index: Array
 ) -> tuple[Quotients, Anchored]:
-    """Quotients at given steps (m, s); truncation, kink's part and finiteness from two steps far below the loss's scale.
+    """Quotients of a scheme of even order at given steps (m, s), judged by two anchors far below the scale of the loss.
 
-    The formula of even order is taken at both of these anchors, whose difference shows how far they are from the limit.
+    The difference of the anchors shows how far they are from the limit.
     """
     ratio, offsets = scheme.ratio, scheme.offsets
     a = representable_step(theta, at_least(_anchor(probe, scheme, index), theta, probe.rounding.unit))
@@ -141,7 +144,7 @@ def _anchored_twice(
         [points.reshape(m, s * k), perturbed_weights(theta, a, _anchors_of(offsets, ratio))[:, 0]], axis=1
     )
     losses, deviations = probe.evaluate(index, points)
-    # the anchors are two steps more
+    # the anchors are treated as two more steps
     columns = _columns(offsets, ratio, s)
     points, losses, deviations = (np.take(x, columns, axis=1) for x in (points, losses, deviations))
     found = quotients(probe, scheme, theta, points, Evaluations(losses, deviations), noise)
@@ -152,7 +155,7 @@ def _anchored_twice(
         largest = a * ratio
         far_truncation = TRUNCATION_MARGIN * (np.abs(far.value - near.value) + near.roundoff / 2) * gain / (gain - 1)
         near_truncation = far_truncation * (a / largest) ** scheme.order
-        # at or below the anchors the truncation is theirs, scaled down
+        # at or below the anchors the truncation is theirs times (step / anchor)**order
         direct = far_truncation * (step / largest) ** scheme.order
     return here, _nearer(here, near, near_truncation, direct, step <= largest)
 
@@ -160,12 +163,12 @@ def _anchored_twice(
 def _anchored_on_both_sides(
     probe: Probe, scheme: Scheme, theta: Array, points: Array, step: Array, noise: Noise, index: Array
 ) -> tuple[Quotients, Anchored]:
-    """Quotients of a one-sided scheme at given steps (m, s); truncation, kink's part and finiteness from a central quotient.
+    """Quotients of a one-sided scheme at given steps (m, s), judged by a central quotient at one anchor for each step.
 
-    With one anchor alone convergence is assumed, so it lies where truncation is far below the noise.
+    One anchor cannot show its own convergence, so it lies where truncation is far below the noise.
     """
     length = at_least(_anchor(probe, CENTRAL, index) / 32, theta, probe.rounding.unit)
-    # together with the step itself the anchor shows the third derivative, unless they lie too near to each other
+    # the anchor and the step together show the third derivative, unless they lie too close to each other
     length = np.where((length > step / 2) & (length < 2 * step), 4 * length, length)
     a = representable_step(theta, length)
     beside = perturbed_weights(theta, a, CENTRAL.offsets)
@@ -177,16 +180,14 @@ def _anchored_on_both_sides(
         reach = np.minimum(step, probe.rounding.length[index][:, None])
         third = _third_derivative(probe, scheme, here, near, step, a, anchors.losses, reach)
         near_truncation = np.maximum(near.roundoff, third * a**2)
-        # at or below the anchor the truncation is its own, scaled down, and that of the first order
+        # at or below the anchor: the anchor's truncation, scaled down, plus the term of first order
         direct = near_truncation * (step / a) ** CENTRAL.order
         direct = direct + (near.bend / a + 2 * near.roundoff / a) * step / 2 + third * step**2
     return here, _nearer(here, near, near_truncation, direct, step <= a)
 
 
 def _nearer(here: Quotients, near: Quotients, near_truncation: Array, direct: Array, below: Array) -> Anchored:
-    """Truncation, kink's part and finiteness: the truncation ``direct`` where it holds, ``below`` the anchors, or by what
-    separates the quotients from those at the anchor; whatever is less.
-    """
+    """The smaller of two truncations: ``direct``, which holds ``below`` the anchors, and the distance from the anchor."""
     with np.errstate(all="ignore"):
         anchored = np.abs(here.value - near.value) + (near.roundoff + near_truncation + near.kink)
         truncation = np.minimum(np.where(below, direct + here.kink, np.inf), anchored)
@@ -197,24 +198,25 @@ def _nearer(here: Quotients, near: Quotients, near_truncation: Array, direct: Ar
 def _third_derivative(
     probe: Probe, scheme: Scheme, here: Quotients, near: Quotients, step: Array, a: Array, losses: Array, reach: Array
 ) -> Array:
-    """Upper bound of a sixth of the third derivative from a one-sided quotient at ``step`` and the losses at -a and a; (m,).
+    """Upper bound of a sixth of the third derivative, from a one-sided quotient at ``step`` and the losses at -a and a; (m, s).
 
-    (D(h) - f'' h / 2) - C(a) = f''' (h**2 - a**2) / 6 with the central quotient C.  Where the loss is next to 0, its noise is
-    too, and the truncation of C may be far above it.  ``reach``: the step, or the scale of the loss where that is smaller.
+    (D(h) - f'' h / 2) - C(a) = f''' (h**2 - a**2) / 6 with the central quotient C.  It is needed where the loss, hence its
+    noise, is nearly 0: there the truncation of C may far exceed its noise.
+    reach : the step, or the scale of the loss where that is smaller.
     """
     change = (losses - probe.center).astype(np.float64).sum(axis=-1)
     side = 1 if scheme.pairs[0].high > 0 else -1
     rest = np.abs(here.value - near.value - side * change / a**2 * step / 2)
     noise = here.roundoff + 2 * near.roundoff * (1 + step / a)
-    # twice, since at a step near the scale of the loss the higher derivatives may take half of it away
+    # doubled, since at a step near the scale of the loss higher derivatives may cancel half of it
     return 2 * (rest + noise) / np.abs(reach**2 - a**2)
 
 
 def _anchored_on_ladder(probe: Probe, scheme: Scheme, here: Quotients, step: Array, index: Array) -> Anchored:
-    """Truncation, kink's part and finiteness at given steps (m, s) of an opaque function, from the best step of a ladder."""
+    """What is known of given steps (m, s) of an opaque function: the best step of a ladder is their anchor."""
     best = auto(probe, CENTRAL if scheme.order <= 2 else scheme, index)
     for formula in ONE_SIDED:
-        # beyond the edge of a domain there is nothing to be seen
+        # at the edge of a domain only a one-sided formula has finite losses
         lost = ~np.isfinite(best.truncation)
         if lost.any():
             best = best.replaced(lost, auto(probe, formula, index[lost]))
@@ -223,7 +225,7 @@ def _anchored_on_ladder(probe: Probe, scheme: Scheme, here: Quotients, step: Arr
     with np.errstate(all="ignore"):
         anchored = np.abs(here.value - best.value) + best.truncation + best.roundoff
         if scheme.order > 1:
-            # below the best step the truncation is less than there
+            # below the best step the truncation is smaller than at it
             anchored = np.where(step <= best.step, np.minimum(anchored, best.truncation), anchored)
     truncation = np.where(np.isnan(anchored), np.inf, anchored)
     return Anchored(truncation, np.minimum(best.kink, truncation), here.finite & np.isfinite(truncation))

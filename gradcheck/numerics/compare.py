@@ -1,4 +1,4 @@
-"""How far two gradients are apart: the figures that are stored and that any reader can recompute from the columns."""
+"""Differences of two gradients: the figures that are stored, and that readers can recompute from the columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 Array = np.ndarray
 
-# below this sum of magnitudes the relative error is measured against a fixed size
+# the relative error divides by at least this
 REL_ERR_FLOOR = 1e-8
 
 
@@ -33,7 +33,7 @@ def norm_difference(analytic: Array, numeric: Array) -> float:
 def norms(v: Array) -> Array:
     """||v||_2 along the last axis, (...,).
 
-    The same to the last bit as ``np.linalg.norm`` of each row alone, which sums in another order where there are several.
+    ``np.linalg.norm`` of each row alone is the definition, to the last bit.  Of several rows at once it sums in another order.
     """
     shape = v.shape[:-1]
     rows = np.ascontiguousarray(v).reshape(math.prod(shape), v.shape[-1])
@@ -48,16 +48,16 @@ def of_norms(difference: Array, analytic: Array, numeric: Array) -> Array:
 
 
 def medians(x: Array) -> Array:
-    """The median along the last axis, (...,), of what is not NaN; the mean of the two middle ones of an even number.
+    """The median along the last axis, (...,), of the numbers that are not NaN; NaN of none.
 
-    NaN of none.  The same to the last bit as ``np.median``, which takes ten times as long for a few numbers.
+    The slow way, ``np.median``, is the definition, to the last bit.  It takes ten times as long for a few numbers.
     """
     if not x.shape[-1]:
         return np.full(x.shape[:-1], np.nan)
     ordered = np.sort(x, axis=-1).reshape(-1, x.shape[-1])
     found = []
     for row in ordered:
-        # NaN is sorted last, and is what is found where there is nothing else
+        # NaN is sorted last; a row of nothing else has the median NaN
         count = len(row) if row[-1] == row[-1] else max(1, int(len(row) - np.isnan(row).sum()))
         low, high = float(row[(count - 1) // 2]), float(row[count // 2])
         found.append(high if count % 2 else (low + high) / 2)

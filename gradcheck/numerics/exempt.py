@@ -1,7 +1,7 @@
-"""Weights without a path to the loss: the gradient is exactly 0, and the loss the same to the bit wherever it was evaluated.
+"""Weights without a path to the loss: the gradient is exactly 0, and no evaluated loss differs from that at theta by a bit.
 
-What was evaluated to find a derivative may lie too near theta for a small effect to change the last digit of the loss.  Before
-a weight is exempt it is therefore moved once more, by a thousandth of its own size or of its parameter's, to both sides.
+The steps of a scheme may be too small for a weak effect to change the last digit of the loss.  Before a weight is exempt it is
+therefore moved once more to both sides, by a thousandth of its own size or of its parameter's.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from gradcheck.numerics.layout import Layout
 Array = np.ndarray
 Losses = Callable[[Array, Array], Array]
 
-# How far a weight is moved, in units of its size or its parameter's; a path with an effect below 2**-53 / 1e-3 of the loss,
-# relative to both sizes, is no more than rounding for any step that can be taken.
+# How far a weight is moved, in units of its size or its parameter's.  A path whose relative effect on the loss is below
+# 2**-53 / 1e-3 is hidden by rounding at every step that can be taken.
 MOVED = 1e-3
 
 
 class Unmoved:
-    """Which of some weights have left the loss unchanged so far, at each of s steps that are looked at together.
+    """Records which of some weights have left the loss unchanged so far, at each of s steps that are evaluated together.
 
-    weights : (z,) flat indices in rising order.   center : the loss at theta.
-    steps : the number s.   low, high : the domain (size,), None for none; what was asked for outside was not evaluated.
+    weights : (z,) flat indices in ascending order.   center : the loss at theta.   steps : the number s.
+    low, high : the domain (size,), outside which nothing is evaluated; None for none.
     """
 
     def __init__(self, weights: Array, center: Array, steps: int, low: Array | None, high: Array | None) -> None:
@@ -32,8 +32,9 @@ class Unmoved:
         self._still = np.ones((len(weights), steps), dtype=bool)
 
     def see(self, index: Array, points: Array, losses: Array, belongs: Array | None = None) -> None:
-        """Take note of real losses (m, k) at points of the weights ``index`` (m,); ``belongs`` (s, k): at which steps which of
-        the k were asked for, None for all.
+        """Record real losses (m, k) at points of the weights ``index`` (m,).
+
+        belongs : (s, k) bool, which step needed which point; None where every step needed all.
         """
         place, mine = self._places(index)
         if not len(place):
@@ -45,9 +46,9 @@ class Unmoved:
             self._still[place] &= (same[:, None, :] | ~belongs[None]).all(axis=2)
 
     def see_complex(self, index: Array, losses: Array, at_theta: Callable[[Array], Array]) -> int:
-        """Take note of losses (m,) at complex points; ``at_theta`` gives the loss at theta, of weights, in complex arithmetic.
+        """Record losses (m,) at complex points, and return the number of evaluations that this took.
 
-        Returns the evaluations that this took.
+        at_theta : the loss at theta in complex arithmetic, for each weight of an index.
         """
         place, mine = self._places(index)
         kept = self._still[place].any(axis=1) & (losses[mine].imag == 0)
@@ -60,7 +61,7 @@ class Unmoved:
         return len(rows)
 
     def _places(self, index: Array) -> tuple[Array, Array]:
-        """Where those of ``index`` that are watched stand among the weights, and which of them they are, bool."""
+        """The places among the watched weights of those in ``index``, and a mask of ``index``: which are watched."""
         place = np.minimum(np.searchsorted(self._weights, index), len(self._weights) - 1)
         mine = self._weights[place] == index
         return place[mine], mine
@@ -71,10 +72,7 @@ class Unmoved:
         return (points < self._low[index][:, None]) | (points > self._high[index][:, None])
 
     def exempt(self, theta: Array, layout: Layout, losses: Losses) -> tuple[Array, Array]:
-        """Which weights are exempt (z, s), and the evaluations that this took of each step (s,).
-
-        Each step is looked at as if it were alone.
-        """
+        """Which weights are exempt (z, s), and the evaluations that this took for each step (s,), as if it were alone."""
         found, counts = np.zeros_like(self._still), np.zeros(self._still.shape[1], dtype=np.int64)
         known: dict[bytes, tuple[Array, int]] = {}
         for step, still in enumerate(self._still.T):
@@ -85,7 +83,7 @@ class Unmoved:
         return found, counts
 
     def _moved(self, index: Array, theta: Array, layout: Layout, losses: Losses) -> tuple[Array, int]:
-        """Which of some weights leave the loss unchanged when they are moved to both sides, and the evaluations."""
+        """Which weights of ``index`` leave the loss unchanged when moved to both sides, and the number of evaluations."""
         if not len(index):
             return np.zeros(0, dtype=bool), 0
         points = away(theta, index, layout)
@@ -99,7 +97,7 @@ class Unmoved:
             some = moves[:, side]
             if some.any():
                 same[some, side] = same_bits(losses(index[some], points[some, side : side + 1])[:, 0], self._center)
-        # a weight that cannot be moved at all has shown nothing
+        # a weight that the domain does not let move is not exempt
         return np.asarray(same.all(axis=1) & moves.any(axis=1)), int(moves.sum())
 
 
@@ -116,11 +114,11 @@ def away(theta: Array, index: Array, layout: Layout) -> Array:
 
 
 def root_mean_square(values: Array) -> Array:
-    """Of some numbers, in their dtype, without overflow or underflow of their squares."""
+    """The root mean square of some numbers, in their dtype; no square overflows or underflows."""
     largest = np.max(np.abs(values), initial=0)
     return largest * np.sqrt(np.mean((values / largest) ** 2)) if largest > 0 else largest
 
 
 def same_bits(a: Array, b: Array) -> Array:
-    """Where two real numbers are the same, their sign too if they are 0; never where one is not a number."""
+    """Where two real numbers are equal, -0 and 0 being different; False where one is NaN."""
     return np.asarray((a == b) & (np.signbit(a) == np.signbit(b)))

@@ -1,4 +1,4 @@
-"""A ladder of steps along each weight: what was found on its rungs, and how far each is from the limit."""
+"""A ladder of steps along each weight: the quotients on its rungs, and their truncation."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from gradcheck.numerics.schemes import BELOW_OPTIMUM, DISTANCES, Scheme, perturb
 
 Array = np.ndarray
 
-# A difference may be judged by its neighbours' convergence only below this part of the loss's scale.
+# A difference may be judged by its neighbours' convergence only below this fraction of the loss's scale.
 LARGEST_TRUSTED = 0.1
-# The same for a scale that is a guess: a small term of the loss may have a scale far below the weight's size.
+# The same for a guessed scale: a small term of the loss may have a scale far below the weight's size.
 OPAQUE_TRUSTED = 1e-3
 # An opaque function's two smallest steps must give derivatives within this of each other.
 ASYMPTOTIC = 0.05
-# The anchor stays below this part of the loss's scale even where the noise asks for more.
+# The anchor stays below this fraction of the loss's scale even where the noise asks for a larger step.
 LARGEST_ANCHOR = 0.02
-# Where the function says nothing of its scale: the ratio of the ladder's steps, their number, and how far below the step that
-# the noise and a guess of the scale suggest they begin: so far below where they would, if the guess were right.
+# The ladder of an opaque function, whose scale is a guess: the ratio of its steps, their number, and by how much it begins
+# below the ladder of a known scale.
 OPAQUE_RATIO = 8.0
 OPAQUE_LEVELS = 8
 OPAQUE_START = OPAQUE_RATIO**2
@@ -42,8 +42,8 @@ OPAQUE_START = OPAQUE_RATIO**2
 class Ladder:
     """Steps ``multiples`` x ``base`` (m,) along the weights ``index``, and the losses at the points evaluated so far.
 
-    nested : the formula that is tried on each rung.   ratio : of a step to the one below it.
-    columns : where the point at an offset from theta, in units of the base, lies in ``points`` and ``found``, (m, k).
+    nested : the formula that is tried on each rung.   ratio : each step over the one below it.
+    columns : the column in ``points`` and ``found``, (m, k), of each offset from theta in units of the base.
     """
 
     index: Array
@@ -62,13 +62,13 @@ class Ladder:
         return tuple(sorted({o * m for o in self.nested.offsets for m in multiples}))
 
     def evaluated(self, probe: Probe) -> Ladder:
-        """With the losses at all points of its rungs."""
+        """This ladder with the losses at all points of its rungs."""
         offsets = tuple(o for o in self.offsets(self.multiples) if o not in self.columns)
         points = perturbed_weights(self.theta, self.base, offsets)
         return self.extended(offsets, points, probe.evaluate(self.index, points))
 
     def extended(self, offsets: tuple[float, ...], points: Array, found: Evaluations) -> Ladder:
-        """With what was found at further points."""
+        """This ladder with the losses at further points."""
         columns = self.columns | {o: len(self.columns) + k for k, o in enumerate(offsets)}
         both = (np.concatenate(pair, axis=1) for pair in zip(self.found, found, strict=True))
         return replace(
@@ -76,7 +76,7 @@ class Ladder:
         )
 
     def where(self, which: Array) -> Ladder:
-        """That of the weights ``which`` (bool) alone."""
+        """The ladder of the weights ``which`` (bool) alone."""
         return replace(
             self,
             index=self.index[which],
@@ -117,7 +117,7 @@ def nested_in(scheme: Scheme) -> Scheme:
 
 def room(scheme: Scheme) -> int:
     """At how many distances from theta the ladder of a scheme may have points."""
-    # the step of a one-sided formula follows from the ladder, and is evaluated after it
+    # one evaluation is kept for the one-sided formula, whose step follows from the ladder
     return DISTANCES - 1 if scheme.order == 1 else DISTANCES
 
 
@@ -127,7 +127,7 @@ def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
     nested = nested_in(scheme)
     ratio, levels, below, largest = nested.ratio, nested.rungs(room(scheme)), nested.below, LARGEST_ANCHOR
     if probe.opaque:
-        # the scale of the loss is a guess, so the ladder is wider and begins far below it
+        # the scale of the loss is a guess, so the ladder is wider and begins lower
         ratio, levels = OPAQUE_RATIO, OPAQUE_LEVELS - (scheme.order == 1)
         below, largest = BELOW_OPTIMUM * OPAQUE_START, largest / OPAQUE_START
     fraction = np.minimum(optimal_fraction(probe, scheme.order, index) / below, largest)
@@ -152,8 +152,8 @@ def truncations(
 ) -> list[Array]:
     """Truncation of each level, (m,) each, of a ladder of ascending steps.
 
-    A level is judged by its neighbours, and by what separates it from any smaller level, while it lies at or below
-    ``trusted``; above, it is charged with all that separates it from a smaller level, and that level's bound.
+    At or below ``trusted``, a level's truncation follows from its neighbours, and is at least its distance from every smaller
+    level beyond their noise.  Above, it is the distance from a smaller level plus that level's bound.
     """
     climb = _Climb(levels, ratio**order, trusted, opaque)
     asymptotic = _asymptotic(levels, climb.gain) if opaque else np.True_
@@ -164,7 +164,7 @@ def truncations(
         t = climb.from_neighbours(k)
         if k > 0:
             gaps = [np.abs(q.value - smaller.value) for _, smaller in levels[:k]]
-            # no smaller step has more truncation, so what separates them beyond their noise is this step's
+            # a smaller step has no more truncation, so the difference beyond the noise is this step's truncation
             separated = [
                 gap - q.roundoff - smaller.roundoff for gap, (_, smaller) in zip(gaps, levels[:k], strict=True)
             ]
@@ -179,7 +179,7 @@ def truncations(
 
 
 class _Climb:
-    """The levels of a ladder as neighbours see them: how far apart, and by how much the truncation grows between them."""
+    """Neighbouring levels of a ladder: their differences, and by how much the truncation grows between them."""
 
     def __init__(self, levels: list[tuple[float, Quotients]], gain: float, trusted: Array, opaque: bool) -> None:
         self.gain, self._trusted, self._opaque = gain, trusted, opaque
@@ -191,10 +191,11 @@ class _Climb:
         self._gaps = [np.abs(upper - lower) for lower, upper in pairwise(values)]
 
     def from_neighbours(self, k: int) -> Array:
-        """The truncation of level k as the levels beside it show it; infinite where there is none."""
+        """The truncation of level k from the levels beside it; infinite where there are none."""
         t = np.full(self._shape, np.inf)
         if k < len(self._gaps):
-            # the next larger step has gain times the truncation, so their difference shows it, free of this step's noise
+            # the next larger step has ``growth`` times the truncation, so the difference is (growth - 1) times this one's;
+            # this step's own noise is in its roundoff already, the larger step's is half as much or less
             t = (self._gaps[k] + self._noises[k] / 2) / (self._growth(k) - 1)
         if k > 0:
             g = self._growth(k - 1)
@@ -211,21 +212,21 @@ class _Climb:
         return np.where(seen, np.clip(self._gaps[k + 1] / self._gaps[k], 1.25, self.gain), self.gain)
 
     def _growth_of_opaque(self, k: int) -> Array:
-        """That of an opaque function: where noise hides it, that of the first trusted level that shows it."""
+        """The growth of an opaque function.  Where noise hides it at level k, the next trusted level that shows it is taken."""
         g = np.full(self._shape, self.gain)
         for j in range(len(self._gaps) - 2, k - 1, -1):
             seen = (self._gaps[j] > 2 * self._noises[j]) & ((j == k) | (self._multiples[j] <= self._trusted))
-            # |x|**1.1 at 0: the truncation grows by a quarter while the step grows eightfold
+            # it may be small: for abs(x)**1.1 at 0 the truncation grows by 1/4 while the step grows eightfold
             least = (self._gaps[j + 1] - self._noises[j + 1]) / (self._gaps[j] + self._noises[j])
             g = np.where(seen, np.clip(least, 1.01, self.gain), g)
         return g
 
 
 def _asymptotic(levels: list[tuple[float, Quotients]], gain: float) -> Array:
-    """Whether the smallest steps already behave like the limit; bool (m,).
+    """Whether the smallest steps already converge as the theory says; bool (m,).
 
     Their derivatives agree within noise and 5%, or their differences grow as the order says.  Otherwise even the smallest
-    step may lie above the scale of the loss, and nothing can be learnt from it.
+    step may lie above the scale of the loss, and the ladder shows nothing.
     """
     (_, q0), (_, q1), (_, q2) = levels[:3]
     gap, next_gap = np.abs(q1.value - q0.value), np.abs(q2.value - q1.value)
@@ -235,11 +236,11 @@ def _asymptotic(levels: list[tuple[float, Quotients]], gain: float) -> Array:
 
 
 def _witnessed(levels: list[tuple[float, Quotients]]) -> Array:
-    """The last level up to which an opaque function shows that the step is below its scale; (m,), -1 for none.
+    """The last level at which an opaque function shows that the step is below its scale; (m,), -1 for none.
 
-    A level shows it that agrees within 5% with the next smaller step, whose noise is less than 10% of the derivative.  Where
-    noise hides the derivative at the small steps, agreement of the large ones is no evidence: far above the scale of a
-    function its differences shrink, and agree with 0.
+    It shows so where the derivative agrees within 5% with that of the next smaller step, whose noise is below 10% of it.
+    Agreement of large steps is no evidence where noise hides the derivative at small ones: far above the scale of a function
+    its quotients shrink, and agree with 0.
     """
     last = np.full(levels[0][1].value.shape, -1)
     for k in range(1, len(levels)):

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Array = np.ndarray
 
-BLOCK_WEIGHTS = 2**16  # that are examined at once where a cell has more: some 200 MB
-REMEMBERED = (
-    4096  # all cells of a sweep ask for the same names and positions; those of a larger theta take their time anyway
-)
+# A cell with more weights is examined in blocks of so many, which take some 200 MB.
+BLOCK_WEIGHTS = 2**16
+# All cells of a sweep ask for the same names and positions.  They are kept for a theta of at most so many weights.
+REMEMBERED = 4096
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Layout:
         return {name: slice(offsets[i], offsets[i + 1]) for i, name in enumerate(self.names)}
 
     def split(self, theta: Array) -> dict[str, Array]:
-        """Views into theta (size,), one a parameter, in its shape: writing to a view writes to theta.
+        """Views into theta (size,), one for each parameter, in its shape: writing to a view writes to theta.
 
-        Of a stack of thetas (B, size) the parameters of each, (B, *shape).
+        A stack of thetas (B, size) gives views (B, *shape).
         """
         offsets = self._offsets
         return {
@@ -63,9 +63,9 @@ class Layout:
         }
 
     def join(self, values: Mapping[str, ArrayLike], dtype: DTypeLike | None = None) -> Array:
-        """A new flat theta (size,) from one array (or nested list) a parameter.
+        """A new flat theta (size,) from an array or nested list for each parameter.
 
-        dtype : of the result; by default the common dtype of the values.
+        dtype : the dtype of the result; by default the common dtype of the values.
         Raises ValueError where a parameter is missing, unknown, of the wrong shape or not numeric.
         """
         missing = [name for name in self.names if name not in values]

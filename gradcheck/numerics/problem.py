@@ -1,4 +1,4 @@
-"""What is checked, as values: a loss around theta and the gradient claimed for it; losses near theta, and kinks in between."""
+"""The problem that is checked, as values: a loss around theta with the gradient claimed for it, losses, and kinks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
-# of (index, points): losses with theta[index[r]] replaced by points[r, c], and how far kinks may have bent them; both (m, k)
+# A function of (index, points).  It returns the losses with theta[index[r]] replaced by points[r, c], and how far kinks may
+# have bent each of them; both (m, k).
 Losses = Callable[[Array, Array], tuple[Array, Array]]
 
 
 class Crossings(NamedTuple):
-    """Kinks near theta along some weights, one entry each, in no order.
+    """Kinks near theta along some weights: one entry for each kink, in no order.
 
-    row : which of the weights, intp.
-    distance : the step at which it is crossed, to first order, on either side of theta, >= 0, float64.
-    jump : by how much the derivative by that weight changes there, >= 0, float64.
+    row : the weight's position among these weights, intp.
+    distance : the step that reaches the kink, to first order, on either side of theta; >= 0, float64.
+    jump : by how much the derivative with respect to that weight changes there; >= 0, float64.
     """
 
     row: Array
@@ -41,15 +42,18 @@ class Evaluations(NamedTuple):
 class Problem:
     """A loss around theta and the gradient that is claimed for it.
 
-    loss : the loss at a theta, for complex arguments too.
-    perturbed : loss at a perturbed theta, and how far kinks may have bent it there; or
-    perturbed_losses : both for many points at once, theta[index[r]] replaced by points[r, c], complex ones too.
-    rounding_at : ``rounding`` at another theta.
-    crossings : the kinks that steps along some weights cross; None where there are none, or the loss cannot tell.
+    loss : the loss at a theta, which may be complex.   analytic : the claimed gradient.
     correct : the gradient before the bug; None where it is not known.
-    opaque : a function that says nothing of its kinks and its scale; both are measured.
-    relative_noise : that of the loss by which steps are chosen, where it is not to be this loss's own.
+    perturbed : the loss at a perturbed theta, and how far kinks may have bent it there; or
+    perturbed_losses : the fast way, both for many points at once, which may be complex.  ``loss`` is the definition.
+    rounding : the rounding errors at theta.   rounding_at : those at another theta; None where they are not known.
+    crossings : the kinks that steps along some weights cross; None where there are none, or the loss does not know them.
+    kinked : whether the loss has kinks of its own, beside the limits of clipped probabilities.
+    opaque : whether the loss does not know its kinks and its scale, so that both are measured.
+    relative_noise : use this instead of the loss's own relative noise when choosing steps (outputs of one function share their
+        steps).
     low, high : (size,) the domain, outside which the loss is not evaluated; None for none.
+    n, n_classes : the numbers of examples and of classes; None where there are none.
     """
 
     layout: Layout

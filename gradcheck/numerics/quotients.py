@@ -1,4 +1,4 @@
-"""Derivatives from losses that were evaluated, with what rounding and kinks can do to them; the vocabulary of bounds."""
+"""Difference quotients of evaluated losses with the errors that rounding and kinks can cause; the value types of bounds."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from gradcheck.numerics.schemes import SCHEMES, Scheme, difference_quotient
 
 Array = np.ndarray
 
-# How many standard deviations a sum of many small rounding errors is allowed: a normal variable exceeds 5.5 once in 26 million.
+# How many standard deviations a sum of many rounding errors may reach: a normal variable exceeds 5.5 once in 26 million.
 DEVIATIONS = 5.5
-# The first-order estimate of what a kink does neglects terms of relative size h / length, 1e-2 at the anchors.
+# The first-order estimate of a kink's effect neglects terms of relative size h / length, 1e-2 at the anchors.
 KINK_MARGIN = 1.1
 CENTRAL = SCHEMES["central"]
 
 
 class Probe(NamedTuple):
-    """The loss around theta: ``evaluate(index, points)`` replaces one weight at a time.
+    """The loss around theta, as schemes see it.
 
-    ``derivative(index, h)`` is the complex step's Im loss(theta + i h e_j) / h.  ``opaque``: the loss cannot tell its kinks, so
-    they are looked for in the slopes on both sides.  ``crossings(index, reach)``: the kinks within reach of a step; None where
-    the loss has none, or cannot tell.
+    center : the loss at theta.
+    evaluate(index, points) : losses with theta[index[r]] replaced by points[r, c].
+    derivative(index, h) : the complex step's Im loss(theta + i h e_j) / h for each weight.
+    opaque : whether the loss does not know its kinks, so that they are searched in the derivatives on both sides.
+    relative_noise, crossings : as in ``Problem``.
     """
 
     theta: Array
@@ -49,7 +51,7 @@ class Estimate:
     truncation : of the scheme, kinks included.   roundoff : of the numeric derivative alone.
     kink : the part of ``truncation`` that crossed kinks explain.
     finite : whether every loss that was needed is finite, bool.
-    still : whether none of the derivative's losses differs from that at theta, bool; False where the scale is a guess.
+    still : True where every perturbed loss equals the loss at theta exactly; always False for opaque functions.
     """
 
     step: Array
@@ -66,16 +68,16 @@ class Estimate:
         return self.truncation + self.roundoff
 
     def where(self, which: Array | int) -> Estimate:
-        """The entries ``which`` (bool) alone, or those of one step."""
+        """The estimates of the weights ``which`` (bool) alone, or those of one step (int)."""
         return Estimate(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
     def transposed(self, shape: tuple[int, ...]) -> Estimate:
-        """With the columns transposed, and in this shape."""
+        """The estimates with transposed columns, in this shape."""
         columns = (getattr(self, name) for name in self.__dataclass_fields__)
         return Estimate(*(np.ascontiguousarray(column.T).reshape(shape) for column in columns))
 
     def replaced(self, where: Array, other: Estimate, better: Array | None = None) -> Estimate:
-        """This estimate with the entries ``where`` (bool) taken from ``other``: those ``better``, else of a smaller bound."""
+        """These estimates, with entries ``where`` (bool) from ``other`` if ``better``, by default if their bound is smaller."""
         if better is None:
             better = other.bound < self.bound[where]
         merged = {}
@@ -87,7 +89,7 @@ class Estimate:
 
 
 def merged(parts: list[tuple[Array, Estimate]]) -> Estimate:
-    """One estimate of m weights from those of its parts, each with the weights that it is of, bool (m,)."""
+    """The estimates of m weights from those of its parts; each part comes with its weights, bool (m,)."""
     columns = []
     for name in Estimate.__dataclass_fields__:
         column = np.empty(len(parts[0][0]), getattr(parts[0][1], name).dtype)
@@ -104,8 +106,13 @@ def stacked(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
 
 
 class Quotients(NamedTuple):
-    """A scheme's quotients at one step: value, roundoff, kink's part, second difference times h, (m,), float64; and whether its
-    losses are finite, and all that at theta, bool."""
+    """A scheme's quotients at one step of m weights; all (m,), or (m, s) for s steps.
+
+    value : the derivative.   roundoff : its error by rounding.   kink : its error by crossed kinks.
+    bend : abs(f(h) - 2 f(0) + f(-h)) / h, float64; 0 for a scheme without a central pair.
+    finite : whether all its losses are finite, bool.
+    still : True where every perturbed loss equals the loss at theta exactly; always False for opaque functions.
+    """
 
     value: Array
     roundoff: Array
@@ -115,25 +122,28 @@ class Quotients(NamedTuple):
     still: Array
 
     def at(self, steps: slice) -> Quotients:
-        """Those of some steps of several, (m, s)."""
+        """The quotients of some of several steps."""
         return Quotients(*(column[:, steps] for column in self))
 
 
 class Noise(NamedTuple):
-    """Standard deviations of what separates the losses along m weights: at theta, and as it grows with the step; (m,)."""
+    """Standard deviations of the rounding errors that losses along m weights do not share; (m,), or (m, 1).
+
+    here : at theta.   growth : what a unit of the step adds.
+    """
 
     here: Array
     growth: Array
 
 
 def noise_along(probe: Probe, index: Array) -> Noise:
-    """The noise of the loss along the weights of ``index``; that of an opaque function is measured and does not grow."""
+    """The noise of the loss along the weights of ``index``; an opaque function's is measured and has no growth."""
     growth = np.zeros(len(index)) if probe.opaque else probe.rounding.gradient[index]
     return Noise(probe.rounding.line[index], growth)
 
 
 def relative_noise(probe: Probe, index: Array) -> Array:
-    """Noise of the loss over its size, between u and 1, (m,); or the one that several outputs share, to share their steps."""
+    """The noise of the loss over its size, between u and 1, (m,); or the probe's own, which several outputs share."""
     if probe.relative_noise is not None:
         return np.full(len(index), min(1.0, max(probe.relative_noise, probe.rounding.unit)))
     size = abs(float(probe.center))
@@ -148,10 +158,10 @@ def optimal_fraction(probe: Probe, order: int, index: Array) -> Array:
 
 
 def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: Evaluations, noise: Noise) -> Quotients:
-    """The scheme's derivative at already evaluated points (m, k), ordered as ``scheme.offsets``, with its noise.
+    """The scheme's derivative and its errors, from losses ``found`` at points (m, k) in the order of ``scheme.offsets``.
 
-    For s steps of each weight the points are (m, s, k), theta and noise (m, 1), and what is returned (m, s).
-    noise : that of the loss along these weights.
+    For s steps of each weight the points are (m, s, k), theta and noise (m, 1), and the quotients (m, s).
+    noise : the noise of the loss along these weights.
     """
     value = difference_quotient(scheme, theta, points, found.losses, probe.center)
     with np.errstate(all="ignore"):
@@ -165,19 +175,19 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
             (n0, d0, x0, c0), (n1, d1, x1, c1) = at[low], at[high]
             distance = (x1 - x0).astype(np.float64)
             w = abs(float(weight))
-            # no squares: those of a loss near 1e-160 would vanish
+            # hypot, since the square of a loss near 1e-160 would underflow
             deviations.append(w / distance * np.hypot(n0, n1))
             kink = kink + w * (d0 + d1) / distance
             # the subtraction, the division and the weighted sum: one unit each
             arithmetic = arithmetic + 4 * probe.rounding.unit * w * np.abs((c1 - c0) / distance)
             if low == -high:
                 bend = np.abs(c1 + c0) / (distance / 2)
-                # points that rounding has not left symmetric let the second derivative in
+                # where rounding has made the points asymmetric, the second derivative does not cancel
                 skew = skew + w * bend * np.abs(((x1 - theta) - (theta - x0)).astype(np.float64)) / distance
         roundoff = DEVIATIONS * np.hypot(reduce(np.hypot, deviations), noise.growth) + arithmetic + skew
         losses = found.losses.astype(np.float64, copy=False)
     finite = np.isfinite(losses).all(axis=-1) & np.isfinite(probe.center)
-    # steps that are guessed may be too small to tell
+    # the step of an opaque function follows from a guess and may be too small to show a change
     still = (found.losses == probe.center).all(axis=-1) & (not probe.opaque)
     return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite, still)
 
@@ -199,9 +209,9 @@ def _at_points(
     probe: Probe, scheme: Scheme, theta: Array, points: Array, found: Evaluations, noise: Noise
 ) -> dict[float, _Point]:
     """The points of the scheme by their offset; that of theta itself is 0."""
-    # in the dtype first: a difference of nearly equal losses must not be rounded before it is taken
+    # subtract in the dtype, then convert: float64 would round longdouble losses that are nearly equal
     change = (found.losses - probe.center).astype(np.float64)
-    # the loss's noise at a perturbed point: what it is at theta, and a few units of what the loss has moved since
+    # the noise at a perturbed point is that at theta and a few units in the last place of the loss's change
     moved = np.hypot(noise.here[..., None], 4 * probe.rounding.unit * change) + probe.rounding.underflow
     at = {
         o: _Point(moved[..., j], found.deviations[..., j], points[..., j], change[..., j])
@@ -212,10 +222,10 @@ def _at_points(
 
 
 def slope_jump(near: Quotients, far: Quotients, ratio: float) -> Array:
-    """Half the jump of the slope at theta itself, where the second differences say that there is one; (m,), else 0.
+    """Half the jump of the derivative at theta itself where second differences show one, else 0; (m,).
 
-    (f(h) - 2 f(0) + f(-h)) / h is h f'' where f is smooth, so it grows ``ratio`` times with the step; at a kink it is the
-    difference of the slopes on both sides, whatever the step.
+    (f(h) - 2 f(0) + f(-h)) / h is h f'' where f is smooth, so it grows ``ratio`` times with the step.  At a kink it is the
+    difference of the derivatives on both sides, whatever the step.
     """
     noise = 2 * near.roundoff
     seen = (near.bend > 2 * noise) & (far.bend < near.bend * ratio / 2)
@@ -223,49 +233,50 @@ def slope_jump(near: Quotients, far: Quotients, ratio: float) -> Array:
 
 
 def by_complex_step(probe: Probe, index: Array, h: Array) -> Estimate:
-    """The complex step at ``h`` (m,), anchored at a step whose truncation is below the last digit."""
+    """The complex step at ``h`` (m,); its truncation is the distance from a tiny step, whose truncation is below rounding."""
     value = probe.derivative(index, h)
     tiny = tiny_step(probe, index)
     anchor = value if (h <= tiny).all() else probe.derivative(index, tiny)
     with np.errstate(all="ignore"):
         u = probe.rounding.unit
-        # nothing cancels, so the derivative's error is that of a gradient; complex products take a few more roundings
+        # nothing cancels, so the error is that of a gradient; complex products take a few more roundings
         rounding = DEVIATIONS * 3 * probe.rounding.gradient[index] + 4 * u * np.abs(value.astype(np.float64))
-        # h times the derivative may be too small for a number of full precision
+        # Im loss = h f' may be subnormal, hence of less precision
         roundoff, of_anchor = (rounding + probe.rounding.underflow / np.abs(s.astype(np.float64)) for s in (h, tiny))
         truncation = np.where(h <= tiny, 0.0, np.abs((value - anchor).astype(np.float64)) + of_anchor)
     finite = np.isfinite(value) & np.isfinite(anchor)
     zero = np.zeros(len(index))
     step = h.astype(np.float64)
     truncation = np.where(finite, truncation, np.inf)
-    # h**2 f'' / 2 is all by which the real part could differ from the loss at theta
+    # the real part differs from the loss at theta by h**2 f'' / 2, which is below rounding at a tiny step
     still = finite & (h <= tiny) & (not probe.opaque)
     return Estimate(step, value.astype(np.float64), truncation, roundoff, zero, finite, still)
 
 
 def tiny_step(probe: Probe, index: Array) -> Array:
-    """A step whose square is far below u in units of the loss's scale."""
+    """A step whose square, in units of the loss's scale, is far below u; (m,)."""
     return probe.rounding.length[index] * probe.rounding.unit**0.75
 
 
 def at_least(h: Array, theta: Array, u: float) -> Array:
-    """``h``, but no less than 64 spacings of theta, so that the point's own rounding stays below 1%."""
+    """The larger of ``h`` and 64 spacings of theta, so that rounding the point changes the step by less than 1%."""
     return np.maximum(h, 128 * u * np.abs(theta.astype(np.float64)))
 
 
 def columns_of(found: Evaluations, columns: list[int]) -> Evaluations:
+    """The evaluations at some of the points."""
     return Evaluations(found.losses[..., columns], found.deviations[..., columns])
 
 
 def vanished_at(theta: Array, points: Array) -> Array:
-    """Where some point of the formula is theta itself or equals another one; bool (m,)."""
+    """Where a point of the formula equals theta or another point; bool (m,)."""
     here = np.broadcast_to(theta, points.shape[:-1])[..., None]
     everything = np.sort(np.concatenate([points, here], axis=-1), axis=-1)
     return (everything[..., 1:] - everything[..., :-1] == 0).any(axis=-1)
 
 
 def estimate(step: Array, q: Quotients, truncation: Array, kink: Array, finite: Array, vanished: Array) -> Estimate:
-    """Put together; a step that vanished has the numeric derivative 0 and no bound."""
+    """Estimates from quotients and their truncation; a step that vanished has the derivative 0 and an infinite bound."""
     lost = vanished | ~finite
     return Estimate(
         np.where(vanished, 0.0, step),

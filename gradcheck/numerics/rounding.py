@@ -1,6 +1,6 @@
-"""Rounding errors as values: what a model says of its own, and the words in which it is said.
+"""Rounding errors as values: what a model knows of its own, and the constants of the error analysis.
 
-Everything here is float64: it describes the numerics, it is no part of them.
+All of it is float64, whatever the dtype of the computation that it describes.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ Array = np.ndarray
 
 # a rounding error is uniform in [-u, u], so its variance is u**2 / 3
 VARIANCE = 1 / 3
-# an exp, log or tanh in single or double precision is not always rounded correctly: its variance is twice that, measured
+# exp, log and tanh are not always rounded correctly: a measured variance of twice as much, in single and double precision
 ELEMENTARY = 2 * VARIANCE
-# results near 0 that are each rounded to a multiple of the smallest number: as many as the terms of a sum of a million
+# what underflow may cost in spacings of the numbers next to 0: a sum of a million terms, each rounded to a multiple of the
+# spacing, has an error of about so many
 UNDERFLOWS = 2.0**10
 
 
 @dataclass(frozen=True, eq=False)
 class Rounding:
-    """What rounding and clipping do at one theta.
+    """The effects of rounding and clipping at one theta.
 
-    loss : standard deviation of the rounding error of the loss, evaluated as a whole.
-    line : (size,) that of the part which two points that differ in this weight alone do not share.
-    gradient : (size,) standard deviation of the analytic gradient's rounding error.
-    clipped : (size,) what the clipped examples, whose loss is flat, contribute to the textbook gradient; an upper bound.
-    length : (size,) the step at which a weight changes some unit's input by about 1 (linear: by many residuals): the scale
-        of the loss.
+    loss : standard deviation of the rounding error of the loss.
+    line : (size,) standard deviation of the part of that error which two points that differ in one weight do not share.
+    gradient : (size,) standard deviation of the rounding error of the analytic gradient.
+    clipped : (size,) upper bound of what clipped examples, whose loss is flat, contribute to the textbook gradient.
+    length : (size,) the scale of the loss: the step of a weight that changes the input of some unit by about 1 (linear: by many
+        residuals).
     unit : unit roundoff u of the dtype.
     """
 
@@ -44,13 +45,13 @@ class Rounding:
 
     @property
     def underflow(self) -> float:
-        """What underflow can take from a loss or a gradient: a thousand spacings of the numbers next to 0."""
+        """The error that underflow can cause in a loss or a gradient: a thousand spacings of the numbers next to 0."""
         return _underflow(self.unit)
 
 
 @cache
 def _underflow(unit: float) -> float:
-    # the smallest normal number times eps is that spacing; for longdouble it is 0 in float64
+    # the spacing is the smallest normal number times eps; that of longdouble is 0 in float64
     known = (np.finfo(t) for t in (np.float32, np.float64, np.longdouble))
     return UNDERFLOWS * next(float(f.tiny) * float(f.eps) for f in known if float(f.eps) == 2 * unit)
 
@@ -65,9 +66,9 @@ def binade(x: float) -> np.float64: ...
 @overload
 def binade(x: Array) -> Array: ...
 def binade(x: Array | float) -> Array | np.float64:
-    """The largest power of 2 not above abs(x): times u the most by which rounding can change x; 0 of 0.
+    """The largest power of 2 not above abs(x), 0 for 0.  Rounding changes x by at most this times u.
 
-    A number of NumPy, whose square overflows to inf where that of a Python float raises.
+    For a float it is a NumPy number, whose square overflows to inf; that of a Python float raises.
     """
     if isinstance(x, float):
         return np.float64(math.ldexp(0.5, math.frexp(x)[1]) if x else 0.0)
@@ -79,7 +80,7 @@ def known(deviation: float) -> float: ...
 @overload
 def known(deviation: Array) -> Array: ...
 def known(deviation: Array | float) -> Array | float:
-    """The deviations, inf where squares that left the range of float64 have made them NaN: nothing is known there."""
+    """The deviations, with inf for NaN: where squares overflow in float64, nothing is known."""
     unknown = np.isnan(deviation)
     if isinstance(deviation, float):
         return math.inf if unknown else deviation

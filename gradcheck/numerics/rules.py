@@ -1,21 +1,21 @@
 """What other tools' rules would have said of a gradient, written from their published definitions.
 
-A rule takes the analytic gradient a, the numeric gradient n and the precision of the computation, and accuses or does
-not.  It sees the numeric gradient that is there, whatever step and scheme made it: what is compared is the rule, not
-the tool's own finite differences.  All comparisons are made in float64.
+A rule takes the analytic gradient a, the numeric gradient n and the precision of the computation.  It accuses or it does
+not.  It sees our numeric gradient, whatever step and scheme made it: the rule is compared, not the tool's own finite
+differences.  All comparisons are made in float64.
 
 Common to all rules:
 
 * Entries are compared one by one and one bad entry suffices, except in the rules on norms.
-* What cannot be compared is not within a limit: NaN or inf in either gradient accuses.  Most of the tools raise or fail
-  then; the course exercise, which asks ``difference > 2e-7``, and OpenMDAO would let NaN pass.
+* NaN or inf in either gradient accuses.  Most of the tools raise or fail then; the course exercise, which asks
+  ``difference > 2e-7``, and OpenMDAO would let NaN pass.
 * No entries, no accusation.
 * At the limit itself each rule does what the tool does: ``<`` and ``<=`` are the tool's own.
 * A dtype the tool does not know (longdouble) is held to the tool's float64 tolerance, its nearest and strictest.
 
 JAX and autograd do not compare entries: they draw one random direction v ~ N(0, I) and compare v.a with v.n (in
 backward mode both multiplied by one random cotangent).  Here their tolerances are applied along each coordinate axis,
-v = e_i, with cotangent 1, which is what they would do weight after weight.  Along a random direction the difference
+v = e_i, with cotangent 1: the same test, weight after weight.  Along a random direction the difference
 v.(a - n) has standard deviation ||a - n||_2, and the relative part of the tolerance is a multiple of |v.n|, of order
 ||n||_2.  So an error in one entry of many drowns in the projection (the entrywise form accuses more often), while
 errors too small to be seen in any entry add up over m entries as sqrt(m) (the entrywise form accuses less often):

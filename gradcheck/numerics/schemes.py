@@ -1,8 +1,8 @@
-"""Finite differences: schemes as values, the steps that are really taken, the loop over the weights.
+"""Finite-difference schemes as values, the steps that are really taken, and the plain loop over the weights.
 
-A scheme is a weighted sum of difference quotients between pairs of points, each divided by the distance that was really
-stepped: sum_j c_j (f(x + b_j h) - f(x + a_j h)) / ((x + b_j h) - (x + a_j h)).  Forward, central, the five-point formula
-and Richardson's extrapolation differ in their pairs (a_j, b_j, c_j) alone.
+A scheme is a weighted sum of difference quotients between pairs of points, each divided by the distance really stepped:
+sum_j c_j (f(x + b_j h) - f(x + a_j h)) / ((x + b_j h) - (x + a_j h)).  Forward, central, the five-point formula and
+Richardson's extrapolation differ in their pairs (a_j, b_j, c_j) only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 Array = np.ndarray
 Loss = Callable[[Array], Array]
 
-# Distances from theta at which eps=auto evaluates: on both sides, as many evaluations as eight central differences.
+# At how many distances from theta eps=auto evaluates; on both sides this takes 16 evaluations.
 DISTANCES = 8
-# The ladder of eps=auto begins at most this far below the step that the noise and the scale suggest.
+# The ladder of eps=auto begins at most this factor below the step that the noise and the scale suggest.
 BELOW_OPTIMUM = 16.0
 
 
@@ -38,12 +38,12 @@ class Scheme:
     """A finite-difference formula for the first derivative, and the steps at which its truncation is measured.
 
     order : power p of the leading truncation error, O(h**p).
-    complex_valued : the complex step, Im f(x + i h) / h, which subtracts nothing and has no pairs.
-    ratio : of two steps whose difference shows the truncation: the second anchor to the first, a rung of eps=auto's ladder to
-        the one below it.  Its power ``order`` is by how much the truncation grows.
-    gain : the first anchor over the step at which the noise meets the truncation by the upper bound of the loss's scale.  The
-        true scale is mostly larger, so it lies above 1 where the truncation allows it.
-    embedded : a formula of lower order from some of the same points.  A step alone shows its truncation by their difference.
+    complex_valued : True for the complex step, Im f(x + i h) / h, which subtracts nothing and has no pairs.
+    ratio : of two steps whose difference shows the truncation: the second anchor over the first, and each rung of eps=auto's
+        ladder over the one below it.  From one to the other the truncation grows by ratio**order.
+    gain : the first anchor over the step at which noise equals truncation for the assumed scale of the loss.  The true scale is
+        mostly larger, so gain lies above 1 where the truncation allows it.
+    embedded : a formula of lower order from some of the same points.  Their difference shows the truncation of a single step.
     """
 
     name: str
@@ -68,21 +68,21 @@ class Scheme:
 
     @cached_property
     def amplification(self) -> float:
-        """sum_j |c_j|: by how much the formula can enlarge an error that all its quotients share."""
+        """sum_j abs(c_j): the largest factor by which the formula enlarges errors of its quotients that are equal in size."""
         return float(sum(abs(pair.weight) for pair in self.pairs))
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of the loss for one weight, that at theta itself (which all share) not counted."""
+        """Evaluations of the loss for one weight, without the one at theta, which all weights share."""
         return 1 if self.complex_valued else len(self.offsets)
 
     @cached_property
     def distances(self) -> frozenset[float]:
-        """How far the points lie from theta, in units of the step; those at theta itself left out."""
+        """The distances of the points from theta, in units of the step, without 0."""
         return frozenset(abs(o) for o in self.offsets)
 
     def rungs(self, distances: int) -> int:
-        """How many steps, each ``ratio`` times the one below, have points at no more than so many distances from theta."""
+        """The number of rungs, each ``ratio`` times the one below, whose points lie at no more than so many distances."""
         count, seen = 0, set(self.distances)
         while 0 < len(seen) <= distances:
             count += 1
@@ -91,15 +91,15 @@ class Scheme:
 
     @cached_property
     def below(self) -> float:
-        """The step at which the noise meets the truncation over the lowest rung of the ladder, which then ends above it."""
+        """The step at which noise equals truncation over the lowest rung, so that the ladder reaches above that step."""
         return min(BELOW_OPTIMUM, self.ratio ** (self.rungs(DISTANCES) - 1) / 2)
 
 
 def symmetric(name: str, *reaches: float, ratio: float = 2.0, gain: float = 1.0) -> Scheme:
     """Central quotients over each of the reaches, in units of the step, weighted so that h**2, h**4, ... cancel.
 
-    Richardson (1911): a central quotient over s h is a series in (s h)**2, and the weights extrapolate it to 0.  With three
-    reaches or more, the formula without the widest is embedded.
+    Richardson (1911): a central quotient over s h is a series in (s h)**2, which the weights extrapolate to 0.  With three
+    reaches or more, the formula without the widest one is embedded.
     """
     squares = [Fraction(s) ** 2 for s in reaches]
     pairs = tuple(Pair(-s, s, weight) for s, weight in zip(reaches, _to_zero(squares), strict=True))
@@ -109,14 +109,14 @@ def symmetric(name: str, *reaches: float, ratio: float = 2.0, gain: float = 1.0)
 
 
 def one_sided(name: str, *reaches: float) -> Scheme:
-    """Quotients between theta and a point over each of the reaches, all of one sign, weighted so that h, h**2, ... cancel."""
+    """Quotients between theta and theta + reach h, all reaches of one sign, weighted so that h, h**2, ... cancel."""
     weights = _to_zero([Fraction(s) for s in reaches])
     pairs = tuple(Pair(min(s, 0), max(s, 0), weight) for s, weight in zip(reaches, weights, strict=True))
     return Scheme(name, pairs, len(pairs))
 
 
 def _to_zero(at: list[Fraction]) -> list[Fraction]:
-    """Lagrange's weights: they extrapolate a polynomial from its values ``at`` these points to 0."""
+    """Lagrange's weights, which extrapolate a polynomial from its values at these points to 0."""
     if len({*at, 0}) <= len(at):
         raise ValueError(f"{', '.join(map(str, at))}: must be different points, none of them 0")
     return [math.prod((t / (t - s) for t in at if t != s), start=Fraction(1)) for s in at]
@@ -138,7 +138,7 @@ SCHEMES: dict[str, Scheme] = {
     )
 }
 
-# three points on one side of theta, (-3 f(0) + 4 f(h) - f(2h)) / 2h: for the edge of a domain
+# for the edge of a domain: three points on one side of theta, (-3 f(0) + 4 f(h) - f(2h)) / 2h
 ONE_SIDED: tuple[Scheme, ...] = (one_sided("forward_parabola", 1, 2), one_sided("backward_parabola", -1, -2))
 
 
@@ -148,10 +148,10 @@ def perturbed_weights(theta: Array, h: Array, offsets: tuple[float, ...]) -> Arr
 
 
 def representable_step(theta: Array, h: Array) -> Array:
-    """The step nearest to ``h`` for which theta + h is a number of the dtype, stepping away from 0; (m,), theta's dtype.
+    """The step nearest to ``h`` for which theta + h, away from 0, is a number of the dtype; (m,), theta's dtype.
 
-    The point farther from 0 has the coarser spacing, so for h <= |theta| the point on the other side is a number too, and
-    the two lie symmetrically; above, they do so up to one rounding of each.  0 where the step is too small to change theta.
+    The point farther from 0 has the coarser spacing.  So for h <= abs(theta) the point on the other side is a number of the
+    dtype too, and both lie symmetrically; for larger h, up to one rounding of each.  0 where h is too small to change theta.
     """
     away = np.where(theta < 0, -1, 1).astype(theta.dtype)
     return np.abs((theta + away * h.astype(theta.dtype)) - theta)
@@ -160,9 +160,9 @@ def representable_step(theta: Array, h: Array) -> Array:
 def difference_quotient(scheme: Scheme, theta: Array, points: Array, losses: Array, center: Array) -> Array:
     """The scheme's derivative for m weights, in the dtype of the losses.
 
-    theta (m,): the weights; points, losses (m, k): their perturbed values and the losses there, in the order of
-    ``scheme.offsets``; center: the loss at theta.  A quotient over an empty step is NaN.  For s steps of each weight the
-    points are (m, s, k) and theta (m, 1).
+    theta : (m,) the weights.   points, losses : (m, k) perturbed values and the losses there, in the order of
+    ``scheme.offsets``.   center : the loss at theta.
+    For s steps of each weight the points are (m, s, k) and theta (m, 1).  A quotient over a step of 0 is NaN.
     """
     at = {o: (points[..., j], losses[..., j]) for j, o in enumerate(scheme.offsets)}
     at[0.0] = (theta, center)
@@ -170,15 +170,15 @@ def difference_quotient(scheme: Scheme, theta: Array, points: Array, losses: Arr
     with np.errstate(all="ignore"):
         for low, high, weight in scheme.pairs:
             (x0, f0), (x1, f1) = at[low], at[high]
-            # times the numerator, over the denominator: 1/3 as a float64 would cost longdouble its last digits
+            # multiply by the numerator and divide by the denominator: 1/3 as a float64 is inexact in longdouble
             total += weight.numerator * ((f1 - f0) / (x1 - x0)) / weight.denominator
     return total
 
 
 def losses_at(loss: Loss, theta: Array, index: Array, points: Array) -> Array:
-    """The plain loop: loss with theta[index[r]] replaced by points[r, c]; (m, k), theta's dtype.
+    """The plain loop: losses with theta[index[r]] replaced by points[r, c]; (m, k), theta's dtype.
 
-    A perturbed weight is restored by assignment, never by subtracting the step again.
+    A perturbed weight is restored by assignment, since subtracting the step would round.
     """
     out = np.empty(points.shape, dtype=np.result_type(theta.dtype, points.dtype))
     point = theta.astype(out.dtype)
@@ -194,7 +194,7 @@ def losses_at(loss: Loss, theta: Array, index: Array, points: Array) -> Array:
 def textbook_gradient(loss: Loss, theta: Array, epsilon: float) -> Array:
     """(J(theta + epsilon e_i) - J(theta - epsilon e_i)) / (2 epsilon), as courses publish it; (size,), theta's dtype.
 
-    Divides by 2 epsilon, not by the step that was really taken.
+    It divides by 2 epsilon, not by the step really taken.
     """
     points = np.stack([theta + epsilon, theta - epsilon], axis=1)
     losses = losses_at(loss, theta, np.arange(theta.size), points)

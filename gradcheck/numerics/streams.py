@@ -1,4 +1,4 @@
-"""Independent random streams: one seed each for data, weights and bugs, and no stream moves another."""
+"""Independent random streams for data, weights and bugs, each with a seed of its own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Blocks of work on all cores: NumPy releases the interpreter's lock within a call, so that threads are enough.
+"""Blocks of work on all cores, in threads: NumPy releases the interpreter's lock within a call.
 
-A block's numbers may depend on the block alone, so the result is the same for any number of threads.
+The slow way, one thread, is the definition.  A block's numbers depend on the block alone, so more threads give the same.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 
-# Starting a thread takes about 0.1 ms, as long as NumPy needs for some hundred thousand numbers.
+# Starting a thread takes about 0.1 ms, in which NumPy processes some hundred thousand numbers.
 WORTH_NUMBERS = 2**19
 _limit: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
 def count() -> int:
-    """Number of threads: ``limit``'s, else one for each core that this process may use."""
+    """The number of threads: that of ``limit``, else one for each core that this process may use."""
     limit = _limit.get()
     if limit is not None:
         return limit
@@ -26,7 +26,7 @@ def count() -> int:
 
 @contextmanager
 def limit(threads: int) -> Iterator[None]:
-    """At most so many threads in this context: 1 where other processes keep the cores busy."""
+    """Allow at most so many threads in this context: 1 where other processes use the other cores."""
     token = _limit.set(threads)
     try:
         yield
@@ -35,13 +35,13 @@ def limit(threads: int) -> Iterator[None]:
 
 
 def over_blocks(work: Callable[[Iterator[slice]], None], size: int, block: int, numbers: int) -> None:
-    """Cut range(size) into slices of ``block`` and have each of them worked on once.
+    """Cut range(size) into slices of length ``block`` and process each of them once.
 
-    work : called in each thread with an iterator of the slices that fall to it, so that it can allocate its buffers once;
-        takes a slice when it has done the one before.
-    numbers : how many numbers the whole work goes over; below half a million one thread is as fast.
+    work : called once in each thread with an iterator of slices, so that it can allocate its buffers once.  A thread takes
+        the next slice when it has finished one.
+    numbers : how many numbers are processed in all; below half a million one thread is as fast.
 
-    Raises what ``work`` raises, when all threads have stopped.
+    Raises what ``work`` raises, after all threads have stopped.
     """
     slices = iter([slice(start, min(start + block, size)) for start in range(0, size, block)])
     helpers = min(count(), -(-size // block)) - 1 if numbers >= WORTH_NUMBERS else 0
@@ -55,11 +55,11 @@ def over_blocks(work: Callable[[Iterator[slice]], None], size: int, block: int, 
             work(slices)
         except BaseException as error:
             errors.append(error)
-            # the others stop when they have done the slice they are at
+            # the other threads find no slice left and stop
             for _ in slices:
                 pass
 
-    # the context carries NumPy's errstate along
+    # a copy of the context keeps NumPy's errstate
     threads = [threading.Thread(target=copy_context().run, args=(guarded,)) for _ in range(helpers)]
     for thread in threads:
         thread.start()

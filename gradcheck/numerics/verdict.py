@@ -1,7 +1,7 @@
-"""From numbers and bounds to a verdict, of a weight and of many.
+"""From numbers and bounds to a verdict, of one weight and of many.
 
-A weight is ``mismatch`` only if no rounding and no truncation can explain the difference, ``match`` only if a relative error
-of ``match_at`` would have been seen, and otherwise ``inconclusive`` or ``nondifferentiable`` with the reason.
+A weight is a ``mismatch`` only if rounding and truncation cannot explain the difference.  It is a ``match`` only if a relative
+error of ``match_at`` would have been seen.  Otherwise it is ``inconclusive`` or ``nondifferentiable``, with a reason.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from gradcheck.numerics.rounding import Rounding
 Array = np.ndarray
 
 VERDICTS = ("match", "mismatch", "inconclusive", "nondifferentiable")
-# Of many: those of a weight and ``partial``, where some match and others cannot be judged.
+# The verdicts of many weights: those of one and ``partial``, where some match and others cannot be judged.
 OF_MANY = ("match", "mismatch", "partial", "inconclusive", "nondifferentiable")
 # The share of the weights that must have been judged where not all of them match.
 MIN_JUDGED = 0.9
-# A weight that no path leads from to the loss, and a kink at theta between whose two slopes the gradient lies.
+# Reasons: the weight has no path to the loss; theta lies on a kink, and the gradient between the slopes on both sides.
 EXEMPT, CORNER = "exempt", "corner"
 
 REASONS: dict[str, str] = {
@@ -39,10 +39,10 @@ REASONS: dict[str, str] = {
     "noise": "rounding of the loss hides the derivative: take a larger eps or a higher precision",
 }
 
-# rounding to float64 when a value is stored
+# The relative error of rounding a value to float64 when it is stored, and the smallest positive float64.
 STORAGE = 2.0**-53
 SMALLEST = 2.0**-1074
-# of a bound's two parts: no more than 1/8192 is added to either
+# Significant bits kept of truncation and roundoff; rounding up adds at most 1/8192.
 BOUND_BITS = 14
 
 
@@ -89,9 +89,9 @@ class Judgement:
 
 
 def shortened(bound: Array) -> Array:
-    """An upper bound rounded up to ``BOUND_BITS`` significant bits: more would say nothing, and would be stored.
+    """An upper bound rounded up to ``BOUND_BITS`` significant bits; more bits would mean nothing and take space.
 
-    Subnormal numbers and what is not finite are left as they are.
+    Subnormal, infinite and NaN bounds are returned unchanged.
     """
     mantissa, exponent = np.frexp(bound)
     short = np.ldexp(np.ceil(np.ldexp(mantissa, BOUND_BITS)), exponent - BOUND_BITS)
@@ -101,13 +101,13 @@ def shortened(bound: Array) -> Array:
 def judge(
     analytic: Array, estimate: Estimate, rounding: Rounding, index: Array, match_at: float, kinked: bool
 ) -> Judgement:
-    """Judge the weights of ``index``, with one step or with s of them.
+    """The verdicts of the weights of ``index``, at one step or at s of them.
 
     analytic : (m,) float64, the gradient under test at these weights.
     estimate : the numeric derivatives and their bounds.
-    rounding : that of the whole problem, for the analytic gradient's own errors and the clipped examples' share.
+    rounding : the problem's rounding errors, for the errors of the analytic gradient and the share of clipped examples.
     match_at : the relative error that must have been visible for a ``match``.
-    kinked : whether what a step crosses are kinks of the model; else they are limits of clipped probabilities.
+    kinked : True if the kinks that a step crosses are those of the model; False if they are limits of clipped probabilities.
     """
     numeric = estimate.value
     abs_err = absolute_error(analytic, numeric)
@@ -115,9 +115,9 @@ def judge(
     with np.errstate(all="ignore"):
         size = np.fmax(np.abs(analytic), np.abs(numeric))
         stored = STORAGE * (np.where(np.isfinite(analytic), np.abs(analytic), 0.0) + np.abs(numeric)) + SMALLEST
-        # a truncation measured in longdouble is rounded to float64 too, and so is the difference
+        # truncation and difference are rounded to float64 too, where they were computed in longdouble
         stored = stored + np.where(np.isfinite(estimate.truncation), 4 * STORAGE * estimate.truncation, 0.0)
-        # 2 u |g| at least: a correct gradient ends in one rounding, however exact the rest was
+        # at least 2 u abs(g), since the last operation of a correct gradient rounds, however exact the others are
         own = DEVIATIONS * rounding.gradient[index] + 2 * rounding.unit * np.abs(numeric) + rounding.underflow
         truncation = estimate.truncation + clipped
         roundoff = estimate.roundoff + own + stored
@@ -130,7 +130,7 @@ def judge(
         bent = estimate.kink + clipped > bound / 2
         kink = (estimate.kink > bound / 2) & kinked
         match = resolution <= match_at
-        # a step as long as the loss's scale would change it by less than its noise: no step can show this derivative
+        # a step as long as the loss's scale changes the loss by less than its noise, so no step shows this derivative
         hidden = size * rounding.length[index] <= DEVIATIONS * rounding.line[index]
         flat = estimate.still & hidden
     known = [
@@ -144,7 +144,7 @@ def judge(
     plain = ~mismatch & match & ~kink
     verdict = np.full(mismatch.shape, "inconclusive", dtype=object)
     reason = np.full(mismatch.shape, "noise", dtype=object)
-    # the first that holds is written last
+    # the first reason that holds wins, so it is written last
     for code, where in reversed(known):
         reason[where] = code
     for word, code, where in (
@@ -186,9 +186,9 @@ def at_corners(judged: Judgement, corner: Array) -> Judgement:
 class Whole:
     """The verdict of many weights.
 
-    n_exempt : weights without a path to the loss.   n_judged : weights that match, mismatch, or are not differentiable at
-    theta itself with the gradient between both slopes.
-    ok : whether nothing is wrong and enough was judged.
+    n_exempt : weights without a path to the loss.
+    n_judged : weights that match or mismatch, or at which theta lies on a kink with the gradient between both slopes.
+    ok : whether no weight is wrong and enough were judged.
     """
 
     verdict: str
@@ -199,7 +199,7 @@ class Whole:
 
     @property
     def judged(self) -> float:
-        """The share of the weights that are not exempt which were judged; 0 where all are."""
+        """Judged weights over weights that are not exempt; 0 where all are exempt."""
         counted = self.n_weights - self.n_exempt
         return self.n_judged / counted if counted else 0.0
 
@@ -207,11 +207,12 @@ class Whole:
 def whole(
     verdicts: Sequence[str], reasons: Sequence[str | None], params: Sequence[str], min_judged: float = MIN_JUDGED
 ) -> Whole:
-    """The verdict of weights, from their own and their reasons; ``params`` are the names of their parameters.
+    """The verdict of many weights, from verdict, reason and parameter of each.
 
-    ``mismatch`` if any is, ``match`` if every one that is not exempt is and there is one, ``partial`` if some match, else
-    ``nondifferentiable`` if any is, else ``inconclusive``.  It is ok if it is a match, or if it is partial or nondifferentiable
-    with a share of ``min_judged`` judged and, in every parameter, one judged or all exempt; 0 asks for neither.
+    ``mismatch`` if any weight is; ``match`` if all that are not exempt are, at least one; ``partial`` if some match; else
+    ``nondifferentiable`` if any weight is, else ``inconclusive``.
+    A match is ok.  So is a partial or nondifferentiable verdict if a share of ``min_judged`` was judged and, in every parameter
+    that is not all exempt, one weight; ``min_judged`` 0 requires neither.
     """
     n, matching = len(verdicts), verdicts.count("match")
     if matching == n and n:
@@ -228,13 +229,13 @@ def whole(
     )
     if verdict not in ("partial", "nondifferentiable"):
         return Whole(verdict, n, exempt, judged, verdict == "match")
-    # both sides are the float64 nearest to a fraction, so that 9 of 10 are 0.9
+    # both sides are the float64 nearest to a fraction, so 9 of 10 equals 0.9
     enough = judged / (n - exempt) >= min_judged
     return Whole(verdict, n, exempt, judged, enough and (not min_judged or _everywhere(verdicts, reasons, params)))
 
 
 def of_counts(counts: Mapping[str, int], not_exempt: int) -> str:
-    """The verdict of many weights from their numbers by verdict, and of those that are not exempt."""
+    """The verdict of many weights from the count of each verdict and of weights that are not exempt."""
     if counts["mismatch"]:
         return "mismatch"
     if counts["match"]:
@@ -248,7 +249,7 @@ def is_judged(verdict: str, reason: str | None) -> bool:
 
 
 def _everywhere(verdicts: Sequence[str], reasons: Sequence[str | None], params: Sequence[str]) -> bool:
-    """Whether in every parameter a weight was judged, or all are exempt."""
+    """Whether every parameter has a judged weight or only exempt ones."""
     counted, judged = Counter[str](), Counter[str]()
     for verdict, reason, param in zip(verdicts, reasons, params, strict=True):
         counted[param] += reason != EXEMPT

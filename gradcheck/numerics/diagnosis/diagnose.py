@@ -1,13 +1,13 @@
-"""What a wrong gradient looks like: which kind of mistake explains the analytic gradient, given the numeric one.
+"""The kind of mistake that explains a wrong gradient.
 
-What is known of each weight: the analytic gradient a, the numeric gradient n, theta, and the bound B within which n is
-the true derivative.  A hypothesis says how a would follow from the true gradient, for instance a = c n, and holds only
-if it explains *every* judged weight within its bound (propagated: c B for a factor c).  It must also have been able to
-fail: with k unknowns fitted, the digits of agreement of the wrong weights beyond the first k are counted, and below
-``DECADES`` of them nothing is claimed.  Hypotheses are tried from the simplest to the widest.
+For each weight are known the analytic gradient a, the numeric gradient n, theta, and the bound B within which n is the true
+derivative.  A hypothesis says how a follows from the true gradient, for instance a = c n.  It holds only if it explains
+*every* judged weight within its bound (c B for a factor c).  It must also have been able to fail.  So the digits are counted to
+which the wrong weights agree with it; with k fitted unknowns the k best weights do not count.  Below ``fits.DECADES`` digits
+nothing is claimed.  Hypotheses are tried from the simplest to the widest.
 
-Parameters are told apart by name: ``b``, ``b1``, ``bias`` … are biases, and where every name ends in a number, as in
-``W2``, that number orders the layers from the input up.
+Names tell what parameters are: ``b``, ``b1``, ``bias`` … are biases.  Where every name ends in a number, as in ``W2``, that
+number orders the layers from the input up.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ HYPOTHESES: tuple[Callable[[Evidence], Diagnosis | None], ...] = (
 def diagnose(problem: Claim, numeric: Array, judged: Judgement, index: Array | None = None) -> Diagnosis:
     """The kind of mistake that explains a gradient judged wrong.
 
-    numeric : (m,) numeric gradient of the weights that were checked, ``judged`` their verdicts.
-    index : (m,) flat indices of these weights, where not all of theta was checked.
-    Never raises and never warns, whatever the numbers are.
+    numeric : (m,) the numeric gradient of the weights that were checked.   judged : their verdicts.
+    index : (m,) flat indices of these weights; None where all of theta was checked.
+    No numbers make it raise or warn.
     """
     if "mismatch" not in judged.verdict:
         return Diagnosis(None, None)

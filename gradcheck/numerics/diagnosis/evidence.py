@@ -1,4 +1,4 @@
-"""What a diagnosis may look at: both gradients, the bounds, theta, and what the parameters' names tell."""
+"""The evidence of a diagnosis: both gradients, their bounds, theta, and the layers and biases that names tell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = np.ndarray
 
 
 class Claim(Protocol):
-    """What is read of a problem; ``n`` examples and ``n_classes`` may be unknown."""
+    """The part of a problem that a diagnosis reads; ``n`` examples and ``n_classes`` may be unknown."""
 
     @property
     def layout(self) -> Layout: ...
@@ -33,12 +33,15 @@ class Claim(Protocol):
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that a hypothesis may look at, one entry a weight of theta, float64.
+    """What a hypothesis may read; arrays have one entry for each weight of theta, float64.
 
-    a, n, bound : gradients and bound, divided by 2**exponent so that the largest is near 1 and no product overflows.
+    a, n, bound : the analytic and the numeric gradient and the bound, divided by 2**exponent, so that the largest is near 1
+        and no product overflows.
     theta : the weights, divided by 2**exponent_theta.
-    raw : the analytic gradient as it was handed over, in its own dtype.
-    judged : where n says anything at all.   wrong : where the verdict is mismatch.
+    raw : the analytic gradient as given, in its own dtype.
+    judged : where gradients and bound are finite, bool.   wrong : where the verdict is mismatch, bool.
+    unit : unit roundoff of the gradients, at least that of float64.
+    examples, classes : how many there are; None where unknown.
     """
 
     layout: Layout
@@ -62,18 +65,18 @@ class Evidence:
 
     @cached_property
     def broken(self) -> tuple[str, ...]:
-        """Parameters with a wrong weight."""
+        """The parameters with a wrong weight."""
         return tuple(name for name, where in self.layout.slices.items() if self.wrong[where].any())
 
     @cached_property
     def others_right(self) -> bool:
-        """Whether some parameter is judged and all right."""
+        """Whether some parameter has a judged weight and no wrong one."""
         slices = self.layout.slices
         return any(self.judged[slices[name]].any() for name in self.layout.names if name not in self.broken)
 
     @cached_property
     def names(self) -> dict[float, str]:
-        """Factors that have a name, with what it stands for."""
+        """Factors with a name, and their meaning: -1, 2, 1/2, the numbers of examples and classes and their inverses."""
         found = {-1.0: "", 2.0: "", 0.5: ""}
         for count, meaning in ((self.examples, "number of examples"), (self.classes, "number of classes")):
             if count is not None and count > 1:
@@ -84,16 +87,16 @@ class Evidence:
 
     @cached_property
     def counted(self) -> Array:
-        """The judged weights that are not plainly 0 on both sides."""
+        """The judged weights at which at least one of both gradients is not 0."""
         return self.judged & ((self.a != 0) | (np.abs(self.n) > self.bound))
 
     @cached_property
     def faint(self) -> Array:
-        """Where the difference is close to its bound, hence known to no digit."""
+        """Where the difference is below ten bounds, so that not one digit of it is known."""
         return np.abs(self.a - self.n) < 10 * self.bound
 
     def per_theta(self, d: float) -> float:
-        """A fitted multiple of theta, in the units of the problem."""
+        """A fitted multiple of theta in the units of the problem."""
         return float(np.ldexp(d, self.exponent - self.exponent_theta))
 
     def among(self, names: Sequence[str]) -> Array:
@@ -104,7 +107,7 @@ class Evidence:
         return mask
 
     def fraction_wrong(self, where: Array) -> float:
-        """Share of wrong weights among the judged ones of ``where`` that are not plainly 0 on both sides."""
+        """The share of wrong weights among those of ``where`` that are ``counted``."""
         counted = where & self.counted
         return float(self.wrong[counted].mean()) if counted.any() else 0.0
 
@@ -116,18 +119,18 @@ def is_bias(name: str) -> bool:
 
 
 def layers(layout: Layout) -> dict[str, int] | None:
-    """Layer of each parameter, from 1 at the input, by the numbers in the names; None with fewer than two layers."""
+    """The layer of each parameter, 1 at the input, from the numbers in the names; None with fewer than two layers."""
     numbers = {name: re.findall(r"\d+", name) for name in layout.names}
     if not all(numbers.values()):
         return None
-    # a name may hold a number of any length, more than Python turns into an int
+    # a number in a name may be longer than Python converts to int
     keys = {name: (len(found[-1].lstrip("0")), found[-1].lstrip("0")) for name, found in numbers.items()}
     order = sorted(set(keys.values()))
     return {name: 1 + order.index(key) for name, key in keys.items()} if len(order) > 1 else None
 
 
 def gather(problem: Claim, numeric: Array, judged: Judgement, index: Array | None = None) -> Evidence:
-    """Bring everything to one length and to magnitudes near 1."""
+    """The evidence on all of theta, scaled to magnitudes near 1."""
     size = problem.layout.size
     rows = np.arange(size) if index is None else np.asarray(index)
     n, bound, wrong = np.full(size, np.nan), np.full(size, np.inf), np.zeros(size, dtype=bool)
@@ -135,7 +138,7 @@ def gather(problem: Claim, numeric: Array, judged: Judgement, index: Array | Non
     wrong[rows] = judged.verdict == "mismatch"
     a = problem.analytic.astype(np.float64)
     known = np.isfinite(n) & np.isfinite(bound) & np.isfinite(a)
-    # the bound has a share for the rounding of a itself, which says nothing of n: a may be 1e12 times too large
+    # without the part of the bound for storing a, which is large where a is far too large and says nothing of n
     bound = np.fmax(bound - STORAGE * np.abs(a), STORAGE * np.abs(n))
     a, n, bound = np.where(np.isfinite(a), a, 0.0), np.where(known, n, 0.0), np.where(known, bound, np.inf)
     theta = problem.theta.astype(np.float64)

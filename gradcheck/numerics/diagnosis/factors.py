@@ -18,7 +18,7 @@ def zeros(e: Evidence) -> Diagnosis | None:
     if (e.raw[e.wrong] != 0).any():
         return None
     if all((e.raw[e.layout.slices[name]] == 0).all() for name in e.broken):
-        return nothing_arrives(e, dict.fromkeys(e.broken, 0.0))
+        return _nothing_arrives(e, dict.fromkeys(e.broken, 0.0))
     count = int(e.wrong.sum())
     return Diagnosis(
         "zero_entries",
@@ -27,8 +27,8 @@ def zeros(e: Evidence) -> Diagnosis | None:
     )
 
 
-def nothing_arrives(e: Evidence, decays: dict[str, float]) -> Diagnosis:
-    """Words for whole parameters whose data term is 0."""
+def _nothing_arrives(e: Evidence, decays: dict[str, float]) -> Diagnosis:
+    """The diagnosis of parameters whose data term is 0; ``decays`` has for each the multiple of theta that is left."""
     names = list(decays)
     penalised = any(decays.values())
     what = f"{say.of_data(names) if penalised else say.listed(names)} {say.are(1 if penalised else len(names))} 0"
@@ -53,7 +53,7 @@ def nothing_arrives(e: Evidence, decays: dict[str, float]) -> Diagnosis:
 
 
 def precision(e: Evidence) -> Diagnosis | None:
-    """Every wrong entry is a number of a lower precision, next to the true one."""
+    """Every wrong entry is the true one rounded to a lower precision."""
     raw, off, bound = e.raw[e.wrong], np.abs(e.a - e.n)[e.wrong], e.bound[e.wrong]
     if not raw.any():
         return None
@@ -72,7 +72,7 @@ def precision(e: Evidence) -> Diagnosis | None:
 
 
 def single_weight(e: Evidence) -> Diagnosis | None:
-    """A gradient of one weight: any mistake is a factor."""
+    """The gradient has one weight, so any mistake looks like a factor."""
     if e.layout.size != 1 or not np.abs(e.n[0]) > e.bound[0]:
         return None
     found = fit(e, e.judged)
@@ -91,16 +91,17 @@ def constant_factor(e: Evidence) -> Diagnosis | None:
 
 
 def constant_factor_of_data(e: Evidence) -> Diagnosis | None:
-    """a = c n + d theta, without d for the biases: an l2 term that is not off by the factor."""
+    """a = c n + d theta, with d = 0 for biases: the data term is off by a factor, the l2 term is not."""
     return _factor_words(e, fit(e, e.judged, ~e.bias))
 
 
 def _factor_words(e: Evidence, found: Fit | None) -> Diagnosis | None:
+    """The diagnosis of a factor of all weights, if its evidence suffices."""
     if found is None or found.decades < DECADES:
         return None
     if found.factor == 0 and found.decay:
         everything = dict.fromkeys(e.broken, found.decay)
-        return nothing_arrives(e, everything)
+        return _nothing_arrives(e, everything)
     subject = "The data term of the gradient" if found.decay else "The whole gradient"
     tail = f"; beside it stands {say.number(say.l2_of(e, found))} times the weights, the penalty" if found.decay else ""
     return Diagnosis(
@@ -133,6 +134,27 @@ def l2(e: Evidence) -> Diagnosis | None:
 
 def factors(e: Evidence) -> Diagnosis | None:
     """Each wrong parameter is off by a factor of its own."""
+    found = _factor_of_each(e)
+    if not found or sum(one.decades for one in found.values()) < DECADES:
+        return None
+    if all(one.factor == 0 for one in found.values()):
+        return _nothing_arrives(e, {name: one.decay for name, one in found.items()})
+    groups: dict[str, list[str]] = {}
+    for name, one in found.items():
+        groups.setdefault(say.times(one) + say.meaning(e, one), []).append(name)
+    parts = []
+    for phrase, names in groups.items():
+        subject = say.of_data(names) if any(found[name].decay for name in names) else say.listed(names)
+        parts.append(f"{subject} {phrase if len(names) == 1 or found[names[0]].decay else say.plural(phrase)}")
+    look = f": look at {say.derivatives(e.broken)}{' alone' if e.others_right else ''}."
+    words = f"{' and '.join(parts)}{say.rest(e, ';') if e.others_right else ''}{look}"
+    if len(words) > say.LONGEST and len(groups) > 1:
+        words = f"{say.listed(e.broken)} are each off by a factor of their own{say.rest(e)}."
+    return Diagnosis("param_factor", words)
+
+
+def _factor_of_each(e: Evidence) -> dict[str, Fit] | None:
+    """A fit for each wrong parameter, with a multiple of theta if the factor alone does not suffice; None if one has none."""
     found: dict[str, Fit] = {}
     for name in e.broken:
         rows = e.among([name])
@@ -146,19 +168,4 @@ def factors(e: Evidence) -> Diagnosis | None:
         if one is None:
             return None
         found[name] = one
-    if sum(one.decades for one in found.values()) < DECADES:
-        return None
-    if all(one.factor == 0 for one in found.values()):
-        return nothing_arrives(e, {name: one.decay for name, one in found.items()})
-    groups: dict[str, list[str]] = {}
-    for name, one in found.items():
-        groups.setdefault(say.times(one) + say.meaning(e, one), []).append(name)
-    parts = []
-    for phrase, names in groups.items():
-        subject = say.of_data(names) if any(found[name].decay for name in names) else say.listed(names)
-        parts.append(f"{subject} {phrase if len(names) == 1 or found[names[0]].decay else say.plural(phrase)}")
-    look = f": look at {say.derivatives(e.broken)}{' alone' if e.others_right else ''}."
-    words = f"{' and '.join(parts)}{say.rest(e, ';') if e.others_right else ''}{look}"
-    if len(words) > say.LONGEST and len(groups) > 1:
-        words = f"{say.listed(e.broken)} are each off by a factor of their own{say.rest(e)}."
-    return Diagnosis("param_factor", words)
+    return found

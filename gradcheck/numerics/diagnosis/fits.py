@@ -1,4 +1,4 @@
-"""Does a factor, or a factor and a multiple of theta, explain every judged weight within its bound, and how surely?"""
+"""Fits of a factor, or of a factor and a multiple of theta, to all judged weights, and how strong their evidence is."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from gradcheck.numerics.diagnosis.evidence import Evidence
 
 Array = np.ndarray
 
-# A claim needs agreement that chance gives in less than one of 10**DECADES cases.
+# A claim needs agreement that chance gives in fewer than one of 10**DECADES cases.
 DECADES = 3.0
-# The rounding of a prediction c n + d theta: some units of each of its terms.
+# The rounding error of a prediction c n + d theta, in units of roundoff of each term.
 UNITS = 16.0
 LAWSON_STEPS = 20
 ENOUGH = 2000
-TINY = 5e-324  # no uncertainty is 0 but that of a named factor
+TINY = 5e-324  # the least uncertainty of a fitted factor; 0 marks a named one
 
 
 class Fit(NamedTuple):
-    """a = factor n + decay theta.  ``width``: uncertainty of the factor, 0 for a named one; ``decades`` of evidence."""
+    """The hypothesis a = factor n + decay theta.
+
+    width : uncertainty of the factor; 0 for a named one.   decades : digits of evidence.
+    """
 
     factor: float
     decay: float
@@ -30,9 +33,9 @@ class Fit(NamedTuple):
 
 
 def fit(e: Evidence, rows: Array, decays: Array | None = None, named: bool = True) -> Fit | None:
-    """a = c n + d theta at ``rows`` (mask), d at ``decays`` alone; None unless it explains all of them.
+    """Fit a = c n + d theta at ``rows`` (mask), with d = 0 outside ``decays``; None unless it explains every row.
 
-    Named factors are preferred, then c is free.  c = 0 needs a decay; a plain 0 is nobody's factor.
+    Named factors are tried first, then c is free.  c = 0 is tried together with a decay only.
     """
     rows = rows & e.judged
     a, n, bound, wrong = e.a[rows], e.n[rows], e.bound[rows], e.wrong[rows]
@@ -50,21 +53,22 @@ def fit(e: Evidence, rows: Array, decays: Array | None = None, named: bool = Tru
 
 
 def tolerance_of(c: float, a: Array, n: Array, bound: Array, unit: float) -> Array:
+    """The largest possible error of the prediction c n, (m,): c times the bound of n, and rounding."""
     return abs(c) * bound + UNITS * unit * (np.abs(a) + np.abs(c * n))
 
 
 def decades_of(c: float, a: Array, n: Array, bound: Array, wrong: Array, unit: float, free: int) -> float:
-    """Digits to which the wrong weights agree with a prediction that could have missed, ``free`` best ones aside."""
+    """Digits to which wrong weights agree with a prediction, summed without the best ``free``, one for each fitted unknown."""
     room = np.minimum(np.abs(a - n), np.abs(a))
     digits = np.log10(room / tolerance_of(c, a, n, bound, unit))
-    # a 0 that was predicted as such agrees to every digit; it is not to outweigh all the others
+    # a predicted 0 agrees to every digit; DECADES keeps it from outweighing all others
     digits = np.where(a == 0, DECADES, digits)[wrong]
     digits = np.sort(np.clip(np.nan_to_num(digits, nan=0.0), 0.0, 16.0))
     return float(digits[: max(0, len(digits) - free)].sum())
 
 
 def decay(rest: Array, t: Array | None, tolerance: Array) -> float | None:
-    """d with rest = d t within ``tolerance`` everywhere; 0.0 where t is None and rest is 0 everywhere."""
+    """The d with rest = d t within ``tolerance`` everywhere, 0.0 if t is None; None if there is none."""
     if t is None:
         return 0.0 if (np.abs(rest) <= tolerance).all() else None
     flat = t == 0
@@ -77,11 +81,12 @@ def decay(rest: Array, t: Array | None, tolerance: Array) -> float | None:
 
 
 def _free_factor(unit: float, a: Array, n: Array, bound: Array, wrong: Array) -> Fit | None:
+    """Fit a = c n with any c: the middle of the interval that all rows allow."""
     slack = bound + UNITS * unit * np.abs(n)
     sharp = np.abs(n) > slack
     if not sharp.any():
         return None
-    # c n = a with n known within its slack; the quotients' order depends on the signs
+    # n is known within its slack, so c lies between two quotients, whose order depends on the signs
     ends = np.stack([a[sharp] / (n[sharp] - slack[sharp]), a[sharp] / (n[sharp] + slack[sharp])])
     low, high = float(ends.min(axis=0).max()), float(ends.max(axis=0).min())
     c = (low + high) / 2
@@ -94,9 +99,9 @@ def _free_factor(unit: float, a: Array, n: Array, bound: Array, wrong: Array) ->
 
 
 def _free_both(unit: float, a: Array, n: Array, bound: Array, wrong: Array, t: Array) -> Fit | None:
-    """Least squares in units of the tolerance, its weights moved to the worst rows until all are explained (Lawson)."""
+    """Fit a = c n + d t by least squares in units of the tolerance, reweighted to the worst rows until all hold (Lawson)."""
     if len(a) > 2 * ENOUGH:
-        # what does not explain a few does not explain all, and is found out at less cost
+        # a fit that fails on a few rows fails on all; trying these first is cheaper
         few = np.linspace(0, len(a) - 1, ENOUGH).astype(np.intp)
         if _free_both(unit, a[few], n[few], bound[few], wrong[few], t[few]) is None:
             return None
@@ -113,7 +118,7 @@ def _free_both(unit: float, a: Array, n: Array, bound: Array, wrong: Array, t: A
         x = x / norm
         z_along, y_along = x @ z, x @ y
         z, y = z - z_along * x, y - y_along * x
-        # a theta that is a multiple of the gradient has no decay of its own
+        # where theta is a multiple of the gradient, factor and decay cannot be told apart
         if not z @ z > 1e3 * unit * (z_along**2 + z @ z):
             return None
         d = float((z @ y) / (z @ z))

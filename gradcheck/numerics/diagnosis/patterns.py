@@ -18,6 +18,7 @@ Array = np.ndarray
 
 
 def not_finite(e: Evidence) -> Diagnosis | None:
+    """A wrong entry is NaN or infinite."""
     bad = ~np.isfinite(e.raw.astype(np.float64)) & e.wrong
     if not bad.any():
         return None
@@ -31,7 +32,7 @@ def not_finite(e: Evidence) -> Diagnosis | None:
 
 
 def transposed(e: Evidence) -> Diagnosis | None:
-    """The values of each wrong matrix are the numeric ones in the order of the transpose, beside a penalty in place."""
+    """The data term of each wrong matrix has the right values in the order of the transpose."""
     decades = 0.0
     for name in e.broken:
         shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
@@ -54,7 +55,7 @@ def transposed(e: Evidence) -> Diagnosis | None:
 
 
 def _reordered(e: Evidence, where: slice, order: Array) -> float | None:
-    """Decades of evidence for a = n[order] inside a parameter, a penalty d theta in place allowed; None if it fails."""
+    """Digits of evidence for a = n[order] in a parameter, but for a penalty d theta that is not reordered; None if it fails."""
     a, t, n, bound = e.a[where], e.theta[where], e.n[where][order], e.bound[where][order]
     rows = e.judged[where][order] & (order != np.arange(len(order)))
     if (e.wrong[where] & (order == np.arange(len(order)))).any() or not rows.any():
@@ -71,7 +72,7 @@ def _reordered(e: Evidence, where: slice, order: Array) -> float | None:
 
 
 def clipped(e: Evidence) -> Diagnosis | None:
-    """The wrong entries share one magnitude, which no other entry of their parameters exceeds."""
+    """The wrong entries share one magnitude, and no other entry of their parameters exceeds it."""
     size = np.abs(e.raw.astype(np.float64))
     limit = float(size[e.wrong].max())
     if limit == 0 or int(e.wrong.sum()) < 2 or (size[e.wrong] != limit).any():
@@ -101,6 +102,7 @@ def permutation(e: Evidence) -> Diagnosis | None:
 
 
 def _sorted_alike(e: Evidence, rows: Array) -> bool:
+    """Whether both gradients have the same sorted values at ``rows``, with sufficient evidence."""
     if not e.judged[rows].all() or int(e.wrong[rows].sum()) < 2:
         return False
     a, n, bound = e.a[rows], e.n[rows], e.bound[rows]
@@ -108,7 +110,7 @@ def _sorted_alike(e: Evidence, rows: Array) -> bool:
     tolerance = tolerance_of(1.0, a[by_a], n[by_n], bound[by_n], e.unit)
     if not (np.abs(a[by_a] - n[by_n]) <= tolerance).all():
         return False
-    # numbers closer together than the tolerance agree by chance
+    # values that lie within the tolerance of their neighbours agree by chance
     gaps = np.diff(n[by_n])
     gaps = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
     digits = np.log10(gaps / tolerance)[e.wrong[rows][by_a]]
@@ -116,7 +118,7 @@ def _sorted_alike(e: Evidence, rows: Array) -> bool:
 
 
 def biases_alone(e: Evidence) -> Diagnosis | None:
-    """Nothing but biases is wrong, and these as a whole."""
+    """Only biases are wrong, and each of them in all entries."""
     names = list(e.broken)
     if not all(is_bias(name) for name in names) or not e.others_right:
         return None
@@ -131,7 +133,7 @@ def biases_alone(e: Evidence) -> Diagnosis | None:
 
 
 def activation_derivative(e: Evidence) -> Diagnosis | None:
-    """All is right above some hidden layer, and from there down everything is wrong, by whole units."""
+    """All is right above some hidden layer; that layer and those below are wrong, by whole units."""
     level = layers(e.layout)
     if level is None:
         return None
@@ -143,11 +145,11 @@ def activation_derivative(e: Evidence) -> Diagnosis | None:
         return None
     if any(name not in e.broken for name in here + below if e.counted[e.layout.slices[name]].any()):
         return None
-    # where a unit is in its linear part for every example, the derivative is right without being computed
+    # a unit that is linear for every example is right without the activation's derivative
     if not _whole_units(e, here) and e.fraction_wrong(e.among(here + below)) < 0.4:
         return None
     if len(e.broken) == 1 and say.ratios(e)[1] < 1.1 and say.ratios(e)[0] > 0.9:
-        # one matrix, by a few per cent: noise in it would look the same
+        # one matrix that is off by a few per cent may just be noisy
         return None
     return Diagnosis(
         "activation_derivative",
@@ -157,9 +159,9 @@ def activation_derivative(e: Evidence) -> Diagnosis | None:
 
 
 def _whole_units(e: Evidence, names: list[str]) -> bool:
-    """Whether each unit of a layer, a column of its matrix with its bias, is wrong as a whole or right as a whole.
+    """Whether each unit of a layer (a column of its matrix, and its bias) is wholly wrong or wholly right.
 
-    A unit of relu that is active for every example is right without the derivative.
+    A relu unit that is active for every example is right without the derivative.
     """
     shapes = dict(zip(e.layout.names, e.layout.shapes, strict=True))
     widths = {shapes[name][-1] for name in names if shapes[name]}
@@ -174,7 +176,7 @@ def _whole_units(e: Evidence, names: list[str]) -> bool:
 
 
 def other_residuals(e: Evidence) -> Diagnosis | None:
-    """The differences of a bias cancel: residuals of a softmax add up to 0 over the classes, whatever the examples."""
+    """The differences of a bias add up to 0, as softmax residuals do over the classes, whatever the examples."""
     for name in e.broken:
         where = e.layout.slices[name]
         wrong = e.wrong[where]
@@ -201,14 +203,14 @@ def entries(e: Evidence) -> Diagnosis | None:
         return Diagnosis("entries", f"{say.entries(e, e.wrong)} alone is wrong: {say.pair(e)}; {say.others(e)}.")
     parameters = [e.among([name]) for name in e.broken]
     whole = any(e.fraction_wrong(rows) == 1 and (rows & e.wrong).sum() > 2 for rows in parameters)
-    # differences close to the bound are the visible ones of many
+    # differences close to the bound may be the visible part of many
     if 3 * count > judged or whole or e.faint[e.wrong].any():
         return None
     return Diagnosis("entries", f"{count} weights are wrong, {say.others(e)}: {say.entries(e, e.wrong)}.")
 
 
 def scattered(e: Evidence) -> Diagnosis | None:
-    """Whole parameters are off, and nothing simple explains by what."""
+    """Several weights are wrong, and no simple pattern explains them."""
     if int((e.wrong & ~e.faint).sum()) < 3:
         return None
     low, high = say.ratios(e)
@@ -236,7 +238,7 @@ def scattered(e: Evidence) -> Diagnosis | None:
 
 
 def unknown(e: Evidence) -> Diagnosis | None:
-    """What is left."""
+    """Nothing else holds.  This hypothesis always does."""
     count = int(e.wrong.sum())
     pair = f" ({say.pair(e)})" if count == 1 else ""
     if e.faint[e.wrong].all():
