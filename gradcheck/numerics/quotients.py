@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
 
@@ -42,8 +41,7 @@ class Probe(NamedTuple):
     crossings: Callable[[Array, Array], Crossings] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Estimate:
+class Estimate(NamedTuple):
     """Numeric derivatives of m weights and their bounds; all (m,), float64, or (s, m) for s steps of each.
 
     step : the step really taken; 0 where it left the weight unchanged.
@@ -69,40 +67,34 @@ class Estimate:
 
     def where(self, which: Array | int) -> Estimate:
         """The estimates of the weights ``which`` (bool) alone, or those of one step (int)."""
-        return Estimate(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+        return Estimate(*(column[which] for column in self))
 
     def transposed(self, shape: tuple[int, ...]) -> Estimate:
         """The estimates with transposed columns, in this shape."""
-        columns = (getattr(self, name) for name in self.__dataclass_fields__)
-        return Estimate(*(np.ascontiguousarray(column.T).reshape(shape) for column in columns))
+        return Estimate(*(np.ascontiguousarray(column.T).reshape(shape) for column in self))
 
     def replaced(self, where: Array, other: Estimate, better: Array | None = None) -> Estimate:
         """These estimates, with entries ``where`` (bool) from ``other`` if ``better``, by default if their bound is smaller."""
         if better is None:
             better = other.bound < self.bound[where]
-        merged = {}
-        for name in self.__dataclass_fields__:
-            column = getattr(self, name).copy()
-            column[where] = np.where(better, getattr(other, name), column[where])
-            merged[name] = column
-        return Estimate(**merged)
+        columns = [column.copy() for column in self]
+        for column, others in zip(columns, other, strict=True):
+            column[where] = np.where(better, others, column[where])
+        return Estimate(*columns)
 
 
 def merged(parts: list[tuple[Array, Estimate]]) -> Estimate:
     """The estimates of m weights from those of its parts; each part comes with its weights, bool (m,)."""
-    columns = []
-    for name in Estimate.__dataclass_fields__:
-        column = np.empty(len(parts[0][0]), getattr(parts[0][1], name).dtype)
-        for which, part in parts:
-            column[which] = getattr(part, name)
-        columns.append(column)
+    columns = [np.empty(len(parts[0][0]), column.dtype) for column in parts[0][1]]
+    for which, part in parts:
+        for column, values in zip(columns, part, strict=True):
+            column[which] = values
     return Estimate(*columns)
 
 
 def stacked(parts: list[Estimate], shape: tuple[int, ...]) -> Estimate:
     """Estimates of the same m weights one above the other, (*shape, m)."""
-    columns = (np.stack([getattr(part, name) for part in parts]) for name in Estimate.__dataclass_fields__)
-    return Estimate(*(column.reshape((*shape, -1)) for column in columns))
+    return Estimate(*(np.stack(columns).reshape((*shape, -1)) for columns in zip(*parts, strict=True)))
 
 
 class Quotients(NamedTuple):

@@ -141,18 +141,7 @@ def judge(
         ("flat", flat),
         ("truncation", truncation > roundoff),
     ]
-    plain = ~mismatch & match & ~kink
-    verdict = np.full(mismatch.shape, "inconclusive", dtype=object)
-    reason = np.full(mismatch.shape, "noise", dtype=object)
-    # the first reason that holds wins, so it is written last
-    for code, where in reversed(known):
-        reason[where] = code
-    for word, code, where in (
-        ("nondifferentiable", "kink", kink),
-        ("match", None, plain),
-        ("mismatch", None, mismatch),
-    ):
-        verdict[where], reason[where] = word, code
+    verdict, reason = _words(mismatch, kink, ~mismatch & match & ~kink, known)
     return Judgement(
         abs_err,
         relative_error(analytic, numeric),
@@ -163,6 +152,25 @@ def judge(
         verdict,
         reason,
     )
+
+
+def _words(mismatch: Array, kink: Array, match: Array, known: Sequence[tuple[str, Array]]) -> tuple[Array, Array]:
+    """Verdict and reason of each weight: ``mismatch`` precedes ``match``, which precedes ``kink``; else it is inconclusive.
+
+    known : reasons why a weight cannot be judged, and where they hold.  The first one counts; ``noise`` where none holds.
+    """
+    verdict = np.full(mismatch.shape, "inconclusive", dtype=object)
+    reason = np.full(mismatch.shape, "noise", dtype=object)
+    # the first reason that holds wins, so it is written last
+    for code, where in reversed(known):
+        reason[where] = code
+    for word, code, where in (
+        ("nondifferentiable", "kink", kink),
+        ("match", None, match),
+        ("mismatch", None, mismatch),
+    ):
+        verdict[where], reason[where] = word, code
+    return verdict, reason
 
 
 def without_path(judged: Judgement, exempt: Array) -> Judgement:

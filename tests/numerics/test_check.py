@@ -21,7 +21,9 @@ from gradcheck.experiment.sources.init import Normal, Optimum
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.batch import NO_BATCH
 from gradcheck.models.perturbation import Perturbation
-from gradcheck.numerics.check import check, check_steps, examine
+from gradcheck.numerics import plain
+from gradcheck.numerics.check import check, check_steps
+from gradcheck.numerics.examine import examine
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.quotients import DEVIATIONS
 from gradcheck.numerics.rules import RULES
@@ -171,6 +173,22 @@ def test_a_mistake_in_the_structured_losses_fails_the_cell(monkeypatch, model, s
     monkeypatch.setattr(Perturbation, "losses", wrong)
     with pytest.raises(ArithmeticError, match=r"by structure and .* in full, which rounding does not explain"):
         cell(model, Gaussian(n=20, d=4), Normal(), scheme=scheme)
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-9])
+def test_fast_losses_are_compared_where_rounding_is_known_at_theta_alone(error):
+    posed = pose(Cell(Logistic(), Gaussian(n=20, d=4), Normal(), NO_BUG, SCHEMES["central"], np.dtype(float), 1e-2))
+    fast = posed.perturbed_losses
+    assert fast is not None
+
+    def losses(index, points):
+        found, bent = fast(index, points)
+        return found * (1 + error), bent
+
+    problem, step = replace(posed, perturbed_losses=losses, rounding_at=None), np.full(posed.theta.size, 1e-5)
+    apart = plain.compare(problem, losses, None, step)
+    assert (apart is not None) == (error > 0)
+    assert apart is None or abs(float(apart.fast / apart.full) - 1 - error) < 1e-12
 
 
 def far_above_the_scale(monkeypatch, blind: bool) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -347,7 +346,7 @@ def test_a_correct_gradient_scaled_beyond_three_bounds_is_a_mismatch(scheme):
     wrong = right["numeric"] + 3 * right["bound"]
     assert set(judge(wrong, estimate, rounding, np.arange(5), 1e-2, False).verdict) == {"mismatch"}
     # the same difference is none where the bound is ten times as large
-    wide = replace(estimate, truncation=10 * right["bound"])
+    wide = estimate._replace(truncation=10 * right["bound"])
     assert "mismatch" not in judge(wrong, wide, rounding, np.arange(5), 1e-2, False).verdict
 
 
