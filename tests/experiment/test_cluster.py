@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -251,6 +253,29 @@ def test_a_cell_may_take_longer_than_the_scheduler_may_be_silent(own: Cluster, m
     monkeypatch.setattr(gradcheck.experiment.engines.cluster, "COUNT_SECONDS", 0.1)
     monkeypatch.setattr(sharing, "LOOK_SECONDS", 0.1)
     assert outcomes([6.5, 0.01], own.address) == {6.5: 6.5, 0.01: 0.01}
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_no_forgotten_client_is_collected_amid_the_start_or_the_end_of_another(
+    shared: Cluster, monkeypatch: pytest.MonkeyPatch, local: bool
+) -> None:
+    """distributed would wait for its own lock, for ever."""
+    from distributed.utils import LoopRunner
+
+    collecting = []
+    for name in ("start", "stop"):
+        plain = getattr(LoopRunner, name)
+
+        def watched(self: Any, *given: Any, plain: Any = plain, **options: Any) -> Any:
+            if threading.current_thread() is threading.main_thread():
+                collecting.append(gc.isenabled())
+            return plain(self, *given, **options)
+
+        monkeypatch.setattr(LoopRunner, name, watched)
+    assert outcomes([1, 2], None if local else shared.address) == {1: 1, 2: 4}
+    assert len(collecting) >= 2
+    assert not any(collecting)
+    assert gc.isenabled()
 
 
 def test_a_cluster_without_workers_is_waited_for_and_given_up(own: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

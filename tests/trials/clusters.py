@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gradcheck.experiment.engines.cluster import uncollected
+
 TESTS = Path(__file__).resolve().parent.parent
 PATIENCE = 600.0  # seconds, for what never happens
 
@@ -64,11 +66,16 @@ class Cluster:
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                with Client(self.address, timeout=PATIENCE, set_as_default=False) as client:
+                with uncollected():
+                    client = Client(self.address, timeout=PATIENCE, set_as_default=False)
+                try:
                     while len(client.nthreads()) != count:
                         if time.monotonic() > end:
                             raise TimeoutError(f"there are not {count} workers")
                         time.sleep(0.05)
+                finally:
+                    with uncollected():
+                        client.close()
                 return
             except OSError:
                 if time.monotonic() > end:

@@ -7,6 +7,7 @@ the cluster is trusted.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import math
@@ -51,7 +52,8 @@ def opened(address: str | None, n_jobs: int | None = None) -> Iterator[Any]:
             client = _local(ends, n_processes(n_jobs))
         else:
             try:
-                client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+                with uncollected():
+                    client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
             except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
                 raise BadInput(f"engine.address={address}: no scheduler answers there ({_one_line(error)})") from error
             ends.callback(_quietly, client.close, CONNECT_SECONDS)
@@ -71,7 +73,7 @@ def _local(ends: ExitStack, workers: int) -> Any:
         "distributed.worker.http.routes": [],
     }
     ends.enter_context(dask.config.set(settings))
-    with interrupts_held_back():  # Ctrl-C reaches the whole group of processes; this one answers
+    with uncollected(), interrupts_held_back():  # Ctrl-C reaches the whole group of processes; this one answers
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -88,8 +90,24 @@ def _local(ends: ExitStack, workers: int) -> Any:
 
 
 def _quietly(close: Any, seconds: float) -> None:
-    with deaf_to_interrupts(), suppress(Exception):
+    with deaf_to_interrupts(), uncollected(), suppress(Exception):
         close(seconds)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage is collected while a client or a cluster starts or ends.
+
+    distributed ends a forgotten client, such as one whose scheduler died, when it is collected, and needs a lock for it.
+    Starts and ends hold that lock: a collection amid one of them would wait for itself, for ever.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def refuse(address: str | None) -> None:
