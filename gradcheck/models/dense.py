@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.perturbation import Perturbation
 from gradcheck.models.rounding import dense_rounding
 from gradcheck.models.settings import require_choice, require_not_negative
+from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.rounding import Rounding
 
@@ -26,6 +29,8 @@ class Dense(Handwritten):
 
     bias: bool
     l2: float
+
+    choices: ClassVar[Mapping[str, Sequence[object]]] = {"bias": (True, False)}
 
     @property
     @abstractmethod
@@ -63,6 +68,9 @@ class Dense(Handwritten):
 
     def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
         return self.net.gradient(theta, batch, parts)
+
+    def equations(self, symbols: Symbols) -> Equations:
+        return self.net.equations(symbols)
 
     def rounding(self, theta: Array, batch: Batch) -> Rounding:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``, from a forward error analysis."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from gradcheck.models.cross_entropy import (
 from gradcheck.models.functions import clip, log_softmax, sigmoid, softmax, total
 from gradcheck.models.lines import CROSS_ENTROPY, SQUARED, Lines
 from gradcheck.models.parts import Parts
+from gradcheck.models.symbols import Symbols, product
 from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE, binade
 
 Array = np.ndarray
@@ -56,6 +56,10 @@ class Head(ABC):
     @abstractmethod
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         """Derivative of ``factor`` times ``total`` by z, (n, k), made of ``parts``."""
+
+    def equations(self, symbols: Symbols) -> dict[str, str]:
+        """``delta`` and the outputs o in symbols; z stands for the last layer's."""
+        return {"delta": symbols.step("examples", delta="the derivative of the loss by z")}
 
     # --- its rounding errors, all in float64 ----------------------------------------------------------------------------
 
@@ -118,6 +122,11 @@ class SquaredError(Head):
         r = parts.residual(z, y)
         return r if self.constant == 0.5 else 2 * self.constant * r
 
+    def equations(self, symbols: Symbols) -> dict[str, str]:
+        r = symbols.step("residual", outputs="o", y=symbols.step("y"))
+        delta = r if self.constant == 0.5 else f"{2 * self.constant:g} ({r})"
+        return {"delta": symbols.step("examples", delta=delta), "o": "z"}
+
     def loss_rounding(self, z: Array, y: Array) -> Array:
         r = z - y
         sigma_r = np.sqrt(VARIANCE * binade(r) ** 2)
@@ -145,6 +154,10 @@ class CrossEntropy(Head):
 
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         return parts.residual(probability(z), y)
+
+    def equations(self, symbols: Symbols) -> dict[str, str]:
+        r = symbols.step("residual", outputs="o", y=symbols.step("y"))
+        return {"delta": symbols.step("examples", delta=r), "o": "sigmoid(z)"}
 
     def loss_rounding(self, z: Array, y: Array) -> Array:
         return by_example(cross_entropy_loss_rounding(z, y))
@@ -177,6 +190,11 @@ class SigmoidSquaredError(Head):
         o = sigmoid(z)
         return parts.residual(o, y) * parts.output_derivative(o)
 
+    def equations(self, symbols: Symbols) -> dict[str, str]:
+        r = symbols.step("residual", outputs="o", y=symbols.step("y"))
+        delta = product(r, symbols.step("output_derivative"))
+        return {"delta": symbols.step("examples", delta=delta), "o": "sigmoid(z)"}
+
     def loss_rounding(self, z: Array, y: Array) -> Array:
         o = sigmoid(z)
         r = o - y
@@ -208,11 +226,15 @@ class SoftmaxCrossEntropy(Head):
     def total(self, z: Array, y: Array) -> Array:
         log_p = log_softmax(z)[..., np.arange(len(y)), y]
         # picking the classes of a stack leaves the examples strided: made contiguous, NumPy sums them pairwise
-        negative: Any = np.ascontiguousarray(clip(log_p, LOG_FLOOR, LOG_CEILING)).sum(axis=-1)
-        return -negative
+        summed: Array = np.ascontiguousarray(clip(log_p, LOG_FLOOR, LOG_CEILING)).sum(axis=-1)
+        return -summed
 
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         return parts.residual(parts.probabilities(z), np.eye(z.shape[1], dtype=z.dtype)[y])
+
+    def equations(self, symbols: Symbols) -> dict[str, str]:
+        r = symbols.step("residual", outputs="p", y=f"onehot({symbols.step('y')})")
+        return {"delta": symbols.step("examples", delta=r), "p_ik": symbols.step("probabilities")}
 
     def loss_rounding(self, z: Array, y: Array) -> Array:
         p = softmax(z)

@@ -6,15 +6,16 @@ Each is a dataclass of settings, the keys of its config section, and one of thes
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from gradcheck.models.batch import Batch
+from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.models.target import Target
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Problem
@@ -56,7 +57,7 @@ class Start(Section):
     def theta(self, layout: Layout, dtype: DTypeLike) -> Array:
         """Flat parameters (layout.size,), made in float64 and then cast to dtype."""
 
-    def refine(self, theta: Array, loss: Callable[[Array], Any], gradient: Callable[[Array], Array]) -> Array:
+    def refine(self, theta: Array, loss: Callable[[Array], Array], gradient: Callable[[Array], Array]) -> Array:
         """The parameters that are meant, (size,), where ``theta`` is only where the search for them begins."""
         return theta
 
@@ -76,9 +77,11 @@ class Model(Section):
     """A loss of flat parameters and the gradient that is claimed for it.
 
     name : under which the config knows it.
+    choices : values of settings that decide which bugs have meaning, and of what the gradient is made; the default first.
     """
 
     name: ClassVar[str]
+    choices: ClassVar[Mapping[str, Sequence[object]]] = {}
 
     @property
     @abstractmethod
@@ -118,6 +121,10 @@ class Model(Section):
 
         Raises ContractError or ValueError where it cannot be posed there.
         """
+
+    def equations(self, symbols: Symbols) -> Equations:
+        """The gradient in symbols; here it is given whole, and nothing is known of what it is made of."""
+        return Equations({"dJ": "the gradient that it gives"}, {}, "dJ of the first parameter")
 
     def check_batch(self, batch: Batch) -> None:
         """Raise ValueError unless the targets are what the model learns from."""

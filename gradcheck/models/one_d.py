@@ -13,6 +13,7 @@ from gradcheck.models.batch import Batch
 from gradcheck.models.handwritten import Handwritten
 from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.settings import require_choice, require_finite, require_not_negative
+from gradcheck.models.symbols import Equations, Symbols, plus
 from gradcheck.models.target import NoTarget
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Crossings
@@ -87,6 +88,10 @@ class OneD(Handwritten):
         slope = parts.data_term(np.asarray(x * CURVES[self.curve].derivative(self._argument(theta[0]))))
         gradient = slope + parts.penalty("theta", theta[0], self.l2)
         return np.asarray(gradient, dtype=theta.dtype).reshape(1)
+
+    def equations(self, symbols: Symbols) -> Equations:
+        slope = symbols.step("data_term", gradient="x f'(theta x)")
+        return Equations({"dtheta": plus(slope, symbols.step("penalty", W="theta"))}, {}, "dtheta")
 
     def rounding(self, theta: Array, batch: Batch) -> Rounding:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``: two units each for the argument and the curve."""

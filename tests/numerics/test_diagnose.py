@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from kinds import COINCIDENCES, KINDS, Wrong, accepted
 
 from gradcheck.bugs import BUGS
-from gradcheck.bugs.kinds import COINCIDENCES, KINDS, Wrong, accepted
 from gradcheck.experiment.cell import Cell, check_cell
 from gradcheck.experiment.sources.data import Gaussian
 from gradcheck.experiment.sources.init import Normal

@@ -13,50 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from gradcheck.bugs import BUGS
 from gradcheck.numerics.layout import Layout
 
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """The kind that a bug is wherever nothing coincides, and why."""
 
     name: str
     why: str
 
 
-KINDS: dict[str, Kind] = {
-    "sign_flip": Kind("constant_factor", "factor -1; param_factor where param names one of several"),
-    "scale": Kind("constant_factor", "factor 1 + magnitude; param_factor where param names one of several"),
-    "zero_entry": Kind("zero_entries", "one entry is 0"),
-    "zero_param": Kind("zero_param", "one parameter is 0"),
-    "single_entry": Kind("entries", "one entry is off"),
-    "relative_noise": Kind("scattered", "every entry its own factor; entries where fraction is small"),
-    "additive_noise": Kind("scattered", "every entry its own offset; entries where fraction is small"),
-    "clipped": Kind("clipped", "the largest entries stand at the limit"),
-    "downcast": Kind("precision", "every entry is rounded to a lower dtype"),
-    "missing_mean": Kind("constant_factor", "n times the data term"),
-    "double_mean": Kind("constant_factor", "1/n of the data term"),
-    "transposed": Kind("transposed", "the values of each dW stand in the order of the transpose"),
-    "dropped_bias": Kind("bias", "the biases alone are 0"),
-    "course_pair": Kind("param_factor", "2 for dW2, 4 for db1"),
-    "double_count": Kind("constant_factor", "twice the data term"),
-    "missing_l2": Kind("l2", "-l2 W"),
-    "double_l2": Kind("l2", "+l2 W"),
-    "l2_on_bias": Kind("l2", "+l2 b"),
-    "broadcast": Kind("scattered", "residuals of other examples: at best their sum is right, hence the output bias"),
-    "missing_output_derivative": Kind("scattered", "every example gets a weight of its own, as with other examples"),
-    "missing_activation_derivative": Kind("activation_derivative", "right above a hidden layer, wrong from it down"),
-    "activation_derivative_at_output": Kind("activation_derivative", "right above a hidden layer, wrong from it down"),
-    "detached_layer": Kind("detached", "the data term is 0 from a layer down"),
-    "off_by_one": Kind("scattered", "minus one example's share: a gradient of other examples"),
-    "label_flip": Kind("scattered", "a gradient of other labels"),
-    "stale_batch": Kind("scattered", "a gradient of other examples"),
-}
+KINDS = {name: Kind(bug.kind, bug.why) for name, bug in BUGS.items() if name != "none"}
 
 
 @dataclass(frozen=True)
