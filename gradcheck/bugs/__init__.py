@@ -2,8 +2,8 @@
 
 Every bug is a dataclass of the same five settings (``param index magnitude fraction seed``) with ``gradient(model,
 theta, batch)``, the wrong gradient; ``BUGS`` finds it by name.  ``output`` holds the mistakes in the finished gradient
-of any model, ``backward`` and ``hidden`` those inside the backward pass, ``batch`` those with the examples and labels.  Each says in
-words and in symbols what is wrong; ``page`` writes that down for every model.
+of any model, ``backward`` and ``hidden`` those inside the backward pass, ``batch`` those with the examples and labels.
+Each says in words and in symbols what is wrong; ``page`` writes that down for every model.
 """
 
 from gradcheck.bugs.backward import (

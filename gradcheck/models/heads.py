@@ -19,11 +19,9 @@ from gradcheck.models.cross_entropy import (
     cross_entropy_delta_rounding,
     cross_entropy_loss_rounding,
     cross_entropy_total,
-    distance_to_limit,
     probability,
 )
 from gradcheck.models.functions import clip, log_softmax, sigmoid, softmax, total
-from gradcheck.models.lines import CROSS_ENTROPY, SQUARED, Lines
 from gradcheck.models.parts import Parts
 from gradcheck.models.symbols import Symbols, product
 from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE, binade
@@ -75,7 +73,7 @@ class Head(ABC):
         """The change of z over which the loss behaves like its Taylor polynomial of low degree: 1 for sigmoid and softmax."""
         return 1.0
 
-    # --- where it is clipped, and how it is computed along lines --------------------------------------------------------
+    # --- where it is clipped ------------------------------------------------------------------------------------------
 
     def beyond(self, z: Array, y: Array) -> Array:
         """How far the loss at each z lies beyond the limit where it is clipped, (n, k) or (n, 1), in units of the loss.
@@ -84,18 +82,9 @@ class Head(ABC):
         """
         return np.full(z.shape, -np.inf)
 
-    def distance_to_limit(self, z: Array) -> Array:
-        """How far each z is from the limit where the loss is clipped, in units of z; of a loss that is a sum over outputs."""
-        return np.full(z.shape, np.inf)
-
     def may_clip(self, z: Array) -> bool:
         """A cheap test: False only where no entry of z is beyond the limit."""
         return False
-
-    @property
-    def lines(self) -> Lines | None:
-        """How ``total`` is computed along lines, where it is a sum over the outputs too and there is a fast way."""
-        return None
 
 
 def by_example(sigma: Array) -> Array:
@@ -136,10 +125,6 @@ class SquaredError(Head):
     def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
         return np.sqrt(sigma**2 + VARIANCE * (u * binade(z - y)) ** 2) * 2 * self.constant
 
-    @property
-    def lines(self) -> Lines:
-        return SQUARED
-
     def scale_of_z(self, z: Array, y: Array) -> float:
         # a quadratic loss has no scale of its own; beyond many residuals the loss only grows, and its noise with it
         size = 100 * float(np.sqrt(np.mean((z - y) ** 2)))
@@ -165,15 +150,8 @@ class CrossEntropy(Head):
     def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
         return cross_entropy_delta_rounding(z, y, sigma, u)
 
-    @property
-    def lines(self) -> Lines:
-        return CROSS_ENTROPY
-
     def beyond(self, z: Array, y: Array) -> Array:
         return cross_entropy_beyond(z, y)
-
-    def distance_to_limit(self, z: Array) -> Array:
-        return distance_to_limit(z)
 
     def may_clip(self, z: Array) -> bool:
         return bool(np.abs(z).max(initial=0) > LOGIT_LIMIT)

@@ -15,9 +15,10 @@ from functools import cached_property
 import numpy as np
 
 from gradcheck.models.batch import Batch
+from gradcheck.models.fast.blocks import largest_of
+from gradcheck.models.fast.lines import Lines, lines_of
 from gradcheck.models.functions import is_complex
 from gradcheck.models.kinks import Kinks, dense_kinks
-from gradcheck.models.lines import Lines, largest_of
 from gradcheck.models.net import Net, Trace
 from gradcheck.numerics.problem import Crossings
 from gradcheck.numerics.threads import over_blocks
@@ -136,7 +137,7 @@ class Perturbation:
 
     def _totals(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
         """Summed losses and deviations, both (m, k), of steps (m, k) along the weights (i, j) of a layer (from 0)."""
-        lines = self.net.head.lines
+        lines = lines_of(self.net.head)
         if lines is None or layer < len(self.trace.zs) - 1 or is_complex(steps):
             return self._by_blocks(layer, i, j, steps)
         near = np.abs(steps) * self._largest[i][:, None] <= lines.reach
@@ -180,8 +181,10 @@ class Perturbation:
         """
         if output not in self._lines:
             target = np.ascontiguousarray(self.batch.y[:, output])
-            distance = self.net.head.distance_to_limit(self.trace.zs[-1][:, output])
-            near = np.flatnonzero(distance <= lines.reach * (1 + 2.0**-10))
+            near = np.empty(0, np.intp)
+            if lines.distance is not None:
+                distance = lines.distance(self.trace.zs[-1][:, output])
+                near = np.flatnonzero(distance <= lines.reach * (1 + 2.0**-10))
             with np.errstate(all="ignore"):
                 self._lines[output] = target, near, lines.slopes(self.outputs[-1][output], target, self.columns[-1])
         return self._lines[output]
