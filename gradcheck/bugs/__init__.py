@@ -6,66 +6,10 @@ of any model, ``backward`` and ``hidden`` those inside the backward pass, ``batc
 Each says in words and in symbols what is wrong; ``page`` writes that down for every model.
 """
 
-from gradcheck.bugs.backward import (
-    Broadcast,
-    CoursePair,
-    DoubleCount,
-    DoubleL2,
-    DoubleMean,
-    DroppedBias,
-    L2OnBias,
-    MissingL2,
-    MissingMean,
-    MissingOutputDerivative,
-    Transposed,
-)
-from gradcheck.bugs.base import BackwardBug, Bug, OutputBug
-from gradcheck.bugs.batch import LabelFlip, OffByOne, StaleBatch
-from gradcheck.bugs.hidden import ActivationDerivativeAtOutput, DetachedLayer, MissingActivationDerivative
-from gradcheck.bugs.output import (
-    AdditiveNoise,
-    Clipped,
-    Downcast,
-    NoBug,
-    RelativeNoise,
-    Scale,
-    SignFlip,
-    SingleEntry,
-    ZeroEntry,
-    ZeroParam,
-)
+from gradcheck.bugs.backward import BACKWARD_BUGS
+from gradcheck.bugs.base import Bug
+from gradcheck.bugs.batch import BATCH_BUGS
+from gradcheck.bugs.hidden import HIDDEN_BUGS
+from gradcheck.bugs.output import OUTPUT_BUGS
 
-BUGS: dict[str, type[Bug]] = {
-    bug.name: bug
-    for bug in (
-        NoBug,
-        SignFlip,
-        Scale,
-        ZeroEntry,
-        ZeroParam,
-        SingleEntry,
-        RelativeNoise,
-        AdditiveNoise,
-        Clipped,
-        Downcast,
-        MissingMean,
-        DoubleMean,
-        Transposed,
-        DroppedBias,
-        CoursePair,
-        DoubleCount,
-        MissingL2,
-        DoubleL2,
-        L2OnBias,
-        Broadcast,
-        MissingOutputDerivative,
-        MissingActivationDerivative,
-        ActivationDerivativeAtOutput,
-        DetachedLayer,
-        OffByOne,
-        LabelFlip,
-        StaleBatch,
-    )
-}
-
-__all__ = ["BUGS", "BackwardBug", "Bug", "OutputBug"]
+BUGS: dict[str, type[Bug]] = {bug.name: bug for bug in OUTPUT_BUGS + BACKWARD_BUGS + HIDDEN_BUGS + BATCH_BUGS}

@@ -8,6 +8,7 @@ import numpy as np
 from gradcheck.bugs.base import (
     Array,
     BackwardBug,
+    Bug,
     bias_needed,
     biases,
     layers_needed,
@@ -273,3 +274,18 @@ class MissingOutputDerivative(BackwardBug):
 
     def output_derivative(self, o: Array) -> Array:
         return np.ones_like(o)
+
+
+BACKWARD_BUGS: tuple[type[Bug], ...] = (
+    MissingMean,
+    DoubleMean,
+    Transposed,
+    DroppedBias,
+    CoursePair,
+    DoubleCount,
+    MissingL2,
+    DoubleL2,
+    L2OnBias,
+    Broadcast,
+    MissingOutputDerivative,
+)

@@ -100,3 +100,10 @@ class StaleBatch(Bug):
 def _width(layout: Layout) -> int:
     """Number of outputs of the last layer."""
     return layout.shapes[-1][-1]
+
+
+BATCH_BUGS: tuple[type[Bug], ...] = (
+    OffByOne,
+    LabelFlip,
+    StaleBatch,
+)

@@ -5,6 +5,7 @@ import numpy as np
 from gradcheck.bugs.base import (
     Array,
     BackwardBug,
+    Bug,
     hidden_needed,
     layer_of,
     steps_needed,
@@ -76,3 +77,10 @@ class DetachedLayer(HiddenBug):
 
     def below(self, delta: Array, layer: int) -> Array:
         return np.zeros_like(delta) if self.hits(layer) else delta
+
+
+HIDDEN_BUGS: tuple[type[Bug], ...] = (
+    MissingActivationDerivative,
+    ActivationDerivativeAtOutput,
+    DetachedLayer,
+)

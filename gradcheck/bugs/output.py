@@ -8,7 +8,7 @@ from typing import Optional
 
 import numpy as np
 
-from gradcheck.bugs.base import Array, Generator, OutputBug, some, texts
+from gradcheck.bugs.base import Array, Bug, Generator, OutputBug, some, texts
 from gradcheck.numerics.layout import Layout
 
 
@@ -280,3 +280,17 @@ def _root_mean_square(g: Array) -> Array:
     largest = _largest(g)
     # scaled by the largest entry, so that no square leaves the range of the dtype
     return largest * np.sqrt(np.mean((g / largest) ** 2)) if largest > 0 else largest
+
+
+OUTPUT_BUGS: tuple[type[Bug], ...] = (
+    NoBug,
+    SignFlip,
+    Scale,
+    ZeroEntry,
+    ZeroParam,
+    SingleEntry,
+    RelativeNoise,
+    AdditiveNoise,
+    Clipped,
+    Downcast,
+)

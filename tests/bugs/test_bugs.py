@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from instances import INSTANCES, WITH_DATA, Instance
 
-from gradcheck.bugs import BUGS, BackwardBug, OutputBug
-from gradcheck.bugs.base import Bug, some
+from gradcheck.bugs import BUGS
+from gradcheck.bugs.base import BackwardBug, Bug, OutputBug, some
 from gradcheck.bugs.output import lower_precision
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.sources.data import Gaussian

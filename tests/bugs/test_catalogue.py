@@ -13,8 +13,8 @@ from instances import INSTANCES
 from omegaconf import OmegaConf
 from test_bugs import meaningful
 
-from gradcheck.bugs import BUGS, BackwardBug
-from gradcheck.bugs.base import Bug
+from gradcheck.bugs import BUGS
+from gradcheck.bugs.base import BackwardBug, Bug
 from gradcheck.bugs.page import formula, in_model, page, words
 from gradcheck.experiment.config.bug_help import bug_help, models
 from gradcheck.models.parts import Parts

@@ -175,38 +175,80 @@ def _slopes(z: Array, y: Array, columns: Array) -> Array:
     return found
 
 
+class _Sides(NamedTuple):
+    """Both sides of z, and of how many factors a product is made at least."""
+
+    above: _Side
+    below: _Side
+    factors: int
+
+
+def _sides(z: Array, live: Array) -> _Sides:
+    # log of the largest factor: a power of two so many that their product does not overflow, with as many again to spare
+    log_factor = float(np.max(np.abs(z), where=live, initial=REACH)) + math.log(2)
+    room = math.log(float(np.finfo(np.float32 if z.dtype.itemsize == 4 else np.float64).max))
+    factors = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
+    above = _side(np.where(live, np.exp(-z), 0), factors)
+    below = _side(np.where(live, np.exp(z), 0), factors)
+    return _Sides(above, below, factors)
+
+
+class _Steps(NamedTuple):
+    """Steps (m, k): their sizes and whether they go up; the order of the columns c in which equal sizes follow each other.
+
+    fresh, some_up, some_down : for each block of rows and each c, whether the sizes are not those of the column before, and
+        whether some go up, or down.
+    """
+
+    h: Array
+    up: Array
+    order: list[int]
+    fresh: list[list[bool]]
+    some_up: list[list[bool]]
+    some_down: list[list[bool]]
+
+
+def _ordered(steps: Array, lines: int) -> _Steps:
+    """Steps that mirror each other have one exponential.  All is found out before: between two calls threads wait."""
+    h, up = np.abs(steps), steps >= 0
+    order = np.argsort(h.max(axis=0, initial=0), kind="stable").tolist()
+    starts = np.arange(0, len(steps), lines)
+    new = np.ones(steps.shape, dtype=bool)
+    new[:, order[1:]] = h[:, order[1:]] != h[:, order[:-1]]
+    fresh, some_up, some_down = (np.logical_or.reduceat(which, starts).tolist() for which in (new, up, ~up))
+    return _Steps(h, up, order, fresh, some_up, some_down)
+
+
 def _by_factors(
     z: Array, y: Array, columns: Array, steps: Array, largest: Array | None, slopes: Array
 ) -> tuple[Array, Array]:
     """Totals for steps within ``REACH``, and which these are."""
-    n = z.size
-    size = np.abs(z)
     live = _live(z)
-    edge = ~live & (size <= LOGIT_LIMIT + REACH)
-    # log of the largest factor: a power of two so many that their product does not overflow, with as many again to spare
-    log_factor = float(np.max(size, where=live, initial=REACH)) + math.log(2)
-    room = math.log(float(np.finfo(np.float32 if z.dtype.itemsize == 4 else np.float64).max))
-    count = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
-    above = _side(np.where(live, np.exp(-z), 0), count)
-    below = _side(np.where(live, np.exp(z), 0), count)
+    edge = ~live & (np.abs(z) <= LOGIT_LIMIT + REACH)
     near = (largest_of(columns) if largest is None else largest)[:, None] * np.abs(steps) <= REACH
     steps = np.where(near, steps, 0)
-    h, up = np.abs(steps), steps >= 0
-    change = np.empty(steps.shape, z.dtype)
+    change = _changes(_sides(z, live), columns, steps, slopes, z.dtype)
+    if edge.any():
+        z_edge, y_edge = z[edge], y[edge]
+        there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), steps)
+        change += there - cross_entropy_total(z_edge[:, None], y_edge[:, None])
+    return cross_entropy_total(z[:, None], y[:, None]) + change, near
+
+
+def _changes(sides: _Sides, columns: Array, steps: Array, slopes: Array, dtype: np.dtype) -> Array:
+    """By how much the sum over the examples changes, (m, k)."""
+    above, below, _ = sides
+    m, n = columns.shape
     lines = rows_of_block(n)
-    # steps that mirror each other have one exponential
-    order = np.argsort(h.max(axis=0, initial=0), kind="stable").tolist()
-    # found out before, since between two calls one thread waits for the other
-    starts = np.arange(0, len(columns), lines)
-    new = np.ones(steps.shape, dtype=bool)
-    new[:, order[1:]] = h[:, order[1:]] != h[:, order[:-1]]
-    fresh, some_up, some_down = (np.logical_or.reduceat(which, starts).tolist() for which in (new, up, ~up))
+    planned = _ordered(steps, lines)
+    h, up, order = planned[:3]
+    change = np.empty(steps.shape, dtype)
 
     def work(blocks: Iterator[slice]) -> None:
-        powers, factors = (aligned(min(lines, len(columns)), min(n, SEGMENT), z.dtype) for _ in range(2))
+        buffers = tuple(aligned(min(lines, m), min(n, SEGMENT), dtype) for _ in range(2))
         # one memory for all blocks: pages that are new each time take as long as some of the calls
         most = max((inverse.size for inverse in above.inverse), default=0)
-        memory = np.empty(len(order) * min(GROUP * lines, len(columns)) * most, z.dtype)
+        memory = np.empty(len(order) * min(GROUP * lines, m) * most, dtype)
         for block in blocks:
             change[block] = 0
             for k, part in enumerate(segments(n)):
@@ -215,23 +257,9 @@ def _by_factors(
                 for start in range(block.start, block.stop, lines):
                     rows = slice(start, min(start + lines, block.stop))
                     here = slice(start - block.start, rows.stop - block.start)
-                    at = start // lines
-                    x = columns[rows, part]
-                    e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
-                    for c, after in zip(order, [*order[1:], None], strict=True):
-                        if fresh[at][c]:
-                            np.multiply(x, h[rows, c, None], out=e)
-                            np.exp(e, out=e)
-                        if not some_down[at][c]:
-                            added = above.added[part]
-                        elif not some_up[at][c]:
-                            added = below.added[part]
-                        else:
-                            added = np.where(up[rows, c, None], above.added[part], below.added[part])
-                        # e itself where nobody asks for it again: less to keep in the cache
-                        moved = e if after is None or fresh[at][after] else f
-                        np.add(e, added, out=moved)
-                        _products(moved, count, products[c, here])
+                    _multiplied(
+                        sides, planned, start // lines, rows, part, columns[rows, part], buffers, products[:, here]
+                    )
                 for c in order:
                     products[c] *= np.where(up[block, c, None], above.inverse[k], below.inverse[k])
                 np.log(products, out=products)
@@ -240,12 +268,41 @@ def _by_factors(
                 downward = (logs - below.at_zero[k]) - h[block] * slopes[block, k, 1:]
                 change[block] += np.where(up[block], upward, downward)
 
-    over_blocks(work, len(columns), GROUP * lines, columns.size * steps.shape[1])
-    if edge.any():
-        z_edge, y_edge = z[edge], y[edge]
-        there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), steps)
-        change += there - cross_entropy_total(z_edge[:, None], y_edge[:, None])
-    return cross_entropy_total(z[:, None], y[:, None]) + change, near
+    over_blocks(work, m, GROUP * lines, columns.size * steps.shape[1])
+    return change
+
+
+def _multiplied(
+    sides: _Sides,
+    planned: _Steps,
+    at: int,
+    rows: slice,
+    part: slice,
+    x: Array,
+    buffers: tuple[Array, ...],
+    products: Array,
+) -> None:
+    """The products of the factors of x, a block of columns in one segment, for every step; (k, rows, products).
+
+    at : which block it is.   buffers : two, of the shape of x or larger, to be written over.
+    """
+    above, below, factors = sides
+    h, up, order, fresh, some_up, some_down = planned
+    e, f = (buffer[: len(x), : x.shape[1]] for buffer in buffers)
+    for c, after in zip(order, [*order[1:], None], strict=True):
+        if fresh[at][c]:
+            np.multiply(x, h[rows, c, None], out=e)
+            np.exp(e, out=e)
+        if not some_down[at][c]:
+            added = above.added[part]
+        elif not some_up[at][c]:
+            added = below.added[part]
+        else:
+            added = np.where(up[rows, c, None], above.added[part], below.added[part])
+        # e itself where nobody asks for it again: less to keep in the cache
+        moved = e if after is None or fresh[at][after] else f
+        np.add(e, added, out=moved)
+        _products(moved, factors, products[c])
 
 
 def _side(added: Array, factors: int) -> _Side:
