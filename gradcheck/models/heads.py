@@ -55,7 +55,7 @@ class Head(ABC):
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         """Derivative of ``factor`` times ``total`` by z, (n, k), made of ``parts``."""
 
-    def equations(self, symbols: Symbols) -> dict[str, str]:
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
         """``delta`` and the outputs o in symbols; z stands for the last layer's."""
         return {"delta": symbols.step("examples", delta="the derivative of the loss by z")}
 
@@ -111,7 +111,7 @@ class SquaredError(Head):
         r = parts.residual(z, y)
         return r if self.constant == 0.5 else 2 * self.constant * r
 
-    def equations(self, symbols: Symbols) -> dict[str, str]:
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
         r = symbols.step("residual", outputs="o", y=symbols.step("y"))
         delta = r if self.constant == 0.5 else f"{2 * self.constant:g} ({r})"
         return {"delta": symbols.step("examples", delta=delta), "o": "z"}
@@ -140,7 +140,7 @@ class CrossEntropy(Head):
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         return parts.residual(probability(z), y)
 
-    def equations(self, symbols: Symbols) -> dict[str, str]:
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
         r = symbols.step("residual", outputs="o", y=symbols.step("y"))
         return {"delta": symbols.step("examples", delta=r), "o": "sigmoid(z)"}
 
@@ -168,7 +168,7 @@ class SigmoidSquaredError(Head):
         o = sigmoid(z)
         return parts.residual(o, y) * parts.output_derivative(o)
 
-    def equations(self, symbols: Symbols) -> dict[str, str]:
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
         r = symbols.step("residual", outputs="o", y=symbols.step("y"))
         delta = product(r, symbols.step("output_derivative"))
         return {"delta": symbols.step("examples", delta=delta), "o": "sigmoid(z)"}
@@ -210,7 +210,7 @@ class SoftmaxCrossEntropy(Head):
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         return parts.residual(parts.probabilities(z), np.eye(z.shape[1], dtype=z.dtype)[y])
 
-    def equations(self, symbols: Symbols) -> dict[str, str]:
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
         r = symbols.step("residual", outputs="p", y=f"onehot({symbols.step('y')})")
         return {"delta": symbols.step("examples", delta=r), "p_ik": symbols.step("probabilities")}
 

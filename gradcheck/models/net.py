@@ -161,7 +161,8 @@ class Net:
             made_of["delta_l"] = product(below, symbols.step("activation_derivative", z="z_l", a="a_l"))
         last = "_L" if self.numbered else ""
         made_of |= {
-            f"delta{last}" if name == "delta" else name: text for name, text in self.head.equations(symbols).items()
+            f"delta{last}" if name == "delta" else name: text
+            for name, text in self.head.delta_in_symbols(symbols).items()
         }
         made_of["z_l" if self.numbered else "z"] = self._z(symbols)
         if self.hidden:

@@ -1,7 +1,7 @@
 """Which kind of mistake each bug of the catalogue is, in the words of a diagnosis, and where kinds coincide.
 
 A diagnosis sees the two gradients and theta, not the code: where a bug makes the very gradient that another kind of
-mistake makes, either name is right.  ``KINDS`` gives the kind of a bug as it is, ``COINCIDENCES`` the kinds that hold
+mistake makes, either name is right.  ``KINDS`` gives the kind of a bug as it is, ``OVERLAPS`` the kinds that hold
 as well, whichever the bug is, where the wrong gradient a and the correct one g say so.  They are decided with g, which
 a diagnosis never sees, and up to rounding alone.
 
@@ -66,7 +66,7 @@ class Wrong:
 
 
 @dataclass(frozen=True)
-class Coincidence:
+class Overlap:
     """``kind`` is right as well for any bug of ``bugs`` (all where empty) whenever ``holds``; ``why``, in words."""
 
     kind: str
@@ -135,35 +135,35 @@ def _single_entries(w: Wrong) -> bool:
     return all(where.stop - where.start == 1 for _, where in w.broken)
 
 
-COINCIDENCES: tuple[Coincidence, ...] = (
-    Coincidence("constant_factor", "a = c g: with one weight always, with one example often", _is_multiple),
-    Coincidence("constant_factor", "a = c g + d W: a factor of the data term beside a penalty", _is_multiple_of_data),
-    Coincidence("param_factor", "a = c g in each parameter that is wrong, or c g + d W", _is_multiple_by_parameter),
-    Coincidence("l2", "a - g = beta theta in what is wrong, as in any parameter of one entry", _is_theta_apart),
-    Coincidence("zero_param", "what is wrong is 0, or the penalty alone, the whole parameter", _is_zero),
-    Coincidence(
+OVERLAPS: tuple[Overlap, ...] = (
+    Overlap("constant_factor", "a = c g: with one weight always, with one example often", _is_multiple),
+    Overlap("constant_factor", "a = c g + d W: a factor of the data term beside a penalty", _is_multiple_of_data),
+    Overlap("param_factor", "a = c g in each parameter that is wrong, or c g + d W", _is_multiple_by_parameter),
+    Overlap("l2", "a - g = beta theta in what is wrong, as in any parameter of one entry", _is_theta_apart),
+    Overlap("zero_param", "what is wrong is 0, or the penalty alone, the whole parameter", _is_zero),
+    Overlap(
         "bias",
         "the parameters that are wrong are biases, and wrong as a whole",
         lambda w: all(_bias(name) and (w.hit | (w.correct == 0))[where].all() for name, where in w.broken),
     ),
-    Coincidence("detached", "0, or the penalty alone, from a layer down", _is_zero_from_a_layer_down),
-    Coincidence("entries", "one entry is all that is wrong", lambda w: int(w.hit.sum()) == 1),
-    Coincidence("entries", "every parameter that is wrong has one entry", _single_entries),
-    Coincidence(
+    Overlap("detached", "0, or the penalty alone, from a layer down", _is_zero_from_a_layer_down),
+    Overlap("entries", "one entry is all that is wrong", lambda w: int(w.hit.sum()) == 1),
+    Overlap("entries", "every parameter that is wrong has one entry", _single_entries),
+    Overlap(
         "unknown",
         "two parameters of one entry are wrong, each by a factor and a penalty that one number cannot tell apart",
         lambda w: int(w.hit.sum()) == 2 and _single_entries(w),
         ("course_pair",),
     ),
-    Coincidence(
+    Overlap(
         "entries",
         "at most a third of the entries are hit",
         lambda w: 3 * int(w.hit.sum()) <= w.layout.size,
         ("relative_noise", "additive_noise"),
     ),
-    Coincidence("zero_entries", "what is wrong is 0", lambda w: not w.analytic[w.hit].any()),
-    Coincidence("permutation", "the same values in another order", _is_sorted_alike),
-    Coincidence(
+    Overlap("zero_entries", "what is wrong is 0", lambda w: not w.analytic[w.hit].any()),
+    Overlap("permutation", "the same values in another order", _is_sorted_alike),
+    Overlap(
         "unknown",
         "one or two entries are wrong, too few for a pattern, and these are half of the gradient or more",
         lambda w: int(w.hit.sum()) <= 2 and 2 * int(w.hit.sum()) >= w.layout.size,
@@ -174,5 +174,5 @@ COINCIDENCES: tuple[Coincidence, ...] = (
 
 def accepted(bug: str, wrong: Wrong) -> frozenset[str]:
     """Every kind that is right for this bug in this very gradient."""
-    also = (c.kind for c in COINCIDENCES if (not c.bugs or bug in c.bugs) and c.holds(wrong))
+    also = (c.kind for c in OVERLAPS if (not c.bugs or bug in c.bugs) and c.holds(wrong))
     return frozenset((KINDS[bug].name, *also))

@@ -26,7 +26,7 @@ from gradcheck.numerics.threads import over_blocks
 Array = np.ndarray
 # numbers of the widest array in a block of points: two megabytes in float64, which a second- or third-level cache holds; with
 # smaller blocks the calls of NumPy themselves take a third of the time
-BLOCK_NUMBERS = 2**18
+POINTS_NUMBERS = 2**18
 # examples that are transposed at once: all of them take four times as long where their rows are a power of 2 apart
 TRANSPOSED = 64
 
@@ -97,7 +97,7 @@ class Perturbation:
         found = [Crossings(np.empty(0, np.intp), np.empty(0), np.empty(0))]
         net, trace = self.net, self.trace
         last = len(trace.zs) - 1
-        size = max(1, BLOCK_NUMBERS // (len(self.batch.X) * max(z.shape[1] for z in trace.zs)))
+        size = max(1, POINTS_NUMBERS // (len(self.batch.X) * max(z.shape[1] for z in trace.zs)))
         for layer, everything, row_of, column_of in self._located(index):
             if layer == last:
                 continue
@@ -198,7 +198,7 @@ class Perturbation:
         k = steps.shape[1]
         n = len(self.batch.X)
         widths = [z.shape[1] for z in self.trace.zs[layer + 1 :]] or [self.trace.zs[-1].shape[1]]
-        size = max(1, BLOCK_NUMBERS // (n * max(widths)))
+        size = max(1, POINTS_NUMBERS // (n * max(widths)))
         totals, bent = np.empty(steps.size, steps.dtype), np.zeros(steps.size)
         i, j, flat = np.repeat(i, k), np.repeat(j, k), steps.reshape(-1)
 
