@@ -15,7 +15,7 @@ STEPS: dict[str, str] = {
     "y": "y",
     "residual": "{outputs} - {y}",
     "probabilities": "exp(z_ik) / sum_m exp(z_im)",
-    "output_derivative": "o (1 - o)",
+    "output_derivative": "o * (1 - o)",
     "examples": "{delta}",
     "mean": "{total} / {n}",
     "activation_derivative": "g'({z})",
