@@ -58,13 +58,13 @@ class Start(Section):
         """Flat parameters (layout.size,), made in float64 and then cast to dtype."""
 
     def refine(self, theta: Array, loss: Callable[[Array], Array], gradient: Callable[[Array], Array]) -> Array:
-        """The parameters that are meant, (size,), where ``theta`` is only where the search for them begins."""
+        """The parameters to check, (size,); ``theta`` may be only where the search for them starts."""
         return theta
 
 
 @dataclass(frozen=True)
 class Lacks:
-    """What a model has not, each in words that follow its name; None where it has it.  Bugs ask."""
+    """What a model lacks, in words that follow its name; None where it has it.  Bugs ask for these things."""
 
     examples: str | None = "has neither examples nor weight matrices"
     mean: str | None = "has no mean over examples"
@@ -86,7 +86,7 @@ class Model(Section):
     @property
     @abstractmethod
     def target(self) -> Target:
-        """What it learns from."""
+        """The kind of target that the model learns from."""
 
     @property
     def kink(self) -> str | None:
@@ -100,7 +100,7 @@ class Model(Section):
 
     @property
     def lacks(self) -> Lacks:
-        """What it has not."""
+        """What the model lacks."""
         return Lacks()
 
     @abstractmethod
@@ -131,11 +131,11 @@ class Model(Section):
         self.target.check(batch.y, self.name)
 
     def sized(self, batch: Batch) -> Model:
-        """The model with the sizes that it takes from this batch, to be used with others."""
+        """The model with the sizes of this batch as its settings, so that it keeps them with other batches."""
         return self
 
     def require_complex(self, theta: Array) -> None:
-        """Raise Meaningless where the functions at theta tell that the loss has no complex derivative."""
+        """Raise Meaningless if the functions, called at theta, show that the loss has no complex derivative."""
 
     def permit(self, modules: Iterable[str]) -> None:
         """Allow functions of these modules (or one function by its whole name) to be imported."""

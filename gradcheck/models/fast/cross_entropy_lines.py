@@ -209,7 +209,9 @@ class _Steps(NamedTuple):
 
 
 def _ordered(steps: Array, lines: int) -> _Steps:
-    """Steps that mirror each other have one exponential.  All is found out before: between two calls threads wait."""
+    """Mirrored steps share one exponential.  The order is found before the work starts: between two calls of NumPy a thread
+    waits for the others.
+    """
     h, up = np.abs(steps), steps >= 0
     order = np.argsort(h.max(axis=0, initial=0), kind="stable").tolist()
     starts = np.arange(0, len(steps), lines)

@@ -24,12 +24,12 @@ Array = np.ndarray
 class Lines(NamedTuple):
     """How a loss that is a sum over examples and outputs is computed along a line of one output's z.
 
-    totals : of z (n,), y (n,), columns (m, n), steps (m, k), the columns' largest absolute values (m,) and their slopes: the
-        sums over the examples at z + step column, (m, k).
-    slopes : of z, y and columns: what holds for every step, one entry a column; or None.
-    rounding : of z, y, u and the ``repetition`` of z: the standard deviation of what this adds to the rounding error of z.
+    totals(z, y, columns, steps, largest, slopes) : the sums over the examples at z + step column, (m, k).  z, y (n,);
+        columns (m, n); steps (m, k); largest (m,), the largest absolute value of each column.
+    slopes(z, y, columns) : what all steps along a column share, one entry a column; or None.
+    rounding(z, y, u, groups) : standard deviation of what this adds to the rounding error of z; groups, its ``repetition``.
     reach : how far a step may change an entry of z.
-    distance : of z, how far each is from the limit where the loss is clipped; None where it is nowhere.
+    distance(z) : how far each z is from the limit where the loss is clipped; None where no loss is clipped.
     """
 
     totals: Callable[[Array, Array, Array, Array, Array, Array | None], Array]

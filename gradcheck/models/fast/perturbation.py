@@ -116,7 +116,7 @@ class Perturbation:
         return Crossings(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def _located(self, index: Array) -> Iterator[tuple[int, Array, Array, Array]]:
-        """For each layer (from 0) that has some of these weights: which they are, and their rows and columns in it."""
+        """For each layer (from 0) with some of these weights: their places in ``index``, and their rows and columns."""
         for layer, part in enumerate(self._parts):
             rows = np.flatnonzero((index >= part.start) & (index < part.stop))
             if len(rows):
@@ -176,8 +176,8 @@ class Perturbation:
         return totals, bent
 
     def _line(self, lines: Lines, output: int) -> tuple[Array, Array, Array | None]:
-        """Of an output what holds for every step: the targets, the examples that may come to the limit where the loss is
-        clipped, and the slopes of its columns.
+        """What all steps along the weights of one output share: its targets, the examples that may reach the limit where
+        the loss is clipped, and the slopes of its columns.
         """
         if output not in self._lines:
             target = np.ascontiguousarray(self.batch.y[:, output])
