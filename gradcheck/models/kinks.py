@@ -64,9 +64,10 @@ class Kinks:
         return Crossings(found[0], height / speed, np.broadcast_to(slopes, dz.shape)[found] * speed)
 
     def clipping(self, net: Net, z: Array, y: Array, clipped: Array | None = None) -> Array | float:
-        """How far the loss leaves its continuation by examples clipped at theta or at z alone; z (B, n, k) the last layer's; (B,).
+        """How far the loss leaves its continuation by examples clipped at theta or at z alone, (B,).
 
-        clipped : that of the examples and outputs of z, where these are not all.
+        z : the outputs of the last layer, (B, n, k).
+        clipped : ``self.clipped`` of the examples and outputs of z, where these are not all.
         """
         clipped = self.clipped if clipped is None else clipped
         if not clipped.any() and not net.head.may_clip(z):

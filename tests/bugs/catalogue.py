@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gradcheck.bugs import BUGS
 from gradcheck.bugs.page import catalogue, header
-from gradcheck.experiment.config.bug_help import models
+from gradcheck.experiment.config.bug_help import bugs, models
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "bug"
 PAGE = FOLDER / "README.md"
@@ -17,12 +16,12 @@ PAGE = FOLDER / "README.md"
 
 def page() -> str:
     """What ``conf/bug/README.md`` must hold."""
-    return catalogue(BUGS, models())
+    return catalogue(bugs(), models())
 
 
 def head(name: str) -> str:
     """What the comment of a bug's config file must hold."""
-    return header(BUGS[name], models())
+    return header(bugs()[name], models())
 
 
 def parts(path: Path) -> tuple[str, str]:
@@ -34,6 +33,6 @@ def parts(path: Path) -> tuple[str, str]:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
-    for name in BUGS:
+    for name in bugs():
         file = FOLDER / f"{name}.yaml"
         file.write_text(f"{head(name)}\n{parts(file)[1]}", encoding="utf-8")

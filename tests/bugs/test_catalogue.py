@@ -90,6 +90,15 @@ def test_help_prints_the_page_of_a_bug() -> None:
         assert re.search(rf"(?m)^  {name} ", out)
 
 
+def test_the_page_is_no_choice_of_the_group() -> None:
+    status, out, _ = command("gradcheck.run", "--help")
+    assert status == 0
+    listed = re.search(r"(?m)^  bug: (.*)$", out)
+    assert listed is not None
+    assert listed[1].split(", ") == sorted(BUGS)
+    assert command("gradcheck.run", "bug=README")[0] == 2
+
+
 @pytest.mark.parametrize(
     "typed", [[], ["eps=1"], ["bug=nonsense"], ["bug="], ["model=mlp"], ["bug=scale", "model.l2=1"], ["bug=scale,x"]]
 )
