@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.bugs.base import BackwardBug
+from gradcheck.bugs.base import BackwardBug, texts
 from gradcheck.experiment.config.config import TABLES
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.dense import Dense
@@ -96,6 +96,7 @@ class HalvedBias(BackwardBug):
     """db / 2."""
 
     name = "halved_bias"
+    formula = texts(bias="{gradient} / 2")
 
     def bias(self, gradient: Array, layer: int) -> Array:
         return gradient / 2

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from kinds import KINDS
 
-from gradcheck.bugs.kinds import KINDS
 from gradcheck.experiment.config.config import TABLES
 from gradcheck.numerics import rules
 from gradcheck.numerics.schemes import SCHEMES

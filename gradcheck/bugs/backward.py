@@ -8,19 +8,19 @@ import numpy as np
 from gradcheck.bugs.base import (
     Array,
     BackwardBug,
+    Bug,
     bias_needed,
     biases,
-    hidden_needed,
-    layer_of,
     layers_needed,
     mean_needed,
     steps_needed,
+    texts,
     weights,
 )
-from gradcheck.models.activations import Activation
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import Model
 from gradcheck.models.parts import Parts
+from gradcheck.models.symbols import Symbols
 from gradcheck.models.target import Classes
 from gradcheck.numerics.layout import Layout
 
@@ -28,9 +28,16 @@ from gradcheck.numerics.layout import Layout
 
 
 class MissingMean(BackwardBug):
-    """1/n forgotten: the sum over the examples where their mean is due."""
+    """The gradient is summed over the examples, the loss averaged.
+
+    1/n (1/m in the courses) forgotten when the loss was changed from a sum to a mean. The penalty is right, as it has
+    no mean.
+    """
 
     name = "missing_mean"
+    kind = "constant_factor"
+    why = "n times the data term"
+    formula = texts(mean="{total}")
     needs = (steps_needed, mean_needed)
 
     def mean(self, total: Array, n: int) -> Array:
@@ -38,9 +45,16 @@ class MissingMean(BackwardBug):
 
 
 class DoubleMean(BackwardBug):
-    """Divided by n twice: once in delta, once more in the product."""
+    """The gradient is divided by the number of examples twice.
+
+    1/n stands in delta already and once more in front of the product; or a mean loss is averaged again by the training
+    loop. The penalty is right.
+    """
 
     name = "double_mean"
+    kind = "constant_factor"
+    why = "1/n of the data term"
+    formula = texts(mean="{total} / {n}^2")
     needs = (steps_needed, mean_needed)
 
     def mean(self, total: Array, n: int) -> Array:
@@ -51,10 +65,18 @@ class DoubleMean(BackwardBug):
 
 
 class Transposed(BackwardBug):
-    """delta_l^T a_{l-1} for a_{l-1}^T delta_l, read row by row into the shape of W_l."""
+    """The gradient of a weight matrix is its own transpose, squeezed into the right shape.
+
+    delta^T a for a^T delta: a formula copied from a text in which columns are examples. In a square layer the shapes
+    fit and nothing complains; elsewhere somebody adds a reshape until they do. The penalty is right. reshape reads row
+    by row.
+    """
 
     name = "transposed"
-    uses = ("param",)
+    kind = "transposed"
+    why = "the values of each dW stand in the order of the transpose"
+    formula = texts(weight="reshape(({gradient})^T, shape of {W})")
+    uses = texts(param="which weight matrix (null: all)")
     needs = (steps_needed, layers_needed)
 
     def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
@@ -65,10 +87,16 @@ class Transposed(BackwardBug):
 
 
 class DroppedBias(BackwardBug):
-    """db_l never computed: left at zero."""
+    """The gradient of the bias is never computed and stays 0.
+
+    The bias was added to the forward pass later, and the backward pass forgotten; or db was computed and not returned.
+    """
 
     name = "dropped_bias"
-    uses = ("param",)
+    kind = "bias"
+    why = "the biases alone are 0"
+    formula = texts(bias="0")
+    uses = texts(param="which bias (null: all)")
     needs = (steps_needed, bias_needed)
 
     def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
@@ -83,9 +111,16 @@ def _second_layer_needed(model: Model) -> str | None:
 
 
 class CoursePair(BackwardBug):
-    """The two mistakes planted in a well-known course exercise: dW2 times 2, db1 times 4."""
+    """Second layer's dW times 2 and first layer's db times 4.
+
+    The two mistakes that a well-known deep-learning course plants in its gradient-checking exercise: a stray factor 2
+    in dW2 and 4/m for 1/m in db1. The penalty is right.
+    """
 
     name = "course_pair"
+    kind = "param_factor"
+    why = "2 for dW2, 4 for db1"
+    formula = texts(weight_2="2 {gradient}", bias_1="4 {gradient}")
     needs = (steps_needed, _second_layer_needed, bias_needed)
 
     def weight(self, gradient: Array, layer: int) -> Array:
@@ -96,9 +131,16 @@ class CoursePair(BackwardBug):
 
 
 class DoubleCount(BackwardBug):
-    """The gradient buffer is not cleared between two passes: the data term is added to itself."""
+    """The gradient is accumulated twice.
+
+    Buffers are filled with += and not cleared between two passes over the batch (a forgotten zero_grad), so the data
+    term is counted twice; the penalty is added once, at the end.
+    """
 
     name = "double_count"
+    kind = "constant_factor"
+    why = "twice the data term"
+    formula = texts(data_term="2 {gradient}")
     needs = (steps_needed,)
 
     def data_term(self, gradient: Array) -> Array:
@@ -109,10 +151,16 @@ class DoubleCount(BackwardBug):
 
 
 class MissingL2(BackwardBug):
-    """The loss has the penalty l2/2 sum(W**2), the gradient has not."""
+    """The penalty stands in the loss, its gradient was forgotten.
+
+    Regularisation added to the loss function alone. No effect where model.l2=0 or the weights are 0.
+    """
 
     name = "missing_l2"
-    uses = ("param",)
+    kind = "l2"
+    why = "-l2 W"
+    formula = texts(penalty="0")
+    uses = texts(param="the weights whose penalty is forgotten (null: all)")
     needs = (steps_needed,)
 
     def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
@@ -125,10 +173,17 @@ class MissingL2(BackwardBug):
 
 
 class DoubleL2(BackwardBug):
-    """2 l2 W for l2 W: the derivative of l2 sum(W**2), where the loss has l2/2 sum(W**2)."""
+    """The gradient of the penalty is twice too large.
+
+    The loss has l2/2 sum(W^2), the gradient is that of l2 sum(W^2): two conventions for the same constant. No effect
+    where model.l2=0 or the weights are 0.
+    """
 
     name = "double_l2"
-    uses = ("param",)
+    kind = "l2"
+    why = "+l2 W"
+    formula = texts(penalty="2 l2 {W}")
+    uses = texts(param="the weights whose penalty is wrong (null: all)")
     needs = (steps_needed,)
 
     def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
@@ -140,10 +195,17 @@ class DoubleL2(BackwardBug):
 
 
 class L2OnBias(BackwardBug):
-    """l2 b added to db, though the loss does not penalise b."""
+    """The bias is penalised in the gradient, but not in the loss.
+
+    The penalty's gradient is added to the whole vector theta, the bias (theta_0 of the x0 = 1 column) with it. No
+    effect where model.l2=0 or the biases are 0.
+    """
 
     name = "l2_on_bias"
-    uses = ("param",)
+    kind = "l2"
+    why = "+l2 b"
+    formula = texts(penalty_of_bias="l2 {b}")
+    uses = texts(param="which bias (null: all)")
     needs = (steps_needed, bias_needed)
 
     def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
@@ -172,13 +234,25 @@ class _BatchNormaliser(Parts):
 
 
 class Broadcast(BackwardBug):
-    """Shapes that broadcast or reduce without complaint: a_i - mean(y) for a_i - y_i; softmax over the whole batch."""
+    """Arrays of different shapes broadcast, or reduce over the wrong axis, without complaint.
+
+    a is (n, 1) and y is (n,): a - y is the (n, n) matrix a_i - y_j, and its mean over j brings back the shape (n, 1),
+    with the mean of y in place of y_i. In softmax: sum() for sum(axis=1), so that the whole batch is one distribution.
+    No effect for n = 1; in linear, logistic and mlp none where all y are equal.
+    """
 
     name = "broadcast"
+    kind = "scattered"
+    why = "residuals of other examples: at best their sum is right, hence the output bias"
+    formula = texts(residual="{outputs} - mean({y})", probabilities="exp(z_ik) / sum_{{j,m}} exp(z_jm)")
     needs = (steps_needed, layers_needed)
 
     def steps(self, model: Model, theta: Array, batch: Batch) -> Parts:
         return _BatchNormaliser() if isinstance(model.target, Classes) else _MeanTarget()
+
+    def symbols(self, model: Model) -> Symbols:
+        step = "probabilities" if isinstance(model.target, Classes) else "residual"
+        return Symbols({step: self.formula[step]})
 
 
 def _output_derivative_needed(model: Model) -> str | None:
@@ -186,53 +260,32 @@ def _output_derivative_needed(model: Model) -> str | None:
 
 
 class MissingOutputDerivative(BackwardBug):
-    """delta_L = o - y for (o - y) o (1 - o): the delta of cross-entropy under a squared error."""
+    """The output layer's delta lacks the derivative of the sigmoid.
+
+    The delta of cross-entropy, o - y, kept (or copied) for a squared error, where the sigmoid's derivative o (1 - o)
+    does not cancel.
+    """
 
     name = "missing_output_derivative"
+    kind = "scattered"
+    why = "every example gets a weight of its own, as with other examples"
+    formula = texts(output_derivative="1")
     needs = (steps_needed, _output_derivative_needed)
 
     def output_derivative(self, o: Array) -> Array:
         return np.ones_like(o)
 
 
-# --- the hidden layers ------------------------------------------------------------------------------------------------
-
-
-class HiddenBug(BackwardBug):
-    """A mistake on the way down through the hidden layers; ``param`` names a hidden layer by its weights."""
-
-    uses = ("param",)
-    needs = (steps_needed, hidden_needed)
-
-    def params(self, model: Model, layout: Layout) -> tuple[str, ...]:
-        return weights(layout)[:-1]
-
-
-class MissingActivationDerivative(HiddenBug):
-    """delta_l = delta_{l+1} W_{l+1}^T, without the factor g'(z_l)."""
-
-    name = "missing_activation_derivative"
-
-    def activation_derivative(self, activation: Activation, z: Array, a: Array, layer: int) -> Array:
-        return np.ones_like(z) if self.hits(layer) else super().activation_derivative(activation, z, a, layer)
-
-
-class ActivationDerivativeAtOutput(HiddenBug):
-    """g'(a_l) for g'(z_l): the derivative's function is given the unit's output where it expects its input."""
-
-    name = "activation_derivative_at_output"
-
-    def activation_derivative(self, activation: Activation, z: Array, a: Array, layer: int) -> Array:
-        return super().activation_derivative(activation, a if self.hits(layer) else z, a, layer)
-
-
-class DetachedLayer(HiddenBug):
-    """Nothing flows below a layer: delta_l = 0 for layer ``param`` and all below; null is the last hidden layer."""
-
-    name = "detached_layer"
-
-    def hits(self, layer: int) -> bool:
-        return True if self.param is None else layer <= layer_of(self.param)
-
-    def below(self, delta: Array, layer: int) -> Array:
-        return np.zeros_like(delta) if self.hits(layer) else delta
+BACKWARD_BUGS: tuple[type[Bug], ...] = (
+    MissingMean,
+    DoubleMean,
+    Transposed,
+    DroppedBias,
+    CoursePair,
+    DoubleCount,
+    MissingL2,
+    DoubleL2,
+    L2OnBias,
+    Broadcast,
+    MissingOutputDerivative,
+)

@@ -2,8 +2,9 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Optional
 
 import numpy as np
@@ -13,14 +14,54 @@ from gradcheck.models.batch import Batch
 from gradcheck.models.handwritten import Handwritten
 from gradcheck.models.interfaces import Model, Section
 from gradcheck.models.parts import Parts
+from gradcheck.models.symbols import Symbols
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.streams import stream, validate_seed
 
 Array = np.ndarray
 Generator = np.random.Generator
 
+
+def texts(**named: str) -> Mapping[str, str]:
+    """Texts by their names, such as the formulas of steps."""
+    return MappingProxyType(named)
+
+
 # What a bug asks of a model: None where the model has it, else what it lacks, to follow the model's name.
 Need = Callable[[Model], Optional[str]]
+
+
+# --- what a model must have -------------------------------------------------------------------------------------------
+
+
+def steps_needed(model: Model) -> str | None:
+    """A gradient that is made of the steps of ``Parts``."""
+    if isinstance(model, Handwritten):
+        return None
+    return "gives its gradient whole, without the steps in which this mistake is made"
+
+
+def layers_needed(model: Model) -> str | None:
+    """Layers with a weight matrix each, evaluated on examples."""
+    return model.lacks.examples
+
+
+def mean_needed(model: Model) -> str | None:
+    """A loss that is averaged over the examples."""
+    return model.lacks.mean
+
+
+def bias_needed(model: Model) -> str | None:
+    """A bias."""
+    return model.lacks.bias
+
+
+def hidden_needed(model: Model) -> str | None:
+    """A hidden layer."""
+    return model.lacks.hidden
+
+
+# --- bugs -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -34,6 +75,11 @@ class Bug(Section):
     seed : of the bug's own random stream; it moves neither data nor weights, and bugs without chance ignore it.
 
     A setting that the bug does not use must be null.
+
+    kind : the kind of mistake that a diagnosis must name, and ``why``.
+    formula : what is wrong, in symbols: by the step of ``models.symbols`` that it stands for; of a finished gradient by
+        ``gradient``, where each derivative {g} is wrong alike, or ``entry``.
+    uses : the settings that it has, and what each means.
     """
 
     param: Optional[str] = None
@@ -43,7 +89,10 @@ class Bug(Section):
     seed: int = 0
 
     name: ClassVar[str]
-    uses: ClassVar[tuple[str, ...]] = ()
+    kind: ClassVar[str] = "unknown"
+    why: ClassVar[str] = ""
+    formula: ClassVar[Mapping[str, str]] = {}
+    uses: ClassVar[Mapping[str, str]] = {}
     requires: ClassVar[tuple[str, ...]] = ()  # settings that cannot be null
     positive: ClassVar[bool] = False  # whether a negative magnitude has no meaning
     needs: ClassVar[tuple[Need, ...]] = ()
@@ -114,6 +163,10 @@ class Bug(Section):
     def gradient(self, model: Model, theta: Array, batch: Batch) -> Array:
         """The wrong gradient at the flat ``theta``: flat, in theta's dtype; nothing that is passed is changed."""
 
+    def symbols(self, model: Model) -> Symbols:
+        """The steps of the model's gradient in symbols, with the mistake."""
+        return Symbols(self.formula)
+
     def random(self) -> Generator:
         """A fresh generator of the bug's own stream."""
         return stream(self.seed, "bug")
@@ -132,6 +185,8 @@ class OutputBug(Bug):
 
 class BackwardBug(Bug, Parts):
     """A mistake in one step of the backward pass: a subclass overrides that step, and the model does the rest."""
+
+    needs: ClassVar[tuple[Need, ...]] = (steps_needed,)
 
     def gradient(self, model: Model, theta: Array, batch: Batch) -> Array:
         if not isinstance(model, Handwritten):
@@ -172,33 +227,3 @@ def some(rng: Generator, count: int, fraction: float) -> Array:
     """Ascending indices of round(fraction count) of ``count`` things, at least one, drawn without replacement."""
     k = max(1, round(fraction * count))
     return np.arange(count) if k == count else np.sort(rng.choice(count, size=k, replace=False))
-
-
-# --- what a model must have -------------------------------------------------------------------------------------------
-
-
-def steps_needed(model: Model) -> str | None:
-    """A gradient that is made of the steps of ``Parts``."""
-    if isinstance(model, Handwritten):
-        return None
-    return "gives its gradient whole, without the steps in which this mistake is made"
-
-
-def layers_needed(model: Model) -> str | None:
-    """Layers with a weight matrix each, evaluated on examples."""
-    return model.lacks.examples
-
-
-def mean_needed(model: Model) -> str | None:
-    """A loss that is averaged over the examples."""
-    return model.lacks.mean
-
-
-def bias_needed(model: Model) -> str | None:
-    """A bias."""
-    return model.lacks.bias
-
-
-def hidden_needed(model: Model) -> str | None:
-    """A hidden layer."""
-    return model.lacks.hidden

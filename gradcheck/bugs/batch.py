@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Optional
 
-from gradcheck.bugs.base import Array, BackwardBug, Bug, layers_needed, some, steps_needed
+from gradcheck.bugs.base import Array, BackwardBug, Bug, layers_needed, some, steps_needed, texts
 from gradcheck.errors import Meaningless
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import Model
@@ -12,9 +12,16 @@ from gradcheck.numerics.layout import Layout
 
 
 class OffByOne(BackwardBug):
-    """The loop over the examples stops one short: the last one is missing, the mean is still over n."""
+    """The loop over the examples stops one short.
+
+    for i in range(n - 1), X[:-1], or a last batch that is dropped: the last example is missing from the sum, which is
+    still divided by n.
+    """
 
     name = "off_by_one"
+    kind = "scattered"
+    why = "minus one example's share: a gradient of other examples"
+    formula = texts(examples="{delta}, but 0 in the last row")
     needs = (steps_needed, layers_needed)
 
     def examples(self, delta: Array) -> Array:
@@ -37,15 +44,20 @@ def _labels_needed(model: Model) -> str | None:
 
 @dataclass
 class LabelFlip(BackwardBug):
-    """Some labels are wrong in the gradient: y becomes 1 - y, a class becomes another one.
+    """The gradient is computed with some wrong labels.
 
-    round(fraction n k) of the n k labels are hit, at least one; the loss sees the right ones.
+    Labels shuffled apart from the examples, a class index that is shifted for some files, noisy labels fed to one of
+    the two passes. round(fraction n) labels are wrong, at least one; the loss sees the right ones. y' = 1 - y for the
+    labels that are hit, or another class, each equally likely.
     """
 
     fraction: Optional[float] = 0.1
 
     name = "label_flip"
-    uses = ("fraction",)
+    kind = "scattered"
+    why = "a gradient of other labels"
+    formula = texts(y="y'")
+    uses = texts(fraction="share of the labels that are wrong; seed draws which")
     requires = ("fraction",)
     needs = (steps_needed, layers_needed, _labels_needed)
 
@@ -65,9 +77,17 @@ class LabelFlip(BackwardBug):
 
 
 class StaleBatch(Bug):
-    """The gradient of the previous mini-batch: n rows of X and y, drawn with replacement from the same source."""
+    """The gradient belongs to the previous mini-batch.
+
+    Activations or data cached in the forward pass are overwritten too late, or a pipeline returns the last result. The
+    previous batch is n rows (X', y') drawn with replacement from the same examples. No effect where all rows are equal,
+    as for n = 1.
+    """
 
     name = "stale_batch"
+    kind = "scattered"
+    why = "a gradient of other examples"
+    formula = texts(X="X'", y="y'")
     needs = (layers_needed,)
 
     def gradient(self, model: Model, theta: Array, batch: Batch) -> Array:
@@ -80,3 +100,10 @@ class StaleBatch(Bug):
 def _width(layout: Layout) -> int:
     """Number of outputs of the last layer."""
     return layout.shapes[-1][-1]
+
+
+BATCH_BUGS: tuple[type[Bug], ...] = (
+    OffByOne,
+    LabelFlip,
+    StaleBatch,
+)

@@ -8,24 +8,35 @@ from typing import Optional
 
 import numpy as np
 
-from gradcheck.bugs.base import Array, Generator, OutputBug, some
+from gradcheck.bugs.base import Array, Bug, Generator, OutputBug, some, texts
 from gradcheck.numerics.layout import Layout
 
 
 class NoBug(OutputBug):
-    """The gradient as it is: g."""
+    """No bug: the gradient as it is.
+
+    Nothing is wrong here; it is what every check must let pass.
+    """
 
     name = "none"
+    formula = texts(gradient="{g}")
 
     def corrupt(self, correct: Array, layout: Layout, rng: Generator) -> Array:
         return correct.copy()
 
 
 class SignFlip(OutputBug):
-    """Wrong sign: -g."""
+    """The gradient has the wrong sign.
+
+    Descent direction returned for the gradient, y - a written for a - y, or a minus lost while a derivative was taken
+    by hand.
+    """
 
     name = "sign_flip"
-    uses = ("param",)
+    kind = "constant_factor"
+    why = "factor -1; param_factor where param names one of several"
+    formula = texts(gradient="-{g}")
+    uses = texts(param="where the sign is wrong (null: everywhere)")
 
     def corrupt(self, correct: Array, layout: Layout, rng: Generator) -> Array:
         wrong, here = correct.copy(), self.where(layout)
@@ -35,12 +46,19 @@ class SignFlip(OutputBug):
 
 @dataclass
 class Scale(OutputBug):
-    """A constant factor too much: g (1 + magnitude)."""
+    """The gradient is too large by a constant factor.
+
+    The 2 of a square or the 1/2 of a loss forgotten (magnitude -0.5 or 1), m for m - 1, a loss weight or a learning
+    rate left inside, a unit converted twice. A small magnitude shows how fine a difference a check can see.
+    """
 
     magnitude: Optional[float] = 1e-3
 
     name = "scale"
-    uses = ("param", "magnitude")
+    kind = "constant_factor"
+    why = "factor 1 + magnitude; param_factor where param names one of several"
+    formula = texts(gradient="(1 + magnitude) {g}")
+    uses = texts(param="where (null: everywhere)", magnitude="relative size of the error")
     requires = ("magnitude",)
 
     def corrupt(self, correct: Array, layout: Layout, rng: Generator) -> Array:
@@ -51,10 +69,20 @@ class Scale(OutputBug):
 
 
 class ZeroEntry(OutputBug):
-    """One entry is never computed: g_j = 0."""
+    """One entry of the gradient is never computed and stays 0.
+
+    A loop that starts at 1, an off-by-one slice, a buffer made with zeros that is not filled to the end, a mask with
+    one wrong element.
+    """
 
     name = "zero_entry"
-    uses = ("param", "index")
+    kind = "zero_entries"
+    why = "one entry is 0"
+    formula = texts(entry="dJ_j = 0 for one entry j of {all}")
+    uses = texts(
+        param="the parameter of the entry (null: any)",
+        index="the entry, inside param where that is given, else over all of theta (null: drawn with seed)",
+    )
 
     def corrupt(self, correct: Array, layout: Layout, rng: Generator) -> Array:
         wrong = correct.copy()
@@ -63,10 +91,17 @@ class ZeroEntry(OutputBug):
 
 
 class ZeroParam(OutputBug):
-    """The gradient of a whole parameter is never computed: 0; the first parameter for null."""
+    """The gradient of a whole parameter is never computed and stays 0.
+
+    A branch of the backward pass that was not written yet, a result assigned to a misspelt name, a parameter frozen by
+    accident.
+    """
 
     name = "zero_param"
-    uses = ("param",)
+    kind = "zero_param"
+    why = "one parameter is 0"
+    formula = texts(entry="{first} = 0")
+    uses = texts(param="which one (null: the first, W or W1 or theta)")
 
     def corrupt(self, correct: Array, layout: Layout, rng: Generator) -> Array:
         wrong = correct.copy()
@@ -76,15 +111,23 @@ class ZeroParam(OutputBug):
 
 @dataclass
 class SingleEntry(OutputBug):
-    """One entry is off: g_j + magnitude max_k |g_k|, the maximum taken over all of theta.
+    """One entry of the gradient is off, all others are right.
 
-    Measured by the largest entry, since an entry that is itself tiny or 0 could not be made visibly wrong by a factor.
+    A special case for one index, an in-place write that hits a neighbour, a hand-edited constant. Measured by the
+    largest entry of the gradient, since a factor could not make an entry visibly wrong that is itself almost 0.
     """
 
     magnitude: Optional[float] = 1e-2
 
     name = "single_entry"
-    uses = ("param", "index", "magnitude")
+    kind = "entries"
+    why = "one entry is off"
+    formula = texts(entry="dJ_j + magnitude max_k |dJ_k| for one entry j of {all}")
+    uses = texts(
+        param="the parameter of the entry (null: any)",
+        index="the entry, inside param where that is given, else over all of theta (null: drawn with seed)",
+        magnitude="size of the error",
+    )
     requires = ("magnitude",)
 
     def corrupt(self, correct: Array, layout: Layout, rng: Generator) -> Array:
@@ -95,13 +138,24 @@ class SingleEntry(OutputBug):
 
 @dataclass
 class RelativeNoise(OutputBug):
-    """Entries off by random factors: g_j (1 + magnitude N(0, 1)), in a fraction of the entries."""
+    """Entries of the gradient are off by random factors.
+
+    A stochastic estimate (dropout, sampling, a sketch) compared with the exact loss, or a table of a function that is
+    too coarse.
+    """
 
     magnitude: Optional[float] = 1e-2
     fraction: Optional[float] = 1.0
 
     name = "relative_noise"
-    uses = ("param", "magnitude", "fraction")
+    kind = "scattered"
+    why = "every entry its own factor; entries where fraction is small"
+    formula = texts(entry="dJ_j (1 + magnitude e_j) with e_j ~ N(0, 1), for a fraction of the entries j of {all}")
+    uses = texts(
+        param="where (null: everywhere)",
+        magnitude="standard deviation of the relative error",
+        fraction="share of the entries that are hit",
+    )
     requires = ("magnitude", "fraction")
     positive = True
 
@@ -113,17 +167,25 @@ class RelativeNoise(OutputBug):
 
 @dataclass
 class AdditiveNoise(OutputBug):
-    """Random numbers on top: g_j + magnitude rms(g) N(0, 1), in a fraction of the entries.
+    """Random numbers are added to the gradient.
 
-    Measured by the root mean square over all of theta, so that the same magnitude means the same for gradients of any
-    scale; unlike relative noise it also hits entries that are 0.
+    Noise added for privacy or exploration and left on, uninitialised memory, a race between two writers. Measured by
+    the root mean square of the gradient, so that the same magnitude means the same for gradients of 1e-6 and of 1e6;
+    unlike relative_noise it also hits entries that are 0.
     """
 
     magnitude: Optional[float] = 1e-2
     fraction: Optional[float] = 1.0
 
     name = "additive_noise"
-    uses = ("param", "magnitude", "fraction")
+    kind = "scattered"
+    why = "every entry its own offset; entries where fraction is small"
+    formula = texts(entry="dJ_j + magnitude rms(dJ) e_j with e_j ~ N(0, 1), for a fraction of the entries j of {all}")
+    uses = texts(
+        param="where (null: everywhere)",
+        magnitude="standard deviation over rms(dJ), taken over all of theta",
+        fraction="share of the entries that are hit",
+    )
     requires = ("magnitude", "fraction")
     positive = True
 
@@ -135,12 +197,21 @@ class AdditiveNoise(OutputBug):
 
 @dataclass
 class Clipped(OutputBug):
-    """Gradient clipping left on: each entry limited to [-t, t] with t = magnitude max_k |g_k|."""
+    """The entries of the gradient are clipped.
+
+    Gradient clipping, meant for the optimiser, sits inside the function that returns the gradient.
+    """
 
     magnitude: Optional[float] = 0.5
 
     name = "clipped"
-    uses = ("param", "magnitude")
+    kind = "clipped"
+    why = "the largest entries stand at the limit"
+    formula = texts(entry="min(max(dJ_j, -t), t) with t = magnitude max_k |dJ_k|, for every entry j of {all}")
+    uses = texts(
+        param="clip this parameter by its own largest entry (null: all of theta together)",
+        magnitude="the limit over the largest entry, below 1 to have an effect",
+    )
     requires = ("magnitude",)
     positive = True
 
@@ -152,13 +223,21 @@ class Clipped(OutputBug):
 
 
 class Downcast(OutputBug):
-    """A gradient buffer of too low a precision: each entry rounded to the next lower dtype and cast back.
+    """The gradient is kept in a buffer of too low a precision.
 
-    longdouble to float64 to float32 to float16; what is too large for the lower dtype becomes infinite.
+    np.zeros(..., dtype=np.float32) for the gradients of a float64 model, mixed precision left on, a file format with
+    fewer digits. longdouble becomes float64, float64 float32, float32 float16; there large values become infinite and
+    small ones 0. The loss keeps the full precision. low rounds to the next lower dtype.
     """
 
     name = "downcast"
-    uses = ("param", "index")
+    kind = "precision"
+    why = "every entry is rounded to a lower dtype"
+    formula = texts(gradient="low({g})")
+    uses = texts(
+        param="which parameter (null: all)",
+        index="this entry alone, inside param where that is given, else over all of theta (null: all entries)",
+    )
 
     def corrupt(self, correct: Array, layout: Layout, rng: Generator) -> Array:
         wrong, here = correct.copy(), self.where(layout)
@@ -201,3 +280,17 @@ def _root_mean_square(g: Array) -> Array:
     largest = _largest(g)
     # scaled by the largest entry, so that no square leaves the range of the dtype
     return largest * np.sqrt(np.mean((g / largest) ** 2)) if largest > 0 else largest
+
+
+OUTPUT_BUGS: tuple[type[Bug], ...] = (
+    NoBug,
+    SignFlip,
+    Scale,
+    ZeroEntry,
+    ZeroParam,
+    SingleEntry,
+    RelativeNoise,
+    AdditiveNoise,
+    Clipped,
+    Downcast,
+)

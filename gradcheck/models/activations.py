@@ -32,7 +32,7 @@ class Activation:
     in_place: Callable[[Array], Array] | None = None
 
     def over(self, z: Array) -> Array:
-        """g(z) for a z that is needed no more, in its own memory where that is faster."""
+        """g(z), written over z where that is faster: the caller needs z no more."""
         return self.value(z) if self.in_place is None or is_complex(z) else self.in_place(z)
 
 

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.batch import Batch
-from gradcheck.models.handwritten import Handwritten
+from gradcheck.models.fast.noise import BY_STRUCTURE
+from gradcheck.models.fast.perturbation import Perturbation
+from gradcheck.models.handwritten import Around, Handwritten
+from gradcheck.models.in_full import NetInFull
 from gradcheck.models.interfaces import Lacks
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK, Parts
-from gradcheck.models.perturbation import Perturbation
-from gradcheck.models.rounding import dense_rounding
+from gradcheck.models.rounding import Along, dense_rounding
 from gradcheck.models.settings import require_choice, require_not_negative
+from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
 
 
+class Fast(NamedTuple):
+    """A fast way to a net's losses near a theta, and what its rounding errors along a weight are."""
+
+    around: Callable[[Net, Array, Batch], Around]
+    along: Along
+
+
 class Dense(Handwritten):
-    """Base of the dense models; the subclasses are dataclasses with the fields ``bias`` and ``l2`` at least."""
+    """Base of the dense models; the subclasses are dataclasses with the fields ``bias`` and ``l2`` at least.
+
+    The slow way is the definition: with ``fast`` None every loss is computed in full, and without ``models.fast`` all holds.
+    """
 
     bias: bool
     l2: float
+    fast: ClassVar[Fast | None] = Fast(Perturbation, BY_STRUCTURE)
+
+    choices: ClassVar[Mapping[str, Sequence[object]]] = {"bias": (True, False)}
 
     @property
     @abstractmethod
@@ -64,13 +82,16 @@ class Dense(Handwritten):
     def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
         return self.net.gradient(theta, batch, parts)
 
+    def equations(self, symbols: Symbols) -> Equations:
+        return self.net.equations(symbols)
+
     def rounding(self, theta: Array, batch: Batch) -> Rounding:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``, from a forward error analysis."""
-        return dense_rounding(self.net, theta, batch)
+        return dense_rounding(self.net, theta, batch, self.fast and self.fast.along)
 
-    def perturbation(self, theta: Array, batch: Batch) -> Perturbation:
-        """The losses near ``theta``, from what one forward pass leaves to be computed."""
-        return Perturbation(self.net, theta, batch)
+    def perturbation(self, theta: Array, batch: Batch) -> Around:
+        """The losses near ``theta``: from what one forward pass leaves to be computed, or in full."""
+        return (self.fast.around if self.fast else NetInFull)(self.net, theta, batch)
 
 
 def require_layers(layers: list[int]) -> None:

@@ -23,7 +23,7 @@ def minus_abs(z: Array) -> Array:
 
 
 def positive_part(z: Array) -> Array:
-    """max(z, 0), continued analytically from the real axis; at 0 on the side that ``minus_abs`` takes, so that their sum is."""
+    """max(z, 0), continued analytically from the real axis; at 0 from the side of ``minus_abs``, so their sum is too."""
     return np.where(z.real >= 0, z, 0) if is_complex(z) else np.maximum(z, 0)
 
 

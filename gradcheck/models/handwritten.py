@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from gradcheck.models.batch import Batch
+from gradcheck.models.in_full import InFull
 from gradcheck.models.interfaces import Model
 from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.target import Classes
@@ -38,9 +39,9 @@ class Handwritten(Model):
     def rounding(self, theta: Array, batch: Batch) -> Rounding:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``."""
 
-    @abstractmethod
     def perturbation(self, theta: Array, batch: Batch) -> Around:
-        """The losses near ``theta``."""
+        """The losses near ``theta``; here each in full, of a model without kinks."""
+        return InFull(self.loss, theta, batch)
 
     def pose(self, theta: Array, batch: Batch) -> Problem:
         gradient = self.gradient(theta, batch)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,12 +19,11 @@ from gradcheck.models.cross_entropy import (
     cross_entropy_delta_rounding,
     cross_entropy_loss_rounding,
     cross_entropy_total,
-    distance_to_limit,
     probability,
 )
 from gradcheck.models.functions import clip, log_softmax, sigmoid, softmax, total
-from gradcheck.models.lines import CROSS_ENTROPY, SQUARED, Lines
 from gradcheck.models.parts import Parts
+from gradcheck.models.symbols import Symbols, product
 from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE, binade
 
 Array = np.ndarray
@@ -57,6 +55,10 @@ class Head(ABC):
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         """Derivative of ``factor`` times ``total`` by z, (n, k), made of ``parts``."""
 
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
+        """``delta`` and the outputs o in symbols; z stands for the last layer's."""
+        return {"delta": symbols.step("examples", delta="the derivative of the loss by z")}
+
     # --- its rounding errors, all in float64 ----------------------------------------------------------------------------
 
     @abstractmethod
@@ -71,7 +73,7 @@ class Head(ABC):
         """The change of z over which the loss behaves like its Taylor polynomial of low degree: 1 for sigmoid and softmax."""
         return 1.0
 
-    # --- where it is clipped, and how it is computed along lines --------------------------------------------------------
+    # --- where it is clipped ------------------------------------------------------------------------------------------
 
     def beyond(self, z: Array, y: Array) -> Array:
         """How far the loss at each z lies beyond the limit where it is clipped, (n, k) or (n, 1), in units of the loss.
@@ -80,18 +82,9 @@ class Head(ABC):
         """
         return np.full(z.shape, -np.inf)
 
-    def distance_to_limit(self, z: Array) -> Array:
-        """How far each z is from the limit where the loss is clipped, in units of z; of a loss that is a sum over outputs."""
-        return np.full(z.shape, np.inf)
-
     def may_clip(self, z: Array) -> bool:
         """A cheap test: False only where no entry of z is beyond the limit."""
         return False
-
-    @property
-    def lines(self) -> Lines | None:
-        """How ``total`` is computed along lines, where it is a sum over the outputs too and there is a fast way."""
-        return None
 
 
 def by_example(sigma: Array) -> Array:
@@ -118,6 +111,11 @@ class SquaredError(Head):
         r = parts.residual(z, y)
         return r if self.constant == 0.5 else 2 * self.constant * r
 
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
+        r = symbols.step("residual", outputs="o", y=symbols.step("y"))
+        delta = r if self.constant == 0.5 else f"{2 * self.constant:g} ({r})"
+        return {"delta": symbols.step("examples", delta=delta), "o": "z"}
+
     def loss_rounding(self, z: Array, y: Array) -> Array:
         r = z - y
         sigma_r = np.sqrt(VARIANCE * binade(r) ** 2)
@@ -126,10 +124,6 @@ class SquaredError(Head):
 
     def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
         return np.sqrt(sigma**2 + VARIANCE * (u * binade(z - y)) ** 2) * 2 * self.constant
-
-    @property
-    def lines(self) -> Lines:
-        return SQUARED
 
     def scale_of_z(self, z: Array, y: Array) -> float:
         # a quadratic loss has no scale of its own; beyond many residuals the loss only grows, and its noise with it
@@ -146,21 +140,18 @@ class CrossEntropy(Head):
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         return parts.residual(probability(z), y)
 
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
+        r = symbols.step("residual", outputs="o", y=symbols.step("y"))
+        return {"delta": symbols.step("examples", delta=r), "o": "sigmoid(z)"}
+
     def loss_rounding(self, z: Array, y: Array) -> Array:
         return by_example(cross_entropy_loss_rounding(z, y))
 
     def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
         return cross_entropy_delta_rounding(z, y, sigma, u)
 
-    @property
-    def lines(self) -> Lines:
-        return CROSS_ENTROPY
-
     def beyond(self, z: Array, y: Array) -> Array:
         return cross_entropy_beyond(z, y)
-
-    def distance_to_limit(self, z: Array) -> Array:
-        return distance_to_limit(z)
 
     def may_clip(self, z: Array) -> bool:
         return bool(np.abs(z).max(initial=0) > LOGIT_LIMIT)
@@ -176,6 +167,11 @@ class SigmoidSquaredError(Head):
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         o = sigmoid(z)
         return parts.residual(o, y) * parts.output_derivative(o)
+
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
+        r = symbols.step("residual", outputs="o", y=symbols.step("y"))
+        delta = product(r, symbols.step("output_derivative"))
+        return {"delta": symbols.step("examples", delta=delta), "o": "sigmoid(z)"}
 
     def loss_rounding(self, z: Array, y: Array) -> Array:
         o = sigmoid(z)
@@ -208,11 +204,15 @@ class SoftmaxCrossEntropy(Head):
     def total(self, z: Array, y: Array) -> Array:
         log_p = log_softmax(z)[..., np.arange(len(y)), y]
         # picking the classes of a stack leaves the examples strided: made contiguous, NumPy sums them pairwise
-        negative: Any = np.ascontiguousarray(clip(log_p, LOG_FLOOR, LOG_CEILING)).sum(axis=-1)
-        return -negative
+        summed: Array = np.ascontiguousarray(clip(log_p, LOG_FLOOR, LOG_CEILING)).sum(axis=-1)
+        return -summed
 
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
         return parts.residual(parts.probabilities(z), np.eye(z.shape[1], dtype=z.dtype)[y])
+
+    def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
+        r = symbols.step("residual", outputs="p", y=f"onehot({symbols.step('y')})")
+        return {"delta": symbols.step("examples", delta=r), "p_ik": symbols.step("probabilities")}
 
     def loss_rounding(self, z: Array, y: Array) -> Array:
         p = softmax(z)

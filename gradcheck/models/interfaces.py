@@ -6,15 +6,16 @@ Each is a dataclass of settings, the keys of its config section, and one of thes
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from gradcheck.models.batch import Batch
+from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.models.target import Target
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Problem
@@ -56,14 +57,14 @@ class Start(Section):
     def theta(self, layout: Layout, dtype: DTypeLike) -> Array:
         """Flat parameters (layout.size,), made in float64 and then cast to dtype."""
 
-    def refine(self, theta: Array, loss: Callable[[Array], Any], gradient: Callable[[Array], Array]) -> Array:
-        """The parameters that are meant, (size,), where ``theta`` is only where the search for them begins."""
+    def refine(self, theta: Array, loss: Callable[[Array], Array], gradient: Callable[[Array], Array]) -> Array:
+        """The parameters to check, (size,); ``theta`` may be only where the search for them starts."""
         return theta
 
 
 @dataclass(frozen=True)
 class Lacks:
-    """What a model has not, each in words that follow its name; None where it has it.  Bugs ask."""
+    """What a model lacks, in words that follow its name; None where it has it.  Bugs ask for these things."""
 
     examples: str | None = "has neither examples nor weight matrices"
     mean: str | None = "has no mean over examples"
@@ -76,14 +77,16 @@ class Model(Section):
     """A loss of flat parameters and the gradient that is claimed for it.
 
     name : under which the config knows it.
+    choices : values of settings that decide which bugs have meaning, and of what the gradient is made; the default first.
     """
 
     name: ClassVar[str]
+    choices: ClassVar[Mapping[str, Sequence[object]]] = {}
 
     @property
     @abstractmethod
     def target(self) -> Target:
-        """What it learns from."""
+        """The kind of target that the model learns from."""
 
     @property
     def kink(self) -> str | None:
@@ -97,7 +100,7 @@ class Model(Section):
 
     @property
     def lacks(self) -> Lacks:
-        """What it has not."""
+        """What the model lacks."""
         return Lacks()
 
     @abstractmethod
@@ -119,16 +122,20 @@ class Model(Section):
         Raises ContractError or ValueError where it cannot be posed there.
         """
 
+    def equations(self, symbols: Symbols) -> Equations:
+        """The gradient in symbols; here it is given whole, and nothing is known of what it is made of."""
+        return Equations({"dJ": "the gradient that it gives"}, {}, "dJ of the first parameter")
+
     def check_batch(self, batch: Batch) -> None:
         """Raise ValueError unless the targets are what the model learns from."""
         self.target.check(batch.y, self.name)
 
     def sized(self, batch: Batch) -> Model:
-        """The model with the sizes that it takes from this batch, to be used with others."""
+        """The model with the sizes of this batch as its settings, so that it keeps them with other batches."""
         return self
 
     def require_complex(self, theta: Array) -> None:
-        """Raise Meaningless where the functions at theta tell that the loss has no complex derivative."""
+        """Raise Meaningless if the functions, called at theta, show that the loss has no complex derivative."""
 
     def permit(self, modules: Iterable[str]) -> None:
         """Allow functions of these modules (or one function by its whole name) to be imported."""

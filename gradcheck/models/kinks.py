@@ -64,9 +64,10 @@ class Kinks:
         return Crossings(found[0], height / speed, np.broadcast_to(slopes, dz.shape)[found] * speed)
 
     def clipping(self, net: Net, z: Array, y: Array, clipped: Array | None = None) -> Array | float:
-        """The same for the examples whose probability is clipped on one side only, from the last layer's z (B, n, k); (B,).
+        """How far the loss leaves its continuation by examples clipped at theta or at z alone, (B,).
 
-        clipped : that of the examples and outputs of z, where these are not all.
+        z : the outputs of the last layer, (B, n, k).
+        clipped : ``self.clipped`` of the examples and outputs of z, where these are not all.
         """
         clipped = self.clipped if clipped is None else clipped
         if not clipped.any() and not net.head.may_clip(z):
@@ -77,7 +78,7 @@ class Kinks:
 
 
 def dense_kinks(net: Net, theta: Array, batch: Batch) -> Kinks:
-    """The sides of all kinks at ``theta``."""
+    """On which side of its kinks each unit and example is at ``theta``."""
     trace = net.forward(theta, batch)
     y = batch.y
     scale = net.head.factor / len(batch.X) if net.averaged else net.head.factor

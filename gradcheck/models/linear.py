@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from gradcheck.models.dense import Dense
 from gradcheck.models.heads import SquaredError
@@ -26,6 +28,7 @@ class Linear(Dense):
     l2: float = 0.0
 
     name = "linear"
+    choices: ClassVar[Mapping[str, Sequence[object]]] = {"reduction": REDUCTIONS, **Dense.choices}
 
     @property
     def net(self) -> Net:

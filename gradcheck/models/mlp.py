@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.batch import Batch
@@ -35,6 +37,7 @@ class MLP(Dense):
     l2: float = 0.0
 
     name = "mlp"
+    choices: ClassVar[Mapping[str, Sequence[object]]] = {"layers": ([5, 3], []), "loss_name": LOSSES, **Dense.choices}
 
     @property
     def net(self) -> Net:

@@ -18,6 +18,7 @@ from gradcheck.models.batch import Batch
 from gradcheck.models.functions import total
 from gradcheck.models.heads import Head
 from gradcheck.models.parts import TEXTBOOK, Parts
+from gradcheck.models.symbols import Equations, Symbols, plus, product
 from gradcheck.numerics.layout import Layout
 
 Array = np.ndarray
@@ -148,3 +149,42 @@ class Net:
                 slope = parts.activation_derivative(self.activation, z, a, layer - 1)
                 delta = parts.below(delta @ params[weight].T, layer - 1) * slope
         return self.layout(batch).join(gradients, theta.dtype)
+
+    def equations(self, symbols: Symbols) -> Equations:
+        """``gradient`` in symbols, for layer l of a net whose layers have numbers."""
+        derivatives: dict[str, str] = {}
+        for layer in ["l", *symbols.layers] if self.numbered else [""]:
+            derivatives |= self._derivatives(symbols, layer)
+        made_of: dict[str, str] = {}
+        if self.hidden:
+            below = symbols.step("below", delta="delta_{l+1} W_{l+1}^T")
+            made_of["delta_l"] = product(below, symbols.step("activation_derivative", z="z_l", a="a_l"))
+        last = "_L" if self.numbered else ""
+        made_of |= {
+            f"delta{last}" if name == "delta" else name: text
+            for name, text in self.head.delta_in_symbols(symbols).items()
+        }
+        made_of["z_l" if self.numbered else "z"] = self._z(symbols)
+        if self.hidden:
+            made_of["a_l"] = "g(z_l)"
+        if self.numbered:
+            made_of["a_0"] = symbols.step("X")
+        return Equations(derivatives, made_of, "dW_1" if self.numbered else "dW")
+
+    def _derivatives(self, symbols: Symbols, layer: str) -> dict[str, str]:
+        """By W and b of a layer: ``l`` for any, ``2`` for the second, nothing for the only one."""
+        suffix, row = (f"_{layer}", f"_{{{layer},i}}") if layer else ("", "_i")
+        below = {"": symbols.step("X"), "l": "a_{l-1}"}.get(layer) or f"a_{int(layer) - 1}"
+        sums = {"weight": f"{below}^T delta{suffix}"} | ({"bias": f"sum_i delta{row}"} if self.bias else {})
+        found = {}
+        for kind, summed in sums.items():
+            name = ("W" if kind == "weight" else "b") + suffix
+            mean = symbols.step("mean", total=summed, n="n") if self.averaged else summed
+            data = symbols.step(kind, layer, gradient=mean, W=name)
+            penalty = symbols.step("penalty" if kind == "weight" else "penalty_of_bias", W=name, b=name)
+            found[f"d{name}"] = plus(symbols.step("data_term", gradient=data) if data != "0" else data, penalty)
+        return found
+
+    def _z(self, symbols: Symbols) -> str:
+        inner = "a_{l-1} W_l" if self.numbered else f"{symbols.step('X')} W"
+        return plus(inner, ("b_l" if self.numbered else "b") if self.bias else "0")

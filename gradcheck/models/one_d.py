@@ -11,8 +11,10 @@ import numpy as np
 
 from gradcheck.models.batch import Batch
 from gradcheck.models.handwritten import Handwritten
+from gradcheck.models.in_full import InFull
 from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.settings import require_choice, require_finite, require_not_negative
+from gradcheck.models.symbols import Equations, Symbols, plus
 from gradcheck.models.target import NoTarget
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Crossings
@@ -73,20 +75,25 @@ class OneD(Handwritten):
         """One scalar parameter, theta."""
         return LAYOUT
 
-    def _argument(self, theta: Array) -> Array:
+    def argument(self, theta: Array) -> Array:
+        """theta x, in theta's dtype."""
         return theta * theta.real.dtype.type(self.x)
 
     def loss(self, theta: Array, batch: Batch) -> Array:
         """J at theta, shape (1,); scalar of theta's dtype."""
-        j = CURVES[self.curve].value(self._argument(theta[0]))
+        j = CURVES[self.curve].value(self.argument(theta[0]))
         return j + self.l2 / 2 * (theta[0] * theta[0]) if self.l2 else j
 
     def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
         """dJ/dtheta, shape (1,), made of ``parts``."""
         x = theta.dtype.type(self.x)
-        slope = parts.data_term(np.asarray(x * CURVES[self.curve].derivative(self._argument(theta[0]))))
+        slope = parts.data_term(np.asarray(x * CURVES[self.curve].derivative(self.argument(theta[0]))))
         gradient = slope + parts.penalty("theta", theta[0], self.l2)
         return np.asarray(gradient, dtype=theta.dtype).reshape(1)
+
+    def equations(self, symbols: Symbols) -> Equations:
+        slope = symbols.step("data_term", gradient="x f'(theta x)")
+        return Equations({"dtheta": plus(slope, symbols.step("penalty", W="theta"))}, {}, "dtheta")
 
     def rounding(self, theta: Array, batch: Batch) -> Rounding:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``: two units each for the argument and the curve."""
@@ -107,32 +114,24 @@ class OneD(Handwritten):
         return CurveNear(self, theta, batch)
 
 
-@dataclass(frozen=True)
-class CurveNear:
+class CurveNear(InFull):
     """The curve around one theta, shape (1,)."""
 
-    model: OneD
-    theta: Array
-    batch: Batch
-
-    @property
-    def _argument(self) -> Array:
-        return self.model._argument(self.theta[0])
+    def __init__(self, model: OneD, theta: Array, batch: Batch) -> None:
+        super().__init__(model.loss, theta, batch)
+        self.model = model
+        self._argument = model.argument(theta[0])
 
     @property
     def _jump(self) -> int:
         """Of the slope of |s| at 0, seen from here; at the kink itself the convention f' = 0 makes it 1 on either side."""
         return 2 if self._argument else 1
 
-    def losses(self, index: Array, points: Array) -> tuple[Array, Array]:
-        """Losses at other thetas, points (1, k), and how far the kink of ``abs`` has bent them."""
-        values = [[self.model.loss(np.atleast_1d(p), self.batch) for p in row] for row in points]
-        deviations = np.zeros(points.shape)
-        if not self.model.smooth:
-            s = self.model._argument(points)
-            crossed = np.sign(s) != np.sign(self._argument)
-            deviations = np.where(crossed, np.abs(s) * self._jump, 0.0).astype(np.float64)
-        return np.array(values, dtype=points.dtype), deviations
+    def bent(self, point: Array) -> float:
+        """How far the kink of ``abs`` has bent the loss at another theta."""
+        s = self.model.argument(point[0])
+        crossed = not self.model.smooth and np.sign(s) != np.sign(self._argument)
+        return float(np.abs(s) * self._jump) if crossed else 0.0
 
     def crossings(self, index: Array, reach: Array) -> Crossings:
         """The kink of ``abs``, if steps up to ``reach`` (1,) cross it."""

@@ -10,11 +10,13 @@ computed in float64: it describes the numerics, it is no part of them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck.models.batch import Batch
+from gradcheck.models.heads import Head
 from gradcheck.models.net import Net, Trace
 from gradcheck.models.parts import TEXTBOOK
 from gradcheck.models.sums import product_variance, repetition, sum_roundings
@@ -68,10 +70,32 @@ class Forward(NamedTuple):
     a: list[Array]
 
 
-class OfLoss(NamedTuple):
-    """Standard deviations of the loss, as a whole and (h,) of what points along one of a layer's weights do not share; and
-    the size of the loss, data term and penalty.
+class LossErrors(NamedTuple):
+    """Variances of what each error adds to the summed loss, to first order.
+
+    own : that of the head's loss.   z, moved, a : those of ``Variances``, (n, h) each.
     """
+
+    own: float
+    z: list[Array]
+    moved: list[Array]
+    a: list[Array]
+
+
+class Along(NamedTuple):
+    """What is known of losses that are not computed in full where one weight moves.
+
+    variances : of the summed loss along a weight of each layer, (h,), without what all points share.
+    last : standard deviation of the summed loss along a weight of the last layer, over u, where that has a formula of its own;
+        of the head, z, y and their ``repetition``.
+    """
+
+    variances: Callable[[LossErrors], list[Array]]
+    last: Callable[[Head, Array, Array, float], float | None]
+
+
+class OfLoss(NamedTuple):
+    """Standard deviations of the loss in full, and (h,) along the weights of each layer; its size, with the penalty."""
 
     whole: float
     along: list[Array]
@@ -99,13 +123,16 @@ class Columns(NamedTuple):
     length: Array
 
 
-def dense_rounding(net: Net, theta: Array, batch: Batch) -> Rounding:
-    """The analysis at ``theta``: one forward and one backward pass of variances beside those of values."""
+def dense_rounding(net: Net, theta: Array, batch: Batch, along: Along | None = None) -> Rounding:
+    """The analysis at ``theta``: one forward and one backward pass of variances beside those of values.
+
+    along : of losses where one weight moves; None where these are computed in full.
+    """
     v = _values(net, theta, batch)
     forward = _forward(net, v)
     # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
     last = net.head.delta(v.zs[-1], v.y, TEXTBOOK)
-    loss = _of_loss(net, v, forward.by, last)
+    loss = _of_loss(net, v, forward.by, last, along)
     layout = net.layout(batch)
     found = np.zeros((4, layout.size))
     gradient, clipped, length, line = (layout.split(row) for row in found)
@@ -125,8 +152,8 @@ def dense_rounding(net: Net, theta: Array, batch: Batch) -> Rounding:
             delta = _below(net, v, forward, delta, layer)
     # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
     found[1] *= 1 + 2.0**-30
-    gradients, shares, lengths, along = found
-    return Rounding(known(loss.whole), known(along), known(gradients), known(shares), lengths, v.u)
+    gradients, shares, lengths, lines = found
+    return Rounding(known(loss.whole), known(lines), known(gradients), known(shares), lengths, v.u)
 
 
 def _values(net: Net, theta: Array, batch: Batch) -> Values:
@@ -168,10 +195,11 @@ def _forward(net: Net, v: Values) -> Forward:
 # --- the loss: what each of these errors does to it, to first order ---------------------------------------------------
 
 
-def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array) -> OfLoss:
+def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array, along: Along | None) -> OfLoss:
     groups = v.equal[-1]
     own = net.head.loss_rounding(v.zs[-1], v.y)
-    full, lines = _line_variances(own, by, *_backward(v.weights, v.slopes, last_delta))
+    errors = _loss_errors(own, by, *_backward(v.weights, v.slopes, last_delta))
+    full = errors.own + sum(float(part.sum()) for part in (*errors.z, *errors.a))
     data = np.abs(np.float64(net.data_loss(v.zs[-1], v.y)))
     penalty = np.float64(net.penalty({k: np.asarray(p, np.float64) for k, p in v.trace.params.items()}))
     # the sum over the examples, the mean, and the penalty added to it
@@ -184,12 +212,14 @@ def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array) -> OfLoss:
         # the squares of a very small loss vanish; a rounding of the sum remains
         return v.u * np.maximum(np.sqrt(v.mean**2 * groups * terms + sums), max(data, penalty) * VARIANCE)
 
-    along = [deviation(terms, sums) for terms in lines]
-    if net.head.lines is not None:
-        # small steps of the last layer's weights have a formula of their own
-        own_way = net.head.factor * net.head.lines.rounding(v.zs[-1], v.y, 1.0, groups)
-        along[-1] = np.maximum(along[-1], deviation(own_way**2, last))
-    return OfLoss(float(deviation(full, sums + VARIANCE * 3 * penalty**2)), along, data + penalty)
+    whole = float(deviation(full, sums + VARIANCE * 3 * penalty**2))
+    if along is None:
+        return OfLoss(whole, [np.full(z.shape[1], whole) for z in v.zs], data + penalty)
+    lines = [deviation(terms, sums) for terms in along.variances(errors)]
+    own_way = along.last(net.head, v.zs[-1], v.y, groups)
+    if own_way is not None:
+        lines[-1] = np.maximum(lines[-1], deviation((net.head.factor * own_way) ** 2, last))
+    return OfLoss(whole, lines, data + penalty)
 
 
 def _backward(weights: list[Array], slopes: list[Array], delta: Array) -> tuple[list[Array], list[Array]]:
@@ -201,26 +231,12 @@ def _backward(weights: list[Array], slopes: list[Array], delta: Array) -> tuple[
     return deltas[::-1], backs[::-1]
 
 
-def _line_variances(own: Array, by: Variances, deltas: list[Array], backs: list[Array]) -> tuple[float, list[Array]]:
-    """Variance of the summed loss in a full pass, and for each layer (h,) of what points along one of its weights add.
-
-    Along a weight of column j in layer l, z_l moves in that column alone and a_l with it; z_{l+1} moves by a multiple of a
-    row of W_{l+1}; what follows is computed anew.  All before is the same at every point, its errors included.
-    """
+def _loss_errors(own: Array, by: Variances, deltas: list[Array], backs: list[Array]) -> LossErrors:
+    """What the errors of the loss itself, (n,), and of every z and a add to the summed loss."""
     z = [d * d * v for d, v in zip(deltas, by.z, strict=True)]
     moved = [d * d * v for d, v in zip(deltas, by.moved, strict=True)]
     a = [b * b * v for b, v in zip(backs, by.a, strict=True)]
-    base = float((own * own).sum())
-    full = base + sum(float(v.sum()) for v in (*z, *a))
-    lines = []
-    last = len(z) - 1
-    for layer in range(last + 1):
-        column = moved[layer].sum(axis=0)
-        if layer < last:
-            column = column + a[layer].sum(axis=0) + moved[layer + 1].sum()
-        anew = sum(float(v.sum()) for v in (*a[layer + 1 :], *z[layer + 2 :]))
-        lines.append(base + column + anew)
-    return full, lines
+    return LossErrors(float((own * own).sum()), z, moved, a)
 
 
 # --- the gradient: variances of delta_l and of the sums over the examples ---------------------------------------------

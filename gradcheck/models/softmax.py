@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.batch import Batch
@@ -28,6 +30,7 @@ class Softmax(Dense):
     l2: float = 0.0
 
     name = "softmax"
+    choices: ClassVar[Mapping[str, Sequence[object]]] = {"layers": ([], [5]), **Dense.choices}
 
     @property
     def net(self) -> Net:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradcheck.errors import Meaningless
 
-Array = NDArray[Any]
+Array = np.ndarray
 
 DEFAULT_CLASSES = 3  # of generated data, where the model leaves it open
 

@@ -9,16 +9,12 @@ import numpy as np
 import pytest
 from exact import EXTENDED, LONG, U
 
-from gradcheck.models import lines
 from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_total
-from gradcheck.models.lines import (
-    REACH,
-    SEGMENT,
-    cross_entropy_along,
-    cross_entropy_along_rounding,
-    squared_along,
-    squared_along_rounding,
-)
+from gradcheck.models.fast import blocks
+from gradcheck.models.fast import cross_entropy_lines as lines
+from gradcheck.models.fast.blocks import SEGMENT
+from gradcheck.models.fast.cross_entropy_lines import REACH, cross_entropy_along, cross_entropy_along_rounding
+from gradcheck.models.fast.squared_lines import squared_along, squared_along_rounding
 from gradcheck.numerics import threads
 
 DTYPES = [np.float32, np.float64, pytest.param(LONG, marks=EXTENDED)]
@@ -291,7 +287,7 @@ def bits_are_the_same(along, columns, steps) -> None:
 @pytest.mark.parametrize("n", [1, 2, 15, 16, 33, 100, 1000, SEGMENT + 40])
 def test_no_value_depends_on_other_weights_steps_or_threads(n, dtype, monkeypatch):
     monkeypatch.setattr(threads, "WORTH_NUMBERS", 0)
-    monkeypatch.setattr(lines, "BLOCK_NUMBERS", 2**10)
+    monkeypatch.setattr(blocks, "BLOCK_NUMBERS", 2**10)
     m = 60 if n < SEGMENT else 20
     z, y, columns, rng = problem(n, m, 9.0, "random", dtype)
     columns[::5] *= 1e3

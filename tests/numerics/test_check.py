@@ -20,7 +20,7 @@ from gradcheck.experiment.sources.data import Gaussian, NoData
 from gradcheck.experiment.sources.init import Normal, Optimum
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.batch import NO_BATCH
-from gradcheck.models.perturbation import Perturbation
+from gradcheck.models.fast.perturbation import Perturbation
 from gradcheck.numerics import plain
 from gradcheck.numerics.check import check, check_steps
 from gradcheck.numerics.examine import examine

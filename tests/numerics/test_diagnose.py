@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from kinds import KINDS, OVERLAPS, Wrong, accepted
 
 from gradcheck.bugs import BUGS
-from gradcheck.bugs.kinds import COINCIDENCES, KINDS, Wrong, accepted
 from gradcheck.experiment.cell import Cell, check_cell
 from gradcheck.experiment.sources.data import Gaussian
 from gradcheck.experiment.sources.init import Normal
@@ -386,23 +386,23 @@ def test_words_of_cells(checked: Cell, kind: str, phrase: str) -> None:
 
 def test_every_bug_has_a_kind_and_every_kind_exists() -> None:
     assert set(KINDS) == set(BUGS) - {"none"}
-    assert {kind.name for kind in KINDS.values()} | {c.kind for c in COINCIDENCES} <= set(kinds.KINDS)
+    assert {kind.name for kind in KINDS.values()} | {c.kind for c in OVERLAPS} <= set(kinds.KINDS)
 
 
-def test_coincidences_are_no_free_pass() -> None:
+def test_overlaps_are_no_free_pass() -> None:
     """A gradient that is off without a pattern coincides with nothing."""
     wrong = Wrong(NET, T, G, noisy(G))
     assert accepted("stale_batch", wrong) == {"scattered"}
     assert accepted("scale", Wrong(NET, T, G, 2 * G)) == {"constant_factor", "param_factor"}
 
 
-@pytest.mark.parametrize("coincidence", COINCIDENCES, ids=lambda c: f"{c.kind}: {c.why}")
-def test_each_coincidence_holds_somewhere_and_not_everywhere(coincidence: Any) -> None:
+@pytest.mark.parametrize("overlap", OVERLAPS, ids=lambda c: f"{c.kind}: {c.why}")
+def test_each_overlap_holds_somewhere_and_not_everywhere(overlap: Any) -> None:
     one = Layout(("W", "b"), ((1, 1), (1,)))
     few = Wrong(one, np.array([0.3, 0.4]), np.array([1.0, 2.0]), np.array([0.0, 2.0]))
     two = Wrong(one, np.array([0.3, 0.4]), np.array([1.0, 2.0]), np.array([1.5, 3.7]))
     wrongs = [few, two, *(Wrong(NET, T, G, analytic) for analytic, kind, _ in CASES.values() if kind != "not_finite")]
-    assert {coincidence.holds(wrong) for wrong in wrongs} == {True, False}
+    assert {overlap.holds(wrong) for wrong in wrongs} == {True, False}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """How often the diagnosis names the right kind: random models, sizes, seeds, settings, and every bug of the catalogue.
 
-As a script, ``python tests/bug_kinds.py [MODELS] [SEED]`` prints the table bug x kind.
+As a script, ``python tests/bugs/bug_kinds.py [MODELS] [SEED]`` prints the table bug x kind.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from kinds import KINDS, Wrong, accepted
 
 from gradcheck.bugs import BUGS
-from gradcheck.bugs.kinds import KINDS, Wrong, accepted
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.cell import Cell, check_cell, pose
 from gradcheck.experiment.sources.data import Gaussian, NoData

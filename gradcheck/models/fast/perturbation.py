@@ -15,9 +15,10 @@ from functools import cached_property
 import numpy as np
 
 from gradcheck.models.batch import Batch
+from gradcheck.models.fast.blocks import largest_of
+from gradcheck.models.fast.lines import Lines, lines_of
 from gradcheck.models.functions import is_complex
 from gradcheck.models.kinks import Kinks, dense_kinks
-from gradcheck.models.lines import Lines, largest_of
 from gradcheck.models.net import Net, Trace
 from gradcheck.numerics.problem import Crossings
 from gradcheck.numerics.threads import over_blocks
@@ -25,7 +26,7 @@ from gradcheck.numerics.threads import over_blocks
 Array = np.ndarray
 # numbers of the widest array in a block of points: two megabytes in float64, which a second- or third-level cache holds; with
 # smaller blocks the calls of NumPy themselves take a third of the time
-BLOCK_NUMBERS = 2**18
+POINTS_NUMBERS = 2**18
 # examples that are transposed at once: all of them take four times as long where their rows are a power of 2 apart
 TRANSPOSED = 64
 
@@ -96,7 +97,7 @@ class Perturbation:
         found = [Crossings(np.empty(0, np.intp), np.empty(0), np.empty(0))]
         net, trace = self.net, self.trace
         last = len(trace.zs) - 1
-        size = max(1, BLOCK_NUMBERS // (len(self.batch.X) * max(z.shape[1] for z in trace.zs)))
+        size = max(1, POINTS_NUMBERS // (len(self.batch.X) * max(z.shape[1] for z in trace.zs)))
         for layer, everything, row_of, column_of in self._located(index):
             if layer == last:
                 continue
@@ -115,7 +116,7 @@ class Perturbation:
         return Crossings(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def _located(self, index: Array) -> Iterator[tuple[int, Array, Array, Array]]:
-        """For each layer (from 0) that has some of these weights: which they are, and their rows and columns in it."""
+        """For each layer (from 0) with some of these weights: their places in ``index``, and their rows and columns."""
         for layer, part in enumerate(self._parts):
             rows = np.flatnonzero((index >= part.start) & (index < part.stop))
             if len(rows):
@@ -136,7 +137,7 @@ class Perturbation:
 
     def _totals(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
         """Summed losses and deviations, both (m, k), of steps (m, k) along the weights (i, j) of a layer (from 0)."""
-        lines = self.net.head.lines
+        lines = lines_of(self.net.head)
         if lines is None or layer < len(self.trace.zs) - 1 or is_complex(steps):
             return self._by_blocks(layer, i, j, steps)
         near = np.abs(steps) * self._largest[i][:, None] <= lines.reach
@@ -175,13 +176,15 @@ class Perturbation:
         return totals, bent
 
     def _line(self, lines: Lines, output: int) -> tuple[Array, Array, Array | None]:
-        """Of an output what holds for every step: the targets, the examples that may come to the limit where the loss is
-        clipped, and the slopes of its columns.
+        """What all steps along the weights of one output share: its targets, the examples that may reach the limit where
+        the loss is clipped, and the slopes of its columns.
         """
         if output not in self._lines:
             target = np.ascontiguousarray(self.batch.y[:, output])
-            distance = self.net.head.distance_to_limit(self.trace.zs[-1][:, output])
-            near = np.flatnonzero(distance <= lines.reach * (1 + 2.0**-10))
+            near = np.empty(0, np.intp)
+            if lines.distance is not None:
+                distance = lines.distance(self.trace.zs[-1][:, output])
+                near = np.flatnonzero(distance <= lines.reach * (1 + 2.0**-10))
             with np.errstate(all="ignore"):
                 self._lines[output] = target, near, lines.slopes(self.outputs[-1][output], target, self.columns[-1])
         return self._lines[output]
@@ -195,7 +198,7 @@ class Perturbation:
         k = steps.shape[1]
         n = len(self.batch.X)
         widths = [z.shape[1] for z in self.trace.zs[layer + 1 :]] or [self.trace.zs[-1].shape[1]]
-        size = max(1, BLOCK_NUMBERS // (n * max(widths)))
+        size = max(1, POINTS_NUMBERS // (n * max(widths)))
         totals, bent = np.empty(steps.size, steps.dtype), np.zeros(steps.size)
         i, j, flat = np.repeat(i, k), np.repeat(j, k), steps.reshape(-1)
 

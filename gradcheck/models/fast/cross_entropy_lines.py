@@ -1,6 +1,6 @@
-"""Losses along lines: a weight of the last layer moves the logits z along its input x, to z + step x.
+"""Cross-entropy along lines: a weight of the last layer moves the logits z along its input x, to z + step x.
 
-Cross-entropy.  With E = exp(h x) for h = |step|,
+With E = exp(h x) for h = |step|,
 
     softplus(z + h x) = softplus(z) + log((E + e^-z) / (1 + e^-z)),
     softplus(z - h x) = softplus(z) + log((E + e^z) / (1 + e^z)) - h x,
@@ -16,14 +16,15 @@ Every value depends on its own column and step, and on z and y: blocks follow fr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_loss_rounding, cross_entropy_total, probability
+from gradcheck.models.fast.blocks import SEGMENT, aligned, in_block, largest_of, rows_of_block, segments
 from gradcheck.models.functions import clip, is_complex
-from gradcheck.models.sums import repetition, sum_roundings
+from gradcheck.models.sums import ACROSS, repetition, sum_roundings
 from gradcheck.numerics.rounding import VARIANCE, binade
 from gradcheck.numerics.threads import over_blocks
 
@@ -31,23 +32,12 @@ Array = np.ndarray
 
 # a step that changes no logit by more is small: E lies between 1/e and e
 REACH = 1.0
-# numbers of a block: half a megabyte in float64, so that the second-level cache holds three; with fewer, threads would wait
-# for each other between the calls
-BLOCK_NUMBERS = 2**16
 # blocks whose logarithms are taken together
 GROUP = 8
-# examples that are summed at once: BLAS adds that many with one thread, and a column of them is contiguous enough
-SEGMENT = 2**13
-CACHE_LINE = 64
 # numbers in a line of the cache, for float64
 LANES = 8
-# rows of fewer numbers are not worth an alignment
-SHORT = 256
 # with fewer examples the plain formula takes no longer than what products need beside them
 FEWEST_EXAMPLES = 256
-# terms and sums a little below a power of 2 pass it along the line, or in some of the blocks, and are rounded by twice as
-# much there: half as much variance again, measured
-ACROSS = 1.5
 # factors of a product: with more, the logarithms are no longer what takes time
 MOST_FACTORS = 16
 
@@ -101,107 +91,6 @@ def cross_entropy_along_rounding(z: Array, y: Array, u: float, groups: float | N
     return u * math.sqrt(ACROSS * (groups * float((own**2).sum()) + VARIANCE * sums) + VARIANCE * factors)
 
 
-class Lines(NamedTuple):
-    """How a loss that is a sum over examples and outputs is computed along a line of one output's z.
-
-    totals : of z (n,), y (n,), columns (m, n), steps (m, k), the columns' largest absolute values (m,) and their slopes: the
-        sums over the examples at z + step column, (m, k).
-    slopes : of z, y and columns: what holds for every step, one entry a column; or None.
-    rounding : of z, y, u and the ``repetition`` of z: the standard deviation of what this adds to the rounding error of z.
-    reach : how far a step may change an entry of z.
-    """
-
-    totals: Callable[[Array, Array, Array, Array, Array, Array | None], Array]
-    slopes: Callable[[Array, Array, Array], Array | None]
-    rounding: Callable[[Array, Array, float, float], float]
-    reach: float
-
-
-def largest_of(columns: Array) -> Array:
-    """max |columns[r]|, (m,), without a temporary."""
-    found = np.empty(len(columns), columns.dtype)
-
-    def work(blocks: Iterator[slice]) -> None:
-        for block in blocks:
-            x = columns[block]
-            np.maximum(x.max(axis=1, initial=0), -x.min(axis=1, initial=0), out=found[block])
-
-    over_blocks(work, len(columns), _lines(columns.shape[1]), columns.size)
-    return found
-
-
-def squared_along(residual: Array, columns: Array, steps: Array) -> Array:
-    """Sum over the examples of (residual + steps[r, c] columns[r])**2; (m, k).
-
-    residual : (n,).   columns : (m, n), C-contiguous.   steps : (m, k), complex ones too.
-    """
-    n = residual.size
-    out = np.zeros(steps.shape, np.result_type(residual, steps))
-
-    def work(blocks: Iterator[slice]) -> None:
-        shifted = _buffer(_lines(n), min(n, SEGMENT), out.dtype)
-        with np.errstate(all="ignore"):
-            for block in blocks:
-                for part in _segments(n):
-                    x, r = columns[block, part], residual[part]
-                    moved = shifted[: len(x), : r.size]
-                    for c in range(steps.shape[1]):
-                        np.multiply(x, steps[block, c, None], out=moved)
-                        moved += r
-                        moved *= moved
-                        out[block, c] += moved.sum(axis=1)
-
-    over_blocks(work, len(columns), _lines(n), columns.size * steps.shape[1])
-    return out
-
-
-def squared_along_rounding(residual: Array, u: float) -> float:
-    """Standard deviation of the rounding error that ``squared_along`` adds to that of the residual; in float64."""
-    r = residual.reshape(-1)
-    if not r.size:
-        return 0.0
-    groups = repetition(r[:, None])
-    # r + step x is rounded, which the square doubles, and so is the square
-    own = (2 * r * binade(r)) ** 2 + binade(r**2) ** 2
-    sums = sum_roundings(float((r**2).sum()), r.size, groups)
-    return u * math.sqrt(ACROSS * VARIANCE * (groups * float(own.sum()) + sums))
-
-
-CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_slopes, cross_entropy_along_rounding, REACH)
-SQUARED = Lines(
-    lambda z, y, columns, steps, largest, slopes: squared_along(z - y, columns, steps),
-    lambda z, y, columns: None,
-    lambda z, y, u, groups: squared_along_rounding(z - y, u),
-    math.inf,
-)
-
-# --- blocks -----------------------------------------------------------------------------------------------------------
-
-
-def _lines(n: int) -> int:
-    """Columns of a block."""
-    return max(1, BLOCK_NUMBERS // max(1, min(n, SEGMENT)))
-
-
-def _buffer(m: int, n: int, dtype: np.dtype) -> Array:
-    """An array (m, n) whose rows each begin with a line of the cache: additions of misaligned rows take twice as long."""
-    if n < SHORT:
-        # short rows are contiguous, so that a call goes over all of them at once
-        return np.empty((m, n), dtype)
-    line = CACHE_LINE // dtype.itemsize
-    stride = -(-n // line) * line
-    memory = np.empty(m * stride + line, dtype)
-    start = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
-    return memory[start : start + m * stride].reshape(m, stride)[:, :n]
-
-
-def _segments(n: int) -> Iterator[slice]:
-    return (slice(start, min(start + SEGMENT, n)) for start in range(0, n, SEGMENT))
-
-
-# --- cross-entropy ----------------------------------------------------------------------------------------------------
-
-
 def _factored(z: Array, y: Array) -> bool:
     """Whether there are enough examples for products, and the factors' errors, each of a unit or two, are no more than the
     rounding of the sum of the losses itself.
@@ -221,11 +110,11 @@ def _plainly(z: Array, y: Array, columns: Array, steps: Array) -> Array:
     out = np.empty(steps.shape, np.result_type(z, steps))
     k = steps.shape[1]
     # no segments: the plain sum is pairwise over all examples
-    together = max(1, min(k, BLOCK_NUMBERS // max(1, n)))
-    lines = max(1, BLOCK_NUMBERS // max(1, n * together))
+    together = max(1, min(k, in_block(n)))
+    lines = in_block(n * together)
 
     def work(blocks: Iterator[slice]) -> None:
-        buffers = [_buffer(min(lines, len(columns)) * together, n, out.dtype) for _ in range(3)]
+        buffers = [aligned(min(lines, len(columns)) * together, n, out.dtype) for _ in range(3)]
         for block in blocks:
             for start in range(0, k, together):
                 some = slice(start, start + together)
@@ -274,7 +163,7 @@ def _slopes(z: Array, y: Array, columns: Array) -> Array:
     n = z.size
     # an example that is not live has the factor E and takes off h x, which is nothing
     linear = np.where(_live(z), [y, 1 - y], 1).astype(z.dtype)
-    parts = list(_segments(n))
+    parts = list(segments(n))
     found = np.empty((len(columns), len(parts), 2), z.dtype)
 
     def work(blocks: Iterator[slice]) -> None:
@@ -282,67 +171,97 @@ def _slopes(z: Array, y: Array, columns: Array) -> Array:
             for k, part in enumerate(parts):
                 _dots(columns[block, part], linear[:, part], found[block, k])
 
-    over_blocks(work, len(columns), GROUP * _lines(n), 2 * columns.size)
+    over_blocks(work, len(columns), GROUP * rows_of_block(n), 2 * columns.size)
     return found
+
+
+class _Sides(NamedTuple):
+    """Both sides of z, and of how many factors a product is made at least."""
+
+    above: _Side
+    below: _Side
+    factors: int
+
+
+def _sides(z: Array, live: Array) -> _Sides:
+    # log of the largest factor: a power of two so many that their product does not overflow, with as many again to spare
+    log_factor = float(np.max(np.abs(z), where=live, initial=REACH)) + math.log(2)
+    room = math.log(float(np.finfo(np.float32 if z.dtype.itemsize == 4 else np.float64).max))
+    factors = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
+    above = _side(np.where(live, np.exp(-z), 0), factors)
+    below = _side(np.where(live, np.exp(z), 0), factors)
+    return _Sides(above, below, factors)
+
+
+class _Steps(NamedTuple):
+    """Steps (m, k): their sizes and whether they go up; the order of the columns c in which equal sizes follow each other.
+
+    fresh, some_up, some_down : for each block of rows and each c, whether the sizes are not those of the column before, and
+        whether some go up, or down.
+    """
+
+    h: Array
+    up: Array
+    order: list[int]
+    fresh: list[list[bool]]
+    some_up: list[list[bool]]
+    some_down: list[list[bool]]
+
+
+def _ordered(steps: Array, lines: int) -> _Steps:
+    """Mirrored steps share one exponential.  The order is found before the work starts: between two calls of NumPy a thread
+    waits for the others.
+    """
+    h, up = np.abs(steps), steps >= 0
+    order = np.argsort(h.max(axis=0, initial=0), kind="stable").tolist()
+    starts = np.arange(0, len(steps), lines)
+    new = np.ones(steps.shape, dtype=bool)
+    new[:, order[1:]] = h[:, order[1:]] != h[:, order[:-1]]
+    fresh, some_up, some_down = (np.logical_or.reduceat(which, starts).tolist() for which in (new, up, ~up))
+    return _Steps(h, up, order, fresh, some_up, some_down)
 
 
 def _by_factors(
     z: Array, y: Array, columns: Array, steps: Array, largest: Array | None, slopes: Array
 ) -> tuple[Array, Array]:
     """Totals for steps within ``REACH``, and which these are."""
-    n = z.size
-    size = np.abs(z)
     live = _live(z)
-    edge = ~live & (size <= LOGIT_LIMIT + REACH)
-    # log of the largest factor: a power of two so many that their product does not overflow, with as many again to spare
-    log_factor = float(np.max(size, where=live, initial=REACH)) + math.log(2)
-    room = math.log(float(np.finfo(np.float32 if z.dtype.itemsize == 4 else np.float64).max))
-    count = min(MOST_FACTORS, 2 ** int(math.log2(max(1.0, room / (2 * log_factor)))))
-    above = _side(np.where(live, np.exp(-z), 0), count)
-    below = _side(np.where(live, np.exp(z), 0), count)
+    edge = ~live & (np.abs(z) <= LOGIT_LIMIT + REACH)
     near = (largest_of(columns) if largest is None else largest)[:, None] * np.abs(steps) <= REACH
     steps = np.where(near, steps, 0)
-    h, up = np.abs(steps), steps >= 0
-    change = np.empty(steps.shape, z.dtype)
-    lines = _lines(n)
-    # steps that mirror each other have one exponential
-    order = np.argsort(h.max(axis=0, initial=0), kind="stable").tolist()
-    # found out before, since between two calls one thread waits for the other
-    starts = np.arange(0, len(columns), lines)
-    new = np.ones(steps.shape, dtype=bool)
-    new[:, order[1:]] = h[:, order[1:]] != h[:, order[:-1]]
-    fresh, some_up, some_down = (np.logical_or.reduceat(which, starts).tolist() for which in (new, up, ~up))
+    change = _changes(_sides(z, live), columns, steps, slopes, z.dtype)
+    if edge.any():
+        z_edge, y_edge = z[edge], y[edge]
+        there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), steps)
+        change += there - cross_entropy_total(z_edge[:, None], y_edge[:, None])
+    return cross_entropy_total(z[:, None], y[:, None]) + change, near
+
+
+def _changes(sides: _Sides, columns: Array, steps: Array, slopes: Array, dtype: np.dtype) -> Array:
+    """By how much the sum over the examples changes, (m, k)."""
+    above, below, _ = sides
+    m, n = columns.shape
+    lines = rows_of_block(n)
+    planned = _ordered(steps, lines)
+    h, up, order = planned[:3]
+    change = np.empty(steps.shape, dtype)
 
     def work(blocks: Iterator[slice]) -> None:
-        powers, factors = (_buffer(min(lines, len(columns)), min(n, SEGMENT), z.dtype) for _ in range(2))
+        buffers = tuple(aligned(min(lines, m), min(n, SEGMENT), dtype) for _ in range(2))
         # one memory for all blocks: pages that are new each time take as long as some of the calls
         most = max((inverse.size for inverse in above.inverse), default=0)
-        memory = np.empty(len(order) * min(GROUP * lines, len(columns)) * most, z.dtype)
+        memory = np.empty(len(order) * min(GROUP * lines, m) * most, dtype)
         for block in blocks:
             change[block] = 0
-            for k, part in enumerate(_segments(n)):
+            for k, part in enumerate(segments(n)):
                 shape = len(order), block.stop - block.start, above.inverse[k].size
                 products = memory[: math.prod(shape)].reshape(shape)
                 for start in range(block.start, block.stop, lines):
                     rows = slice(start, min(start + lines, block.stop))
                     here = slice(start - block.start, rows.stop - block.start)
-                    at = start // lines
-                    x = columns[rows, part]
-                    e, f = powers[: len(x), : x.shape[1]], factors[: len(x), : x.shape[1]]
-                    for c, after in zip(order, [*order[1:], None], strict=True):
-                        if fresh[at][c]:
-                            np.multiply(x, h[rows, c, None], out=e)
-                            np.exp(e, out=e)
-                        if not some_down[at][c]:
-                            added = above.added[part]
-                        elif not some_up[at][c]:
-                            added = below.added[part]
-                        else:
-                            added = np.where(up[rows, c, None], above.added[part], below.added[part])
-                        # e itself where nobody asks for it again: less to keep in the cache
-                        moved = e if after is None or fresh[at][after] else f
-                        np.add(e, added, out=moved)
-                        _products(moved, count, products[c, here])
+                    _multiplied(
+                        sides, planned, start // lines, rows, part, columns[rows, part], buffers, products[:, here]
+                    )
                 for c in order:
                     products[c] *= np.where(up[block, c, None], above.inverse[k], below.inverse[k])
                 np.log(products, out=products)
@@ -351,22 +270,51 @@ def _by_factors(
                 downward = (logs - below.at_zero[k]) - h[block] * slopes[block, k, 1:]
                 change[block] += np.where(up[block], upward, downward)
 
-    over_blocks(work, len(columns), GROUP * lines, columns.size * steps.shape[1])
-    if edge.any():
-        z_edge, y_edge = z[edge], y[edge]
-        there = _plainly(z_edge, y_edge, np.ascontiguousarray(columns[:, edge]), steps)
-        change += there - cross_entropy_total(z_edge[:, None], y_edge[:, None])
-    return cross_entropy_total(z[:, None], y[:, None]) + change, near
+    over_blocks(work, m, GROUP * lines, columns.size * steps.shape[1])
+    return change
+
+
+def _multiplied(
+    sides: _Sides,
+    planned: _Steps,
+    at: int,
+    rows: slice,
+    part: slice,
+    x: Array,
+    buffers: tuple[Array, ...],
+    products: Array,
+) -> None:
+    """The products of the factors of x, a block of columns in one segment, for every step; (k, rows, products).
+
+    at : which block it is.   buffers : two, of the shape of x or larger, to be written over.
+    """
+    above, below, factors = sides
+    h, up, order, fresh, some_up, some_down = planned
+    e, f = (buffer[: len(x), : x.shape[1]] for buffer in buffers)
+    for c, after in zip(order, [*order[1:], None], strict=True):
+        if fresh[at][c]:
+            np.multiply(x, h[rows, c, None], out=e)
+            np.exp(e, out=e)
+        if not some_down[at][c]:
+            added = above.added[part]
+        elif not some_up[at][c]:
+            added = below.added[part]
+        else:
+            added = np.where(up[rows, c, None], above.added[part], below.added[part])
+        # e itself where nobody asks for it again: less to keep in the cache
+        moved = e if after is None or fresh[at][after] else f
+        np.add(e, added, out=moved)
+        _products(moved, factors, products[c])
 
 
 def _side(added: Array, factors: int) -> _Side:
-    parts = list(_segments(added.size))
-    aligned = _buffer(1, added.size, added.dtype)[0]
-    aligned[:] = added
+    parts = list(segments(added.size))
+    row = aligned(1, added.size, added.dtype)[0]
+    row[:] = added
     products = [_products(1 + added[None, part], factors) for part in parts]
     inverse = [1 / p[0] for p in products]
     at_zero = [np.log(p * i).sum(axis=1) for p, i in zip(products, inverse, strict=True)]
-    return _Side(aligned, inverse, at_zero)
+    return _Side(row, inverse, at_zero)
 
 
 def _products(f: Array, factors: int, out: Array | None = None) -> Array:

@@ -1,7 +1,7 @@
 """Which kind of mistake each bug of the catalogue is, in the words of a diagnosis, and where kinds coincide.
 
 A diagnosis sees the two gradients and theta, not the code: where a bug makes the very gradient that another kind of
-mistake makes, either name is right.  ``KINDS`` gives the kind of a bug as it is, ``COINCIDENCES`` the kinds that hold
+mistake makes, either name is right.  ``KINDS`` gives the kind of a bug as it is, ``OVERLAPS`` the kinds that hold
 as well, whichever the bug is, where the wrong gradient a and the correct one g say so.  They are decided with g, which
 a diagnosis never sees, and up to rounding alone.
 
@@ -13,50 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from gradcheck.bugs import BUGS
 from gradcheck.numerics.layout import Layout
 
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """The kind that a bug is wherever nothing coincides, and why."""
 
     name: str
     why: str
 
 
-KINDS: dict[str, Kind] = {
-    "sign_flip": Kind("constant_factor", "factor -1; param_factor where param names one of several"),
-    "scale": Kind("constant_factor", "factor 1 + magnitude; param_factor where param names one of several"),
-    "zero_entry": Kind("zero_entries", "one entry is 0"),
-    "zero_param": Kind("zero_param", "one parameter is 0"),
-    "single_entry": Kind("entries", "one entry is off"),
-    "relative_noise": Kind("scattered", "every entry its own factor; entries where fraction is small"),
-    "additive_noise": Kind("scattered", "every entry its own offset; entries where fraction is small"),
-    "clipped": Kind("clipped", "the largest entries stand at the limit"),
-    "downcast": Kind("precision", "every entry is rounded to a lower dtype"),
-    "missing_mean": Kind("constant_factor", "n times the data term"),
-    "double_mean": Kind("constant_factor", "1/n of the data term"),
-    "transposed": Kind("transposed", "the values of each dW stand in the order of the transpose"),
-    "dropped_bias": Kind("bias", "the biases alone are 0"),
-    "course_pair": Kind("param_factor", "2 for dW2, 4 for db1"),
-    "double_count": Kind("constant_factor", "twice the data term"),
-    "missing_l2": Kind("l2", "-l2 W"),
-    "double_l2": Kind("l2", "+l2 W"),
-    "l2_on_bias": Kind("l2", "+l2 b"),
-    "broadcast": Kind("scattered", "residuals of other examples: at best their sum is right, hence the output bias"),
-    "missing_output_derivative": Kind("scattered", "every example gets a weight of its own, as with other examples"),
-    "missing_activation_derivative": Kind("activation_derivative", "right above a hidden layer, wrong from it down"),
-    "activation_derivative_at_output": Kind("activation_derivative", "right above a hidden layer, wrong from it down"),
-    "detached_layer": Kind("detached", "the data term is 0 from a layer down"),
-    "off_by_one": Kind("scattered", "minus one example's share: a gradient of other examples"),
-    "label_flip": Kind("scattered", "a gradient of other labels"),
-    "stale_batch": Kind("scattered", "a gradient of other examples"),
-}
+KINDS = {name: Kind(bug.kind, bug.why) for name, bug in BUGS.items() if name != "none"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +66,7 @@ class Wrong:
 
 
 @dataclass(frozen=True)
-class Coincidence:
+class Overlap:
     """``kind`` is right as well for any bug of ``bugs`` (all where empty) whenever ``holds``; ``why``, in words."""
 
     kind: str
@@ -161,35 +135,35 @@ def _single_entries(w: Wrong) -> bool:
     return all(where.stop - where.start == 1 for _, where in w.broken)
 
 
-COINCIDENCES: tuple[Coincidence, ...] = (
-    Coincidence("constant_factor", "a = c g: with one weight always, with one example often", _is_multiple),
-    Coincidence("constant_factor", "a = c g + d W: a factor of the data term beside a penalty", _is_multiple_of_data),
-    Coincidence("param_factor", "a = c g in each parameter that is wrong, or c g + d W", _is_multiple_by_parameter),
-    Coincidence("l2", "a - g = beta theta in what is wrong, as in any parameter of one entry", _is_theta_apart),
-    Coincidence("zero_param", "what is wrong is 0, or the penalty alone, the whole parameter", _is_zero),
-    Coincidence(
+OVERLAPS: tuple[Overlap, ...] = (
+    Overlap("constant_factor", "a = c g: with one weight always, with one example often", _is_multiple),
+    Overlap("constant_factor", "a = c g + d W: a factor of the data term beside a penalty", _is_multiple_of_data),
+    Overlap("param_factor", "a = c g in each parameter that is wrong, or c g + d W", _is_multiple_by_parameter),
+    Overlap("l2", "a - g = beta theta in what is wrong, as in any parameter of one entry", _is_theta_apart),
+    Overlap("zero_param", "what is wrong is 0, or the penalty alone, the whole parameter", _is_zero),
+    Overlap(
         "bias",
         "the parameters that are wrong are biases, and wrong as a whole",
         lambda w: all(_bias(name) and (w.hit | (w.correct == 0))[where].all() for name, where in w.broken),
     ),
-    Coincidence("detached", "0, or the penalty alone, from a layer down", _is_zero_from_a_layer_down),
-    Coincidence("entries", "one entry is all that is wrong", lambda w: int(w.hit.sum()) == 1),
-    Coincidence("entries", "every parameter that is wrong has one entry", _single_entries),
-    Coincidence(
+    Overlap("detached", "0, or the penalty alone, from a layer down", _is_zero_from_a_layer_down),
+    Overlap("entries", "one entry is all that is wrong", lambda w: int(w.hit.sum()) == 1),
+    Overlap("entries", "every parameter that is wrong has one entry", _single_entries),
+    Overlap(
         "unknown",
         "two parameters of one entry are wrong, each by a factor and a penalty that one number cannot tell apart",
         lambda w: int(w.hit.sum()) == 2 and _single_entries(w),
         ("course_pair",),
     ),
-    Coincidence(
+    Overlap(
         "entries",
         "at most a third of the entries are hit",
         lambda w: 3 * int(w.hit.sum()) <= w.layout.size,
         ("relative_noise", "additive_noise"),
     ),
-    Coincidence("zero_entries", "what is wrong is 0", lambda w: not w.analytic[w.hit].any()),
-    Coincidence("permutation", "the same values in another order", _is_sorted_alike),
-    Coincidence(
+    Overlap("zero_entries", "what is wrong is 0", lambda w: not w.analytic[w.hit].any()),
+    Overlap("permutation", "the same values in another order", _is_sorted_alike),
+    Overlap(
         "unknown",
         "one or two entries are wrong, too few for a pattern, and these are half of the gradient or more",
         lambda w: int(w.hit.sum()) <= 2 and 2 * int(w.hit.sum()) >= w.layout.size,
@@ -200,5 +174,5 @@ COINCIDENCES: tuple[Coincidence, ...] = (
 
 def accepted(bug: str, wrong: Wrong) -> frozenset[str]:
     """Every kind that is right for this bug in this very gradient."""
-    also = (c.kind for c in COINCIDENCES if (not c.bugs or bug in c.bugs) and c.holds(wrong))
+    also = (c.kind for c in OVERLAPS if (not c.bugs or bug in c.bugs) and c.holds(wrong))
     return frozenset((KINDS[bug].name, *also))
