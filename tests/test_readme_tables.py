@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from readme import blocks
 from test_package import FACES, LEAVES, ROOMS
+from trials.__main__ import TRIALS
 
 from gradcheck.columns.weights import AXES, ERRORS
 from gradcheck.experiment.config.config import TABLES, settings
@@ -208,6 +209,13 @@ def test_the_comparison_on_the_front_page_is_what_its_run_prints() -> None:
     for row in table:
         false_alarms, caught, _, _ = printed[row[0].strip("`")].split()
         assert row[1:] == [false_alarms, caught]
+
+
+def test_every_trial_and_every_benchmark_has_its_row() -> None:
+    listed = {name.split()[0] for row in rows("tests", "name | what it does") for name in names(row[0])}
+    assert listed == {*TRIALS, "identical"}
+    modules = {path.stem for path in (ROOT / "tests" / "benchmarks").glob("[!_]*.py")} - {"frame"}
+    assert set(column("tests/benchmarks", "benchmark | what is compared")) == modules
 
 
 def test_the_speed_on_the_front_page_is_a_figure_of_the_benchmarks() -> None:
