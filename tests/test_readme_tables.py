@@ -162,6 +162,13 @@ def test_every_kind_of_mistake_is_in_the_words_of_the_diagnosis() -> None:
     ]
 
 
+def test_the_page_of_mathematics_names_the_functions_of_the_error_analysis() -> None:
+    said = {name for name in names(text("gradcheck/models")) if re.fullmatch(r"_[a-z_]+", name)}
+    module = (ROOT / "gradcheck" / "models" / "rounding.py").read_text(encoding="utf-8")
+    assert said
+    assert said <= set(re.findall(r"(?m)^def (\w+)", module))
+
+
 # --- what is stored ---------------------------------------------------------------------------------------------------
 
 
