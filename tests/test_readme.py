@@ -210,14 +210,30 @@ def missing_paths(markdown: str) -> list[str]:
     return [name for name in named if not any(ROOT.glob(re.sub(r"<\w+>", "*", name).rstrip("/")))]
 
 
+def missing_names(markdown: str) -> list[str]:
+    """Names of which a page says in which file they are, `name` in `file.py` or `name` (`file.py`), and that are not."""
+    said = re.findall(r"`([\w.]+)`\s+(?:in\s+|\()`((?:gradcheck|tests)/[\w/]+\.py)`", markdown)
+    there = {file: (ROOT / file).read_text(encoding="utf-8") for _, file in said if (ROOT / file).exists()}
+    return [
+        f"{name} in {file}" for name, file in said if not re.search(rf"\b{name.split('.')[-1]}\b", there.get(file, ""))
+    ]
+
+
 @EVERY_PAGE
 def test_every_file_that_a_page_names_is_there(page: Path) -> None:
-    assert missing_paths(page.read_text(encoding="utf-8")) == []
+    text = page.read_text(encoding="utf-8")
+    assert missing_paths(text) == []
+    assert missing_names(text) == []
 
 
 def test_a_file_that_is_not_there_is_seen() -> None:
     text = "`gradcheck/errors.py` `conf/<name>/*.yaml` `tests/` `gradcheck/nothing.py` `conf/<name>.yml`"
     assert missing_paths(text) == ["gradcheck/nothing.py", "conf/<name>.yml"]
+
+
+def test_a_name_that_is_not_in_its_file_is_seen() -> None:
+    text = "`Block` in `tests/readme.py`, `readme.anchors` (`tests/readme.py`), `Nothing` in\n`tests/readme.py`"
+    assert missing_names(text) == ["Nothing in tests/readme.py"]
 
 
 def test_the_pages_for_users_and_for_contributors_are_among_them() -> None:
