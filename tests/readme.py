@@ -18,6 +18,8 @@ Printed and shown text agree if, line by line and blanks apart,
   kernel sums in another order, so only their order of magnitude is the same on every machine;
 - a line of three dots on the page stands for any number of lines.
 
+Links between pages lead to files, and to headings by the names that GitHub gives them.
+
 ``python tests/readme.py`` prints the two commands of the first page that install, one a line.
 """
 
@@ -38,6 +40,8 @@ PAGES = [
 NOISE = Decimal("1e-6")
 
 _FENCE = re.compile(r"^```(\w*)\s*$")
+_FENCED = re.compile(r"(?ms)^(```+|~~~+).*?^\1\s*$")
+_LINK = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]*))?\)")
 _MARK = re.compile(
     r"^<!--\s*(not run: (?:installs|takes (?:minutes|an hour)|needs a cluster|needs an account)|exits (\d+)|needs (\w+))\s*-->$"
 )
@@ -110,6 +114,33 @@ def blocks(markdown: str) -> list[Block]:
 def install_commands(markdown: str) -> list[str]:
     """The commands of the blocks that install, each one line."""
     return [block.text.strip() for block in blocks(markdown) if block.installs]
+
+
+def anchors(markdown: str) -> set[str]:
+    """The names by which links reach the headings of a page: as GitHub makes them, a second one of a name with -1."""
+    found: dict[str, int] = {}
+    names = set()
+    for heading in re.findall(r"(?m)^#{1,6} +(.*?) *#*$", _FENCED.sub("", markdown)):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)  # a link is called by its text
+        name = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+        names.add(f"{name}-{found[name]}" if name in found else name)
+        found[name] = found.get(name, 0) + 1
+    return names
+
+
+def dead_links(page: Path, markdown: str | None = None) -> list[str]:
+    """The links of a page (to be read as ``markdown``, if given) to a file or a heading that is not there."""
+    text = _FENCED.sub("", page.read_text(encoding="utf-8") if markdown is None else markdown)
+    dead = []
+    for match in _LINK.finditer(text):
+        to = page.parent / match[1] if match[1] else page
+        if not to.exists():
+            dead.append(match[0])
+        elif match[2] is not None:
+            there = text if to == page else to.read_text(encoding="utf-8") if to.suffix == ".md" else ""
+            if match[2] not in anchors(there):
+                dead.append(match[0])
+    return dead
 
 
 def differences(shown: str, printed: str) -> list[str]:

@@ -12,12 +12,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from readme import PAGES, README, ROOT, blocks, differences, install_commands
+from readme import PAGES, README, ROOT, Block, anchors, blocks, dead_links, differences, install_commands
 from waiting import PATIENCE
 
 PAGE = README.read_text(encoding="utf-8")
 # What of a fresh clone the blocks may use: the package, its configs, the reference run and the tests.
 CLONE = ("gradcheck", "conf", "runs/reference", "tests", "pyproject.toml")
+# The page whose commands draw the committed figures.
+DRAWS = ROOT / "gradcheck" / "views" / "README.md"
+FIGURES = {path.name: path for path in (ROOT / "runs" / "figures").glob("*.svg")}
+# The front page stays one that is read; whatever else there is to say stands on the pages of the rooms.
+FRONT_BYTES = 12_000
+# A first screen: so many lines of so many characters.
+SCREEN = 4_000
+LEADS = ("What it is for.", "The way through it.", "How to add to it.")
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -47,12 +55,20 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**inherited, "PATH": path, "COLUMNS": "120", "NO_COLOR": "1"}
 
 
-@EVERY_PAGE
+def runs_here(block: Block) -> bool:
+    return not block.installs and not block.elsewhere and (block.needs is None or find_spec(block.needs) is not None)
+
+
+def has_blocks(page: Path) -> bool:
+    return any(map(runs_here, blocks(page.read_text(encoding="utf-8"))))
+
+
+@pytest.mark.parametrize("page", list(filter(has_blocks, PAGES)), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_runs_and_prints_what_the_page_shows(page: Path, clone: Path, environment: dict[str, str]) -> None:
     """Typed at the top of a clone, whichever page it is."""
     text, name, wrong = page.read_text(encoding="utf-8"), page.relative_to(ROOT), []
     for block in blocks(text):
-        if block.installs or block.elsewhere or (block.needs is not None and find_spec(block.needs) is None):
+        if not runs_here(block):
             continue
         command = ["sh", "-eu", "-c", block.text] if block.language == "sh" else ["python", "-c", block.text]
         done = subprocess.run(
@@ -69,13 +85,16 @@ def test_every_block_runs_and_prints_what_the_page_shows(page: Path, clone: Path
         elif block.shown is not None:
             wrong += [f"{name}:{block.line}: {line}" for line in differences(block.shown, done.stdout)]
     assert not wrong, "\n".join(wrong)
-    if page != README:
-        return
-    shown = re.findall(r"\]\((runs/figures/[^)]+)\)", text)
-    assert shown
-    for picture in shown:
-        made = clone / "figures" / Path(picture).name
-        assert drawing((ROOT / picture).read_text(encoding="utf-8")) == drawing(made.read_text(encoding="utf-8"))
+    made = {path.name: path for path in (clone / "figures").glob("*.svg")}
+    assert page != DRAWS or set(FIGURES) <= set(made)
+    for name in set(FIGURES) & set(made):
+        assert drawing(FIGURES[name].read_text(encoding="utf-8")) == drawing(made[name].read_text(encoding="utf-8"))
+
+
+def test_figures_that_a_page_shows_are_those_that_are_drawn_anew() -> None:
+    shown = re.findall(r"\]\((runs/figures/[^)]+)\)", PAGE)
+    assert len(shown) == 1
+    assert {Path(picture).name for picture in shown} <= set(FIGURES)
 
 
 def drawing(svg: str) -> tuple[set[str], Counter[str]]:
@@ -105,8 +124,8 @@ def test_only_the_two_commands_are_not_run() -> None:
 
 
 def test_a_block_that_needs_a_module_is_the_exception() -> None:
-    assert {block.needs for block in blocks(PAGE)} <= {None, "torch"}
-    assert sum(block.needs is not None for block in blocks(PAGE)) <= 1
+    needs = [block.needs for page in PAGES for block in blocks(page.read_text(encoding="utf-8"))]
+    assert [need for need in needs if need is not None] == ["torch"]
 
 
 @EVERY_PAGE
@@ -117,9 +136,104 @@ def test_every_shell_and_python_fence_of_the_page_is_found(page: Path) -> None:
 
 
 @EVERY_PAGE
-def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    assert dead_links(page) == []
+
+
+@pytest.mark.parametrize(
+    ("link", "dead"),
+    [
+        ("[x](README.md)", False),
+        ("[x](conf/README.md#keys)", False),
+        ("[x](README.md#licence)", False),
+        ("[x](#licence)", False),
+        ("[x](gradcheck/numerics/README.md#definitions)", False),
+        ("[x](runs/figures/v_curve.svg)", False),
+        ("[x](https://example.org/nothing.md#here)", False),
+        ("[x](nowhere.md)", True),
+        ("[x](conf/nowhere/README.md#data)", True),
+        ("[x](README.md#no-such-heading)", True),
+        ("[x](#no-such-heading)", True),
+        ("![x](runs/figures/nothing.svg)", True),
+        ("[x](runs/figures/v_curve.svg#part)", True),
+    ],
+)
+def test_a_dead_link_is_seen(link: str, dead: bool) -> None:
+    text = f"# Licence\n\n```sh\n# comment\n[x](nowhere)\n```\n\nSee {link}.\n"
+    assert dead_links(README, text) == ([link.removeprefix("!")[2:]] if dead else [])
+
+
+def test_anchors_are_those_of_the_headings() -> None:
+    text = "# A `code`, and *more*!\n## [Two](x.md) words\n## same\n## same\n```sh\n# no heading\n```\n"
+    assert anchors(text) == {"a-code-and-more", "two-words", "same", "same-1"}
+
+
+def test_the_front_page_is_short() -> None:
+    assert len(PAGE.encode()) <= FRONT_BYTES
+
+
+def folders() -> list[Path]:
+    """The folders that people open: those of the package, and those at the top."""
+    rooms = {path.parent for path in (ROOT / "gradcheck").rglob("*.py")}
+    return sorted({*rooms, ROOT / "conf", ROOT / "runs", ROOT / "tests", ROOT / "tests" / "benchmarks"})
+
+
+def first_screen(markdown: str) -> str:
+    return re.split(r"(?m)^## ", markdown)[0]
+
+
+@pytest.mark.parametrize("folder", folders(), ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_every_folder_has_a_page_that_begins_with_what_it_is_for(folder: Path) -> None:
+    screen = first_screen((folder / "README.md").read_text(encoding="utf-8"))
+    leads = re.findall(r"(?m)^- \*\*(.*?)\*\* ", screen)
+    wanted = (*LEADS, "What it may import.") if folder.is_relative_to(ROOT / "gradcheck") else LEADS
+    assert tuple(leads[: len(wanted)]) == wanted
+    assert len(screen) <= SCREEN
+
+
+@EVERY_PAGE
+def test_every_page_can_be_reached_from_the_front_page(page: Path) -> None:
+    seen, left = {README}, [README]
+    while left:
+        here = left.pop()
+        for name in re.findall(r"\]\(((?:[\w./-]+/)?README\.md)", here.read_text(encoding="utf-8")):
+            there = (here.parent / name).resolve()
+            if there not in seen and there.exists():
+                seen.add(there)
+                left.append(there)
+    assert page in seen
+
+
+def missing_paths(markdown: str) -> list[str]:
+    """Files of the repository that a page names in `code`, and that are not there; <name> and * stand for any name."""
+    named = re.findall(r"`((?:gradcheck|conf|tests|\.ci)/[^`\s]*)`", markdown)
+    return [name for name in named if not any(ROOT.glob(re.sub(r"<\w+>", "*", name).rstrip("/")))]
+
+
+def missing_names(markdown: str) -> list[str]:
+    """Names of which a page says in which file they are, `name` in `file.py` or `name` (`file.py`), and that are not."""
+    said = re.findall(r"`([\w.]+)`\s+(?:in\s+|\()`((?:gradcheck|tests)/[\w/]+\.py)`", markdown)
+    there = {file: (ROOT / file).read_text(encoding="utf-8") for _, file in said if (ROOT / file).exists()}
+    return [
+        f"{name} in {file}" for name, file in said if not re.search(rf"\b{name.split('.')[-1]}\b", there.get(file, ""))
+    ]
+
+
+@EVERY_PAGE
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert missing_paths(text) == []
+    assert missing_names(text) == []
+
+
+def test_a_file_that_is_not_there_is_seen() -> None:
+    text = "`gradcheck/errors.py` `conf/<name>/*.yaml` `tests/` `gradcheck/nothing.py` `conf/<name>.yml`"
+    assert missing_paths(text) == ["gradcheck/nothing.py", "conf/<name>.yml"]
+
+
+def test_a_name_that_is_not_in_its_file_is_seen() -> None:
+    text = "`Block` in `tests/readme.py`, `readme.anchors` (`tests/readme.py`), `Nothing` in\n`tests/readme.py`"
+    assert missing_names(text) == ["Nothing in tests/readme.py"]
 
 
 def test_the_pages_for_users_and_for_contributors_are_among_them() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradcheck.numerics.schemes import SCHEMES
 from instances import INSTANCES, Instance
 
 import gradcheck
@@ -22,6 +21,7 @@ from gradcheck.models.fast.perturbation import Perturbation
 from gradcheck.models.in_full import InFull, NetInFull
 from gradcheck.models.target import NoTarget
 from gradcheck.numerics.check import check
+from gradcheck.numerics.schemes import SCHEMES
 
 PACKAGE = Path(gradcheck.__file__).parent
 NETS = [instance for instance in INSTANCES if isinstance(instance.model, Dense)]
