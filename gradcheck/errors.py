@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from gradcheck.uris import hide
 
 
@@ -40,3 +42,17 @@ class WriteError(RuntimeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(hide(message))
+
+
+def one_line(error: object) -> str:
+    """The words of an error on one line."""
+    return " ".join(str(error).split())
+
+
+def cause(error: BaseException) -> str:
+    """What a filesystem says went wrong, on one line of at most 300 characters and without the ids of requests."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = one_line(error)
+    text = re.sub(r" ?\(Request ID: [^)]*\)", "", text)
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from gradcheck.columns import limits, store
+from gradcheck.columns import limits, places, remote
 from gradcheck.columns.chunks import Chunks, Key
-from gradcheck.columns.store import Place, one_line
-from gradcheck.errors import BadInput, Damaged
+from gradcheck.columns.places import Place
+from gradcheck.errors import BadInput, Damaged, cause
 
 PAGES = b"gradcheck.pages"  # key of the footer: how many bytes come before it, and their CRC-32 in 8 hex digits
 WEIGHTS = b"gradcheck.errors"  # in a part of ``cells``: the digest of the part of ``errors`` that holds its weights
@@ -180,7 +180,7 @@ class Pages(NamedTuple):
 
 @contextmanager
 def _opened(path: Place) -> Iterator[Any]:
-    with path.open() if isinstance(path, store.Remote) else path.open("rb") as file:
+    with path.open() if isinstance(path, remote.Remote) else path.open("rb") as file:
         yield file
 
 
@@ -194,7 +194,7 @@ def reading(path: str | Place) -> Iterator[None]:
     except MemoryError as error:  # Arrow's is one too
         raise BadInput(f"{path}: takes more memory than there is") from error
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise Damaged(f"{path}: damaged or no Parquet file: {one_line(error)}") from error
+        raise Damaged(f"{path}: damaged or no Parquet file: {cause(error)}") from error
 
 
 class File:
@@ -238,7 +238,7 @@ class File:
     def parquet(self) -> pq.ParquetFile:
         """As pyarrow reads it; columns of texts that repeat as dictionaries."""
         return pq.ParquetFile(
-            pa.BufferReader(self._content) if self._content else store.source(self._path),
+            pa.BufferReader(self._content) if self._content else places.source(self._path),
             metadata=self.metadata,
             read_dictionary=self._dictionaries,
             page_checksum_verification=True,
@@ -320,8 +320,8 @@ def dataset(root: Place, files: Sequence[tuple[Place, Pages | None]], schema: pa
     """Files of one run as a pyarrow dataset: their pages are verified, as a whole and one by one."""
     import pyarrow.dataset as ds
 
-    base: Any = root.filesystem if isinstance(root, store.Remote) else fs.LocalFileSystem()
-    names = [path.key if isinstance(path, store.Remote) else os.path.abspath(path) for path, _ in files]
+    base: Any = root.filesystem if isinstance(root, remote.Remote) else fs.LocalFileSystem()
+    names = [path.key if isinstance(path, remote.Remote) else os.path.abspath(path) for path, _ in files]
     known = {name: pages for name, (_, pages) in zip(names, files, strict=True) if pages is not None}
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     form = ds.ParquetFileFormat(default_fragment_scan_options=options)

@@ -18,9 +18,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from gradcheck.columns import parquet, store
+from gradcheck.columns import parquet, places, store
 from gradcheck.columns.parquet import PROVENANCE
-from gradcheck.columns.store import Place
+from gradcheck.columns.places import Place
 from gradcheck.columns.weights import (
     AXES,
     ERRORS,
@@ -68,7 +68,7 @@ class Writer:
         part_cells: int = PART_CELLS,
         part_seconds: float = PART_SECONDS,
     ) -> None:
-        self.run_dir = store.at(run_dir)
+        self.run_dir = places.at(run_dir)
         stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION, **provenance}, sort_keys=True).encode()}
         self._cells_schema = CELLS.with_metadata(stamp)
         self._stamp = stamp
