@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from gradcheck.columns import parquet, places
+from gradcheck.columns import places, verified
 from gradcheck.columns.chunks import Chunks
 from gradcheck.columns.places import Place
 from gradcheck.columns.store import PLAN
@@ -273,7 +273,7 @@ class Stored:
         whole = [self.errors[j] for j in sorted(self.used) if self.used[j] is None]
         if not whole:  # the schema comes from a file
             whole = [part for part in self.errors if not part.n_rows]
-        found = [parquet.dataset(self.run_dir, [(p.path, p.pages) for p in whole], ERRORS)]
+        found = [verified.dataset(self.run_dir, [(p.path, p.pages) for p in whole], ERRORS)]
         partly = [j for j in sorted(self.used) if self.used[j] is not None]
         if partly:
             tables = [ERRORS.empty_table(), *(t for j in partly for t in self._weights_in(j, None, None))]
