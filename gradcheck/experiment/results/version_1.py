@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from gradcheck.columns.weights import CellRows
 from gradcheck.experiment.truth import UNKNOWN_MODELS
 from gradcheck.numerics.verdict import CORNER, EXEMPT
@@ -21,7 +23,10 @@ def retold(new: CellRows, recorded: Mapping[str, Any]) -> CellRows:
     if not isinstance(new.weights, Mapping):
         return new
     weights = new.weights.copy()
-    words, figures = (weights["verdict"], weights["reason"]), (weights["numeric"], weights["truncation"], weights["roundoff"])
+    words, figures = (
+        (weights["verdict"], weights["reason"]),
+        (weights["numeric"], weights["truncation"], weights["roundoff"]),
+    )
     weights["reason"] = [_reason(*one) for one in zip(*words, *figures, strict=True)]
     if new.cell["model"] in UNKNOWN_MODELS:
         weights["correct"] = np.array([np.nan if value is None else value for value in recorded["correct"]])
