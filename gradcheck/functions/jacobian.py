@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.functions.stacked import stacked
-from gradcheck.numerics.examine import examine
 from gradcheck.numerics.diagnosis.diagnose import diagnose
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
+from gradcheck.numerics.examine import examine
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import Step
 from gradcheck.numerics.weight_columns import WeightColumns, columns, judgement_of
 

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -102,7 +102,7 @@ class Outcome:
         ``mismatch`` if any weight is a mismatch; else ``match`` if every weight that is not exempt matches and there is one;
         else ``partial`` if some match; else ``nondifferentiable`` if any is; else ``inconclusive``.
         """
-        return cast(Verdict, self._whole.verdict)
+        return self._whole.verdict
 
     @property
     def ok(self) -> bool:

@@ -23,8 +23,8 @@ from gradcheck.functions.directions.parameters import parameter
 from gradcheck.functions.directions.search import LOCATED, explain
 from gradcheck.functions.directions.slopes import Asked, direction, parts, slope_along
 from gradcheck.numerics.diagnosis.diagnose import diagnose
-from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import Step
 from gradcheck.numerics.verdict import MIN_JUDGED
 from gradcheck.numerics.weight_columns import judgement_of

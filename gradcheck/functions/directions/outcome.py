@@ -10,6 +10,7 @@ from functools import cached_property
 from gradcheck.functions.directions.parameters import Parameter
 from gradcheck.functions.directions.slopes import Slope
 from gradcheck.functions.outcome import Outcome
+from gradcheck.numerics.names import Verdict
 from gradcheck.numerics.verdict import CORNER, EXEMPT, REASONS, Whole, of_counts
 
 
@@ -67,7 +68,7 @@ class DirectionalOutcome(Outcome):
         seen = Counter("exempt" if reason == EXEMPT else verdict for verdict, reason in (*entries, *directions))
         exempt = sum(p.size for p in self.parameters if p.reason == EXEMPT)
         judged = sum(p.size for p in self.parameters if p.verdict in ("match", "mismatch") or p.reason == CORNER)
-        verdict = of_counts(seen, seen.total() - seen["exempt"])
+        verdict: Verdict = of_counts(seen, seen.total() - seen["exempt"])
         if verdict == "inconclusive" and any(p.verdict == "match" for p in self.parameters):
             verdict = "partial"
         counted = self.n_weights - exempt

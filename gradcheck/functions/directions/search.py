@@ -15,8 +15,8 @@ import numpy as np
 
 from gradcheck.functions.directions.entries import Entries
 from gradcheck.functions.directions.slopes import Slope, dot
-from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.schemes import Scheme
 
 Array = np.ndarray
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from gradcheck.numerics.examine import examine
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.rounding import Rounding
+from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import AUTO, Step
 
 Array = np.ndarray
