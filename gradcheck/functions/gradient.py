@@ -117,7 +117,7 @@ def check_gradient(
     'match'
     >>> r = gradcheck.check_gradient(fun, lambda x: 2 * x**2, [1.0, 2.0, 3.0])
     >>> r.verdict, r.ok, r.diagnosis_kind
-    ('mismatch', False, 'scale')
+    ('mismatch', False, 'constant_factor')
     """
     step = step_of(eps)
     formula = scheme_of(scheme)

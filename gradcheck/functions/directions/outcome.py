@@ -29,6 +29,8 @@ class DirectionalOutcome(Outcome):
         What the directions say of each parameter: verdict, reason, and the error that would have been seen.
     explained : bool
         Whether the wrong entries that were found account for every slope that is wrong.
+    entry_resolution : float
+        The error of any one entry that would have been seen, in units of the largest gradient of its parameter.
 
     See Also
     --------
