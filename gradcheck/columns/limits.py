@@ -21,7 +21,7 @@ MAX_BYTES = 8_000_000_000  # of one row group, unpacked
 # an id has 64 random bits: n different ones take at least n (64 - log2 n) bits, which is more than 4 n bytes
 BYTES_OF_ID, FEW = 4, 1000
 # bytes of text: per row in most columns, per row in `config`, and of any column however short it is
-TEXT, CONFIG, ANY = 4_000, 10_000_000, 1_000_000
+BYTES_OF_TEXT, BYTES_OF_CONFIG, BYTES_OF_COLUMN = 4_000, 10_000_000, 1_000_000
 _TEXTS = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 
 
@@ -84,7 +84,7 @@ def require_short(place: object, batch: pa.RecordBatch) -> None:
 
 
 def _most(column: str, rows: int) -> int:
-    return min(MAX_BYTES, max(ANY, rows * (CONFIG if column == "config" else TEXT)))
+    return min(MAX_BYTES, max(BYTES_OF_COLUMN, rows * (BYTES_OF_CONFIG if column == "config" else BYTES_OF_TEXT)))
 
 
 def _too_long(place: object, column: str, size: int, most: int) -> BadInput:

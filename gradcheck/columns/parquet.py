@@ -29,7 +29,9 @@ from gradcheck.errors import BadInput, Damaged, cause
 
 PROVENANCE = b"gradcheck.provenance"  # key of the footer: what made the file, as JSON
 PAGES = b"gradcheck.pages"  # key of the footer: how many bytes come before it, and their CRC-32 in 8 hex digits
-WEIGHTS = b"gradcheck.errors"  # in a part of ``cells``: the digest of the part of ``errors`` that holds its weights
+DIGEST_OF_ERRORS = (
+    b"gradcheck.errors"  # in a part of ``cells``: the digest of the part of ``errors`` that holds its weights
+)
 Opened: TypeAlias = IO[bytes] | pa.NativeFile
 _DIGEST = re.compile(r"part-[0-9]+-([0-9a-f]{16})(?:\.parquet)?")
 _CHUNK = 2**20
@@ -91,7 +93,7 @@ def fill(
     dictionary : columns of few different values.   footer : more entries of the footer.
     """
     # checksums in a schema that was read from another file do not hold for this one
-    kept = {key: value for key, value in (schema.metadata or {}).items() if key not in (PAGES, WEIGHTS)}
+    kept = {key: value for key, value in (schema.metadata or {}).items() if key not in (PAGES, DIGEST_OF_ERRORS)}
     schema = schema.with_metadata(kept)
     names = [name for name in dictionary if name in schema.names]
     split = {f.name: "BYTE_STREAM_SPLIT" for f in schema if f.type == pa.float64() and f.name not in names}

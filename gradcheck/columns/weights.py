@@ -1,4 +1,4 @@
-"""The weights of cells as Arrow tables: the columns of ``errors``, one row a weight."""
+"""The weights of cells as Arrow tables with the columns of ``errors``, one row for each weight."""
 
 from __future__ import annotations
 
@@ -63,7 +63,6 @@ WEIGHTS = pa.schema(
 
 ERRORS = pa.schema([("cell", TEXT), *WEIGHTS, *AXES])
 
-
 _OF_THE_CELL = [field for field in ERRORS if field.name not in WEIGHTS.names]
 
 
@@ -102,7 +101,7 @@ class Packed(NamedTuple):
     reasons: Mapping[str, int]
 
     def unpacked(self) -> pa.Table:
-        """The table."""
+        """The table, unpacked."""
         return pa.ipc.open_stream(self.table).read_all()
 
 
@@ -185,8 +184,9 @@ def errors_tables(rows: Sequence[CellRows]) -> Iterator[pa.Table]:
 
 
 def errors_table(rows: Sequence[CellRows]) -> pa.Table:
-    """Rows of ``errors``, cell after cell, each weight in the order of its cell; NaN becomes null but in `numeric`
-    and `rel_err`.
+    """Rows of ``errors``, cell after cell, in the order of each cell's weights.
+
+    NaN becomes null, except in `numeric` and `rel_err`.
     """
     computed = [row for row in rows if row.weights is not None]
     counts = [row.n_weights for row in computed]

@@ -22,7 +22,7 @@ Tree: TypeAlias = Array | dict[object, Array] | list[Array] | tuple[Array, ...]
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.longdouble))
 
 
-Kind = Literal["array", "dict", "list", "tuple"]
+Structure = Literal["array", "dict", "list", "tuple"]
 
 
 class Part(NamedTuple):
@@ -41,7 +41,7 @@ class Parameters:
     keys : the caller's own keys, of a dict.   pack : makes the caller's structure of a list of arrays.
     """
 
-    kind: Kind
+    kind: Structure
     layout: Layout
     keys: tuple[object, ...]
     pack: Callable[[list[Array]], Tree]
@@ -109,7 +109,7 @@ def flatten(x0: Start) -> tuple[Parameters, Array]:
 
     One array is the parameter ``x``; the arrays of a list or tuple are ``x0``, ``x1``, ...  Raises ContractError.
     """
-    kind: Kind = "array"
+    kind: Structure = "array"
     values: list[object] = [x0]
     keys: tuple[object, ...] = ("x",)
     pack: Callable[[list[Array]], Tree] = _first

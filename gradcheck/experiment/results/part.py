@@ -91,7 +91,7 @@ class Part:
             known = file.metadata.metadata or {}
             self.columns = _names(tuple(file.schema.names))
             self.provenance = _provenance(path, known)
-            self.weights = known.get(parquet.WEIGHTS, b"").decode("ascii", "replace") or None
+            self.weights = known.get(parquet.DIGEST_OF_ERRORS, b"").decode("ascii", "replace") or None
             self.pages = file.pages
             self.protected = self.pages is not None and file.footer.named is not None
             self._verified = self.pages is None

@@ -199,7 +199,7 @@ def write_pair(
     stored = store.write(run_dir, "errors", name, parquet.fill(errors, ERRORS.with_metadata(stamp), ERRORS_DICTIONARY))
     digest = parquet.digest_in(stored.name) or ""
     fill = parquet.fill(
-        cells, cells[0].schema.with_metadata(stamp), CELLS_DICTIONARY, {parquet.WEIGHTS: digest.encode()}
+        cells, cells[0].schema.with_metadata(stamp), CELLS_DICTIONARY, {parquet.DIGEST_OF_ERRORS: digest.encode()}
     )
     return store.write(run_dir, "cells", name, fill)
 

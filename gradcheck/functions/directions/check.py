@@ -1,4 +1,4 @@
-"""Large models: slopes along random directions in place of one difference a weight, and a search for what is wrong.
+"""The check of a large gradient: slopes along random directions, instead of one difference for each weight.
 
 Along a direction v a loss of any number of weights is a function of one number, phi(t) = loss(theta + t v), whose slope
 at 0 is v . g.  No component of v vanishes, so an error e of the gradient moves v . g by v . e, which is 0 only by a
@@ -7,9 +7,7 @@ is that of every other check; of its parts only the analytic slope's rounding is
 sqrt(sum (v_j s_j)**2) for entries with the deviations s_j, whatever their correlation, because the signs of v are
 independent.
 
-Where a slope is wrong, halves of the direction tell where: the error of a half is its slope minus its part of v . g,
-and the errors of both add up.  log2(n) halvings lead to one entry (group testing by bisection: Dorfman, Annals of
-Mathematical Statistics 14, 1943; Hwang, JASA 67, 1972).  What is found is then judged like every weight, one by one.
+Where a slope is wrong, `search` finds the wrong entries.  They are then judged like every weight, one by one.
 """
 
 from __future__ import annotations

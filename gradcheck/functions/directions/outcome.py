@@ -61,9 +61,9 @@ class DirectionalOutcome(Outcome):
 
     @cached_property
     def _whole(self) -> Whole:
-        """``mismatch`` if any direction or entry is, ``match`` if every one of both that is not exempt is.
+        """``mismatch`` if any direction or entry is a mismatch, ``match`` if all that are not exempt match.
 
-        A weight is judged where a direction that covers its parameter is.
+        A weight counts as judged where a direction that moves its parameter is judged.
         """
         entries = zip(self.table["verdict"], self.table["reason"], strict=True)
         directions = ((d.verdict, d.reason) for d in self.directions)
@@ -91,15 +91,15 @@ class DirectionalOutcome(Outcome):
 
     @property
     def resolution(self) -> float:
-        """The relative error of a parameter's whole gradient that would have been seen in every one that matches.
+        """The relative error of a parameter's whole gradient that would have been seen in every parameter that matches.
 
-        Infinite where none matches; 2 bound / sqrt(sum (v_j g_j)**2) along a direction v.
+        That is 2 bound / sqrt(sum (v_j g_j)**2) along a direction v; infinite where no parameter matches.
         """
         return max((p.resolution for p in self.parameters if p.verdict == "match"), default=math.inf)
 
     @property
     def entry_resolution(self) -> float:
-        """The error of any one entry that would have been seen, in units of its parameter's largest gradient."""
+        """The error of any one entry that would have been seen, in units of the largest gradient of its parameter."""
         return max((p.entry for p in self.parameters if p.verdict == "match"), default=math.inf)
 
     def _headline(self) -> str:

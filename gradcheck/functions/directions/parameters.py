@@ -18,9 +18,8 @@ Array = np.ndarray
 class Parameter:
     """What the directions say of one parameter.
 
-    resolution : twice the bound over the slope's size sqrt(sum (v_j g_j)**2): the relative error of the whole that
-        shows.
-    entry : the smallest error of any one entry, in units of the parameter's largest gradient, that is certain to show.
+    resolution : 2 bound / sqrt(sum (v_j g_j)**2), the relative error of the parameter's whole gradient that would be seen.
+    entry : the error of any one entry that would be seen, in units of the parameter's largest gradient.
     """
 
     name: str
@@ -32,6 +31,7 @@ class Parameter:
 
 
 def parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array, match_at: float) -> Parameter:
+    """What the slopes say of the parameter of this name."""
     where = problem.layout.slices[name]
     size = where.stop - where.start
     if not size:

@@ -49,7 +49,7 @@ class Slope:
 
 
 def parts(problem: Problem) -> list[tuple[str | None, slice]]:
-    """The directions to take: a parameter's name, or None, and its part of theta."""
+    """The directions to take: the name of the parameter that each moves (None for all), and its part of theta."""
     everything = slice(0, problem.theta.size)
     named: list[tuple[str | None, slice]] = [(n, w) for n, w in problem.layout.slices.items() if w.stop > w.start]
     return [(None, everything), *(named if len(named) > 1 else [(named[0][0], everything)])]
@@ -64,7 +64,10 @@ def _size(problem: Problem, where: slice) -> float:
 def direction(
     problem: Problem, where: slice, eps: Step, unknown: Array, limits: Limits | None, rng: np.random.Generator
 ) -> Array:
-    """A random direction for some weights: no component is 0 but those of ``unknown``, and none leaves the limits."""
+    """A random direction for some weights.
+
+    Only the components of ``unknown``, whose gradient is not finite, are 0.  At a limit a component points inwards.
+    """
     n = where.stop - where.start
     v = np.empty(n)
     for inner in problem.layout.slices.values():
@@ -75,7 +78,7 @@ def direction(
             v[low - where.start : high - where.start] = own
     v *= rng.integers(0, 2, n) * 2 - 1
     if eps != AUTO:
-        # a step of this length moves each weight by its square root's part
+        # a step of length eps along v moves the weights by eps in the Euclidean norm
         v /= np.linalg.norm(v)
     if limits is not None:
         low, high = (limit[where] for limit in limits)
@@ -87,7 +90,7 @@ def direction(
 
 
 def slope_along(problem: Problem, name: str | None, where: slice, v: Array, gradient: Array, asked: Asked) -> Slope:
-    """The slope along v of some weights, those of a parameter or (None) all, beside that of the gradient."""
+    """The slope along v, which moves the weights of a parameter or (None) all, beside that of the gradient."""
     line = _along(problem, where, v, gradient, asked.eps)
     index = np.zeros(1, dtype=np.intp)
     estimate, judged, *_ = examine(line, asked.scheme, asked.eps, asked.match_at, index)
@@ -108,7 +111,7 @@ def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: Step)
     """phi(t) = loss(theta + t v) as a problem of one weight, t = 0."""
     rounding = problem.rounding
     own = float(np.linalg.norm(v.astype(np.float64) * rounding.gradient[where]))
-    # t = 1 moves the weights by about their own size
+    # with auto t = 1 moves the weights by about their own size
     length = 1.0 if eps == AUTO else _size(problem, where) * len(v) ** 0.5
 
     def at(t: Array) -> Array:
