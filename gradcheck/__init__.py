@@ -1,9 +1,55 @@
-"""Gradient checking: from one line of config to the relative error of every single weight."""
+"""Gradient checking: is a gradient that was derived by hand the derivative of its function?
+
+``check_gradient`` compares the two weight by weight, and says which entries are wrong and what the mistake looks like:
+
+>>> import gradcheck
+>>> import numpy as np
+>>> rng = np.random.default_rng(0)
+>>> X, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+>>> def loss(w):
+...     return np.mean((X @ w - y) ** 2)
+>>> def gradient(w):
+...     return X.T @ (X @ w - y) / len(y)
+>>> r = gradcheck.check_gradient(loss, gradient, np.zeros(3))
+>>> r.verdict, r.diagnosis_kind
+('mismatch', 'constant_factor')
+>>> print(r.diagnosis)
+The whole gradient is 2 times too small.
+
+Every comparison has a bound: the largest difference that a correct gradient could show there.  The verdict is ``match``,
+``mismatch`` or, with its reason, "cannot be told here".
+
+Your own gradient
+-----------------
+check_gradient
+    Compare a gradient with finite differences.
+assert_gradient
+    The same in a test: raise unless the gradient is right.
+Outcome
+    What check_gradient returns: verdict, diagnosis, and all numbers.
+DirectionalOutcome
+    The outcome of a gradient by many weights, checked along random directions.
+ContractError, GradientMismatch
+    Something is wrong with the functions; something is wrong with the gradient.
+textbook
+    The gradient checks of courses and exercises, with the signatures that they were published with.
+
+Experiments
+-----------
+``python -m gradcheck.run eps=1e-4,1e-6 -m`` checks a grid of models, data, steps and schemes, and stores every number as
+Parquet.  ``python -m gradcheck.run --help`` shows what can be varied; ``gradcheck.show``, ``gradcheck.report`` and
+``gradcheck.reproduce`` work on the folder that it writes.
+
+load
+    Read the results of runs.
+Runs
+    What load returns: cells as a DataFrame, weights as a dataset, charts.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.2.0.dev0"
 
@@ -12,23 +58,28 @@ _EXPORTS = {
     "check_gradient": "gradcheck.functions.gradient",
     "assert_gradient": "gradcheck.functions.gradient",
     "Outcome": "gradcheck.functions.outcome",
+    "DirectionalOutcome": "gradcheck.functions.directions.outcome",
     "ContractError": "gradcheck.errors",
     "GradientMismatch": "gradcheck.errors",
     "load": "gradcheck.views.runs",
+    "Runs": "gradcheck.views.runs",
     "textbook": "gradcheck.textbook",
 }
 
 if TYPE_CHECKING:
     from gradcheck import textbook
     from gradcheck.errors import ContractError, GradientMismatch
+    from gradcheck.functions.directions.outcome import DirectionalOutcome
     from gradcheck.functions.gradient import assert_gradient, check_gradient
     from gradcheck.functions.outcome import Outcome
-    from gradcheck.views.runs import load
+    from gradcheck.views.runs import Runs, load
 
 __all__ = [
     "ContractError",
+    "DirectionalOutcome",
     "GradientMismatch",
     "Outcome",
+    "Runs",
     "__version__",
     "assert_gradient",
     "check_gradient",
@@ -37,7 +88,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _EXPORTS:
         raise AttributeError(f"module 'gradcheck' has no attribute {name!r}")
     module = import_module(_EXPORTS[name])

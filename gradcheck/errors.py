@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 from gradcheck.uris import hide
 
 
 class BadInput(ValueError):
-    """Something typed or recorded that cannot be used; one line that names key, value and what is allowed.
+    """Something typed or recorded that cannot be used.
 
-    Credentials in it are hidden, wherever it is shown.
+    The message is one line that names the key, the value and what is allowed.  Credentials of URIs in it are hidden.
+
+    Parameters
+    ----------
+    message : str
+        The line.
+
+    Examples
+    --------
+    >>> from gradcheck.errors import BadInput
+    >>> str(BadInput("store=s3://key:secret@bucket/runs: there is no bucket"))
+    'store=s3://bucket/runs: there is no bucket'
     """
 
     def __init__(self, message: str) -> None:
@@ -16,7 +29,7 @@ class BadInput(ValueError):
 
 
 class Damaged(BadInput):
-    """A file of results that does not hold what was stored."""
+    """A file of results does not hold what was stored."""
 
 
 class Meaningless(ValueError):
@@ -28,11 +41,45 @@ class NoEffect(Meaningless):
 
 
 class ContractError(ValueError):
-    """A function under test that does not keep its contract, such as a gradient of another shape, or None."""
+    """A function under test does not keep its contract; the message says which, and how.
+
+    Raised for what is wrong with ``fun``, ``jac`` or the point rather than with the numbers: a gradient of another shape
+    (such as the transpose), None, several gradients for one input, an output that changes its shape, a function that is not
+    deterministic or that changes its argument, a step that is not positive.
+
+    See Also
+    --------
+    GradientMismatch : The functions keep their contract, and the gradient is wrong.
+
+    Examples
+    --------
+    >>> import gradcheck
+    >>> import numpy as np
+    >>> gradcheck.check_gradient(lambda W: np.sum(W**2), lambda W: 2 * W.T, np.ones((2, 3)))
+    Traceback (most recent call last):
+    gradcheck.errors.ContractError: the gradient has the shape (3, 2), but must have (2, 3): it is the transpose
+    """
 
 
 class GradientMismatch(AssertionError):
-    """A gradient that is not the derivative of its function; the message is the whole report."""
+    """A gradient is not the derivative of its function, or too little of it could be judged.
+
+    ``assert_gradient`` raises it.  The message is the report that a printed Outcome shows, and what was missing.
+
+    See Also
+    --------
+    ContractError : Something is wrong with the functions rather than with the numbers.
+
+    Examples
+    --------
+    >>> import gradcheck
+    >>> import numpy as np
+    >>> try:
+    ...     gradcheck.assert_gradient(np.sum, lambda x: 2 * np.ones_like(x), np.arange(3.0))
+    ... except gradcheck.GradientMismatch as error:
+    ...     print(str(error).splitlines()[0])
+    MISMATCH  3 of 3 weights are wrong (all of x)
+    """
 
 
 class WriteError(RuntimeError):
@@ -40,3 +87,17 @@ class WriteError(RuntimeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(hide(message))
+
+
+def one_line(error: object) -> str:
+    """The words of an error on one line."""
+    return " ".join(str(error).split())
+
+
+def cause(error: BaseException) -> str:
+    """What a filesystem says went wrong, on one line of at most 300 characters and without the ids of requests."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = one_line(error)
+    text = re.sub(r" ?\(Request ID: [^)]*\)", "", text)
+    return text if len(text) <= 300 else text[:297] + "..."

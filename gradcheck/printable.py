@@ -1,17 +1,16 @@
-"""Text of others, in which no character acts on a terminal."""
+"""Text that somebody else wrote, made safe to print on a terminal."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any
 
-# Letters of a right-to-left script are text; these turn around, hide or join what stands beside them.
+# Unicode categories of characters that turn around, hide or join their neighbours.  Right-to-left letters are not among them.
 _ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
-def printable(text: Any) -> str:
-    """Text on one line in which no character acts on the terminal: control characters and the like become ``\\x1b``."""
+def printable(text: object) -> str:
+    """The text on one line, in which control characters and their kin are written as ``\\x1b``."""
     return "".join(
         character
         if unicodedata.category(character) not in _ACTING

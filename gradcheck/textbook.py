@@ -1,18 +1,23 @@
-"""The gradient checks of courses and exercises, with the signatures they were published with.
+"""The gradient checks of courses and exercises, with the signatures that they were published with.
 
-They are thin calls into the models and the numeric gradient of this package, with two differences from the rest of it
-that the published digits need: the central difference is divided by ``2 * epsilon``, not by the step really taken, and
-the cross-entropy of the nets comes from log(A) and log(1 - A).
+They call the models and the numeric gradient of this package.  Two things differ from the rest of it, so that the published
+digits come out: the central difference is divided by ``2 * epsilon``, not by the step really taken, and the cross-entropy of
+the nets is computed from log(A) and log(1 - A).
 
 Sources: the programming exercise "Gradient Checking" of deeplearning.ai's Deep Learning Specialization (course 2, week
 1), whose function names, printed lines and thresholds these are; linear and logistic regression as in first courses.
+
+>>> from gradcheck import textbook
+>>> difference = textbook.gradient_check(x=2, theta=4)  # doctest: +ELLIPSIS
+The gradient is correct! ✅
+difference = ...
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,18 +35,44 @@ from gradcheck.numerics.schemes import textbook_gradient
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[Any]
+Floats = NDArray[np.float64]
 
 
 def logistic_gradient_check(W: ArrayLike, X: ArrayLike, b: ArrayLike, y: ArrayLike, eps: float = 1e-5) -> Floats:
     """Relative errors of dJ/dW of logistic regression: |a - n| / max(1e-8, |a| + |n|).
 
-    a = X^T (sigmoid(X W + b) - y) / m is the gradient of the mean cross-entropy over the m examples, n the central
+    Parameters
+    ----------
+    W : array_like
+        d weights.
+    X : array_like
+        (m, d), rows are examples; (d, m) is turned where m != d; one flat row or column is taken.
+    b : array_like
+        One number.
+    y : array_like
+        m labels, 0 or 1.
+    eps : float, optional
+        The step.
+
+    Returns
+    -------
+    ndarray
+        (d, 1).
+
+    Raises
+    ------
+    ValueError
+        If the sizes do not fit, or if y holds anything but 0 and 1.
+
+    Notes
+    -----
+    a = X^T (sigmoid(X W + b) - y) / m is the gradient of the mean cross-entropy over the m examples, and n the central
     difference over 2 eps.
 
-    W : d weights. X : (m, d), rows are examples; (d, m) is turned where m != d; one flat row or column is taken.
-    b : one number. y : m labels, 0 or 1.
-    Returns (d, 1). Raises ValueError where the sizes do not fit or y holds anything but 0 and 1.
+    Examples
+    --------
+    >>> bool((logistic_gradient_check([0.1, 0.2], [[1, 2], [3, 4], [5, 7]], 0.5, [0, 1, 1]) < 1e-7).all())
+    True
     """
     weights, labels, bias = _floats("W", W).reshape(-1), _floats("y", y).reshape(-1, 1), _floats("b", b).reshape(-1)
     _require_positive("eps", eps)
@@ -62,12 +93,36 @@ def linear_gradient_check(
 ) -> pd.DataFrame:
     """One step of gradient descent against the slope of the cost, weight by weight, for linear regression.
 
-    The cost is sum((Y_hat - Y)**2) / 2 with Y_hat = w0 + X w; one step W_new = INIT - lr X^T (Y_hat - Y) gives the
+    Parameters
+    ----------
+    X : array_like
+        (m, d), rows are examples; the column x0 = 1 of w0 is added.
+    Y : array_like
+        m targets.
+    INIT : array_like
+        w0, w1, ..., wd.
+    e, lr : float, optional
+        The step of the difference, and the learning rate.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a weight: ``weight`` (w0, w1, ...), ``descent_gradient``, ``slope``, ``deviation`` (their difference).
+
+    Raises
+    ------
+    ValueError
+        If the sizes do not fit.
+
+    Notes
+    -----
+    The cost is sum((Y_hat - Y)**2) / 2 with Y_hat = w0 + X w.  One step W_new = INIT - lr X^T (Y_hat - Y) gives the
     descent gradient (INIT - W_new) / lr, and the central difference over 2 e gives the slope.
 
-    X : (m, d), rows are examples; the column x0 = 1 of w0 is added. Y : m targets. INIT : w0, w1, ..., wd.
-    Returns a DataFrame with one row a weight and the columns ``weight`` (w0, w1, ...), ``descent_gradient``, ``slope``
-    and ``deviation`` = |descent_gradient - slope|. Raises ValueError where the sizes do not fit.
+    Examples
+    --------
+    >>> linear_gradient_check([[1], [2], [3]], [2, 4, 6], [0, 1]).round(3)["slope"].tolist()
+    [-6.0, -14.0]
     """
     import pandas as pd
 
@@ -106,8 +161,7 @@ def backward_propagation(x: float, theta: float) -> float:
 def gradient_check(x: float, theta: float, epsilon: float = 1e-7) -> float:
     """Difference ||grad - gradapprox|| / (||grad|| + ||gradapprox||) of ``backward_propagation``, 0 where both are 0.
 
-    Prints "The gradient is correct!" iff it is below 1e-7, else "The gradient is wrong!", and the difference on a line
-    of its own.
+    Prints "The gradient is correct!" if it is below 1e-7, else "The gradient is wrong!", and then the difference.
     """
     _require_positive("epsilon", epsilon)
     gradapprox = textbook_gradient(
@@ -123,16 +177,39 @@ def forward_propagation_n(
 ) -> tuple[float, tuple[Floats, ...]]:
     """Cost of a net with relu hidden layers and sigmoid outputs; columns are examples.
 
-    Z_l = W_l A_{l-1} + b_l with A_0 = X, A_l = relu(Z_l), A_L = sigmoid(Z_L), and
-    cost = -sum(Y log(A_L) + (1 - Y) log(1 - A_L)) / m.  {W1, b1} alone is logistic regression.
+    Parameters
+    ----------
+    X, Y : array_like
+        The examples (d, m), and their labels (k, m).
+    parameters : mapping
+        W1 (h1, d), b1 (h1, 1), W2, b2, ...  {W1, b1} alone is logistic regression.
 
-    X : (d, m). Y : m labels (k, m). parameters : W1 (h1, d), b1 (h1, 1), W2, b2, ...
-    Returns the cost and the cache (Z1, A1, W1, b1, Z2, ...). Raises ValueError where the shapes do not fit.
+    Returns
+    -------
+    cost : float
+    cache : tuple
+        (Z1, A1, W1, b1, Z2, ...).
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+
+    Notes
+    -----
+    Z_l = W_l A_{l-1} + b_l with A_0 = X, A_l = relu(Z_l), A_L = sigmoid(Z_L), and
+    cost = -sum(Y log(A_L) + (1 - Y) log(1 - A_L)) / m.
+
+    Examples
+    --------
+    >>> cost, cache = forward_propagation_n([[0.0, 0.0]], [[1, 0]], {"W1": [[1.0]], "b1": [[0.0]]})
+    >>> round(cost, 6)  # log 2
+    0.693147
     """
     net = _Net(X, Y, parameters)
     trace = net.model.net.forward(net.theta, net.batch)
     outputs = [*trace.inputs[1:], sigmoid(trace.zs[-1])]
-    A, y = outputs[-1], net.batch.y
+    A, y = outputs[-1], np.asarray(net.batch.y, np.float64)
     with np.errstate(divide="ignore"):  # a wrong prediction that is certain costs infinity
         logprobs = _weighted(-np.log(A), y) + _weighted(-np.log(1 - A), 1 - y)
     cost = float(1.0 / len(y) * np.sum(logprobs))
@@ -145,9 +222,8 @@ def forward_propagation_n(
 def backward_propagation_n(X: ArrayLike, Y: ArrayLike, cache: tuple[ArrayLike, ...]) -> dict[str, Floats]:
     """Gradients {dW1, db1, dW2, ...} of ``forward_propagation_n``'s cost, in the shapes of the parameters.
 
-    dZ_L = A_L - Y, dW_l = dZ_l A_{l-1}^T / m, db_l = sum(dZ_l) / m, dZ_{l-1} = (W_l^T dZ_l) [Z_{l-1} > 0].
-
-    cache : as ``forward_propagation_n`` returns it.
+    ``cache`` is what ``forward_propagation_n`` returns.  dZ_L = A_L - Y, dW_l = dZ_l A_{l-1}^T / m, db_l = sum(dZ_l) / m,
+    dZ_{l-1} = (W_l^T dZ_l) [Z_{l-1} > 0].
     """
     if len(cache) == 0 or len(cache) % 4:
         raise ValueError(f"cache has {len(cache)} entries: must be (Z1, A1, W1, b1, Z2, ...), four a layer")
@@ -171,11 +247,11 @@ def gradient_check_n(
 ) -> float:
     """Difference ||grad - gradapprox|| / (||grad|| + ||gradapprox||) of `gradients`, 0 where both norms are 0.
 
-    Prints "There is a mistake in the backward propagation!" iff it is above 2e-7 (or not a number), else "Your backward
-    propagation works perfectly fine!", and the difference on a line of its own.
+    Prints "There is a mistake in the backward propagation!" if it is above 2e-7 (or not a number), else "Your backward
+    propagation works perfectly fine!", and then the difference.
 
-    gradients : dW1, db1, ... in the shapes of the parameters; other entries, such as dZ1, are not looked at.
-    Raises ValueError where a gradient is missing or has another shape than its parameter.
+    ``gradients`` holds dW1, db1, ... in the shapes of the parameters; other entries, such as dZ1, are ignored.  Raises
+    ValueError where a gradient is missing or has another shape than its parameter.
     """
     _require_positive("epsilon", epsilon)
     values = _Net(X, Y, parameters).parameters
@@ -198,7 +274,7 @@ def gradient_check_n(
 
 
 class _Net:
-    """The course's net, columns are examples, as an ``MLP`` with its flat theta and batch, where rows are."""
+    """The course's net, whose columns are examples, as an ``MLP`` with theta and batch, whose rows are examples."""
 
     def __init__(self, X: ArrayLike, Y: ArrayLike, parameters: Mapping[str, ArrayLike]) -> None:
         depth = sum(name.startswith("W") for name in parameters)
@@ -231,7 +307,7 @@ class _Net:
 
 
 def _weighted(values: Floats, weights: Floats) -> Floats:
-    """values * weights, 0 where the weight is 0 though the value be infinite."""
+    """values * weights; 0 where the weight is 0, even if the value is infinite."""
     return np.multiply(values, weights, out=np.zeros_like(values), where=weights != 0)
 
 
@@ -253,14 +329,14 @@ def _rows(X: Floats, m: int, d: int) -> Floats:
     raise ValueError(f"X has the shape {X.shape}: must be ({m}, {d}), one row an example and one column a weight")
 
 
-def _scalar(name: str, value: Any) -> Floats:
+def _scalar(name: str, value: ArrayLike) -> Floats:
     array = _floats(name, value).reshape(-1)
     if array.size != 1:
         raise ValueError(f"{name} has {array.size} entries: must be one number")
     return array
 
 
-def _floats(name: str, value: Any) -> Floats:
+def _floats(name: str, value: ArrayLike) -> Floats:
     try:
         return np.array(value, dtype=np.float64)
     except (TypeError, ValueError):

@@ -1,7 +1,7 @@
-"""URIs and what of them may be seen: a password is neither printed nor recorded, however it was typed.
+"""URIs, and the parts of them that may be shown: no password is printed or recorded, however it was typed.
 
-Secrets often hold the very signs that end a part of a URI (/ ? # @).  Such a URI has several readings; it is refused,
-and none of them is shown.  What is shown is chosen by what is known to be harmless, not by what is known to be secret.
+Secrets often contain the very characters that end a part of a URI (/ ? # @).  Such a URI has several readings.  It is refused,
+and none of the readings is shown.  A part is shown only if it is known to be harmless.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-# Of a query these are shown, and of their values those without signs that credentials could stand between.
+# Keys of a query that are shown, if their value matches `_VALUE`, in which no credentials can hide.
 SHOWN = (
     *("region", "scheme", "endpoint_override", "anonymous", "allow_bucket_creation", "allow_bucket_deletion"),
     *("force_virtual_addressing", "role_arn", "tls_ca_file_path", "retry_limit_seconds", "project_id"),
@@ -26,7 +26,7 @@ HIDDEN = "…"
 
 @dataclass(frozen=True)
 class Uri:
-    """The parts of a URI that has one reading; ``user``, ``password`` and ``path`` decoded.
+    """The parts of a URI that has one reading; ``user``, ``password`` and ``path`` are decoded.
 
     text : as typed.   query : keys and values as typed.
     """
@@ -40,11 +40,11 @@ class Uri:
     query: tuple[tuple[str, str], ...]
 
     def hide(self, words: str) -> str:
-        """What somebody else's library says about this URI, without its secrets."""
+        """The words of another library about this URI, without its secrets."""
         user = self.text.partition("://")[2].rpartition("@")[0]
         raw = [self.text, user, self.password]
         for key, value in self.query:
-            named = value and re.fullmatch("[a-z_]+", key)  # else what stands there may be no key
+            named = value and re.fullmatch("[a-z_]+", key)  # otherwise the key may be part of a secret
             raw += [] if key in SHOWN else [value] if named else [key, value]
         for secret in sorted({*raw, *map(unquote, raw)}, key=len, reverse=True):
             words = words.replace(secret, HIDDEN) if secret else words
@@ -52,12 +52,12 @@ class Uri:
 
 
 def is_uri(text: str) -> bool:
-    """Whether a place is named by a URI, not as a folder."""
+    """Whether a text names a place by a URI, not as a folder."""
     return "://" in text
 
 
 def parsed(text: str) -> Uri:
-    """The parts of a URI.  Raises ValueError, whose text holds nothing of it, for one that has several readings."""
+    """The parts of a URI.  Raises ValueError for one that has several readings; the message holds nothing of the URI."""
     text = text.strip()
     if not (found := _SCHEME.match(text)):
         raise ValueError("a URI must begin with its scheme, without quotes, as s3://bucket/prefix")
@@ -77,10 +77,10 @@ def parsed(text: str) -> Uri:
 
 
 def shown(text: str) -> str:
-    """A URI as it may be printed and recorded; a text that is none as it is.
+    """A URI as it may be printed and recorded; any other text unchanged.
 
-    Without user and password, which is all up to the last ``@``, and without what of its query is not known to be
-    harmless.  The container of ``abfs://container@account`` stays.
+    Everything up to the last ``@`` is removed, for it may be user and password, and so is every part of the query that is
+    not known to be harmless.  The container of ``abfs://container@account`` stays.
     """
     if not is_uri(text):
         return text
@@ -103,7 +103,7 @@ def shown(text: str) -> str:
 
 
 def hide(line: str) -> str:
-    """A message without the credentials of the URIs in it."""
+    """A message without the credentials of any URI in it."""
     said, rest = "", line
     while found := _SCHEME.search(rest):
         said += rest[: found.start()]
@@ -111,17 +111,19 @@ def hide(line: str) -> str:
         whole = re.match(r"\S*?(?=[\s:;,.'\")\]]*(?:\s|$))", rest)
         uri = whole[0] if whole and len(whole[0]) >= len(found[0]) else found[0]
         after, clear = rest[len(uri) :], shown(uri)
-        if clear.endswith(HIDDEN) and not uri.endswith(HIDDEN) and "@" in after:  # or stand behind a blank
+        if (
+            clear.endswith(HIDDEN) and not uri.endswith(HIDDEN) and "@" in after
+        ):  # the credentials may go on behind a blank
             after = re.sub(r"^\S*", "", after.rpartition("@")[2])
         said, rest = said + clear, after
     return said + rest
 
 
 def _looks_secret(scheme: str, rest: str) -> bool:
-    """Whether there may be credentials in what follows the scheme: a user, or a colon that begins no port."""
+    """Whether credentials may follow the scheme: a user, or a colon that begins no port."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if scheme == "file":
         return authority not in ("", "localhost")
-    without_port = rest if scheme in ("s3", "gs", "gcs") else _PORT.sub("", rest, count=1)  # buckets have none
+    without_port = rest if scheme in ("s3", "gs", "gcs") else _PORT.sub("", rest, count=1)  # a bucket has no port
     base = without_port.partition("?")[0]
     return "@" in authority or ":" in base or re.search(r":.*@", rest, re.DOTALL) is not None

@@ -125,7 +125,7 @@ def rewrite(path: Path, table: pa.Table, target: Path | None = None) -> Path:
     target : another folder to put it into.
     """
     known = pq.read_metadata(path).metadata or {}
-    footer = {key: value for key, value in known.items() if key == parquet.WEIGHTS}
+    footer = {key: value for key, value in known.items() if key == parquet.DIGEST_OF_ERRORS}
     aside = (target or path.parent) / "aside"
     with aside.open("wb") as file:
         digest = parquet.fill([table], table.schema, [], footer)(file)

@@ -201,7 +201,7 @@ def test_a_circle_is_seen() -> None:
 # --- what is asked of an interface, and what by name ------------------------------------------------------------------
 
 # rooms in which ``self`` is an object of a config section
-SECTIONS = ("models", "bugs", "experiment/sources", "functions/given")
+SECTIONS = ("models", "bugs", "experiment/sources", "functions/model")
 OBJECTS = {"model", "bug", "data", "init", "source", "start", "target", "cell", "net", "head"}
 
 

@@ -20,7 +20,7 @@ from jobs import outcomes
 from test_package import shipped
 from waiting import PATIENCE
 
-from gradcheck.columns import store
+from gradcheck.columns import lock, places, store
 from gradcheck.errors import BadInput
 from gradcheck.experiment.engines.base import TimedOut
 from gradcheck.experiment.engines.workers import _kill
@@ -67,8 +67,8 @@ def windows_locks(monkeypatch: pytest.MonkeyPatch) -> Locking:
 
 def test_without_flock_a_run_is_still_held_by_one(tmp_path: Path, windows_locks: Locking) -> None:
     for _ in range(3):  # the file is there and has a content the second time
-        with store.locked(tmp_path):
-            with pytest.raises(BadInput, match=f"process {os.getpid()} is writing there"), store.locked(tmp_path):
+        with lock.locked(tmp_path):
+            with pytest.raises(BadInput, match=f"process {os.getpid()} is writing there"), lock.locked(tmp_path):
                 pass
             (tmp_path / store.ASIDE / "keeps the folder").touch()
     assert windows_locks.held
@@ -188,4 +188,4 @@ def test_every_name_that_is_shipped_or_written_can_be_one_on_windows(
 
 @pytest.mark.parametrize("text", [r"C:\runs\here", "C:/runs/here", r"\\server\share\run", r"runs\here"])
 def test_a_folder_of_windows_is_no_address(text: str) -> None:
-    assert store.at(text) == Path(text)
+    assert places.at(text) == Path(text)

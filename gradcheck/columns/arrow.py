@@ -1,7 +1,7 @@
 """Arrow arrays from Python values and NumPy arrays, buffer by buffer.
 
-``pyarrow.array`` looks for pandas at its first call and imports it where it is installed, which takes as long as a
-small run; these do not.
+The slow way, ``pyarrow.array``, is the definition.  Its first call imports pandas where that is installed, which takes as
+long as a small run; these functions do not.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from operator import mul
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +18,11 @@ _LARGEST = np.iinfo(np.int32).max  # what the offsets of a string or list array 
 
 
 def texts(values: Sequence[str | None], times: Sequence[int] | None = None) -> pa.StringArray:
-    """Strings, each of them as many `times`, one after the other; None is null.
+    """Strings, each repeated as many `times`; None is null.
 
     Raises pa.ArrowCapacityError for more than 2 GB.
     """
-    # few of them differ in most columns, and often none
+    # most columns hold few different values, and often a single one
     known = {value: b"" if value is None else value.encode() for value in set(values)}
     if len(known) == 1:
         ((value, text),) = known.items()
@@ -41,20 +40,20 @@ def texts(values: Sequence[str | None], times: Sequence[int] | None = None) -> p
 def reals(
     values: ArrayLike, valid: NDArray[np.bool_] | None = None, times: Sequence[int] | None = None
 ) -> pa.DoubleArray:
-    """float64, each as many `times`; null where `valid` is False."""
+    """float64, each repeated as many `times`; null where `valid` is False."""
     array = _repeated(np.ascontiguousarray(values, dtype=np.float64), times)
     return pa.Array.from_buffers(pa.float64(), len(array), [_validity(valid, times), pa.py_buffer(array)])
 
 
 def counts(values: Sequence[int | None] | NDArray[np.integer], times: Sequence[int] | None = None) -> pa.Int64Array:
-    """int64, each as many `times`; None is null."""
+    """int64, each repeated as many `times`; None is null."""
     valid = None if isinstance(values, np.ndarray) else _known(values)
     known = values if valid is None else [0 if value is None else value for value in values]
     array = _repeated(np.ascontiguousarray(known, dtype=np.int64), times)
     return pa.Array.from_buffers(pa.int64(), len(array), [_validity(valid, times), pa.py_buffer(array)])
 
 
-def _repeated(array: NDArray[Any], times: Sequence[int] | None) -> NDArray[Any]:
+def _repeated(array: np.ndarray, times: Sequence[int] | None) -> np.ndarray:
     return array if times is None else np.repeat(array, times)
 
 
@@ -72,13 +71,13 @@ def positions(values: Sequence[Sequence[int]]) -> pa.ListArray:
     return pa.Array.from_buffers(pa.list_(pa.int32()), len(values), buffers, children=[items])
 
 
-def _known(values: Sequence[Any]) -> NDArray[np.bool_] | None:
-    """Where values are not None; nothing where none is."""
+def _known(values: Sequence[object]) -> NDArray[np.bool_] | None:
+    """Where values are not None; None where all are."""
     return np.array([value is not None for value in values], dtype=bool) if None in values else None
 
 
 def _validity(valid: NDArray[np.bool_] | None, times: Sequence[int] | None = None) -> pa.Buffer | None:
-    """One bit an entry; nothing where all are valid."""
+    """One bit an entry; None where all are valid."""
     if valid is None or valid.all():
         return None
     return pa.py_buffer(np.packbits(_repeated(valid, times), bitorder="little"))

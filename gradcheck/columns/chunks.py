@@ -1,4 +1,4 @@
-"""Column chunks of Parquet files that were decoded before.
+"""Column chunks of Parquet files that were decoded before.  The slow way, to decode each chunk, is the definition.
 
 Most columns of a part are one value, often null, in all its rows, and the same in the next part: a setting that was not
 swept.  Their chunks are equal byte by byte, some 100 bytes each, and to decode one takes longer than to find it here.
@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 SHORT = 512  # bytes of a chunk that is looked up
 SMALL = 2**16  # bytes of an array that is kept
 KEPT = 1024  # arrays, of all files
 SCHEMAS = 8
 
-Key = tuple[Any, ...]
+# number of the schema, place of the column, rows, values, compression, whether without a dictionary, the chunk's bytes
+Key = tuple[int, int, int, int, str, bool, bytes]
 
 
 class Chunks:
@@ -32,7 +34,9 @@ class Chunks:
         self._schemas: list[tuple[int, dict[str, int], str, pa.Schema]] = []  # newest first
         self._numbers = count()
 
-    def keys(self, metadata: Any, schema: pa.Schema, content: bytes, names: Iterable[str]) -> dict[str, Key]:
+    def keys(
+        self, metadata: pq.FileMetaData, schema: pa.Schema, content: bytes, names: Iterable[str]
+    ) -> dict[str, Key]:
         """For each of some columns whose chunk is short what tells it from others; of a file of one row group.
 
         metadata, schema : its footer, and its columns as they are read.   content : the whole file.

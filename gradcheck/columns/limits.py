@@ -1,26 +1,27 @@
-"""What a record may hold: a small file of a stranger can unpack to more than there is memory.
+"""How large a recorded file may be: a small one from a stranger can unpack to more than fits into memory.
 
-Rows, columns and bytes stand in a Parquet file's footer; what they come to is refused before any of it is read.
+The footer of a Parquet file claims numbers of rows, columns and bytes.  Too large a claim is refused before any data is read.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gradcheck.errors import BadInput, Damaged
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 MAX_COLUMNS = 2000  # a run has some fifty, and one for each key that was swept
 MAX_FOOTER = 16_000_000  # bytes, for all row groups of a million cells in one file
 MAX_CELLS = 10_000_000
 MAX_WEIGHTS = 100_000_000_000
 MAX_BYTES = 8_000_000_000  # of one row group, unpacked
-# an id has 64 bits that nothing foretells: n different ones take n (64 - log2 n) bits at least, 4 n bytes and more
+# an id has 64 random bits: n different ones take at least n (64 - log2 n) bits, which is more than 4 n bytes
 BYTES_OF_ID, FEW = 4, 1000
-# bytes of a text, of a column on average, and of any column however short it is
-TEXT, CONFIG, ANY = 4_000, 10_000_000, 1_000_000
+# bytes of text: per row in most columns, per row in `config`, and of any column however short it is
+BYTES_OF_TEXT, BYTES_OF_CONFIG, BYTES_OF_COLUMN = 4_000, 10_000_000, 1_000_000
 _TEXTS = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 
 
@@ -31,13 +32,12 @@ def require_footer(place: object, tail: bytes) -> None:
         raise BadInput(f"{place}: its footer has {length} bytes, must have at most {MAX_FOOTER}")
 
 
-def require_modest(place: object, metadata: Any, size: int, ids: bool) -> list[str]:
+def require_modest(place: object, metadata: pq.FileMetaData, size: int, ids: bool) -> list[str]:
     """Raise BadInput for a file that claims more than a run can hold.
 
     metadata : the footer.   size : bytes of the file.   ids : whether each row has an id of its own.
 
-    Returns the columns whose texts stand in the file once and are referred to: read as dictionaries, they take what they
-    take there.
+    Returns the columns whose texts are stored in dictionaries: read as dictionaries, they take no more memory than there.
     """
     rows, most = metadata.num_rows, MAX_CELLS if ids else MAX_WEIGHTS
     if metadata.num_columns > MAX_COLUMNS:
@@ -51,7 +51,7 @@ def require_modest(place: object, metadata: Any, size: int, ids: bool) -> list[s
         group = metadata.row_group(i)
         if group.total_byte_size > MAX_BYTES:
             raise BadInput(f"{place}: unpacks to {group.total_byte_size} bytes, must be at most {MAX_BYTES}")
-        if group.num_columns != metadata.num_columns:  # pyarrow looks beyond the end
+        if group.num_columns != metadata.num_columns:  # pyarrow would read beyond the end
             raise Damaged(f"{place}: damaged: {group.num_columns} of {metadata.num_columns} columns in a row group")
         for c in range(group.num_columns):
             column = group.column(c)
@@ -67,7 +67,7 @@ def require_modest(place: object, metadata: Any, size: int, ids: bool) -> list[s
 
 
 def require_short(place: object, batch: pa.RecordBatch) -> None:
-    """Raise BadInput where texts that stand in a dictionary would take too much when they are written out."""
+    """Raise BadInput where texts that are stored in a dictionary would take too much memory when they are unpacked."""
     import pyarrow as pa
     from pyarrow import compute
 
@@ -84,7 +84,7 @@ def require_short(place: object, batch: pa.RecordBatch) -> None:
 
 
 def _most(column: str, rows: int) -> int:
-    return min(MAX_BYTES, max(ANY, rows * (CONFIG if column == "config" else TEXT)))
+    return min(MAX_BYTES, max(BYTES_OF_COLUMN, rows * (BYTES_OF_CONFIG if column == "config" else BYTES_OF_TEXT)))
 
 
 def _too_long(place: object, column: str, size: int, most: int) -> BadInput:

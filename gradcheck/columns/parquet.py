@@ -10,25 +10,29 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
-from gradcheck.columns import limits, store
+from gradcheck.columns import limits, places
 from gradcheck.columns.chunks import Chunks, Key
-from gradcheck.columns.store import Place, one_line
-from gradcheck.errors import BadInput, Damaged
+from gradcheck.columns.places import Place
+from gradcheck.columns.remote import Remote
+from gradcheck.columns.store import Sink
+from gradcheck.errors import BadInput, Damaged, cause
 
+PROVENANCE = b"gradcheck.provenance"  # key of the footer: what made the file, as JSON
 PAGES = b"gradcheck.pages"  # key of the footer: how many bytes come before it, and their CRC-32 in 8 hex digits
-WEIGHTS = b"gradcheck.errors"  # in a part of ``cells``: the digest of the part of ``errors`` that holds its weights
+DIGEST_OF_ERRORS = (
+    b"gradcheck.errors"  # in a part of ``cells``: the digest of the part of ``errors`` that holds its weights
+)
+Opened: TypeAlias = IO[bytes] | pa.NativeFile
 _DIGEST = re.compile(r"part-[0-9]+-([0-9a-f]{16})(?:\.parquet)?")
 _CHUNK = 2**20
 AT_ONCE = 2**22  # bytes of a file that is read at once
@@ -44,14 +48,14 @@ def digest_in(name: str) -> str | None:
 
 
 class _Summed:
-    """A file that is written to, and the checksums of what went through."""
+    """A file to write to, and the checksums of what was written."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Sink) -> None:
         self._file = file
         self.size, self.crc, self.sha = 0, 0, hashlib.sha256()
         self.closed = False
 
-    def write(self, data: Any) -> int:
+    def write(self, data: bytes | pa.Buffer) -> int:
         view = memoryview(data)
         self._file.write(view)
         self.crc = zlib.crc32(view, self.crc)
@@ -83,18 +87,18 @@ def fill(
     schema: pa.Schema,
     dictionary: Sequence[str],
     footer: Mapping[bytes, bytes] | None = None,
-) -> Callable[[IO[bytes]], str]:
-    """What writes tables to an open file, each as row groups of its own, and returns the digest of the footer.
+) -> Callable[[Sink], str]:
+    """A function that writes tables to an open file, each as row groups of its own, and returns the digest of the footer.
 
     dictionary : columns of few different values.   footer : more entries of the footer.
     """
-    # what was read from another file says nothing of this one
-    kept = {key: value for key, value in (schema.metadata or {}).items() if key not in (PAGES, WEIGHTS)}
+    # checksums in a schema that was read from another file do not hold for this one
+    kept = {key: value for key, value in (schema.metadata or {}).items() if key not in (PAGES, DIGEST_OF_ERRORS)}
     schema = schema.with_metadata(kept)
     names = [name for name in dictionary if name in schema.names]
     split = {f.name: "BYTE_STREAM_SPLIT" for f in schema if f.type == pa.float64() and f.name not in names}
 
-    def write(file: IO[bytes]) -> str:
+    def write(file: Sink) -> str:
         sink = _Summed(file)
         with pq.ParquetWriter(
             sink,
@@ -108,7 +112,7 @@ def fill(
             for table in tables:
                 writer.write_table(table.cast(schema))
             writer.add_key_value_metadata({**(footer or {}), PAGES: f"{sink.size} {sink.crc:08x}".encode()})
-            sink.sha = hashlib.sha256()  # what follows is the footer
+            sink.sha = hashlib.sha256()  # from here on the footer is written
         return sink.sha.hexdigest()[:16]
 
     return write
@@ -118,14 +122,14 @@ def fill(
 
 
 class Footer:
-    """The footer of a file, read once, and what protects the file.
+    """The footer of a file, read once, and its digest.
 
-    file : the open file, where it is.
+    file : the file, if it is open already.
 
-    Raises Damaged where there is none, or another one than the name says.
+    Raises Damaged where there is no footer, or one with another digest than the name says.
     """
 
-    def __init__(self, path: Place, file: Any = None) -> None:
+    def __init__(self, path: Place, file: Opened | None = None) -> None:
         self.path = path
         self.named = digest_in(path.name)
         with reading(path), nullcontext(file) if file is not None else _opened(path) as file:
@@ -150,7 +154,7 @@ class Footer:
 
 
 class Pages(NamedTuple):
-    """What comes before the footer of a file, as the footer describes it."""
+    """The pages of a file, all bytes before the footer: how many, and their checksum according to the footer."""
 
     shown: str  # the file
     size: int
@@ -158,12 +162,12 @@ class Pages(NamedTuple):
 
     @staticmethod
     def of(footer: Footer, known: Mapping[bytes, bytes]) -> Pages | None:
-        """From the entries of a footer; None where it has none, or those of the file that another tool made it of."""
+        """From the entries of a footer; None where it has none, or where another tool copied them from another file."""
         size, _, crc = known.get(PAGES, b"").partition(b" ")
         return Pages(str(footer.path), footer.start, crc) if size == str(footer.start).encode() else None
 
-    def verify(self, file: Any) -> None:
-        """Raise Damaged where the open file holds something else."""
+    def verify(self, file: Opened) -> None:
+        """Raise Damaged where the open file holds other pages."""
         crc, left = 0, self.size
         with reading(self.shown):
             file.seek(0)
@@ -179,33 +183,34 @@ class Pages(NamedTuple):
 
 
 @contextmanager
-def _opened(path: Place) -> Iterator[Any]:
-    with path.open() if isinstance(path, store.Remote) else path.open("rb") as file:
+def _opened(path: Place) -> Iterator[Opened]:
+    with path.open() if isinstance(path, Remote) else path.open("rb") as file:
         yield file
 
 
 @contextmanager
 def reading(path: str | Place) -> Iterator[None]:
-    """Turns what pyarrow raises about a damaged file into Damaged."""
+    """Raise Damaged where pyarrow raises an error about a damaged file."""
     try:
         yield
     except BadInput:
         raise
-    except MemoryError as error:  # Arrow's is one too
+    except MemoryError as error:  # Arrow's own error is a subclass
         raise BadInput(f"{path}: takes more memory than there is") from error
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise Damaged(f"{path}: damaged or no Parquet file: {one_line(error)}") from error
+        raise Damaged(f"{path}: damaged or no Parquet file: {cause(error)}") from error
 
 
 class File:
-    """A Parquet file whose pages are verified as they are read, found to hold no more than a run can.
+    """A Parquet file whose pages are verified as they are read, and which claims no more than a run can hold.
 
-    ids : each row has one of its own.   whole : all of it will be read, so that a small one is read at once: what is
-    verified then is what is decoded.
+    ids : whether each row has an id of its own.   whole : whether all of the file will be read; a small one is then read
+    into memory first, so that the bytes that are verified are those that are decoded.
 
-    footer, metadata : its end, in bytes and as pyarrow has it.   pages : what protects the rest, if something does.
+    footer, metadata : the end of the file, in bytes and as pyarrow reads it.   pages : size and checksum of the rest; None
+    where the footer holds none.
 
-    Raises BadInput, and what pyarrow raises.
+    Raises BadInput, and the errors of pyarrow.
     """
 
     def __init__(self, path: Place, ids: bool = False, whole: bool = False) -> None:
@@ -216,17 +221,17 @@ class File:
                 self._content = file.read(size)
             self.footer = Footer(path, io.BytesIO(self._content) if self._content else file)
         self._end = pq.ParquetFile(pa.BufferReader(self.footer.content))
-        self.metadata = self._end.metadata  # its ``schema`` refers back to it: not asked, it goes when the file does
+        self.metadata = self._end.metadata  # its ``schema`` would refer back to it, and keep it in memory
         self._dictionaries = limits.require_modest(path, self.metadata, self.footer.size, ids)
         self.pages = Pages.of(self.footer, self.metadata.metadata or {})
 
     @property
     def at_once(self) -> bool:
-        """Whether all of it was read, so that the file is not looked at again."""
+        """Whether the whole file is in memory."""
         return bool(self._content)
 
     def verify(self) -> None:
-        """Raise Damaged where the pages are not those that were stored."""
+        """Raise Damaged where the pages have another checksum than the footer says."""
         if self.pages is None:
             return
         if self._content:
@@ -236,9 +241,9 @@ class File:
 
     @cached_property
     def parquet(self) -> pq.ParquetFile:
-        """As pyarrow reads it; columns of texts that repeat as dictionaries."""
+        """The file as pyarrow reads it, columns of repeated texts as dictionaries."""
         return pq.ParquetFile(
-            pa.BufferReader(self._content) if self._content else store.source(self._path),
+            pa.BufferReader(self._content) if self._content else places.source(self._path),
             metadata=self.metadata,
             read_dictionary=self._dictionaries,
             page_checksum_verification=True,
@@ -246,7 +251,7 @@ class File:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns as they are read; of a file of which no more than the end was read, as they are stored."""
+        """The columns as they are read; as they are stored, where only the end of the file was read."""
         return (self.parquet if self._content else self._end).schema_arrow
 
     def __enter__(self) -> File:
@@ -257,75 +262,10 @@ class File:
             self.parquet.close()
 
     def chunks(self, known: Chunks, names: Sequence[str]) -> dict[str, Key]:
-        """What tells the short chunks of some columns from others."""
+        """The keys of the short chunks of some columns, by which chunks decoded before are found."""
         return known.keys(self.metadata, self.schema, self._content, names) if self._content else {}
 
 
 def opened(path: Place, ids: bool = False) -> pq.ParquetFile:
-    """`File`, as pyarrow reads it."""
+    """A file as pyarrow reads it.  See `File`."""
     return File(path, ids).parquet
-
-
-class Verifying(fs.FileSystemHandler):  # type: ignore[misc]
-    """A filesystem to read from, which verifies the pages of a file the first time that it opens it.
-
-    known : of each path what its footer says of its pages.
-    """
-
-    def __init__(self, filesystem: Any, known: Mapping[str, Pages]) -> None:
-        self._fs, self._known = filesystem, dict(known)
-
-    def __reduce__(self) -> Any:
-        return Verifying, (self._fs, self._known)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Verifying) and (self._fs, self._known) == (other._fs, other._known)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def get_type_name(self) -> str:
-        return f"verifying+{self._fs.type_name}"
-
-    def normalize_path(self, path: str) -> str:
-        return str(self._fs.normalize_path(path))
-
-    def get_file_info(self, paths: Any) -> Any:
-        return self._fs.get_file_info(paths)
-
-    def get_file_info_selector(self, selector: Any) -> Any:
-        return self._fs.get_file_info(selector)
-
-    def open_input_file(self, path: str) -> Any:
-        file = self._fs.open_input_file(path)
-        if (pages := self._known.get(path)) is not None:
-            pages.verify(file)
-            file.seek(0)
-            self._known.pop(path, None)  # another thread may have been faster
-        return file
-
-    def open_input_stream(self, path: str) -> Any:
-        return self.open_input_file(path)
-
-    def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise NotImplementedError("results are read through this, and nothing is written")
-
-    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
-    move = copy_file = open_output_stream = open_append_stream = _refuse
-
-
-def dataset(root: Place, files: Sequence[tuple[Place, Pages | None]], schema: pa.Schema) -> Any:
-    """Files of one run as a pyarrow dataset: their pages are verified, as a whole and one by one."""
-    import pyarrow.dataset as ds
-
-    base: Any = root.filesystem if isinstance(root, store.Remote) else fs.LocalFileSystem()
-    names = [path.key if isinstance(path, store.Remote) else os.path.abspath(path) for path, _ in files]
-    known = {name: pages for name, (_, pages) in zip(names, files, strict=True) if pages is not None}
-    options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-    form = ds.ParquetFileFormat(default_fragment_scan_options=options)
-    return ds.dataset(names, schema=schema, format=form, filesystem=fs.PyFileSystem(Verifying(base, known)))
-
-
-PROVENANCE = b"gradcheck.provenance"

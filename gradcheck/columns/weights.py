@@ -1,4 +1,4 @@
-"""The weights of cells as Arrow tables: the columns of ``errors``, one row a weight."""
+"""The weights of cells as Arrow tables with the columns of ``errors``, one row for each weight."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
 
 from gradcheck.columns import arrow, parquet, store
 from gradcheck.columns.parquet import PROVENANCE
-from gradcheck.numerics.steps import stored
+from gradcheck.numerics.steps import Step, stored
+from gradcheck.numerics.weight_columns import WeightColumns
 
 TEXT, REAL, COUNT, FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
-
 
 AXES = pa.schema(
     [
@@ -63,7 +63,6 @@ WEIGHTS = pa.schema(
 
 ERRORS = pa.schema([("cell", TEXT), *WEIGHTS, *AXES])
 
-
 _OF_THE_CELL = [field for field in ERRORS if field.name not in WEIGHTS.names]
 
 
@@ -74,14 +73,14 @@ _WEIGHT_COLUMN: Mapping[pa.DataType, Callable[[list[Any]], pa.Array]] = {
 }
 
 
-# NaN says what happened in these two; elsewhere what is unknown is null.
+# In these two NaN is a value that the check found; in all other columns it means unknown, and is stored as null.
 _MAY_BE_NAN = {"numeric", "rel_err"}
 
 
 class Tabled(NamedTuple):
-    """The weights of a cell as some rows of a table with the columns of ``WEIGHTS``, in which neighbours have theirs.
+    """The weights of a cell as rows of a table with the columns of ``WEIGHTS``, which holds those of other cells too.
 
-    reasons : why some of them could not be judged.
+    start, stop : the rows of this cell.   reasons : why some of them could not be judged.
     """
 
     table: pa.Table
@@ -91,10 +90,10 @@ class Tabled(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Some weights of a cell that has many, compressed; such a cell has a list of them.
+    """A block of the weights of a cell with many, compressed; such a cell has a list of them.
 
-    table : with the columns of ``WEIGHTS``, as an Arrow stream.   size : how many weights.   reasons : why some of them
-    could not be judged, and how many.
+    table : the columns of ``WEIGHTS`` as an Arrow stream.   size : how many weights.   reasons : why some of them could
+    not be judged, and how many.
     """
 
     table: bytes
@@ -102,12 +101,12 @@ class Packed(NamedTuple):
     reasons: Mapping[str, int]
 
     def unpacked(self) -> pa.Table:
-        """The table."""
+        """The table, unpacked."""
         return pa.ipc.open_stream(self.table).read_all()
 
 
-def packed(weights: Mapping[str, Any]) -> Packed:
-    """Some weights by column, packed: a tenth of what they take in memory."""
+def packed(weights: WeightColumns) -> Packed:
+    """A block of weights, compressed to a tenth of its size in memory."""
     table = _weights_table([weights])
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as stream:
@@ -116,10 +115,10 @@ def packed(weights: Mapping[str, Any]) -> Packed:
 
 
 class CellRows(NamedTuple):
-    """What is stored of a cell: its row of ``cells`` and, if it was computed, its weights: by column, in a table or packed."""
+    """What is stored of a cell: its row of ``cells``, and its weights (None unless it was computed)."""
 
     cell: dict[str, Any]
-    weights: Mapping[str, Any] | Tabled | list[Packed] | None
+    weights: WeightColumns | Tabled | list[Packed] | None
 
     @property
     def n_weights(self) -> int:
@@ -132,7 +131,7 @@ class CellRows(NamedTuple):
 
     @property
     def reasons(self) -> Sequence[str] | Mapping[str, int]:
-        """Why some weights could not be judged, each as often as it holds."""
+        """Why some weights could not be judged, each reason as often as it occurs."""
         if isinstance(self.weights, Tabled):
             return self.weights.reasons
         if isinstance(self.weights, Mapping):
@@ -140,20 +139,24 @@ class CellRows(NamedTuple):
         return sum((Counter(piece.reasons) for piece in self.weights or ()), Counter[str]())
 
 
-def column(values: list[Any], field: pa.Field, times: list[int] | None = None) -> pa.Array:
-    """Values of one column, each as many `times`."""
+def column(values: Sequence[object], field: pa.Field, times: list[int] | None = None) -> pa.Array:
+    """Values of one column, each repeated as many `times`."""
     if field.type == REAL:
         known = np.array(values, dtype=np.float64)  # float(None) is NaN there
         return arrow.reals(known, ~np.isnan(known), times)
     if field.type == TEXT:
         return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], times)
-    return arrow.flags(values) if field.type == FLAG else arrow.counts(values, times)
+    if field.type == FLAG:
+        return arrow.flags(cast("Sequence[bool | None]", values))
+    return arrow.counts(cast("Sequence[int | None]", values), times)
 
 
 def tabled(outcomes: Sequence[tuple[Any, float]]) -> list[tuple[Any, float]]:
-    """Outcomes of neighbours and their seconds, with the weights of all of them in one table.
+    """Outcomes of several cells and their seconds, with the weights of all cells in one table.
 
-    So they travel from one process to another in a quarter of the time, and the one that stores them is left with joining them.
+    outcomes : CellResults and errors.
+
+    A table travels from a worker to the process that stores it in a quarter of the time that columns take.
     """
     results = [outcome for outcome, _ in outcomes if isinstance(getattr(outcome, "weights", None), Mapping)]
     table = _weights_table([result.weights for result in results])
@@ -170,7 +173,7 @@ def tabled(outcomes: Sequence[tuple[Any, float]]) -> list[tuple[Any, float]]:
 
 
 def errors_tables(rows: Sequence[CellRows]) -> Iterator[pa.Table]:
-    """Rows of ``errors`` as several tables of bounded size: what is packed is unpacked piece by piece."""
+    """Rows of ``errors`` as several tables of bounded size: compressed blocks are unpacked one at a time."""
     for many, group in groupby(rows, key=lambda row: isinstance(row.weights, list)):
         if not many:
             yield errors_table(list(group))
@@ -181,8 +184,9 @@ def errors_tables(rows: Sequence[CellRows]) -> Iterator[pa.Table]:
 
 
 def errors_table(rows: Sequence[CellRows]) -> pa.Table:
-    """Rows of ``errors``, cell after cell, each weight in the order of its cell; NaN becomes null but in `numeric`
-    and `rel_err`.
+    """Rows of ``errors``, cell after cell, in the order of each cell's weights.
+
+    NaN becomes null, except in `numeric` and `rel_err`.
     """
     computed = [row for row in rows if row.weights is not None]
     counts = [row.n_weights for row in computed]
@@ -192,7 +196,7 @@ def errors_table(rows: Sequence[CellRows]) -> pa.Table:
     return pa.table(arrays, schema=ERRORS)
 
 
-def _joined(weights: Sequence[Mapping[str, Any] | Tabled]) -> pa.Table:
+def _joined(weights: Sequence[WeightColumns | Tabled]) -> pa.Table:
     """One table with the columns of ``WEIGHTS``."""
     parts: list[pa.Table] = []
     for in_table, group in groupby(weights, key=lambda w: isinstance(w, Tabled)):
@@ -201,12 +205,12 @@ def _joined(weights: Sequence[Mapping[str, Any] | Tabled]) -> pa.Table:
             parts += [w.table.slice(w.start, w.stop - w.start) for w in _runs(w for w in some if isinstance(w, Tabled))]
         else:
             parts.append(_weights_table([w for w in some if not isinstance(w, Tabled)]))
-    # an empty table of its own making: that of pyarrow imports pandas
+    # `schema.empty_table` of pyarrow would import pandas
     return pa.concat_tables(parts).combine_chunks() if parts else _weights_table([])
 
 
 def _runs(some: Iterable[Tabled]) -> list[Tabled]:
-    """Rows that follow each other in one table, together."""
+    """Cells whose rows follow each other in one table, joined."""
     runs: list[Tabled] = []
     for w in some:
         if runs and runs[-1].table is w.table and runs[-1].stop == w.start:
@@ -216,39 +220,39 @@ def _runs(some: Iterable[Tabled]) -> list[Tabled]:
     return runs
 
 
-def _weights_table(weights: Sequence[Mapping[str, Any]]) -> pa.Table:
+def _weights_table(weights: Sequence[WeightColumns]) -> pa.Table:
     """The columns of ``WEIGHTS`` of several cells, one after the other."""
     arrays = []
+    by_name: Sequence[Mapping[str, object]] = weights
     for field in WEIGHTS:
-        given = [columns[field.name] for columns in weights]
+        given = [columns[field.name] for columns in by_name]
         if field.type == REAL:
             parts = [
-                np.full(len(columns["flat_index"]), np.nan) if c is None else c
+                np.full(len(columns["flat_index"]), np.nan) if c is None else np.asarray(c)
                 for c, columns in zip(given, weights, strict=True)
             ]
             values = np.concatenate(parts) if parts else np.empty(0)
             arrays.append(arrow.reals(values, None if field.name in _MAY_BE_NAN else ~np.isnan(values)))
         else:
-            arrays.append(_WEIGHT_COLUMN[field.type](list(chain.from_iterable(given))))
+            arrays.append(_WEIGHT_COLUMN[field.type](list(chain.from_iterable(cast("list[list[object]]", given)))))
     return pa.table(arrays, schema=WEIGHTS)
 
 
-def outcome_table(outcome: Any) -> pa.Table:
-    """Rows of ``errors`` for the outcome of ``check_gradient``; what only a grid has (cell, model, seeds) is null."""
-    known = {"scheme": outcome.scheme, "dtype": outcome.dtype, "eps": stored(outcome.eps)}
-    return errors_table([CellRows({"cell": None, **dict.fromkeys(AXES.names), **known}, outcome.table)])
+def outcome_table(weights: WeightColumns, scheme: str, dtype: str, eps: Step) -> pa.Table:
+    """Rows of ``errors`` for weights that ``check_gradient`` checked; columns of a grid (cell, model, seeds) are null."""
+    known = {"scheme": scheme, "dtype": dtype, "eps": stored(eps)}
+    return errors_table([CellRows({"cell": None, **dict.fromkeys(AXES.names), **known}, weights)])
 
 
 SCHEMA_VERSION = 2
 
 
-# Few different values in a column: a dictionary.  Text that is new in every row (config, message) is left to the
-# compression.
+# Columns of few different values, which are stored as dictionaries.
 ERRORS_DICTIONARY = ["cell", "param", "step_rule", "verdict", "reason", *AXES.names]
 
 
 def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
-    """Write rows of ``errors`` to one file, which is there whole or not at all."""
+    """Write rows of ``errors`` to one file.  It appears whole or not at all."""
     stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION}).encode()}
     with store.whole(Path(path)) as file:
         stamped = table.replace_schema_metadata(stamp)

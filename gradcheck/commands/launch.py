@@ -29,8 +29,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from gradcheck import uris
-from gradcheck.columns import store
-from gradcheck.columns.store import PLAN, Place
+from gradcheck.columns import lock, places, store
+from gradcheck.columns.places import Place
+from gradcheck.columns.store import PLAN
 from gradcheck.columns.weights import SCHEMA_VERSION, tabled
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.experiment.config import compose, config, recorded
@@ -84,10 +85,10 @@ class Settings:
     allow: tuple[str, ...]
 
 
-def _stored(typed: str) -> store.Place:
+def _stored(typed: str) -> places.Place:
     """The place that ``store`` names.  Raises BadInput."""
     try:
-        return store.at(typed)
+        return places.at(typed)
     except BadInput as error:
         raise BadInput(f"store={error}") from None
 
@@ -422,10 +423,10 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
         compose.unswept(parsed)
         chosen = replace(settings(compose.compose(hydra, others)), allow=allowed(parsed))
     _collect(alone)
-    place = store.at(path)
+    place = places.at(path)
     if not (place / PLAN).is_file():
         place = results.locate(path)
-    with store.locked(place) as run_dir:
+    with lock.locked(place) as run_dir:
         jobs, overrides = read_plan(run_dir, chosen.allow)
         engines.refuse(chosen.engine, chosen.address)
         stored = Stored(run_dir, repair=True)
@@ -541,7 +542,7 @@ def _refuse_used(folder: Path, chosen: Settings) -> None:
 
 def compute(jobs: Plan, run_dir: Path, chosen: Settings, overrides: Sequence[str]) -> int:
     """Compute the cells of a plan in a new run, store them as they come, print the summary; returns the exit status."""
-    with store.locked(run_dir if chosen.store is None else chosen.store) as target:
+    with lock.locked(run_dir if chosen.store is None else chosen.store) as target:
         _refuse_run(target)  # another process may have made it meanwhile
         return _compute(jobs, target, chosen, overrides, None)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from gradcheck.bugs.base import Bug
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import DataSource, Model, Start
-from gradcheck.numerics.check import CellResult, check_steps
+from gradcheck.numerics.check import CellResult, Pack, check_steps
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import AUTO, Step
@@ -57,7 +56,7 @@ def check_cell(
     cell: Cell,
     eps: Step = AUTO,
     posing: Callable[[Cell], Problem] | None = None,
-    pack: Callable[[Mapping[str, Any]], Any] | None = None,
+    pack: Pack | None = None,
 ) -> CellResult:
     """Check one cell, as ``check_cells`` does."""
     return check_cells(cell, [eps], posing, pack)[0]
@@ -67,7 +66,7 @@ def check_cells(
     cell: Cell,
     eps: Sequence[Step],
     posing: Callable[[Cell], Problem] | None = None,
-    pack: Callable[[Mapping[str, Any]], Any] | None = None,
+    pack: Pack | None = None,
 ) -> list[CellResult]:
     """Check a cell at each of several steps.
 

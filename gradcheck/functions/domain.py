@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from gradcheck.errors import ContractError
-from gradcheck.functions.function import Function, length_scales
+from gradcheck.errors import ContractError, one_line
+from gradcheck.functions.calls import Calls
+from gradcheck.functions.measured import length_scales
 from gradcheck.numerics.auto import auto
 from gradcheck.numerics.problem import Evaluations
 from gradcheck.numerics.quotients import Probe
@@ -21,13 +24,29 @@ DIRECTIONS = 2
 UNSAFE = "scheme='complex_step': fun is not complex-safe"
 
 
-def limits(bounds: Any, theta: Array) -> tuple[Array, Array]:
+@runtime_checkable
+class Box(Protocol):
+    """Lower and upper limits, as in ``scipy.optimize.Bounds``."""
+
+    @property
+    def lb(self) -> ArrayLike:
+        """Lower limits."""
+
+    @property
+    def ub(self) -> ArrayLike:
+        """Upper limits."""
+
+
+Bounds = Box | Sequence[tuple[float | None, float | None]]
+
+
+def limits(bounds: Bounds, theta: Array) -> tuple[Array, Array]:
     """Lower and upper limits (size,) from SciPy's ``Bounds`` or pairs (low, high), None for no limit.
 
     Raises ContractError where they do not fit theta, or theta lies outside.
     """
     try:
-        if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        if isinstance(bounds, Box):
             low, high = np.asarray(bounds.lb, np.float64), np.asarray(bounds.ub, np.float64)
         else:
             pairs = [(-np.inf if lo is None else lo, np.inf if hi is None else hi) for lo, hi in bounds]
@@ -46,16 +65,16 @@ def limits(bounds: Any, theta: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def require_complex_safe(function: Function, theta: Array, seed: int) -> None:
+def require_complex_safe(calls: Calls, theta: Array, seed: int) -> None:
     """Raise ContractError where ``fun`` refuses complex arguments, drops their imaginary part, or uses it wrongly.
 
-    In random directions v the complex step Im f(x + i h v) / h is compared with real differences of t -> f(x + t v), each
-    within its bound; abs, conj or norm agree for no entry that matters.
+    Along random directions v the complex step Im f(x + i h v) / h is compared with real differences of t -> f(x + t v),
+    within their bounds.  A function with abs, conj or norm fails it.
     """
     rng = np.random.default_rng(seed)
     u = unit_roundoff(theta.dtype)
-    length = length_scales(function.parameters, theta)
-    value = function.scalars(theta)
+    length = length_scales(calls.parameters, theta)
+    value = calls.scalars(theta)
     for _ in range(DIRECTIONS):
         direction = (length * rng.uniform(0.5, 1.0, theta.size) * rng.choice([-1.0, 1.0], theta.size)).astype(
             theta.dtype
@@ -63,32 +82,32 @@ def require_complex_safe(function: Function, theta: Array, seed: int) -> None:
         mixture = rng.uniform(0.5, 1.0, value.size) * rng.choice([-1.0, 1.0], value.size)
         h = u**0.75
         try:
-            shifted = function.scalars(theta + 1j * h * direction)
+            shifted = calls.scalars(theta + 1j * h * direction)
         except ContractError:
             raise
         except Exception as error:
-            raise ContractError(f"{UNSAFE}, it raises {type(error).__name__}: {' '.join(str(error).split())}") from None
+            raise ContractError(f"{UNSAFE}, it raises {type(error).__name__}: {one_line(error)}") from None
         if not np.iscomplexobj(shifted):
             shifted = shifted.astype(np.result_type(shifted, np.complex64))
         slope = float((mixture * shifted.imag).sum() / h)
-        known, bound = _slope(function, theta, direction, mixture, slope)
+        known, bound = _slope(calls, theta, direction, mixture, slope)
         if not abs(slope - known) <= bound and np.isfinite(known):
             lost = "it drops the imaginary part" if slope == 0 else "its imaginary part is not the derivative"
             raise ContractError(f"{UNSAFE}, {lost} (abs, conj, norm, .real or a cast to float?)")
 
 
-def _slope(function: Function, theta: Array, direction: Array, mixture: Array, slope: float) -> tuple[float, float]:
+def _slope(calls: Calls, theta: Array, direction: Array, mixture: Array, slope: float) -> tuple[float, float]:
     """Derivative of t -> mixture . f(theta + t direction) at 0 from real differences, and its bound."""
 
     def value(t: Array) -> Array:
-        return (mixture * function.perturbed(theta + t * direction)).sum()
+        return (mixture * calls.perturbed(theta + t * direction)).sum()
 
     def evaluate(index: Array, points: Array) -> Evaluations:
         return Evaluations(np.array([[value(t) for t in row] for row in points], theta.dtype), np.zeros(points.shape))
 
     u = unit_roundoff(theta.dtype)
-    terms = np.abs(mixture * function.scalars(theta)).astype(np.float64).sum()
-    # the rounding of each point x + t v moves the value by the gradient times u x: as much as its terms' own rounding, or more
+    terms = np.abs(mixture * calls.scalars(theta)).astype(np.float64).sum()
+    # rounding the point x + t v moves the value by up to the gradient times u x, which may exceed the rounding of the terms
     moved = abs(slope) * float(np.max(np.abs(theta) / np.abs(direction), initial=1.0))
     noise = 64 * u * (terms + moved)
     rounding = Rounding(float(noise), np.full(1, noise), np.zeros(1), np.zeros(1), np.ones(1), u)

@@ -1,7 +1,7 @@
 """Functions that somebody else wrote, found by their names.
 
-The names come from a config, and a config may come from anywhere, so nothing is imported but from modules that the person at
-the keyboard has named.
+The names come from a config, and a config may come from anywhere.  Only modules that the person at the keyboard has named are
+imported.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+
+from gradcheck.errors import one_line
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*|\.[^\W\d]\w*)(\.[^\W\d]\w*)*")
 
@@ -29,38 +31,38 @@ def permitted(name: str, allowed: Iterable[str]) -> bool:
 
 
 def module_of(name: str) -> str:
-    """The module that a function's name speaks of."""
+    """The module in the name of a function."""
     return name.partition(":")[0] if ":" in name else name.rpartition(".")[0]
 
 
-def find(key: str, name: str, allowed: tuple[str, ...]) -> Callable[..., Any]:
+def find(key: str, name: str, allowed: tuple[str, ...]) -> Callable[..., object]:
     """The function of this name.
 
     Raises ValueError, naming key and value, where its module is not allowed, cannot be imported or has no such function.
     """
     if not permitted(name, allowed):
-        module = module_of(name)
+        of = module_of(name)
         raise ValueError(
-            f"{key}={name}: named by a file or a record, not typed; to import it allow its module with allow={module}"
-            f" (reproduce: --allow {module})"
+            f"{key}={name}: named by a file or a record, not typed; to import it allow its module with allow={of}"
+            f" (reproduce: --allow {of})"
         )
     module, path = _module(key, name)
-    found: Any = module
+    found: object = module
     for attribute in path:
         try:
             found = getattr(found, attribute)
         except AttributeError:
             raise ValueError(f"{key}={name}: {module.__name__} has no {'.'.join(path)}") from None
-        # another module that this one has imported was not meant by whoever allowed this one
-        if isinstance(found, type(re)) and not permitted(found.__name__, allowed):
+        # to allow a module does not allow the modules that it imports
+        if isinstance(found, ModuleType) and not permitted(found.__name__, allowed):
             raise ValueError(f"{key}={name}: leads through the module {found.__name__}, which is not allowed")
     if not callable(found):
         raise ValueError(f"{key}={name}: is a {type(found).__name__}, must be a function")
-    function: Callable[..., Any] = found
+    function: Callable[..., object] = found
     return function
 
 
-def _module(key: str, name: str) -> tuple[Any, list[str]]:
+def _module(key: str, name: str) -> tuple[ModuleType, list[str]]:
     """The module and the attributes that lead to the function: of a dotted name the longest part that is a module."""
     import importlib
     import os
@@ -68,12 +70,12 @@ def _module(key: str, name: str) -> tuple[Any, list[str]]:
 
     before, _, after = name.partition(":")
     parts = before.split(".")
-    # the folder of the command is looked through last, as a script beside the data would expect
+    # modules in the current folder are found too, after all others
     here = os.getcwd()
     added = here not in sys.path and "" not in sys.path
     if added:
         sys.path.append(here)
-    # Python takes bytecode for fresh if the source has the same size and second: a gradient corrected at once would not run
+    # Python reuses bytecode if the source has the same size and second: a gradient corrected at once would not be imported
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         for n in range(len(parts) if after else len(parts) - 1, 0, -1):
@@ -88,7 +90,7 @@ def _module(key: str, name: str) -> tuple[Any, list[str]]:
                 if n == 1 or after:
                     raise ValueError(f"{key}={name}: there is no module {missing}") from None
             except (Exception, SystemExit) as error:
-                words = f"importing {candidate} raised {type(error).__name__}: {' '.join(str(error).split())}"
+                words = f"importing {candidate} raised {type(error).__name__}: {one_line(error)}"
                 raise ValueError(f"{key}={name}: {words}") from None
     finally:
         sys.dont_write_bytecode = written
@@ -102,15 +104,15 @@ def _no_name(key: str, name: object) -> ValueError:
     return ValueError(f"{key}={name}: must be module.function or module:function{also}")
 
 
-def digest(function: Callable[..., Any]) -> str:
-    """sha256 of the source file of a function; of what is compiled, of its name and its package's version."""
+def digest(function: Callable[..., object]) -> str:
+    """sha256 of the source file of a function; of a compiled one, sha256 of its name and its package's version."""
     import inspect
     import sys
 
     plain = inspect.unwrap(getattr(function, "func", function))
     for thing in (plain, type(plain)):
         try:
-            # the whole file: a function is what its helpers are, too
+            # of the whole file, since the function may call others in it
             return _file_digest(inspect.getsourcefile(thing) or "", sys.modules.get(thing.__module__))
         except (OSError, TypeError):
             continue
@@ -118,12 +120,12 @@ def digest(function: Callable[..., Any]) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _file_digest(path: str, module: Any) -> str:
-    """Of the file as it is when a module is first asked about: what is loaded stays, whatever becomes of the file."""
+def _file_digest(path: str, module: ModuleType | None) -> str:
+    """sha256 of the file when its module is first asked about: a loaded module stays as it is when the file changes."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _compiled(function: Any) -> str:
+def _compiled(function: object) -> str:
     import importlib
     import platform
 

@@ -1,4 +1,4 @@
-"""Noise of a function that says nothing of itself: measured from a table of differences.
+"""Noise of somebody else's function, measured from a table of differences.
 
 Moré and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011): along a line of equally spaced, very near
 points the k-th differences of a smooth function vanish like the k-th power of the spacing, those of its noise do not, and

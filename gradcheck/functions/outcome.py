@@ -7,27 +7,77 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.names import Verdict, WeightVerdict
 from gradcheck.numerics.steps import Step, eps_text
 from gradcheck.numerics.verdict import EXEMPT, MIN_JUDGED, REASONS, Whole, is_judged, whole
+from gradcheck.numerics.weight_columns import WeightColumns
 
-# rows of wrong weights that are printed
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+# Rows of wrong weights that are printed.
 SHOWN = 5
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Outcome:
-    """Verdict, numbers and words of ``check_gradient``; true in a condition iff it is ``ok``.
+    """The outcome of ``check_gradient``: verdict, numbers and words.
 
-    table : the columns of the check, one entry a weight.   n_weights : weights there are, checked or not.
-    nfev, njev : calls of ``fun`` and ``jac``.   notes : what ``fun`` raised at perturbed points.
+    It is true in a condition if, and only if, it is ``ok``.  Printed, it is a report: the verdict, a diagnosis, the worst
+    weights, and why others could not be judged.
+
+    Attributes
+    ----------
+    verdict : {'match', 'mismatch', 'partial', 'inconclusive', 'nondifferentiable'}
+        The verdict of all weights together.
+    ok : bool
+        Whether nothing is wrong and enough was judged.
+    judged : float
+        The share of the weights that are not exempt which were judged.
+    diagnosis, diagnosis_kind : str or None
+        What kind of mistake explains a wrong gradient, in words and as a code; None where nothing is wrong, or no kind fits.
+    reason : str or None
+        The commonest reason why weights could not be judged.
+    resolution : float
+        The relative error that would have been seen in every weight that matches.
+    errors : pandas.DataFrame
+        All numbers, one row a weight.
+    nfev, njev : int
+        Calls of ``fun`` and of ``jac``.
+    notes : tuple of str
+        What ``fun`` raised at perturbed points.
+    n_weights : int
+        How many weights there are, checked or not.
+    scheme, eps, dtype, match_at, min_judged
+        How the gradient was checked.
+    table : dict
+        The columns of the check as NumPy arrays and lists, one entry a weight that was checked.
+    layout : Layout
+        Names and shapes of the parameters.
+
+    See Also
+    --------
+    check_gradient : Makes an outcome; its notes have the formulas of the verdicts.
+
+    Examples
+    --------
+    >>> import gradcheck
+    >>> import numpy as np
+    >>> r = gradcheck.check_gradient(lambda x: np.sum(x**2) / 2, lambda x: x * [1, 1, -1], [1.0, 2.0, 3.0])
+    >>> r.verdict, r.judged, bool(r)
+    ('mismatch', 1.0, False)
+    >>> r.worst(1)[["param", "position", "analytic", "verdict"]].values.tolist()
+    [['x', [2], -3.0, 'mismatch']]
     """
 
-    table: dict[str, Any]
+    table: WeightColumns
     layout: Layout
     n_weights: int
     diagnosis: str | None
@@ -46,22 +96,26 @@ class Outcome:
         return whole(self.table["verdict"], self.table["reason"], self.table["param"], self.min_judged)
 
     @property
-    def verdict(self) -> str:
-        """``mismatch`` if any weight is; else ``match`` if every one that is not exempt is and there is one; else ``partial``
-        if some match; else ``nondifferentiable`` if any is; else ``inconclusive``.
+    def verdict(self) -> Verdict:
+        """The verdict of all weights together.
+
+        ``mismatch`` if any weight is a mismatch; else ``match`` if every weight that is not exempt matches and there is one;
+        else ``partial`` if some match; else ``nondifferentiable`` if any is; else ``inconclusive``.
         """
         return self._whole.verdict
 
     @property
     def ok(self) -> bool:
-        """Whether the verdict is ``match``, or nothing is wrong and a share of ``min_judged`` was judged, in every parameter
-        one weight at least.
+        """Whether nothing is wrong and enough was judged.
+
+        That is, the verdict is ``match``; or it is ``partial`` or ``nondifferentiable``, and of the weights that are not
+        exempt a share of ``min_judged`` was judged, in every parameter one at least.
         """
         return self._whole.ok
 
     @property
     def judged(self) -> float:
-        """The share of the weights that are not exempt which were judged; 0 where all are."""
+        """The share of the weights that are not exempt which were judged; 0 where all are exempt."""
         return self._whole.judged
 
     def __bool__(self) -> bool:
@@ -69,7 +123,10 @@ class Outcome:
 
     @property
     def reason(self) -> str | None:
-        """The commonest reason why weights could not be judged; None where all were or are exempt."""
+        """The commonest reason why weights could not be judged; None where all were judged.
+
+        ``exempt`` only where no weight has another reason.
+        """
         counts = Counter(r for r in self.table["reason"] if r and r != EXEMPT) or Counter(
             filter(None, self.table["reason"])
         )
@@ -77,40 +134,55 @@ class Outcome:
 
     @property
     def resolution(self) -> float:
-        """The relative error that would have been seen in every weight that matches; infinite where none does."""
+        """The relative error that would have been seen in every weight that matches; infinite where none matches.
+
+        The largest 2 bound / max(abs(analytic), abs(numeric)) of these weights.
+        """
         found = [r for r, v in zip(self.table["resolution"], self.table["verdict"], strict=True) if v == "match"]
         return float(max(found)) if found else math.inf
 
-    def count(self, verdict: str) -> int:
-        """Number of weights with this verdict."""
-        return int(self.table["verdict"].count(verdict))
+    def count(self, verdict: WeightVerdict) -> int:
+        """How many weights have this verdict."""
+        return self.table["verdict"].count(verdict)
 
     @property
-    def errors(self) -> Any:
-        """A pandas DataFrame, one row a weight, with the columns that a run stores of a weight.
+    def errors(self) -> pd.DataFrame:
+        """One row for each weight that was checked, with the columns that a run stores of a weight.
 
-        ``correct``, and ``eps`` for auto, are NaN: unknown.  Positions are lists of int.
+        ``correct`` is NaN, since nobody knows it, and so is ``eps`` where it is auto.  Positions are lists of int.
         """
         import pandas as pd
         import pyarrow as pa
 
         from gradcheck.columns.weights import outcome_table
 
-        table = outcome_table(self)
-        frame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        table = outcome_table(self.table, self.scheme, self.dtype, self.eps)
+        frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
         frame["flat_index"] = np.asarray(self.table["flat_index"])
         frame["position"] = pd.Series(list(self.table["position"]), dtype=object, index=frame.index)
         return frame
 
-    def worst(self, n: int = 5) -> Any:
-        """The n weights with the largest difference in units of the bound, as a DataFrame."""
+    def worst(self, n: int = 5) -> pd.DataFrame:
+        """The rows of ``errors`` of the n weights with the largest abs(analytic - numeric) / bound.
+
+        Parameters
+        ----------
+        n : int, optional
+            How many weights.
+        """
         return self.errors.iloc[self._order()[:n]]
 
-    def to_parquet(self, path: Any) -> None:
-        """Write the weights to one Parquet file in the schema of a run's ``errors`` folder."""
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write ``errors`` to one Parquet file in the schema of a run's ``errors`` folder.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.  It appears whole or not at all.
+        """
         from gradcheck.columns.weights import outcome_table, write_table
 
-        write_table(outcome_table(self), path)
+        write_table(outcome_table(self.table, self.scheme, self.dtype, self.eps), path)
 
     def _order(self) -> np.ndarray:
         with np.errstate(all="ignore"):
@@ -119,7 +191,7 @@ class Outcome:
         return np.argsort(-score, kind="stable")
 
     def entry(self, row: int) -> str:
-        """Name of a weight as a person writes it: ``W2[0,1]``, or ``theta`` for a scalar."""
+        """The name of the weight in this row of ``errors`` as a person writes it: ``W2[0,1]``, or ``theta`` for a scalar."""
         position = self.table["position"][row]
         return self.table["param"][row] + (f"[{','.join(map(str, position))}]" if position else "")
 

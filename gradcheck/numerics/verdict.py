@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradcheck.numerics.compare import absolute_error, relative_error
+from gradcheck.numerics.names import Verdict
 from gradcheck.numerics.quotients import DEVIATIONS, Estimate
 from gradcheck.numerics.rounding import Rounding
 
@@ -199,7 +200,7 @@ class Whole:
     ok : whether no weight is wrong and enough were judged.
     """
 
-    verdict: str
+    verdict: Verdict
     n_weights: int
     n_exempt: int
     n_judged: int
@@ -242,7 +243,7 @@ def whole(
     return Whole(verdict, n, exempt, judged, enough and (not min_judged or _everywhere(verdicts, reasons, params)))
 
 
-def of_counts(counts: Mapping[str, int], not_exempt: int) -> str:
+def of_counts(counts: Mapping[str, int], not_exempt: int) -> Verdict:
     """The verdict of many weights from the count of each verdict and of weights that are not exempt."""
     if counts["mismatch"]:
         return "mismatch"

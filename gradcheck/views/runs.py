@@ -24,19 +24,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Runs:
-    """Results of one or several runs.
+    """Results of one or several runs, as ``load`` reads them.
 
-    cells : DataFrame, one row a cell; integers and booleans in pandas' nullable types. `run` is the folder, where
-        several were loaded.
-    errors : pyarrow dataset, one row a weight; ``errors.to_table(filter=...)`` reads what is asked for.
-    plot : charts: ``plot.v_curve()``, ``plot.detection()``, ``plot.rules()``, ``plot.histogram()``, ``plot.weights(cell)``.
+    Attributes
+    ----------
+    cells : pandas.DataFrame
+        One row a cell, with integers and booleans in pandas' nullable types.  Where several runs were loaded, the column
+        ``run`` holds the folder.
+    errors : pyarrow.dataset.Dataset
+        One row a weight.  It is read when it is asked: ``errors.to_table(filter=...)``.
+    plot : Plots
+        Charts: ``plot.v_curve()``, ``plot.detection()``, ``plot.rules()``, ``plot.histogram()``, ``plot.weights(cell)``.
+
+    See Also
+    --------
+    load : Reads runs.
+
+    Examples
+    --------
+    >>> import gradcheck
+    >>> runs = gradcheck.load("runs/reference")
+    >>> wrong = runs.cells[runs.cells["verdict"] == "mismatch"]
+    >>> bool(wrong["bug_injected"].all())
+    True
+    >>> weights = runs.weights(wrong["cell"].iloc[0])
+    >>> bool((weights["abs_err"] > weights["bound"]).any())
+    True
     """
 
     cells: pd.DataFrame
     errors: ds.Dataset
 
     def weights(self, cell: str) -> pd.DataFrame:
-        """The weights of one cell, in the order of `flat_index`; those of every run that holds the cell."""
+        """The weights of one cell, in the order of ``flat_index``.
+
+        Parameters
+        ----------
+        cell : str
+            The id of the cell, as in ``cells["cell"]``.  Where several runs hold the cell, the weights of all are returned.
+        """
         import pyarrow.dataset as ds
 
         with reading("errors"):
@@ -55,16 +81,36 @@ class Runs:
 
     @property
     def plot(self) -> Plots:
-        """Charts of these runs (needs Altair: ``pip install 'gradcheck[charts]'``)."""
+        """Charts of these runs.  They need Altair: ``pip install 'gradcheck[charts]'``."""
         from gradcheck.views.plots import Plots
 
         return Plots(self)
 
 
 def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs:
-    """Results of a run folder (or ``latest``), or of several.
+    """Read the results of a run, or of several.
 
-    Raises BadInput (a ValueError) where a folder is no run or a file is damaged or of a newer schema version.
+    Parameters
+    ----------
+    run : str or path, or a sequence of them
+        The folder of a run, the URI of a remote one, or ``latest``: the newest run below the folder ``runs``.
+
+    Returns
+    -------
+    Runs
+        The cells as a DataFrame, the weights as a dataset, and charts of both.
+
+    Raises
+    ------
+    BadInput
+        If a folder is no run, or if a file is damaged or has a newer schema version.  It is a ValueError.
+
+    Examples
+    --------
+    >>> import gradcheck
+    >>> runs = gradcheck.load("runs/reference")
+    >>> sorted(set(runs.cells["status"]))
+    ['ok']
     """
     import pyarrow as pa
     import pyarrow.dataset as ds

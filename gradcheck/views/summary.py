@@ -11,8 +11,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from gradcheck.columns import store
-from gradcheck.columns.store import Place
+from gradcheck.columns import places
+from gradcheck.columns.places import Place
 from gradcheck.experiment.config.config import FAIL_ON
 from gradcheck.experiment.results.results import locate
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truth
@@ -185,7 +185,7 @@ def text(
     if tally.groups:
         lines.append(plain(_table(tally)))
     lines += _verdicts(tally)
-    lines += _next(tally, store.at(run_dir), overrides, planned)
+    lines += _next(tally, places.at(run_dir), overrides, planned)
     return "\n".join(
         cut(line, WIDTH) if not line.startswith(("saved", "look", "page", "break", "resume")) else line
         for line in _flat(lines)

@@ -61,7 +61,7 @@ def write(run: Path, parts: int) -> None:
         of_cells = of_cells.set_column(0, "cell", pa.array(ids))
         of_errors = of_errors.set_column(0, "cell", pa.array(np.repeat(ids, WEIGHTS)))
         digest = put("errors", k, parquet.fill([of_errors], ERRORS.with_metadata(stamp), ERRORS_DICTIONARY))
-        weights = {parquet.WEIGHTS: digest.encode()}
+        weights = {parquet.DIGEST_OF_ERRORS: digest.encode()}
         put("cells", k, parquet.fill([of_cells], CELLS.with_metadata(stamp), CELLS_DICTIONARY, weights))
 
 

@@ -24,7 +24,7 @@ from waiting import PATIENCE, until
 
 import gradcheck
 from gradcheck import uris
-from gradcheck.columns import store
+from gradcheck.columns import lease, lock, places, remote, s3, store
 from gradcheck.errors import BadInput
 from gradcheck.experiment.results import repair, results
 from gradcheck.experiment.results.rows import cell_row
@@ -63,15 +63,15 @@ def uri(server: str, request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("BEAT", 0.2), ("DEAD", 4.0), ("SETTLE", 0.1)):
-        monkeypatch.setattr(store, name, seconds)
+        monkeypatch.setattr(lease, name, seconds)
 
 
-IMPATIENT = "from gradcheck.columns import store\nstore.BEAT, store.DEAD, store.SETTLE = 0.2, 4.0, 0.2"
+IMPATIENT = "from gradcheck.columns import lease\nlease.BEAT, lease.DEAD, lease.SETTLE = 0.2, 4.0, 0.2"
 
 
 def stored(uri: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    place = store.at(uri)
-    assert isinstance(place, store.Remote)
+    place = places.at(uri)
+    assert isinstance(place, remote.Remote)
 
     def read(folder: str) -> pa.Table:
         return pa.concat_tables([pq.read_table(path.open()) for path in (place / folder).glob("*.parquet")])
@@ -80,8 +80,8 @@ def stored(uri: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def keys(uri: str) -> list[str]:
-    place = store.at(uri)
-    assert isinstance(place, store.Remote)
+    place = places.at(uri)
+    assert isinstance(place, remote.Remote)
     found = place.filesystem.get_file_info(fs.FileSelector(place.key, recursive=True, allow_not_found=True))
     return sorted(info.path.removeprefix(place.key + "/") for info in found if info.type == fs.FileType.File)
 
@@ -132,8 +132,8 @@ def test_a_password_is_kept_nowhere(uri: str, capfd: pytest.CaptureFixture[str])
     assert any(path.name == "config.yaml" and "bucket/runs" in path.read_text() for path in files)
     assert [path for path in files if SECRET in path.read_text(errors="replace")] == []
     assert len(keys(uri)) == 4 * 5
-    place = store.at(uri)
-    assert isinstance(place, store.Remote)
+    place = places.at(uri)
+    assert isinstance(place, remote.Remote)
     for key in keys(uri):
         with (place / key).open() as file:
             assert SECRET.encode() not in file.read()
@@ -161,26 +161,26 @@ def test_a_killed_run_is_resumed_to_the_rows_of_an_undisturbed_one(uri: str) -> 
 
 
 def test_two_processes_on_one_run_are_told_apart(uri: str) -> None:
-    place = store.at(uri)
-    with store.locked(place):
-        with pytest.raises(BadInput, match="another process is writing there"), store.locked(place):
+    place = places.at(uri)
+    with lock.locked(place):
+        with pytest.raises(BadInput, match="another process is writing there"), lock.locked(place):
             pass
-        time.sleep(3 * store.BEAT)
-    with store.locked(place):
+        time.sleep(3 * lease.BEAT)
+    with lock.locked(place):
         pass
     assert keys(uri) == []
 
 
 def test_a_lease_that_nobody_renews_is_taken_over_and_its_holder_stops(uri: str) -> None:
-    place = store.at(uri)
+    place = places.at(uri)
     with contextlib.ExitStack() as stack:
-        held = stack.enter_context(store.locked(place))
-        assert isinstance(held, store.Remote)
-        assert held._lease is not None
-        held._lease._stop.set()  # as if the process were suspended
-        with store.locked(place) as other:
+        held = stack.enter_context(lock.locked(place))
+        assert isinstance(held, remote.Remote)
+        assert held._lock is not None
+        held._lock._stop.set()  # as if the process were suspended
+        with lock.locked(place) as other:
             store.write(other, "cells", "mine", lambda file: file.write(b"1"))
-            held._lease._written = -1e9
+            held._lock._written = -1e9
             with pytest.raises(OSError, match="taken the run over"):
                 store.write(held, "cells", "mine", lambda file: file.write(b"2"))
     with (place / "cells" / "mine").open() as file:
@@ -190,16 +190,16 @@ def test_a_lease_that_nobody_renews_is_taken_over_and_its_holder_stops(uri: str)
 def test_a_writer_whose_store_goes_away_says_so_and_keeps_what_is_there(
     uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, n = store.Remote.write, 0
+    write, n = remote.Remote.write, 0
 
-    def failing(self: store.Remote, content: Any) -> None:
+    def failing(self: remote.Remote, content: Any) -> None:
         nonlocal n
         n += 1
         if n > 4:
             raise OSError("AWS Error NETWORK_CONNECTION during PutObject operation (Request ID: x y)")
         write(self, content)
 
-    monkeypatch.setattr(store.Remote, "write", failing)
+    monkeypatch.setattr(remote.Remote, "write", failing)
 
     def run() -> None:
         with results.Writer(uri, {}, part_cells=2) as writer:
@@ -218,7 +218,7 @@ def test_parts_of_failed_cells_are_replaced_there_too(uri: str) -> None:
         writer.add(cell_row(planned(2), ValueError("no"), 0.0))
     with results.Writer(uri, {}) as writer:
         writer.add(made(2))
-    assert repair.tidy(store.at(uri), {planned(i).cell for i in (0, 2)}, 2)
+    assert repair.tidy(places.at(uri), {planned(i).cell for i in (0, 2)}, 2)
     cells, errors = stored(uri)
     assert {row["cell"] for row in cells} == {row["cell"] for row in errors} == {planned(i).cell for i in (0, 2)}
     assert [row["status"] for row in cells] == ["ok", "ok"]
@@ -279,7 +279,7 @@ def test_an_address_that_is_none_is_refused_in_one_line_and_soon(
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(s3, "ANSWER_SECONDS", 1.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(20)
@@ -317,7 +317,7 @@ def test_hydras_own_multirun_has_no_common_store(capfd: pytest.CaptureFixture[st
 
 
 def test_where_a_half_written_file_would_be_seen_it_is_written_aside(tmp_path: Path) -> None:
-    folder = store.Remote(fs.LocalFileSystem(), str(tmp_path), ("hdfs://host/x", ""))
+    folder = remote.Remote(fs.LocalFileSystem(), str(tmp_path), ("hdfs://host/x", ""))
     (folder / "cells").mkdir()
     seen, stop = set(), threading.Event()
 

@@ -18,7 +18,7 @@ from constructed import part, planned, rewrite
 from constructed import rows as made
 from waiting import PATIENCE, until
 
-from gradcheck.columns import store
+from gradcheck.columns import lock, store
 from gradcheck.columns.weights import SCHEMA_VERSION
 from gradcheck.commands import launch as launching
 from gradcheck.errors import BadInput
@@ -60,9 +60,9 @@ def test_a_killed_process_holds_nothing() -> None:
     first.kill()
     first.communicate()
     assert Path("here/.tmp/lock").exists()
-    with store.locked(Path("here")):
+    with lock.locked(Path("here")):
         assert Path("here/.tmp/lock").read_text() == str(os.getpid())
-        with pytest.raises(BadInput, match=f"process {os.getpid()} is writing there"), store.locked(Path("here")):
+        with pytest.raises(BadInput, match=f"process {os.getpid()} is writing there"), lock.locked(Path("here")):
             pass
     assert not Path("here/.tmp/lock").exists()  # it may have died within a write, whose file stays until it is resumed
 
@@ -70,12 +70,12 @@ def test_a_killed_process_holds_nothing() -> None:
 LOCKING = """
     import sys, time
     from pathlib import Path
-    from gradcheck.columns import store
+    from gradcheck.columns import lock, store
     from gradcheck.errors import BadInput
     held = 0
     while held < 50:
         try:
-            with store.locked(Path("here")):
+            with lock.locked(Path("here")):
                 held += 1
                 Path("inside").touch(exist_ok=False)
                 Path("inside").unlink()

@@ -12,7 +12,7 @@ from trials import secrets
 
 import gradcheck
 from gradcheck import uris
-from gradcheck.columns import store
+from gradcheck.columns import places
 from gradcheck.errors import BadInput, WriteError
 from gradcheck.experiment.config import compose
 from gradcheck.run import main
@@ -46,7 +46,7 @@ def test_what_is_shown_of_a_uri_holds_no_secret(made: tuple[str, list[str]]) -> 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "abfs", "hdfs"])
 def test_a_secret_with_a_sign_that_ends_a_part_is_refused_with_the_way_out(scheme: str, secret: str) -> None:
     with pytest.raises(BadInput, match="percent-encode") as refused:
-        store.at(f"{scheme}://key:{secret}@bucket/x")
+        places.at(f"{scheme}://key:{secret}@bucket/x")
     assert str(refused.value).startswith(f"{scheme}://…: ")
     assert secret not in str(refused.value)
 

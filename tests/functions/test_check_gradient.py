@@ -732,9 +732,9 @@ def test_arguments_that_cannot_be_copied_are_handed_over() -> None:
 
 
 def test_large_arguments_are_watched_but_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    import gradcheck.functions.function
+    import gradcheck.functions.arguments
 
-    monkeypatch.setattr(gradcheck.functions.function, "COPIED", 8)
+    monkeypatch.setattr(gradcheck.functions.arguments, "COPIED", 8)
     data = np.arange(3.0)
     seen: list[int] = []
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import gradcheck
-from gradcheck.functions.directional import LARGE, LOCATED, MORE, SAMPLED, DirectionalOutcome
+from gradcheck.functions.directions.check import LARGE, SAMPLED
+from gradcheck.functions.directions.outcome import DirectionalOutcome
+from gradcheck.functions.directions.search import LOCATED, MORE
 
 N = 4000
 Loss = Callable[[Any], Any]

@@ -18,8 +18,8 @@ from gradcheck import reproduce, show
 from gradcheck.experiment.config import config
 from gradcheck.experiment.grid.sweep import PLAN
 from gradcheck.experiment.results import results
-from gradcheck.functions.given import Function
 from gradcheck.functions.imports import find, module_of, permitted
+from gradcheck.functions.model import Function
 from gradcheck.run import main
 
 QUICK = ("engine=serial", "progress=none")

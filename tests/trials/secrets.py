@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import fs
 
-from gradcheck.columns import store
+from gradcheck.columns import lease, places, remote
 
 from .kills import Failure
 
@@ -70,22 +70,22 @@ def uris(draw: Callable[[Any], Any]) -> tuple[str, list[str]]:
 
 def _fake(folder: Path) -> contextlib.ExitStack:
     """Opens every URI that pyarrow takes as a folder of this machine."""
-    real = store._filesystem
+    real = places.filesystem
 
     def opened(*arguments: Any) -> tuple[Any, str]:
         return fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), real(*arguments)[1]
 
-    write = store.Remote.write
+    write = remote.Remote.write
 
-    def making_folders(self: store.Remote, content: Any) -> None:  # as HDFS and object stores do
+    def making_folders(self: remote.Remote, content: Any) -> None:  # as HDFS and object stores do
         self.filesystem.create_dir(self.key.rpartition("/")[0])
         write(self, content)
 
     ends = contextlib.ExitStack()
-    ends.enter_context(mock.patch.object(store.Remote, "write", making_folders))
+    ends.enter_context(mock.patch.object(remote.Remote, "write", making_folders))
     for name, seconds in (("BEAT", 0.2), ("DEAD", 1.0), ("SETTLE", 0.01)):
-        ends.enter_context(mock.patch.object(store, name, seconds))
-    ends.enter_context(mock.patch.object(store, "_filesystem", opened))
+        ends.enter_context(mock.patch.object(lease, name, seconds))
+    ends.enter_context(mock.patch.object(places, "filesystem", opened))
     return ends
 
 

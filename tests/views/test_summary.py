@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from constructed import planned, rows
 
-from gradcheck.columns import store
+from gradcheck.columns import places
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.experiment.results import results
 from gradcheck.experiment.results.rows import cell_row
@@ -151,7 +151,7 @@ def test_a_page_is_proposed_where_there_is_a_grid_and_in_a_store_with_a_name_of_
     assert "gradcheck.report" not in summary.text(grid[:1], tmp_path)
     assert "gradcheck.report" not in summary.text([without_result(0, ValueError("no"))] * 2, tmp_path)
     assert f"python -m gradcheck.report {tmp_path}\n" in summary.text(grid, tmp_path)
-    away = store.at("s3://bucket/run?region=eu-central-1")
+    away = places.at("s3://bucket/run?region=eu-central-1")
     assert f"python -m gradcheck.report '{away}' --out report.html\n" in summary.text(grid, away)
 
 

@@ -25,7 +25,7 @@ from gradcheck.experiment.config.canonical import canonical_json
 from gradcheck.experiment.footprint import MAX_MEMORY
 from gradcheck.experiment.sources.data import DATA, File
 from gradcheck.experiment.sources.init import INITS
-from gradcheck.functions.given import Function
+from gradcheck.functions.model import Function
 from gradcheck.models import MODELS
 from gradcheck.models.interfaces import Section
 from gradcheck.models.target import NoTarget

@@ -25,8 +25,9 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf, ValueNode
 from omegaconf.errors import OmegaConfBaseException
 
-from gradcheck.columns import limits, parquet, store
-from gradcheck.columns.store import PLAN, Place
+from gradcheck.columns import limits, parquet, places, store
+from gradcheck.columns.places import Place
+from gradcheck.columns.store import PLAN
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.experiment.cell import refuse, refuse_at
 from gradcheck.experiment.config import compose, config
@@ -567,7 +568,7 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
     import pyarrow as pa
 
     path = run_dir / PLAN
-    if not store.inside(run_dir, path):
+    if not places.inside(run_dir, path):
         raise BadInput(f"{path}: leads out of the run folder")
     if not path.exists():
         raise BadInput(f"resume={run_dir}: has no {PLAN}; only a run that was started can be resumed")

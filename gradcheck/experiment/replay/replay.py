@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.columns.store import Place
+from gradcheck.columns.places import Place
 from gradcheck.columns.weights import ERRORS, WEIGHTS, CellRows, errors_table
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import config as configs

@@ -12,10 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from gradcheck.columns import limits, parquet, store
+from gradcheck.columns import limits, parquet, places
 from gradcheck.columns.chunks import Chunks
 from gradcheck.columns.parquet import PROVENANCE, reading
-from gradcheck.columns.store import Place
+from gradcheck.columns.places import Place
 from gradcheck.columns.weights import ERRORS, SCHEMA_VERSION
 from gradcheck.errors import BadInput, Damaged
 from gradcheck.experiment.results.rows import CELLS, completed, lacking
@@ -30,7 +30,7 @@ def locate(run: str | os.PathLike[str] | Place) -> Any:
 
     Raises BadInput where there is none.
     """
-    path = store.at(run)
+    path = places.at(run)
     if not isinstance(path, Path):
         if not (path / "cells").is_dir():
             raise BadInput(f"{path}: not a run (there is no cells/)")
@@ -55,7 +55,7 @@ def parts(run_dir: Place, folder: str) -> list[Any]:
     """
     found: list[Any] = sorted((run_dir / folder).glob("*.parquet"))
     for path in [run_dir / folder, *found]:
-        if not store.inside(run_dir, path):
+        if not places.inside(run_dir, path):
             raise BadInput(f"{path}: leads out of the run folder")
     for path in found:
         if isinstance(path, Path) and not path.is_file():
@@ -91,7 +91,7 @@ class Part:
             known = file.metadata.metadata or {}
             self.columns = _names(tuple(file.schema.names))
             self.provenance = _provenance(path, known)
-            self.weights = known.get(parquet.WEIGHTS, b"").decode("ascii", "replace") or None
+            self.weights = known.get(parquet.DIGEST_OF_ERRORS, b"").decode("ascii", "replace") or None
             self.pages = file.pages
             self.protected = self.pages is not None and file.footer.named is not None
             self._verified = self.pages is None

@@ -13,7 +13,8 @@ from collections.abc import Callable, Container, Iterator
 import pyarrow as pa
 
 from gradcheck.columns.parquet import PROVENANCE
-from gradcheck.columns.store import PLAN, Place
+from gradcheck.columns.places import Place
+from gradcheck.columns.store import PLAN
 from gradcheck.errors import BadInput
 from gradcheck.experiment.results.part import Part, number_in
 from gradcheck.experiment.results.plan import Plan

@@ -18,9 +18,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from gradcheck.columns import parquet, store
+from gradcheck.columns import parquet, places, store
 from gradcheck.columns.parquet import PROVENANCE
-from gradcheck.columns.store import Place
+from gradcheck.columns.places import Place
 from gradcheck.columns.weights import (
     AXES,
     ERRORS,
@@ -68,7 +68,7 @@ class Writer:
         part_cells: int = PART_CELLS,
         part_seconds: float = PART_SECONDS,
     ) -> None:
-        self.run_dir = store.at(run_dir)
+        self.run_dir = places.at(run_dir)
         stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION, **provenance}, sort_keys=True).encode()}
         self._cells_schema = CELLS.with_metadata(stamp)
         self._stamp = stamp
@@ -199,7 +199,7 @@ def write_pair(
     stored = store.write(run_dir, "errors", name, parquet.fill(errors, ERRORS.with_metadata(stamp), ERRORS_DICTIONARY))
     digest = parquet.digest_in(stored.name) or ""
     fill = parquet.fill(
-        cells, cells[0].schema.with_metadata(stamp), CELLS_DICTIONARY, {parquet.WEIGHTS: digest.encode()}
+        cells, cells[0].schema.with_metadata(stamp), CELLS_DICTIONARY, {parquet.DIGEST_OF_ERRORS: digest.encode()}
     )
     return store.write(run_dir, "cells", name, fill)
 

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from gradcheck.columns import parquet, store
+from gradcheck.columns import places, verified
 from gradcheck.columns.chunks import Chunks
-from gradcheck.columns.store import PLAN, Place, one_line
+from gradcheck.columns.places import Place
+from gradcheck.columns.store import PLAN
 from gradcheck.columns.weights import ERRORS
-from gradcheck.errors import BadInput, Damaged
+from gradcheck.errors import BadInput, Damaged, cause
 from gradcheck.experiment.results.counted import Counted, needed
 from gradcheck.experiment.results.part import Part, parts
 from gradcheck.experiment.results.plan import Ids
@@ -53,7 +54,7 @@ class Stored:
         repair: bool = False,
         ahead: Callable[[str], bool] | None = None,
     ) -> None:
-        self.run_dir = store.at(run_dir)
+        self.run_dir = places.at(run_dir)
         self._repair = repair
         self._ahead: Callable[[str], bool] | None = ahead
         self._chunks = Chunks()
@@ -192,7 +193,7 @@ class Stored:
         try:
             return pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowException as error:
-            raise BadInput(f"{self.run_dir}/cells: parts that do not fit together: {one_line(error)}") from error
+            raise BadInput(f"{self.run_dir}/cells: parts that do not fit together: {cause(error)}") from error
 
     def weights_of(self, i: int) -> int:
         """How many weights the cells of a part should have."""
@@ -272,7 +273,7 @@ class Stored:
         whole = [self.errors[j] for j in sorted(self.used) if self.used[j] is None]
         if not whole:  # the schema comes from a file
             whole = [part for part in self.errors if not part.n_rows]
-        found = [parquet.dataset(self.run_dir, [(p.path, p.pages) for p in whole], ERRORS)]
+        found = [verified.dataset(self.run_dir, [(p.path, p.pages) for p in whole], ERRORS)]
         partly = [j for j in sorted(self.used) if self.used[j] is not None]
         if partly:
             tables = [ERRORS.empty_table(), *(t for j in partly for t in self._weights_in(j, None, None))]

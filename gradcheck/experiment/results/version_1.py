@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from gradcheck.columns.weights import CellRows
 from gradcheck.experiment.truth import UNKNOWN_MODELS
 from gradcheck.numerics.verdict import CORNER, EXEMPT
@@ -20,11 +22,14 @@ def retold(new: CellRows, recorded: Mapping[str, Any]) -> CellRows:
     """
     if not isinstance(new.weights, Mapping):
         return new
-    weights = dict(new.weights)
-    columns = (weights[name] for name in ("verdict", "reason", "numeric", "truncation", "roundoff"))
-    weights["reason"] = [_reason(*one) for one in zip(*columns, strict=True)]
+    weights = new.weights.copy()
+    words, figures = (
+        (weights["verdict"], weights["reason"]),
+        (weights["numeric"], weights["truncation"], weights["roundoff"]),
+    )
+    weights["reason"] = [_reason(*one) for one in zip(*words, *figures, strict=True)]
     if new.cell["model"] in UNKNOWN_MODELS:
-        weights["correct"] = [float("nan") if value is None else value for value in recorded["correct"]]
+        weights["correct"] = np.array([np.nan if value is None else value for value in recorded["correct"]])
     found = set(weights["verdict"])
     verdict = next((v for v in ("mismatch", "match", "nondifferentiable") if v in found), "inconclusive")
     return CellRows(new.cell | {"verdict": verdict}, weights)

@@ -1,17 +1,21 @@
 """A model that is somebody's function and its gradient, found by their names."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gradcheck.errors import ContractError, Meaningless
+from gradcheck.functions.arguments import Arguments
+from gradcheck.functions.calls import Calls
+from gradcheck.functions.contract import hold_to_contract
 from gradcheck.functions.domain import require_complex_safe
-from gradcheck.functions.function import Arguments, hold_to_contract, problems, quiet, untouched
-from gradcheck.functions.function import Function as Caller
 from gradcheck.functions.imports import digest, find, require_name
 from gradcheck.functions.parameters import flatten
+from gradcheck.functions.problems import problems
+from gradcheck.functions.surroundings import quiet, untouched
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import Model
 from gradcheck.models.target import NoTarget
@@ -19,8 +23,10 @@ from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Problem
 
 Array = np.ndarray
+# What ``fun`` returns with ``jac=true``: the value and the gradient.
+Pair = tuple[object, object]
 
-# Of the directions in which noise is measured; the rows of a cell follow from its config.
+# The seed of the directions along which noise is measured.  It is fixed, so that a cell's rows follow from its config.
 SEED = 0
 
 
@@ -45,7 +51,7 @@ class Function(Model):
 
     def __post_init__(self) -> None:
         self._allowed: tuple[str, ...] = ()
-        self._found: dict[str, Callable[..., Any]] = {}
+        self._found: dict[str, Callable[..., object]] = {}
 
     @property
     def target(self) -> NoTarget:
@@ -53,7 +59,7 @@ class Function(Model):
 
     @property
     def both(self) -> bool:
-        """Whether ``fun`` returns value and gradient."""
+        """Whether ``fun`` returns the value and the gradient."""
         return self.jac in ("true", "True")
 
     def validate(self) -> None:
@@ -66,7 +72,7 @@ class Function(Model):
         """Allow functions of these modules (or one function by its whole name) to be imported."""
         self._allowed = tuple(modules)
 
-    def start(self) -> Any:
+    def start(self) -> Array | dict[str, Array]:
         """x0 as float64 arrays: one, or a dict of them in the order of the names."""
         if isinstance(self.x0, dict):
             if not self.x0:
@@ -74,11 +80,11 @@ class Function(Model):
             return {str(name): _numbers(f"model.x0.{name}", self.x0[name]) for name in sorted(self.x0, key=str)}
         return _numbers("model.x0", self.x0)
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, object]:
         """x0 as a mapping from parameters' names to nested lists."""
         return dict(self.x0) if isinstance(self.x0, dict) else {"x": self.x0}
 
-    def arguments(self, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    def arguments(self, dtype: np.dtype[np.floating]) -> tuple[object, ...]:
         """What the functions get after x."""
         return tuple(_argument(value, dtype) for value in self.args)
 
@@ -91,45 +97,46 @@ class Function(Model):
     def loss(self, theta: Array, batch: Batch) -> Array:
         """fun at theta; scalar of theta's dtype."""
         out = self.function("fun")(self._x(theta, batch), *self.arguments(theta.real.dtype))
-        value = np.asarray(out[0] if self.both else out).reshape(-1)[0]
+        value = np.asarray(cast(Pair, out)[0] if self.both else out).reshape(-1)[0]
         return value.astype(np.result_type(value, theta.dtype) if value.dtype.kind == "c" else theta.dtype)
 
     def gradient(self, theta: Array, batch: Batch) -> Array:
         """jac at theta, flat, in theta's dtype."""
         function = self.function("fun" if self.both else "jac")
         out = function(self._x(theta, batch), *self.arguments(theta.dtype))
-        out = out[1] if self.both else out
-        named = out if isinstance(self.x0, dict) else {"x": np.asarray(out).reshape(self.layout(batch).shapes[0])}
-        return self.layout(batch).join(named, theta.dtype)
+        found = cast(Pair, out)[1] if self.both else out
+        if isinstance(self.x0, dict):
+            return self.layout(batch).join(cast("Mapping[str, ArrayLike]", found), theta.dtype)
+        return self.layout(batch).join({"x": np.asarray(found).reshape(self.layout(batch).shapes[0])}, theta.dtype)
 
     def pose(self, theta: Array, batch: Batch) -> Problem:
-        """The same way as ``check_gradient`` goes; rounding errors, kinks and scale are measured.
+        """The problem as ``check_gradient`` poses it: rounding errors, kinks and scale are measured.
 
         Raises ContractError where the functions do not keep their contract at theta.
         """
-        function = self._caller(theta)
+        calls = self._calls(theta)
         with untouched(), quiet():
-            function.outputs(theta)
-            if function.outer:
-                raise ContractError(f"model.fun={self.fun}: returns the shape {function.outer}, must return one number")
-            value, gradient = hold_to_contract(function, theta, SEED, False)
-            # whether the gradient is right before the bug, nobody knows
-            return problems(function, theta, value, gradient, SEED)[0]
+            calls.outputs(theta)
+            if calls.outer:
+                raise ContractError(f"model.fun={self.fun}: returns the shape {calls.outer}, must return one number")
+            value, gradient = hold_to_contract(calls, theta, SEED, False)
+            # nobody knows whether the gradient is right before the bug, so `correct` is None
+            return problems(calls, theta, value, gradient, SEED)[0]
 
     def require_complex(self, theta: Array) -> None:
         with untouched(), quiet():
             try:
-                require_complex_safe(self._caller(theta), theta, SEED)
+                require_complex_safe(self._calls(theta), theta, SEED)
             except ContractError as error:
                 words = str(error).replace("scheme='complex_step'", "scheme=complex_step")
                 raise Meaningless(words.replace("fun is", f"{self.fun} is")) from None
 
-    def _caller(self, theta: Array) -> Caller:
+    def _calls(self, theta: Array) -> Calls:
         parameters, _ = flatten(self.start())
         jac = None if self.both else self.function("jac")
-        return Caller(self.function("fun"), jac, Arguments(self.arguments(theta.dtype)), parameters)
+        return Calls(self.function("fun"), jac, Arguments(self.arguments(theta.dtype)), parameters)
 
-    def _x(self, theta: Array, batch: Batch) -> Any:
+    def _x(self, theta: Array, batch: Batch) -> Array | dict[str, Array]:
         named = {name: part.copy() for name, part in self.layout(batch).split(theta).items()}
         return named if isinstance(self.x0, dict) else named["x"]
 
@@ -138,7 +145,7 @@ class Function(Model):
         if not self.both:
             yield "jac", self.jac
 
-    def function(self, key: str) -> Callable[..., Any]:
+    def function(self, key: str) -> Callable[..., object]:
         """The function that ``fun`` or ``jac`` names.
 
         Raises ValueError, naming key and value, where its module is not permitted, cannot be imported or has no such
@@ -149,13 +156,11 @@ class Function(Model):
         return self._found[key]
 
     def digests(self) -> dict[str, str]:
-        """sha256 of the source file of each function, by its key; of what is compiled, of its name and its package's
-        version.
-        """
+        """sha256 of the source file of each function, by its key.  See `digest`."""
         return {key: digest(self.function(key)) for key, _ in self._names()}
 
 
-def _numbers(key: str, value: Any) -> Array:
+def _numbers(key: str, value: object) -> Array:
     try:
         array = np.asarray(value)
     except ValueError:
@@ -165,7 +170,7 @@ def _numbers(key: str, value: Any) -> Array:
     return array.astype(np.float64)
 
 
-def _argument(value: Any, dtype: np.dtype[Any]) -> Any:
+def _argument(value: object, dtype: np.dtype[np.floating]) -> object:
     if isinstance(value, float):
         return dtype.type(value)
     if not isinstance(value, list):
