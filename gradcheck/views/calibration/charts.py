@@ -15,7 +15,7 @@ DETECTED_BY = "central"
 
 
 def write(figures: Mapping[str, Any], path: Path) -> None:
-    """Write both charts as one SVG file; ``figures`` as ``reliability.as_json`` gives them.
+    """Write both charts as one SVG file; ``figures`` as `as_json` gives them.
 
     Raises BadInput where Altair is not installed or the file is to be of another kind.
     """
