@@ -44,6 +44,9 @@ def _calibration(typed: argparse.Namespace) -> int:
         if typed.json:
             Path(typed.json).write_text(json.dumps(as_json(figures), indent=1) + "\n", encoding="utf-8")
         if typed.plot:
+            from gradcheck.views.charts.drawing import require_altair
+
+            require_altair()
             from gradcheck.views.calibration.charts import write
 
             write(as_json(figures), Path(typed.plot))

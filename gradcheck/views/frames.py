@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gradcheck.experiment import truth
 from gradcheck.experiment.truth import PLANTED, Truth, truths
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+RULE_COLUMNS = ("rule", "bug", "cells", "accused", "false_alarms", "caught", "missed", "cannot_be_told")
 
 
 def accusations(cells: pd.DataFrame) -> pd.DataFrame:
@@ -46,17 +52,19 @@ def accusations(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as mappings of plain values; what is unknown is None."""
+    """Rows as mappings of Python values; what is unknown is None."""
     return [{key: plain_value(value) for key, value in row.items()} for row in frame.astype(object).to_dict("records")]
 
 
 def plain_value(value: Any) -> Any:
-    """A value of a frame as Python has it; what is unknown is None."""
+    """A value of a frame as a Python value; what is unknown is None."""
     import pandas as pd
 
-    if hasattr(value, "tolist"):  # a NumPy array (position) or scalar
+    if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     return None if value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value
 
 
-RULE_COLUMNS = ("rule", "bug", "cells", "accused", "false_alarms", "caught", "missed", "cannot_be_told")
+def weight_name(param: str | None, position: Sequence[int] | None, between: str = ",") -> str | None:
+    """``W1[0,3]``, or ``b`` where the parameter has no axes; None where the parameter is unknown."""
+    return f"{param}[{between.join(map(str, position))}]" if position else param
