@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gradcheck.experiment import truth
 from gradcheck.experiment.truth import PLANTED, Truth, truths
 
@@ -53,16 +51,23 @@ def accusations(cells: pd.DataFrame) -> pd.DataFrame:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as mappings of Python values; what is unknown is None."""
-    return [{key: plain_value(value) for key, value in row.items()} for row in frame.astype(object).to_dict("records")]
+    import pandas as pd
+
+    rows = frame.astype(object).to_dict("records")
+    return [{key: _plain(value, pd.NA) for key, value in row.items()} for row in rows]
 
 
-def plain_value(value: Any) -> Any:
+def plain_value(value: object) -> Any:
     """A value of a frame as a Python value; what is unknown is None."""
     import pandas as pd
 
-    if isinstance(value, (np.ndarray, np.generic)):
+    return _plain(value, pd.NA)
+
+
+def _plain(value: Any, unknown: object) -> Any:
+    if hasattr(value, "tolist"):  # a NumPy array (position) or scalar
         value = value.tolist()
-    return None if value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value
+    return None if value is unknown or (isinstance(value, float) and math.isnan(value)) else value
 
 
 def weight_name(param: str | None, position: Sequence[int] | None, between: str = ",") -> str | None:

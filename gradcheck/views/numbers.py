@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 
 def known(value: float | None) -> float:
@@ -11,9 +10,11 @@ def known(value: float | None) -> float:
     return 0.0 if value is None or math.isnan(value) else float(value)
 
 
-def largest(values: Iterable[float | None]) -> float | None:
-    """The largest of the known numbers; None where there is none."""
-    return max((float(value) for value in values if value is not None and not math.isnan(value)), default=None)
+def larger(a: float | None, b: float | None) -> float | None:
+    """The larger of two numbers; the known one where only one is known; None where none is."""
+    if a is None or math.isnan(a):
+        return None if b is None or math.isnan(b) else b
+    return a if b is None or not b > a else b
 
 
 def finite(value: float | None) -> float | None:

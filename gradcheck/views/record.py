@@ -16,7 +16,7 @@ from gradcheck.experiment.truth import Truth, truths
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.printable import printable
 from gradcheck.views.frames import accusations, plain_value, records
-from gradcheck.views.numbers import largest
+from gradcheck.views.numbers import larger
 from gradcheck.views.runs import frame_of, with_missed
 from gradcheck.views.summary import headline
 from gradcheck.views.tally import COLUMNS, HEADLINE, Tally, order
@@ -91,8 +91,8 @@ class Record:
                     **dict(zip(by, key, strict=True)),
                     **{name: int(counts.get(name, 0)) for name in STATUSES},
                     "not_ok": int(group["not_ok"].sum()),
-                    "worst_rel_err": largest([group["max_rel_err"].max()]),
-                    "median_resolution": largest([group["median_resolution"].max()]),
+                    "worst_rel_err": larger(group["max_rel_err"].max(), None),
+                    "median_resolution": larger(group["median_resolution"].max(), None),
                 }
             )
         import pandas as pd

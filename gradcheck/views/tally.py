@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from gradcheck.experiment.config.config import FAIL_ON
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truth
 from gradcheck.numerics.verdict import EXEMPT, VERDICTS, of_counts
-from gradcheck.views.numbers import known, largest
+from gradcheck.views.numbers import known, larger
 
 COLUMNS = (
     *("cell", "status", "message", "model", "data", "init", "bug", "scheme", "dtype", "eps", "data_n", "data_d"),
@@ -53,19 +53,9 @@ class CellRow(TypedDict, total=False):
     bug_injected: bool | None
 
 
-class Axes(NamedTuple):
-    """The axes by which cells are counted; what the table tells apart first stands first."""
-
-    bug: str | None
-    eps: float | None
-    model: str | None
-    scheme: str | None
-    dtype: str | None
-    data: str | None
-    init: str | None
-
-
-GROUP_BY = Axes._fields
+# The axes by which cells are counted; what the table tells apart first stands first.
+GROUP_BY = ("bug", "eps", "model", "scheme", "dtype", "data", "init")
+Axes = tuple[str | None, float | None, str | None, str | None, str | None, str | None, str | None]
 HEADLINE = (*GROUP_BY, "data_n", "data_d", "n_weights")  # the columns that the headline is made of
 Key = tuple[Axes, bool]
 
@@ -82,10 +72,13 @@ class Group:
 
     def add(self, row: CellRow) -> None:
         """Add the weights of a cell."""
-        for verdict, count in _counts(row).items():
-            self.counts[verdict] += count or 0
+        counts = self.counts
+        counts["match"] += row.get("n_match") or 0
+        counts["mismatch"] += row.get("n_mismatch") or 0
+        counts["inconclusive"] += row.get("n_inconclusive") or 0
+        counts["nondifferentiable"] += row.get("n_nondifferentiable") or 0
         self.exempt += row.get("n_exempt") or 0
-        self.worst = largest([self.worst, row.get("max_rel_err")])
+        self.worst = larger(self.worst, row.get("max_rel_err"))
         self.visible = max(self.visible, known(row.get("max_resolution")))
         self.half = max(self.half, known(row.get("median_resolution")))
 
@@ -94,7 +87,7 @@ class Group:
         for verdict, count in other.counts.items():
             self.counts[verdict] += count
         self.exempt += other.exempt
-        self.worst = largest([self.worst, other.worst])
+        self.worst = larger(self.worst, other.worst)
         self.visible, self.half = max(self.visible, other.visible), max(self.half, other.half)
 
     @property
@@ -155,7 +148,16 @@ class Tally:
             self.problems.setdefault(status, str(row.get("message")))
             return
         injected = bool(row.get("bug_injected"))
-        key = (_axes(row), injected)
+        axes: Axes = (
+            row.get("bug"),
+            row.get("eps"),
+            row.get("model"),
+            row.get("scheme"),
+            row.get("dtype"),
+            row.get("data"),
+            row.get("init"),
+        )
+        key = (axes, injected)
         group = self.groups.get(key)
         if group is None:
             group = self.groups[key] = Group()
@@ -200,20 +202,3 @@ def fails(row: CellRow, fail_on: str) -> bool:
 def order(axis: str, value: object) -> tuple[bool, bool, Any]:
     """A key to sort the values of an axis by, since cells come in any order: large steps first, auto last; no bug first."""
     return value is None, value != "none", -value if axis == "eps" and isinstance(value, (int, float)) else value
-
-
-def _axes(row: CellRow) -> Axes:
-    return Axes(
-        *(row.get("bug"), row.get("eps"), row.get("model"), row.get("scheme"), row.get("dtype")),
-        *(row.get("data"), row.get("init")),
-    )
-
-
-def _counts(row: CellRow) -> dict[str, int | None]:
-    """How many weights have each verdict."""
-    return {
-        "match": row.get("n_match"),
-        "mismatch": row.get("n_mismatch"),
-        "inconclusive": row.get("n_inconclusive"),
-        "nondifferentiable": row.get("n_nondifferentiable"),
-    }
