@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _calibration(typed: argparse.Namespace) -> int:
     from gradcheck.views import terminal
-    from gradcheck.views.calibration.export import as_json
+    from gradcheck.views.calibration.export import export
     from gradcheck.views.calibration.measure import measure
     from gradcheck.views.calibration.requirements import requirements
     from gradcheck.views.calibration.tables import tables
@@ -42,14 +42,14 @@ def _calibration(typed: argparse.Namespace) -> int:
     terminal.show(tables(figures, rows))
     try:
         if typed.json:
-            Path(typed.json).write_text(json.dumps(as_json(figures), indent=1) + "\n", encoding="utf-8")
+            Path(typed.json).write_text(json.dumps(export(figures), indent=1) + "\n", encoding="utf-8")
         if typed.plot:
             from gradcheck.views.charts.drawing import require_altair
 
             require_altair()
-            from gradcheck.views.calibration.charts import write
+            from gradcheck.views.calibration.charts import write_charts
 
-            write(as_json(figures), Path(typed.plot))
+            write_charts(export(figures), Path(typed.plot))
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from error
     return 1 if any(row.holds is False for row in rows) else 0

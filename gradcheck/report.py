@@ -46,10 +46,10 @@ def _report(typed: argparse.Namespace) -> int:
         raise BadInput(f"--out: must say where the page of {record.name} goes: the run does not lie on this machine")
     out = Path(typed.out or record.folder / "report.html")
     made = page.Page(record)
-    page.write(made.html(), out)
+    page.write_page(made.html(), out)
     written = [out]
     if typed.figures is not None:
-        written += drawing.write(made.charts, Path(typed.figures))
+        written += drawing.write_figures(made.charts, Path(typed.figures))
     print(*(f"saved  {printable(path)}" for path in written), sep="\n")
     return 0
 

@@ -1,4 +1,4 @@
-"""Rows of a frame as plain values, and which cells a rule would accuse."""
+"""Rows of a frame as Python values, and how many cells each rule accuses."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 RULE_COLUMNS = ("rule", "bug", "cells", "accused", "false_alarms", "caught", "missed", "cannot_be_told")
 
 
-def accusations(cells: pd.DataFrame) -> pd.DataFrame:
-    """For each rule and bug: how many cells there are and how many the rule accuses; our own verdict comes first.
+def rule_counts(cells: pd.DataFrame) -> pd.DataFrame:
+    """For each rule and bug: how many cells there are, and how many of them the rule accuses; our own verdict comes first.
 
-    What an accusation was worth is null where it has no meaning: false alarms where no bug was planted, and everything where
-    nobody knows the right gradient.  Of planted bugs the rule has caught those that it accuses, whether or not the numbers
-    show them; of the others it has missed those that the numbers show (our own verdict is a mismatch, or a weight that was
-    judged a match is wrong by more than 2 bounds), and the rest cannot be told.
+    ``false_alarms`` is null where a bug was planted; ``caught``, ``missed`` and ``cannot_be_told`` where none was; all four
+    where nobody knows the right gradient.  Of the cells with a planted bug, the rule has caught those that it accuses.  Of
+    the others it has missed those whose numbers show the bug: our own verdict is a mismatch, or a weight that was judged a
+    match is wrong by more than 2 bounds.  The rest cannot be told.
     """
     import pandas as pd
 

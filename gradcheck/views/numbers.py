@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def known(value: float | None) -> float:
+def or_zero(value: float | None) -> float:
     """The number; 0 where it is unknown."""
     return 0.0 if value is None or math.isnan(value) else float(value)
 

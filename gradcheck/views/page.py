@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from altair.typing import ChartType
 
-MAX_CELLS = 5000  # rows in the table of cells
+SHOWN_CELLS = 5000  # rows in the table of cells
 MAX_ROWS = 2000  # in the tables of rules and of cells without a result
 MAX_DRAWN = 300  # cells whose weights can be drawn
 TEXT = 300  # characters of a text in a table
@@ -74,11 +74,11 @@ class Page:
     def __init__(self, record: Record) -> None:
         self._record = record
         cells, places = record.cells, cell_data.interesting(record.cells)
-        self._cells = cells.iloc[places[:MAX_CELLS]]
+        self._cells = cells.iloc[places[:SHOWN_CELLS]]
         drawn = places[(cells["status"] == "ok").to_numpy(bool)[places]][:MAX_DRAWN]
         drawable = cells["cell"].iloc[drawn]
         self._errors, self._chosen = weight_data.ErrorCounts(), weight_data.Chosen(drawable)
-        columns = dict.fromkeys([*weight_data.ERROR_COLUMNS, *weight_data.WEIGHT_COLUMNS])
+        columns = dict.fromkeys([*weight_data.ERROR_COLUMNS, *weight_data.DRAWN_COLUMNS])
         for table in record.tables(list(columns)):
             self._errors.add(table)
             self._chosen.add(table)
@@ -97,9 +97,9 @@ class Page:
         cells = self._record.cells
         first = next(iter(self._drawn.values()), [])
         return {
-            "detection": detection(cell_data.detection(cells)),
-            "v_curve": v_curve(cell_data.v_curve(cells)),
-            "rules": rules(cell_data.rules(cells)),
+            "detection": detection(cell_data.squares(cells)),
+            "v_curve": v_curve(cell_data.v_points(cells)),
+            "rules": rules(cell_data.rule_bars(cells)),
             "histogram": histogram(self._errors.rows()),
             "weights": weights(first) if first else empty("No weights here."),
         }
@@ -146,7 +146,7 @@ class Page:
             "verdicts": _table(self._record.verdicts()),
             "rules": _table(self._record.rule_table(), MAX_ROWS),
             "problems": _table(self._record.problems(), MAX_ROWS),
-            "limits": {"weights": weight_data.MAX_WEIGHTS},
+            "limits": {"weights": weight_data.DRAWN_WEIGHTS},
             "commands": commands(self._record),
             "warning": warning(self._record),
             "provenance": list(_flat(self._record.provenance)),
@@ -170,12 +170,12 @@ class Page:
         frame = cells[own].assign(**{name: cells[name] for name in figures}, diagnosis=words)
         frame.insert(1, "outcome", outcome)
         table = _table(frame)
-        square = [(cell_data.shown(row["bug"]), done.get(row["eps"])) for row in records(cells[["bug", "eps"]])]
+        square = [(cell_data.label(row["bug"]), done.get(row["eps"])) for row in records(cells[["bug", "eps"]])]
         ok = (cells["status"] == "ok").tolist()
         return {"columns": table["columns"], "rows": table["rows"], "of": len(everything), "square": square, "ok": ok}
 
 
-def write(text: str, out: Path) -> None:
+def write_page(text: str, out: Path) -> None:
     """Write the page; the file is never half-written.  Raises BadInput where it cannot be written."""
     try:
         with store.whole(out) as file:

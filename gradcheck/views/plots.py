@@ -31,25 +31,25 @@ class Plots:
         self._source = source
 
     def v_curve(self) -> ChartType:
-        """Observed error and bound against eps, a line for each scheme and dtype (`cell_data.v_curve`)."""
+        """Observed error and bound against eps, a line for each scheme and dtype (`cell_data.v_points`)."""
         require_altair()
         from gradcheck.views.charts.v_curve import v_curve
 
-        return v_curve(cell_data.v_curve(self._source.cells))
+        return v_curve(cell_data.v_points(self._source.cells))
 
     def detection(self) -> ChartType:
         """Bug by eps: the shares of planted bugs caught, missed, not to be told, and of correct gradients accused."""
         require_altair()
         from gradcheck.views.charts.detection import detection
 
-        return detection(cell_data.detection(self._source.cells))
+        return detection(cell_data.squares(self._source.cells))
 
     def rules(self) -> ChartType:
         """Each rule's false alarms, and its shares of planted bugs caught, missed, not to be told."""
         require_altair()
         from gradcheck.views.charts.rules import rules
 
-        return rules(cell_data.rules(self._source.cells))
+        return rules(cell_data.rule_bars(self._source.cells))
 
     def histogram(self) -> ChartType:
         """Relative errors of all weights by verdict; reads ``errors`` once, in bounded memory."""
@@ -70,7 +70,7 @@ class Plots:
         require_altair()
         from gradcheck.views.charts.weights import weights
 
-        rows = weight_data.weights(self._source.weights(cell))
+        rows = weight_data.drawn_weights(self._source.weights(cell))
         if not rows:
             raise BadInput(f"plot.weights: no weights of a cell {cell!r} here")
         return weights(rows)

@@ -15,11 +15,11 @@ from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.truth import Truth, truths
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.printable import printable
-from gradcheck.views.frames import accusations, plain_value, records
+from gradcheck.views.frames import plain_value, records, rule_counts
 from gradcheck.views.numbers import larger
 from gradcheck.views.runs import frame_of, with_missed
 from gradcheck.views.summary import headline
-from gradcheck.views.tally import COLUMNS, HEADLINE, Tally, order
+from gradcheck.views.tally import HEADLINE, TALLY_COLUMNS, Tally, order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ class Record:
         made = [f"gradcheck {found['gradcheck']}"] if found.get("gradcheck") else []
         # few rows differ in what the headline names, however many cells there are
         named = ["status", *HEADLINE]
-        tally = Tally(records(self.cells.loc[~self.cells.duplicated(named), list(COLUMNS)]))
+        tally = Tally(records(self.cells.loc[~self.cells.duplicated(named), list(TALLY_COLUMNS)]))
         tally.status |= {str(name): int(n) for name, n in self.cells["status"].value_counts().items()}
         status = ", ".join(f"{n} {printable(name)}" for name, n in tally.status.items() if n)
         tools = ", ".join(map(printable, made + versions + commit))
@@ -125,8 +125,8 @@ class Record:
         return ordered[shown]
 
     def rule_table(self) -> pd.DataFrame:
-        """For each rule and bug what the rule says of the cells (`accusations`); our own verdict comes first."""
-        return accusations(self.cells)
+        """For each rule and bug what the rule says of the cells (`rule_counts`); our own verdict comes first."""
+        return rule_counts(self.cells)
 
     def problems(self) -> pd.DataFrame:
         """Failed and skipped cells by reason, failed first: status, message, how many cells, one of them."""

@@ -41,7 +41,7 @@ def text(
 ) -> str:
     """The screen for a run.
 
-    rows : those of ``cells``, as mappings with at least `tally.COLUMNS`, or a tally of them.
+    rows : those of ``cells``, as mappings with at least `tally.TALLY_COLUMNS`, or a tally of them.
     overrides : as typed, for the command that is proposed last; None proposes none.
     planned : number of cells in the plan; fewer may be stored.
     """

@@ -10,9 +10,9 @@ from typing import Any, TypedDict, cast
 from gradcheck.experiment.config.config import FAIL_ON
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truth
 from gradcheck.numerics.verdict import EXEMPT, VERDICTS, of_counts
-from gradcheck.views.numbers import known, larger
+from gradcheck.views.numbers import larger, or_zero
 
-COLUMNS = (
+TALLY_COLUMNS = (
     *("cell", "status", "message", "model", "data", "init", "bug", "scheme", "dtype", "eps", "data_n", "data_d"),
     *("n_weights", "max_rel_err", "max_resolution", "median_resolution", "worst_param", "worst_flat_index"),
     *(f"n_{verdict}" for verdict in VERDICTS),
@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 class CellRow(TypedDict, total=False):
-    """A row of ``cells`` with COLUMNS; what is unknown is None."""
+    """A row of ``cells`` with TALLY_COLUMNS; what is unknown is None."""
 
     cell: str
     status: str
@@ -57,7 +57,7 @@ class CellRow(TypedDict, total=False):
 GROUP_BY = ("bug", "eps", "model", "scheme", "dtype", "data", "init")
 Axes = tuple[str | None, float | None, str | None, str | None, str | None, str | None, str | None]
 HEADLINE = (*GROUP_BY, "data_n", "data_d", "n_weights")  # the columns that the headline is made of
-Key = tuple[Axes, bool]
+GroupKey = tuple[Axes, bool]
 
 
 @dataclass
@@ -79,8 +79,8 @@ class Group:
         counts["nondifferentiable"] += row.get("n_nondifferentiable") or 0
         self.exempt += row.get("n_exempt") or 0
         self.worst = larger(self.worst, row.get("max_rel_err"))
-        self.visible = max(self.visible, known(row.get("max_resolution")))
-        self.half = max(self.half, known(row.get("median_resolution")))
+        self.visible = max(self.visible, or_zero(row.get("max_resolution")))
+        self.half = max(self.half, or_zero(row.get("median_resolution")))
 
     def merge(self, other: Group) -> None:
         """Add the weights of another group."""
@@ -114,7 +114,7 @@ class Tally:
         self.weights = 0
         self.checked = 0  # cells without an injected bug that were computed
         self.failing = dict.fromkeys(FAIL_ON, 0)  # cells without an injected bug that make a run fail, by `fail_on`
-        self.groups: dict[Key, Group] = {}  # by the axes, and whether there is an injected bug
+        self.groups: dict[GroupKey, Group] = {}  # by the axes, and whether there is an injected bug
         self.sizes: set[tuple[int | None, int | None]] = set()  # (n, d) of the data, two of them at most
         self.widths: tuple[int, int] | None = None  # the fewest and the most weights of a cell
         self.planted: dict[str, Counter[Truth]] = {}  # by bug
@@ -177,7 +177,7 @@ class Tally:
             self.failing[fail_on] += fails(row, fail_on)
         if row.get("verdict") != "mismatch":
             return
-        if self.worst is None or known(row.get("max_rel_err")) > known(self.worst.get("max_rel_err")):
+        if self.worst is None or or_zero(row.get("max_rel_err")) > or_zero(self.worst.get("max_rel_err")):
             self.worst = row.copy()
 
     def ok(self, fail_on: str = "auto") -> bool:

@@ -25,9 +25,9 @@ from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.run import main
 from gradcheck.views import page, summary
 from gradcheck.views.charts import cell_data, weight_data
-from gradcheck.views.frames import accusations
+from gradcheck.views.frames import rule_counts
 from gradcheck.views.record import Record
-from gradcheck.views.tally import COLUMNS, Tally
+from gradcheck.views.tally import TALLY_COLUMNS, Tally
 
 QUICK = ("engine=serial", "progress=none")
 
@@ -173,8 +173,8 @@ def test_of_a_function_nothing_is_a_false_alarm_caught_or_missed(
     tiles = {tile["what"]: tile for tile in page.Page(record).content()["tiles"]}
     assert not [what for what in tiles if "correct" in what or "planted" in what]
     assert tiles["gradients of functions wrong"]["value"] == "1 of 1"
-    assert {row["kind"] for row in cell_data.rules(record.cells)} == {"unknown"}
-    assert {row["what"] for row in cell_data.detection(record.cells)} == {"unknown"}
+    assert {row["kind"] for row in cell_data.rule_bars(record.cells)} == {"unknown"}
+    assert {row["what"] for row in cell_data.squares(record.cells)} == {"unknown"}
     counted = weight_data.ErrorCounts()
     for piece in record.tables(weight_data.ERROR_COLUMNS):
         counted.add(piece)
@@ -209,11 +209,13 @@ def three(tmp_path: Path) -> Path:
 def shares(run: Path) -> dict[str, Any]:
     """What every place says: (caught, missed, cannot be told)."""
     record = Record(run)
-    text = summary.text(results.cell_rows(run, COLUMNS), run)
+    text = summary.text(results.cell_rows(run, TALLY_COLUMNS), run)
     line = next(line for line in text.splitlines() if line.startswith("CAUGHT"))
     own = record.rule_table().query("rule == 'gradcheck' and bug == 'scale'").iloc[0]
-    drawn = [row for row in cell_data.rules(record.cells) if row["rule"] == "gradcheck" and row["kind"] == "planted"]
-    squares = [row for row in cell_data.detection(record.cells) if row["kind"] == "planted"]
+    drawn = [
+        row for row in cell_data.rule_bars(record.cells) if row["rule"] == "gradcheck" and row["kind"] == "planted"
+    ]
+    squares = [row for row in cell_data.squares(record.cells) if row["kind"] == "planted"]
     tiles = {tile["what"]: tile["value"] for tile in page.Page(record).content()["tiles"]}
     return {
         "headline": line,
@@ -253,7 +255,7 @@ def test_of_a_run_of_version_1_the_weights_say_what_was_missed(three: Path) -> N
 def test_a_rule_has_missed_what_the_numbers_show_and_no_more(three: Path) -> None:
     frame = Record(three).cells
     frame = frame.assign(rule_blind=False, rule_sees_all=True)
-    table = accusations(frame).query("bug == 'scale'").set_index("rule")
+    table = rule_counts(frame).query("bug == 'scale'").set_index("rule")
     columns = ["caught", "missed", "cannot_be_told"]
     # three are mismatches and one was missed: four that the numbers show
     assert table.loc["blind", columns].tolist() == [0, 4, 2]

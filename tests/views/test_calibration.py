@@ -18,7 +18,7 @@ from gradcheck.errors import BadInput
 from gradcheck.experiment.config import config
 from gradcheck.numerics import auto, bounds, quotients, verdict
 from gradcheck.run import main
-from gradcheck.views.calibration.charts import write
+from gradcheck.views.calibration.charts import write_charts
 from gradcheck.views.calibration.figures import Figures
 from gradcheck.views.calibration.histogram import Histogram
 from gradcheck.views.calibration.measure import measure
@@ -221,7 +221,7 @@ def test_what_is_no_run_or_no_svg_is_said_in_a_line(tmp_path: Path, capsys: pyte
     assert calibration.main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     with pytest.raises(BadInput, match=r"must end in \.svg"):
-        write({}, tmp_path / "chart.png")
+        write_charts({}, tmp_path / "chart.png")
 
 
 def test_quantiles_are_those_of_the_numbers() -> None:

@@ -48,7 +48,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_v_curve_is_the_median_over_correct_gradients(run: Path) -> None:
-    found = cell_data.v_curve(load(run).cells)
+    found = cell_data.v_points(load(run).cells)
     assert {row["eps"] for row in found} == {1e-4, 1e-5, 1e-6, None}
     errors = [result(i).summary["median_rel_err"] for i in (1, 5, 9)]
     bounds = [result(i).summary["median_resolution"] / 2 for i in (1, 5, 9)]
@@ -66,7 +66,7 @@ def test_an_error_within_the_bound_lies_below_it_on_the_chart() -> None:
 
 
 def test_detection_counts_what_was_caught_by_bug_and_step(run: Path) -> None:
-    found = {(row["bug"], row["eps"], row["what"]): row for row in cell_data.detection(load(run).cells)}
+    found = {(row["bug"], row["eps"], row["what"]): row for row in cell_data.squares(load(run).cells)}
     for what, count in (("caught", 2), ("missed", 0), ("cannot be told", 1)):
         assert {key: (row["count"], row["cells"]) for key, row in found.items() if key[2] == what} == {
             ("scale", eps, what): (count, 3) for eps in ("1e-04", "1e-05", "1e-06", "auto")
@@ -125,15 +125,15 @@ def test_of_many_weights_those_furthest_beyond_their_bound_are_kept(tmp_path: Pa
         writer.add(cell_row(planned(0), many, 0.0))
         writer.add(rows(1))
     cell, chosen = planned(0).cell, weight_data.Chosen([planned(0).cell])
-    for piece in Record(tmp_path).tables(weight_data.WEIGHT_COLUMNS):
+    for piece in Record(tmp_path).tables(weight_data.DRAWN_COLUMNS):
         for start in range(0, piece.num_rows, 50):
             chosen.add(piece.slice(start, 50))
     drawn = chosen.rows(cell)
     assert chosen.counts == {cell: 300}
-    assert len(drawn) == weight_data.MAX_WEIGHTS
+    assert len(drawn) == weight_data.DRAWN_WEIGHTS
     assert {17, 250} <= {row["order"] for row in drawn}
     share = many.weights["abs_err"] / many.weights["bound"]
-    assert {row["order"] for row in drawn} == set(np.argsort(-share)[: weight_data.MAX_WEIGHTS].tolist())
+    assert {row["order"] for row in drawn} == set(np.argsort(-share)[: weight_data.DRAWN_WEIGHTS].tolist())
 
 
 def test_what_went_wrong_deserves_the_first_look(run: Path) -> None:
@@ -183,7 +183,7 @@ def test_several_runs_stand_under_each_other(run: Path, tmp_path: Path) -> None:
     assert len(runs.plot.v_curve().vconcat) == 2
     assert len(runs.plot.detection().vconcat) == 2
     assert len(runs.weights(planned(0).cell)) == 12  # of both
-    assert len(weight_data.weights(runs.weights(planned(0).cell))) == 6
+    assert len(weight_data.drawn_weights(runs.weights(planned(0).cell))) == 6
 
 
 def test_loaded_columns_have_tidy_types(run: Path) -> None:
@@ -271,7 +271,7 @@ def test_links_that_somebody_has_planted_are_not_followed(
     monkeypatch.setattr("secrets.token_hex", lambda n: "guessed")
     (run / ".guessed.tmp").symlink_to(outside)
     with pytest.raises(BadInput, match="File exists"):
-        page.write("text", run / "report.html")
+        page.write_page("text", run / "report.html")
     assert outside.read_text() == "mine"
 
 

@@ -15,7 +15,7 @@ from gradcheck.experiment.results import results
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.views import summary
 from gradcheck.views.progress import Progress, clock_time
-from gradcheck.views.tally import COLUMNS, Tally
+from gradcheck.views.tally import TALLY_COLUMNS, Tally
 
 BUGS = [f"bug_{k}" for k in range(24)]
 
@@ -163,7 +163,7 @@ def test_stored_rows_and_fresh_rows_give_the_same_screen(tmp_path: Path) -> None
     with results.Writer(tmp_path, {}) as writer:
         for i in range(8):
             writer.add(rows(i))
-    stored = summary.text(results.cell_rows(tmp_path, COLUMNS), tmp_path)
+    stored = summary.text(results.cell_rows(tmp_path, TALLY_COLUMNS), tmp_path)
     assert stored == summary.text([rows(i).cell for i in range(8)], tmp_path)
 
 

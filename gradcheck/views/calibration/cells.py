@@ -17,8 +17,8 @@ CELL_COLUMNS = (
 )
 
 
-class CellRow(TypedDict):
-    """The columns of ``cells`` that are used here."""
+class KnownCell(TypedDict):
+    """The row of a cell that was computed and whose truth is known; the columns that are used here."""
 
     model: str
     init: str
@@ -45,7 +45,7 @@ class _Bug(TypedDict, total=False):
     magnitude: float
 
 
-class Config(TypedDict):
+class Sections(TypedDict):
     """The sections of a canonical config, with the settings that are used here."""
 
     model: _Model
@@ -76,7 +76,7 @@ class Facts(NamedTuple):
     n_weights: int
 
 
-def facts(number: int, row: CellRow, config: Config) -> Facts:
+def facts(number: int, row: KnownCell, config: Sections) -> Facts:
     """Those of a cell of run ``number``."""
     model, init = config["model"], config["init"]
     label, smooth = row["model"], True

@@ -21,7 +21,7 @@ SCHEMES_SHOWN = ("central", "forward", "five_point", "richardson")
 DETECTED_BY = "central"
 
 
-def write(figures: Export, path: Path) -> None:
+def write_charts(figures: Export, path: Path) -> None:
     """Write both charts as one SVG file.  Raises BadInput where the file is to be of another kind."""
     if path.suffix.lower() != ".svg":
         raise BadInput(f"--plot={path}: must end in .svg")

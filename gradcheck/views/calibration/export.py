@@ -60,7 +60,7 @@ class Export(TypedDict):
     runs: list[Made]
 
 
-def as_json(figures: Figures) -> Export:
+def export(figures: Figures) -> Export:
     """The figures as plain values; numbers have four digits, and what is infinite is None."""
     by_dtype, by_scheme, by_start = Counter[str](), Counter[str](), Counter[str]()
     for (_, dtype, scheme, start), n in figures.correct.items():

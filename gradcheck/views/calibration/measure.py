@@ -22,7 +22,7 @@ from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.truth import Truth, truth
 from gradcheck.numerics.numeric import SCHEMES
-from gradcheck.views.calibration.cells import CELL_COLUMNS, CellRow, Facts, facts
+from gradcheck.views.calibration.cells import CELL_COLUMNS, Facts, KnownCell, facts
 from gradcheck.views.calibration.figures import ORDINARY_SCALE, FalseAlarm, Figures, Made
 from gradcheck.views.calibration.histogram import Histogram
 from gradcheck.views.calibration.sweeps import Sweep, add_to_sweep, in_sweep
@@ -102,7 +102,7 @@ def _cells(figures: Figures, number: int, stored: Stored, known: Mapping[str, Fa
         yield row["cell"], one
 
 
-def _count_cost(figures: Figures, row: CellRow) -> None:
+def _count_cost(figures: Figures, row: KnownCell) -> None:
     """Count evaluations a weight beyond CELL_COST, over those of the scheme alone (auto: of central differences).
 
     The two evaluations that find a weight to be exempt are left out.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcheck.experiment.truth import COLUMNS, Truth, truths
 from gradcheck.numerics.steps import AUTO, eps_text
 from gradcheck.printable import printable
-from gradcheck.views.frames import accusations, plain_value, records
+from gradcheck.views.frames import plain_value, records, rule_counts
 from gradcheck.views.terminal import cut
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Bar(OfKind):
     text: str
 
 
-def v_curve(cells: pd.DataFrame) -> list[VPoint]:
+def v_points(cells: pd.DataFrame) -> list[VPoint]:
     """Error and bound against the step, relative to the gradient: medians over the cells without a planted bug.
 
     One row for each run, scheme, dtype, eps and `what`: ``observed error``, the median of `median_rel_err`, and
@@ -94,8 +94,8 @@ def v_curve(cells: pd.DataFrame) -> list[VPoint]:
                 rows.append(
                     {
                         "run": _run(row["run"]),
-                        "scheme": shown(row["scheme"]),
-                        "dtype": shown(row["dtype"]),
+                        "scheme": label(row["scheme"]),
+                        "dtype": label(row["dtype"]),
                         "eps": row["eps"],
                         "what": what,
                         "value": value,
@@ -124,7 +124,7 @@ def eps_labels(cells: pd.DataFrame) -> dict[float | None, str]:
     return labels
 
 
-# The shares of a square of `detection`, by what is known of its gradients.
+# The shares of a square of `squares`, by what is known of its gradients.
 SHARES = {
     "planted": (Truth.CAUGHT, Truth.MISSED, Truth.CANNOT_BE_TOLD),
     "correct": (Truth.FALSE_ALARM,),
@@ -132,7 +132,7 @@ SHARES = {
 }
 
 
-def detection(cells: pd.DataFrame) -> list[Square]:
+def squares(cells: pd.DataFrame) -> list[Square]:
     """By bug and step the shares of the cells; one row for each square and share (`what`).
 
     Planted bugs were caught, missed, or cannot be told.  Correct gradients were accused or not.  Where nobody knows the
@@ -161,7 +161,7 @@ def detection(cells: pd.DataFrame) -> list[Square]:
             rows.append(
                 {
                     "run": _run(run),
-                    "bug": shown(bug),
+                    "bug": label(bug),
                     "eps": eps,
                     "kind": kind,
                     "cells": n,
@@ -182,11 +182,11 @@ def _percent(share: float) -> str:
     return f"{min(99, max(1, round(100 * share))) if 0 < share < 1 else round(100 * share)}"
 
 
-def rules(cells: pd.DataFrame) -> list[Bar]:
+def rule_bars(cells: pd.DataFrame) -> list[Bar]:
     """For each rule its shares of the planted bugs (``caught``, ``missed``, ``cannot be told``), of the correct gradients
     (``false alarm``), and of those that nobody knows (``unknown``).
     """
-    frame = accusations(cells)
+    frame = rule_counts(cells)
     columns = {
         "planted": {"caught": "caught", "missed": "missed", "cannot be told": "cannot_be_told"},
         "correct": {"false alarm": "false_alarms"},
@@ -203,7 +203,7 @@ def rules(cells: pd.DataFrame) -> list[Bar]:
                 end = start + count / n
                 rows.append(
                     {
-                        "rule": shown(rule),
+                        "rule": label(rule),
                         "kind": kind,
                         "what": what,
                         "count": count,
@@ -244,7 +244,7 @@ def _done(cells: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return done if "run" in done else done.assign(run=None)
 
 
-def shown(text: object) -> str:
+def label(text: object) -> str:
     """Text from a run as a chart shows it: on one line, at most NAME characters, nothing in it acts."""
     return "-" if text is None else cut(printable(text), NAME)
 

@@ -23,7 +23,7 @@ TITLES = {
 
 
 def detection(rows: Sequence[Square]) -> ChartType:
-    """Heat maps bug by eps from the rows of `cell_data.detection`: what was caught, and what was accused wrongly."""
+    """Heat maps bug by eps from the rows of `cell_data.squares`: what was caught, and what was accused wrongly."""
     if not rows:
         return empty("No cell was computed.")
     return by_run(rows, _heat_maps)

@@ -66,7 +66,7 @@ def _for_paper(chart: ChartType) -> dict[str, object]:
     return {**specification(chart), "config": {**THEMES["paper"], "aria": False}}
 
 
-def write(charts: Mapping[str, ChartType], folder: Path) -> list[Path]:
+def write_figures(charts: Mapping[str, ChartType], folder: Path) -> list[Path]:
     """Write each chart as SVG and PNG; no file is ever half-written.  Raises BadInput where the folder cannot be written."""
     written = []
     try:

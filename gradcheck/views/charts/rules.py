@@ -23,7 +23,7 @@ TITLES = {
 
 
 def rules(rows: Sequence[Bar]) -> ChartType:
-    """Bars from the rows of `cell_data.rules`: each rule's shares of planted bugs, its false alarms, and what it says of
+    """Bars from the rows of `cell_data.rule_bars`: each rule's shares of planted bugs, its false alarms, and what it says of
     gradients that nobody knows.
     """
     if not rows:

@@ -26,7 +26,7 @@ class Look(NamedTuple):
 
 
 def v_curve(rows: Sequence[VPoint]) -> ChartType:
-    """Observed error and bound against eps, from the rows of `cell_data.v_curve`."""
+    """Observed error and bound against eps, from the rows of `cell_data.v_points`."""
     if not rows:
         return empty("No cell was computed.")
     pick = alt.selection_point(fields=["scheme"], bind="legend", name="scheme")

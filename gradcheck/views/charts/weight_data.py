@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck.experiment.truth import UNKNOWN_MODELS
 from gradcheck.numerics.verdict import VERDICTS
-from gradcheck.views.charts.cell_data import OfKind, shown
+from gradcheck.views.charts.cell_data import OfKind, label
 from gradcheck.views.frames import records, weight_name
 from gradcheck.views.numbers import finite
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-MAX_WEIGHTS = 100  # in one chart
-WEIGHT_COLUMNS = ("cell", "param", "position", "flat_index", "analytic", "numeric", "abs_err", "bound", "verdict")
+DRAWN_WEIGHTS = 100  # in one chart
+DRAWN_COLUMNS = ("cell", "param", "position", "flat_index", "analytic", "numeric", "abs_err", "bound", "verdict")
 ERROR_COLUMNS = ("model", "bug", "rel_err", "verdict")
 KINDS = ("correct", "planted", "unknown")  # what is known of a gradient
 _BINS = 2  # in a decade
@@ -100,14 +100,14 @@ class ErrorCounts:
 
 
 class Chosen:
-    """The weights of some cells, of each no more than MAX_WEIGHTS: those furthest beyond their bound."""
+    """The weights of some cells, of each no more than DRAWN_WEIGHTS: those furthest beyond their bound."""
 
     def __init__(self, cells: Iterable[str]) -> None:
         self._kept: dict[str, pd.DataFrame] = {}
         self.counts = dict.fromkeys(cells, 0)
 
     def add(self, table: pa.Table) -> None:
-        """Take the weights of the cells from a piece of ``errors`` with the columns WEIGHT_COLUMNS."""
+        """Take the weights of the cells from a piece of ``errors`` with the columns DRAWN_COLUMNS."""
         import pandas as pd
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -122,32 +122,32 @@ class Chosen:
 
     def rows(self, cell: str) -> list[Weight]:
         """The weights of a cell as they are drawn; none where it has none."""
-        return weights(self._kept[cell]) if cell in self._kept else []
+        return drawn_weights(self._kept[cell]) if cell in self._kept else []
 
 
 def furthest(frame: pd.DataFrame) -> pd.DataFrame:
-    """At most MAX_WEIGHTS weights: those whose error is the largest share of the bound; NaN comes first."""
-    if len(frame) <= MAX_WEIGHTS:
+    """At most DRAWN_WEIGHTS weights: those whose error is the largest share of the bound; NaN comes first."""
+    if len(frame) <= DRAWN_WEIGHTS:
         return frame
     with np.errstate(all="ignore"):
         share = frame["abs_err"].to_numpy(float) / frame["bound"].to_numpy(float)
     share = np.where(np.isnan(share), np.where(frame["abs_err"].to_numpy(float) == 0, 0.0, np.inf), share)
-    return frame.iloc[np.argsort(-share, kind="stable")[:MAX_WEIGHTS]]
+    return frame.iloc[np.argsort(-share, kind="stable")[:DRAWN_WEIGHTS]]
 
 
-def weights(frame: pd.DataFrame) -> list[Weight]:
+def drawn_weights(frame: pd.DataFrame) -> list[Weight]:
     """The weights of a cell as they are drawn, in the order of `flat_index`; numbers that are not finite are None."""
     rows: list[Weight] = []
     for row in records(furthest(frame).drop_duplicates("flat_index").sort_values("flat_index")):
         rows.append(
             {
-                "weight": shown(weight_name(row["param"], row["position"])),
+                "weight": label(weight_name(row["param"], row["position"])),
                 "order": row["flat_index"],
                 "analytic": finite(row["analytic"]),
                 "numeric": finite(row["numeric"]),
                 "abs_err": finite(row["abs_err"]),
                 "bound": finite(row["bound"]),
-                "verdict": shown(row["verdict"]),
+                "verdict": label(row["verdict"]),
             }
         )
     return rows

@@ -13,7 +13,7 @@ from gradcheck.views.charts.weight_data import Weight
 
 
 def weights(rows: Sequence[Weight]) -> alt.VConcatChart:
-    """Analytic against numeric with the band of the bound, and error against bound, from `weight_data.weights`.
+    """Analytic against numeric with the band of the bound, and error against bound, from `weight_data.drawn_weights`.
 
     The chart is the same for every cell but for its data.
     """
