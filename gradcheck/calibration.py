@@ -32,18 +32,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _calibration(typed: argparse.Namespace) -> int:
     from gradcheck.views import terminal
-    from gradcheck.views.calibration import reliability
+    from gradcheck.views.calibration.export import export
+    from gradcheck.views.calibration.measure import measure
+    from gradcheck.views.calibration.requirements import requirements
+    from gradcheck.views.calibration.tables import tables
 
-    figures = reliability.measure(typed.runs)
-    rows = reliability.requirements(figures)
-    terminal.show(reliability.tables(figures, rows))
+    figures = measure(typed.runs)
+    rows = requirements(figures)
+    terminal.show(tables(figures, rows))
     try:
         if typed.json:
-            Path(typed.json).write_text(json.dumps(reliability.as_json(figures), indent=1) + "\n", encoding="utf-8")
+            Path(typed.json).write_text(json.dumps(export(figures), indent=1) + "\n", encoding="utf-8")
         if typed.plot:
-            from gradcheck.views.calibration.charts import write
+            from gradcheck.views.charts.drawing import require_altair
 
-            write(reliability.as_json(figures), Path(typed.plot))
+            require_altair()
+            from gradcheck.views.calibration.charts import write_charts
+
+            write_charts(export(figures), Path(typed.plot))
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from error
     return 1 if any(row.holds is False for row in rows) else 0

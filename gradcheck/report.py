@@ -33,21 +33,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(typed: argparse.Namespace) -> int:
     from gradcheck import uris
-    from gradcheck.views import analysis, page, plots
+    from gradcheck.views import page
+    from gradcheck.views.charts import drawing
+    from gradcheck.views.record import Record
 
     for option, place in (("--out", typed.out), ("--figures", typed.figures)):
         if place is not None and uris.is_uri(place):
             raise BadInput(f"{option}={uris.shown(place)}: must be a place on this machine")
-    plots.library()
-    record = analysis.Record(typed.run)
+    drawing.require_altair()
+    record = Record(typed.run)
     if typed.out is None and not isinstance(record.folder, Path):
         raise BadInput(f"--out: must say where the page of {record.name} goes: the run does not lie on this machine")
     out = Path(typed.out or record.folder / "report.html")
     made = page.Page(record)
-    page.write(made.html(), out)
+    page.write_page(made.html(), out)
     written = [out]
     if typed.figures is not None:
-        written += plots.write(made.charts, Path(typed.figures))
+        written += drawing.write_figures(made.charts, Path(typed.figures))
     print(*(f"saved  {printable(path)}" for path in written), sep="\n")
     return 0
 

@@ -32,18 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(typed: argparse.Namespace) -> int:
-    from gradcheck.views import analysis, terminal
+    from gradcheck.views import tables, terminal
+    from gradcheck.views.record import Record
 
     by = None if typed.by is None else tuple(typed.by.split(","))
-    record = analysis.Record(typed.run)
+    record = Record(typed.run)
     if typed.json:
-        print(analysis.as_json(record, typed.cell, by))
+        print(tables.as_json(record, typed.cell, by))
         return 0
     lines = None if typed.all else terminal.size(sys.stdout)[1] - 1
     if typed.cell is None:
-        terminal.show(analysis.overview(record, lines, by))
+        terminal.show(tables.overview(record, lines, by))
     else:
-        terminal.show(analysis.cell_view(record, typed.cell, lines))
+        terminal.show(tables.cell_view(record, typed.cell, lines))
     return 0
 
 

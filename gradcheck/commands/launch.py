@@ -50,6 +50,7 @@ from gradcheck.functions.imports import module_of
 from gradcheck.printable import printable
 from gradcheck.views import summary
 from gradcheck.views.progress import Progress
+from gradcheck.views.tally import TALLY_COLUMNS, Tally
 from gradcheck.views.terminal import Harmless, say
 
 log = logging.getLogger(__name__)
@@ -576,8 +577,8 @@ def _compute(
     """
     done = Ids() if stored is None else stored.done()
     left = Left(jobs, done)
-    tally = summary.Tally()
-    for table in () if stored is None else stored.cell_tables(summary.COLUMNS):
+    tally = Tally()
+    for table in () if stored is None else stored.cell_tables(TALLY_COLUMNS):
         for row in table.to_pylist():
             if row["cell"] in done and row["cell"] in jobs.ids:
                 tally.add(row)

@@ -1,8 +1,9 @@
-"""Rows of a frame as plain values, and which cells a rule would accuse."""
+"""Rows of a frame as Python values, and how many cells each rule accuses."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.experiment import truth
@@ -12,13 +13,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def accusations(cells: pd.DataFrame) -> pd.DataFrame:
-    """For each rule and bug: how many cells there are and how many the rule accuses; our own verdict comes first.
+RULE_COLUMNS = ("rule", "bug", "cells", "accused", "false_alarms", "caught", "missed", "cannot_be_told")
 
-    What an accusation was worth is null where it has no meaning: false alarms where no bug was planted, and everything where
-    nobody knows the right gradient.  Of planted bugs the rule has caught those that it accuses, whether or not the numbers
-    show them; of the others it has missed those that the numbers show (our own verdict is a mismatch, or a weight that was
-    judged a match is wrong by more than 2 bounds), and the rest cannot be told.
+
+def rule_counts(cells: pd.DataFrame) -> pd.DataFrame:
+    """For each rule and bug: how many cells there are, and how many of them the rule accuses; our own verdict comes first.
+
+    ``false_alarms`` is null where a bug was planted; ``caught``, ``missed`` and ``cannot_be_told`` where none was; all four
+    where nobody knows the right gradient.  Of the cells with a planted bug, the rule has caught those that it accuses.  Of
+    the others it has missed those whose numbers show the bug: our own verdict is a mismatch, or a weight that was judged a
+    match is wrong by more than 2 bounds.  The rest cannot be told.
     """
     import pandas as pd
 
@@ -46,17 +50,26 @@ def accusations(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as mappings of plain values; what is unknown is None."""
-    return [{key: plain_value(value) for key, value in row.items()} for row in frame.astype(object).to_dict("records")]
-
-
-def plain_value(value: Any) -> Any:
-    """A value of a frame as Python has it; what is unknown is None."""
+    """Rows as mappings of Python values; what is unknown is None."""
     import pandas as pd
 
+    rows = frame.astype(object).to_dict("records")
+    return [{key: _plain(value, pd.NA) for key, value in row.items()} for row in rows]
+
+
+def plain_value(value: object) -> Any:
+    """A value of a frame as a Python value; what is unknown is None."""
+    import pandas as pd
+
+    return _plain(value, pd.NA)
+
+
+def _plain(value: Any, unknown: object) -> Any:
     if hasattr(value, "tolist"):  # a NumPy array (position) or scalar
         value = value.tolist()
-    return None if value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value
+    return None if value is unknown or (isinstance(value, float) and math.isnan(value)) else value
 
 
-RULE_COLUMNS = ("rule", "bug", "cells", "accused", "false_alarms", "caught", "missed", "cannot_be_told")
+def weight_name(param: str | None, position: Sequence[int] | None, between: str = ",") -> str | None:
+    """``W1[0,3]``, or ``b`` where the parameter has no axes; None where the parameter is unknown."""
+    return f"{param}[{between.join(map(str, position))}]" if position else param

@@ -1,7 +1,7 @@
 """One HTML file of a run that needs nothing else: charts, tables, provenance.
 
-Nothing of a record acts in it: its texts stand in a block of JSON that no browser executes, become text nodes, and the
-page's own policy lets only the two scripts run whose hashes it names, and nothing be loaded from anywhere.
+Nothing of a record acts in the page.  The record's texts stand in a block of JSON that no browser executes, and become
+text nodes.  The page's own policy lets two scripts run, whose hashes it names, and lets nothing be loaded.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import base64
 import hashlib
 import html
 import json
-import math
 import os
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from gradcheck.columns import store
 from gradcheck.errors import BadInput
@@ -25,17 +25,19 @@ from gradcheck.experiment.config import harmless
 from gradcheck.experiment.truth import COLUMNS, PLANTED, UNKNOWN_MODELS, Truth, truths
 from gradcheck.numerics.steps import from_stored
 from gradcheck.printable import printable
-from gradcheck.views import chart_data, plots
-from gradcheck.views.analysis import Record
-from gradcheck.views.chart_data import Rows
+from gradcheck.views.charts import cell_data, drawing, weight_data
+from gradcheck.views.charts.theme import THEMES
 from gradcheck.views.frames import records
+from gradcheck.views.numbers import in_json
+from gradcheck.views.record import Record
 from gradcheck.views.terminal import cut
 
 if TYPE_CHECKING:
     import pandas as pd
+    from altair.typing import ChartType
 
-MAX_CELLS = 5000  # rows in the table of cells
-MAX_ROWS = 2000  # in any other table
+SHOWN_CELLS = 5000  # rows in the table of cells
+MAX_ROWS = 2000  # in the tables of rules and of cells without a result
 MAX_DRAWN = 300  # cells whose weights can be drawn
 TEXT = 300  # characters of a text in a table
 # Always in the table of cells; the others where they differ within the run.
@@ -43,40 +45,70 @@ _ALWAYS = ("cell", "model", "bug", "eps")
 _NEVER = ("status", "message", "verdict", "diagnosis", "diagnosis_kind", "bug_injected", "worst_flat_index", "config")
 
 
+class PageTable(TypedDict):
+    """A table of the page; ``of`` is how many rows there are in all."""
+
+    columns: list[str]
+    rows: list[list[object]]
+    of: int
+
+
+class CellTable(PageTable):
+    """The table of cells."""
+
+    square: list[tuple[str, str | None]]  # bug and step in the heat map
+    ok: list[bool]  # whether the cell was computed
+
+
+class Tile(TypedDict):
+    """A figure of the run."""
+
+    what: str
+    value: str
+    bad: NotRequired[bool]
+
+
 class Page:
-    """What stands on the page of a run: its charts, its tables, and both as one HTML file."""
+    """The page of a run: its charts, its tables, and both as one HTML file."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        cells, places = record.cells, chart_data.interesting(record.cells)
-        self._cells = cells.iloc[places[:MAX_CELLS]]
+        cells, places = record.cells, cell_data.interesting(record.cells)
+        self._cells = cells.iloc[places[:SHOWN_CELLS]]
         drawn = places[(cells["status"] == "ok").to_numpy(bool)[places]][:MAX_DRAWN]
         drawable = cells["cell"].iloc[drawn]
-        self._histogram, self._chosen = chart_data.Histogram(), chart_data.Chosen(drawable)
-        columns = dict.fromkeys([*chart_data.HISTOGRAM_COLUMNS, *chart_data.WEIGHT_COLUMNS])
+        self._errors, self._chosen = weight_data.ErrorCounts(), weight_data.Chosen(drawable)
+        columns = dict.fromkeys([*weight_data.ERROR_COLUMNS, *weight_data.DRAWN_COLUMNS])
         for table in record.tables(list(columns)):
-            self._histogram.add(table)
+            self._errors.add(table)
             self._chosen.add(table)
         self._drawn = {cell: rows for cell in self._chosen.counts if (rows := self._chosen.rows(cell))}
 
     @cached_property
-    def charts(self) -> dict[str, Any]:
+    def charts(self) -> dict[str, ChartType]:
         """Altair charts by name; the weights are those of the cell that deserves a look first."""
+        from gradcheck.views.charts.detection import detection
+        from gradcheck.views.charts.histogram import histogram
+        from gradcheck.views.charts.pieces import empty
+        from gradcheck.views.charts.rules import rules
+        from gradcheck.views.charts.v_curve import v_curve
+        from gradcheck.views.charts.weights import weights
+
         cells = self._record.cells
         first = next(iter(self._drawn.values()), [])
         return {
-            "detection": plots.detection(chart_data.detection(cells)),
-            "v_curve": plots.v_curve(chart_data.v_curve(cells)),
-            "rules": plots.rules(chart_data.rules(cells)),
-            "histogram": plots.histogram(self._histogram.rows()),
-            "weights": plots.weights(first) if first else plots.empty("No weights here."),
+            "detection": detection(cell_data.squares(cells)),
+            "v_curve": v_curve(cell_data.v_points(cells)),
+            "rules": rules(cell_data.rule_bars(cells)),
+            "histogram": histogram(self._errors.rows()),
+            "weights": weights(first) if first else empty("No weights here."),
         }
 
     def html(self) -> str:
         """The page."""
         folder = resources.files("gradcheck.views") / "assets"
         asset = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")}
-        library, script = _script(plots.bundle()), _script(asset["page.js"])
+        library, script = _script(drawing.bundle()), _script(asset["page.js"])
         policy = {
             "default-src": "'none'",
             "script-src": f"{_hash(library)} {_hash(script)}",
@@ -97,32 +129,32 @@ class Page:
             r"\{\{(\w+)\}\}", lambda match: parts[match[1]], asset["page.html"]
         )  # once: no part is read again
 
-    def content(self) -> dict[str, Any]:
-        """All that the script of the page is given, JSON-able."""
+    def content(self) -> dict[str, object]:
+        """All that the script of the page is given, as JSON can hold it."""
         return {
             "name": _name(self._record),
             "heading": self._record.heading.removeprefix(f"{printable(self._record.name)}: ").splitlines(),
             "tiles": _tiles(self._record.cells),
-            "charts": {name: plots.specification(chart) for name, chart in self.charts.items()},
-            "themes": {name: plots.THEMES[name] for name in ("light", "dark")},
+            "charts": {name: drawing.specification(chart) for name, chart in self.charts.items()},
+            "themes": {name: THEMES[name] for name in ("light", "dark")},
             "cells": self._cell_table(),
             "weights": {
                 "cells": {cell: _columns(rows) for cell, rows in self._drawn.items()},
                 "counts": self._chosen.counts,
             },
-            "apart": self._histogram.apart,
-            "verdicts": _table(self._record.verdicts(), eps="eps"),
-            "rules": _table(self._record.rule_table()),
-            "problems": _table(self._record.problems()),
-            "limits": {"weights": chart_data.MAX_WEIGHTS},
+            "apart": self._errors.apart,
+            "verdicts": _table(self._record.verdicts()),
+            "rules": _table(self._record.rule_table(), MAX_ROWS),
+            "problems": _table(self._record.problems(), MAX_ROWS),
+            "limits": {"weights": weight_data.DRAWN_WEIGHTS},
             "commands": commands(self._record),
             "warning": warning(self._record),
             "provenance": list(_flat(self._record.provenance)),
         }
 
-    def _cell_table(self) -> dict[str, Any]:
+    def _cell_table(self) -> CellTable:
         cells, everything = self._cells, self._record.cells
-        done = chart_data.eps_labels(everything.loc[everything["status"] == "ok", ["eps"]])
+        done = cell_data.eps_labels(everything.loc[everything["status"] == "ok", ["eps"]])
         own = [
             name
             for name in cells.columns
@@ -137,17 +169,14 @@ class Page:
         words = cells["diagnosis"].where(cells["diagnosis"].notna(), cells["message"])
         frame = cells[own].assign(**{name: cells[name] for name in figures}, diagnosis=words)
         frame.insert(1, "outcome", outcome)
-        table = _table(frame, eps="eps")
-        table["square"] = [
-            [chart_data.name(row["bug"]), done.get(row["eps"])] for row in records(cells[["bug", "eps"]])
-        ]
-        table["ok"] = (cells["status"] == "ok").tolist()
-        table["of"] = len(everything)
-        return table
+        table = _table(frame)
+        square = [(cell_data.label(row["bug"]), done.get(row["eps"])) for row in records(cells[["bug", "eps"]])]
+        ok = (cells["status"] == "ok").tolist()
+        return {"columns": table["columns"], "rows": table["rows"], "of": len(everything), "square": square, "ok": ok}
 
 
-def write(text: str, out: Path) -> None:
-    """Write the page; it is there whole or not at all.  Raises BadInput where it cannot be written."""
+def write_page(text: str, out: Path) -> None:
+    """Write the page; the file is never half-written.  Raises BadInput where it cannot be written."""
     try:
         with store.whole(out) as file:
             file.write(text.encode())
@@ -155,7 +184,7 @@ def write(text: str, out: Path) -> None:
         raise BadInput(f"--out={out}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def as_data(value: Any) -> str:
+def as_data(value: object) -> str:
     """JSON that can stand in an HTML page: no character of it ends the block, opens a comment or breaks a line."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # ASCII alone
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -181,7 +210,7 @@ def warning(record: Record) -> str:
 
 
 def _name(record: Record) -> str:
-    """The run's folder, without the part of its path that only says whose machine it was."""
+    """The run's folder, without the part of its path that says nothing but whose machine it was."""
     path = str(record.folder)
     if os.path.isabs(path):
         here = os.path.relpath(path)
@@ -189,12 +218,12 @@ def _name(record: Record) -> str:
     return printable(path)
 
 
-def _tiles(cells: pd.DataFrame) -> list[dict[str, Any]]:
+def _tiles(cells: pd.DataFrame) -> list[Tile]:
     """The run in a few figures."""
     done = cells.loc[cells["status"] == "ok", ["ok", *COLUMNS]]
     told = truths(done).value_counts()
     counts = {truth: int(told.get(truth, 0)) for truth in Truth}
-    tiles: Rows = [{"what": "cells computed", "value": f"{len(done)} of {len(cells)}"}]
+    tiles: list[Tile] = [{"what": "cells computed", "value": f"{len(done)} of {len(cells)}"}]
     wrong = counts[Truth.FALSE_ALARM]
     if correct := wrong + counts[Truth.RIGHT]:
         tiles.append({"what": "correct gradients accused", "value": f"{wrong} of {correct}", "bad": wrong > 0})
@@ -216,31 +245,28 @@ def _tiles(cells: pd.DataFrame) -> list[dict[str, Any]]:
     return tiles
 
 
-def _table(frame: pd.DataFrame, eps: str | None = None) -> dict[str, Any]:
-    """Columns and rows; numbers stay numbers, an infinite one is a string, text is made harmless and cut."""
-    rows = [[_value(value) for value in row.values()] for row in records(frame.head(MAX_ROWS if eps is None else None))]
-    names = [printable(name) for name in frame.columns]
-    if eps in names:
-        place = names.index(eps)
-        for row in rows:
-            row[place] = from_stored(row[place])
-    return {"columns": names, "rows": rows, "of": len(frame)}
+def _table(frame: pd.DataFrame, most: int | None = None) -> PageTable:
+    """Columns and at most `most` rows; numbers stay numbers, an infinite one is a string, text is made harmless and cut."""
+    found = records(frame.head(most))
+    if "eps" in frame:
+        found = [row | {"eps": from_stored(row["eps"])} for row in found]
+    rows = [[_value(value) for value in row.values()] for row in found]
+    return {"columns": [printable(name) for name in frame.columns], "rows": rows, "of": len(frame)}
 
 
-def _value(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+def _value(value: object) -> object:
     if value is None or isinstance(value, (bool, int, float)):
-        return value
+        return in_json(value)
     return cut(printable(value), TEXT)
 
 
-def _columns(rows: Rows) -> dict[str, list[Any]]:
-    """Rows as columns, which takes a third of the room."""
+def _columns(rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """Rows as columns, which take a third of the room."""
     return {key: [row[key] for row in rows] for key in rows[0]}
 
 
-def _flat(value: Any, prefix: str = "") -> Rows:
+def _flat(value: object, prefix: str = "") -> list[dict[str, str]]:
+    """A nested mapping as rows, each key with the keys above it."""
     if isinstance(value, dict) and value:
         return [row for key, item in value.items() for row in _flat(item, f"{prefix}.{key}" if prefix else str(key))]
     shown = value if isinstance(value, str) else json.dumps(value)

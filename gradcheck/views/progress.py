@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, one line a minute where it is piped, nothing on request."""
+"""How far a run is: a bar on a terminal, a line a minute elsewhere, nothing with progress=none."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gradcheck.errors import BadInput
 
 MODES = ("auto", "none")
 BAR = 24
-_REDRAW = 0.1  # seconds: faster than that nobody reads
-_PATIENCE = 0.5  # a run that is done sooner needs no bar
+_REDRAW = 0.1  # seconds between two drawings: nobody reads faster
+_PATIENCE = 0.5  # seconds: a shorter run needs no bar
 _MINUTE = 60.0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 from gradcheck.experiment.replay.replay import Comparison
 from gradcheck.printable import printable
@@ -48,5 +47,5 @@ def report(found: Comparison) -> list[Table | str]:
     return blocks
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)

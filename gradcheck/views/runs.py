@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gradcheck.columns.parquet import reading
 from gradcheck.errors import BadInput
@@ -17,6 +17,7 @@ from gradcheck.experiment.truth import Truth, truths
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     import pyarrow.dataset as ds
 
     from gradcheck.views.plots import Plots
@@ -70,8 +71,8 @@ class Runs:
             table.validate(full=True)
             return frame_of(table.sort_by("flat_index"))
 
-    def tables(self, columns: Sequence[str]) -> Iterator[Any]:
-        """Columns of ``errors`` in pieces of bounded size, as pyarrow tables."""
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Columns of ``errors`` in pieces of bounded size."""
         import pyarrow as pa
 
         with reading("errors"):
@@ -133,8 +134,8 @@ def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs
     return replace(runs, cells=with_missed(runs.cells, runs.tables))
 
 
-def _together(tables: list[Any]) -> Any:
-    """The cells of several runs in one table; the list is emptied, so that nobody else holds them.
+def _together(tables: list[pa.Table]) -> pa.Table:
+    """The cells of several runs in one table.  It empties the list, so that nothing else holds the cells.
 
     Raises BadInput where they do not fit together.
     """
@@ -148,10 +149,10 @@ def _together(tables: list[Any]) -> Any:
         tables.clear()
 
 
-def frame_of(table: Any) -> pd.DataFrame:
-    """pandas would turn a column of integers with a null into floats.
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """The table as a frame, with integers and booleans in pandas' nullable types.
 
-    Column by column, each of which is let go when it is there in pandas: a million cells are in memory once, not twice.
+    One column after the other, each released when pandas has it: a million cells are in memory once, not twice.
     """
     import numpy as np
     import pandas as pd
@@ -181,8 +182,8 @@ def frame_of(table: Any) -> pd.DataFrame:
 _JUDGED = ("cell", "analytic", "correct", "bound", "verdict")
 
 
-def with_missed(cells: pd.DataFrame, tables: Callable[[Sequence[str]], Iterable[Any]]) -> pd.DataFrame:
-    """The cells with `n_missed` where it is not stored, as in runs of version 1: counted in ``errors``."""
+def with_missed(cells: pd.DataFrame, tables: Callable[[Sequence[str]], Iterable[pa.Table]]) -> pd.DataFrame:
+    """The cells with `n_missed`; where a run of version 1 did not store it, it is counted in ``errors``."""
     told = truths(cells)
     open_ = (cells["status"] == "ok") & cells["n_missed"].isna() & (told == Truth.CANNOT_BE_TOLD)
     if not open_.any():

@@ -22,18 +22,18 @@ class Table:
 
     title: str
     header: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Sequence[Sequence[object]]
     note: str = ""
     left: frozenset[str] = field(default_factory=frozenset)  # columns of text, on the left
 
 
 def say(text: str) -> None:
-    """Print text of several lines, in which nothing acts on the terminal, whatever names stand in it."""
+    """Print text of several lines; nothing in it acts on the terminal."""
     print(printable_lines(text))
 
 
 class Harmless:
-    """A stream for text of others, in which nothing acts on the terminal but the ends of lines and tabs."""
+    """A stream for other people's text: nothing in it acts on the terminal but tabs and ends of lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -47,15 +47,15 @@ class Harmless:
 
 
 class Parser(argparse.ArgumentParser):
-    """The arguments of a command; what is wrong with them is said in one line, in which nothing acts on the terminal."""
+    """The arguments of a command.  An error is one line, and nothing in it acts on the terminal."""
 
     def error(self, message: str) -> NoReturn:
-        if is_uri(message):  # its end cannot be told: a secret may hold blanks
+        if is_uri(message):  # hide all of it: a secret may hold blanks, so that nobody knows where the URI ends
             message = f"{message.partition('://')[0]}://{HIDDEN}"
         self.exit(2, f"gradcheck: {printable(message)}; see {self.prog} --help\n")
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """A value in a table: 2.3e-09, 0.25, 12, -, or text as it is."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
@@ -69,13 +69,14 @@ def short(value: Any) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """Text of at most so many characters; what is cut off leaves an ellipsis."""
+    """Text of at most `width` characters; an ellipsis stands for what was cut off."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
 def laid_out(table: Table) -> list[list[str]]:
-    """The cells of header and rows as text, each as wide as its column.  Where a line is longer than the screen its end
-    is cut, hence what may be cut stands last.
+    """The cells of header and rows as text, each as wide as its column.
+
+    A line that is longer than the screen loses its end: put last what may be lost.
     """
     shown = [list(table.header), *([short(value) for value in row] for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
@@ -96,7 +97,7 @@ def plain(table: Table, width: int = 10_000) -> str:
 
 
 def size(stream: TextIO) -> tuple[int, int]:
-    """(columns, lines) of the terminal; where the text goes elsewhere, lines of any length and 24 of them."""
+    """(columns, lines) of the terminal; a file or a pipe takes 24 lines of any length."""
     if not stream.isatty():
         return 100_000, 24
     found = shutil.get_terminal_size()
@@ -169,8 +170,9 @@ def _show_rich(tables: Sequence[Table | str], stream: TextIO, columns: int) -> N
 
 
 def status_of(act: Callable[[], int]) -> int:
-    """The exit status of what a command does: its own, or 2 after one line for bad input, that of ``unprinted`` for output
-    that cannot be written, 130 after Ctrl-C.
+    """The exit status of what a command does.
+
+    Its own; 2 after one line for bad input; that of ``unprinted`` for output that cannot be written; 130 after Ctrl-C.
     """
     try:
         status = act()
@@ -194,8 +196,8 @@ def out_of_memory() -> int:
 
 
 def unprinted(error: OSError) -> int:
-    """The exit status of a command whose output nobody takes: 0 where the reader (head, less) has seen enough."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again
+    """The exit status of a command whose output cannot be written: 0 where the reader (head, less) has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try again at the end
     if isinstance(error, BrokenPipeError):
         return 0
     place = f"{error.filename}: " if error.filename else "the output cannot be written: "

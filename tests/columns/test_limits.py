@@ -24,7 +24,7 @@ from gradcheck.experiment.replay import replay
 from gradcheck.report import main as report
 from gradcheck.run import main
 from gradcheck.show import main as show
-from gradcheck.views import analysis
+from gradcheck.views import record, tables
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +162,9 @@ def greedy(*given: Any, **more: Any) -> Any:
 @pytest.mark.parametrize(
     ("command", "module", "name"),
     [
-        ("show", analysis, "overview"),
-        ("show --json", analysis, "as_json"),
-        ("report", analysis, "Record"),
+        ("show", tables, "overview"),
+        ("show --json", tables, "as_json"),
+        ("report", record, "Record"),
         ("reproduce", replay, "reproduce"),
         ("resume", launch, "read_plan"),
     ],

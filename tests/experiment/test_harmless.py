@@ -25,7 +25,7 @@ from gradcheck.printable import printable
 from gradcheck.run import main
 from gradcheck.show import main as show
 from gradcheck.views import page, terminal
-from gradcheck.views.analysis import Record
+from gradcheck.views.record import Record
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
 DANGEROUS = [

@@ -26,7 +26,8 @@ from gradcheck.errors import Damaged
 from gradcheck.experiment.results.part import Part
 from gradcheck.experiment.results.results import Writer, write_pair
 from gradcheck.experiment.results.rows import CELLS, lacking
-from gradcheck.views import analysis, runs
+from gradcheck.views import runs
+from gradcheck.views.record import Record
 
 # Every way of filling a column: unknown, one value (of two, so that parts differ), or a value a row.
 FILLS = ("null", "one", "other", "many", "some")
@@ -133,7 +134,7 @@ def require_the_same(folder: Path) -> None:
     got, want = gradcheck.load(folder).cells, plain(folder)
     pd.testing.assert_frame_equal(got, want, check_exact=True, check_column_type=True)
     assert [str(dtype) for dtype in got.dtypes] == [str(dtype) for dtype in want.dtypes]
-    record = analysis.Record(folder).cells
+    record = Record(folder).cells
     pd.testing.assert_frame_equal(record, want[list(record.columns)], check_exact=True)
     assert set(want.columns) - set(record.columns) == {"config", "seconds"}
 

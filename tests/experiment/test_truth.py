@@ -19,12 +19,15 @@ from gradcheck.columns.weights import CellRows
 from gradcheck.experiment.config.config import FAIL_ON
 from gradcheck.experiment.results import results
 from gradcheck.experiment.results.results import Writer
-from gradcheck.experiment.results.rows import cell_row
+from gradcheck.experiment.results.rows import CELLS, cell_row
 from gradcheck.experiment.truth import PLANTED, Truth, truth, truths
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.run import main
-from gradcheck.views import analysis, chart_data, page, summary
-from gradcheck.views.frames import accusations
+from gradcheck.views import page, summary
+from gradcheck.views.charts import cell_data, weight_data
+from gradcheck.views.frames import rule_counts
+from gradcheck.views.record import Record
+from gradcheck.views.tally import TALLY_COLUMNS, Tally
 
 QUICK = ("engine=serial", "progress=none")
 
@@ -58,7 +61,7 @@ def test_of_every_cell_one_thing_is_known(found):
 
 @given(st.lists(cells, max_size=12), st.sampled_from(FAIL_ON))
 def test_the_exit_status_counts_cells_without_a_bug_cell_by_cell(found, fail_on):
-    tally = summary.Tally()
+    tally = Tally()
     wrong = False
     for i, row in enumerate(found):
         ok = row["verdict"] == "match"
@@ -163,17 +166,17 @@ def test_of_a_function_nothing_is_a_false_alarm_caught_or_missed(
     assert "PLANTED  1 of 1 cells with a bug planted into somebody's gradient are mismatches" in text
     run = results.locate("latest")
     assert pq.read_table(run / "errors")["correct"].null_count == 20
-    record = analysis.Record(run)
+    record = Record(run)
     table = record.rule_table()
     assert table[["false_alarms", "caught", "missed", "cannot_be_told"]].isna().all(axis=None)
     assert table.loc[table["rule"] == "gradcheck", "accused"].tolist() == [1, 1]
     tiles = {tile["what"]: tile for tile in page.Page(record).content()["tiles"]}
     assert not [what for what in tiles if "correct" in what or "planted" in what]
     assert tiles["gradients of functions wrong"]["value"] == "1 of 1"
-    assert {row["kind"] for row in chart_data.rules(record.cells)} == {"unknown"}
-    assert {row["what"] for row in chart_data.detection(record.cells)} == {"unknown"}
-    counted = chart_data.Histogram()
-    for piece in record.tables(chart_data.HISTOGRAM_COLUMNS):
+    assert {row["kind"] for row in cell_data.rule_bars(record.cells)} == {"unknown"}
+    assert {row["what"] for row in cell_data.squares(record.cells)} == {"unknown"}
+    counted = weight_data.ErrorCounts()
+    for piece in record.tables(weight_data.ERROR_COLUMNS):
         counted.add(piece)
     assert {row["kind"] for row in counted.rows()} == {"unknown"}
     assert main([f"resume={run}", "allow=[mine_of_truth]", *QUICK]) == 1  # as it was
@@ -205,12 +208,14 @@ def three(tmp_path: Path) -> Path:
 
 def shares(run: Path) -> dict[str, Any]:
     """What every place says: (caught, missed, cannot be told)."""
-    record = analysis.Record(run)
-    text = summary.text(results.cell_rows(run, summary.COLUMNS), run)
+    record = Record(run)
+    text = summary.text(results.cell_rows(run, TALLY_COLUMNS), run)
     line = next(line for line in text.splitlines() if line.startswith("CAUGHT"))
     own = record.rule_table().query("rule == 'gradcheck' and bug == 'scale'").iloc[0]
-    drawn = [row for row in chart_data.rules(record.cells) if row["rule"] == "gradcheck" and row["kind"] == "planted"]
-    squares = [row for row in chart_data.detection(record.cells) if row["kind"] == "planted"]
+    drawn = [
+        row for row in cell_data.rule_bars(record.cells) if row["rule"] == "gradcheck" and row["kind"] == "planted"
+    ]
+    squares = [row for row in cell_data.squares(record.cells) if row["kind"] == "planted"]
     tiles = {tile["what"]: tile["value"] for tile in page.Page(record).content()["tiles"]}
     return {
         "headline": line,
@@ -235,7 +240,7 @@ def test_all_places_say_the_same(three: Path) -> None:
 
 def test_of_a_run_of_version_1_the_weights_say_what_was_missed(three: Path) -> None:
     """The planted fault: with the columns of version 1 alone a missed bug must not become one that cannot be told."""
-    new = analysis.CELLS.names
+    new = CELLS.names
     for path in list((three / "cells").iterdir()):
         table = pq.read_table(path)
         kept = [n for n in table.column_names if n not in ("n_exempt", "n_judged", "n_missed", "ok") and n in new]
@@ -248,9 +253,9 @@ def test_of_a_run_of_version_1_the_weights_say_what_was_missed(three: Path) -> N
 
 
 def test_a_rule_has_missed_what_the_numbers_show_and_no_more(three: Path) -> None:
-    frame = analysis.Record(three).cells
+    frame = Record(three).cells
     frame = frame.assign(rule_blind=False, rule_sees_all=True)
-    table = accusations(frame).query("bug == 'scale'").set_index("rule")
+    table = rule_counts(frame).query("bug == 'scale'").set_index("rule")
     columns = ["caught", "missed", "cannot_be_told"]
     # three are mismatches and one was missed: four that the numbers show
     assert table.loc["blind", columns].tolist() == [0, 4, 2]

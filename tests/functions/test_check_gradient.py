@@ -19,7 +19,8 @@ import pytest
 from waiting import PATIENCE
 
 import gradcheck
-from gradcheck import ContractError, GradientMismatch, assert_gradient, check_gradient
+from gradcheck.errors import ContractError, GradientMismatch
+from gradcheck.functions.gradient import assert_gradient, check_gradient
 from gradcheck.columns.weights import ERRORS
 from gradcheck.numerics.schemes import SCHEMES
 

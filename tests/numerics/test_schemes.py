@@ -17,7 +17,7 @@ from gradcheck.models import MLP, Logistic, OneD
 from gradcheck.numerics.bounds import evaluations
 from gradcheck.numerics.schemes import DISTANCES, SCHEMES, Pair, Scheme, symmetric
 from gradcheck.run import main
-from gradcheck.views import plots
+from gradcheck.views.charts.theme import scheme_colours
 
 # One entry each: as many points as fit; points that no two steps share; steps that are farther apart; no embedded formula.
 ADDED = [
@@ -125,7 +125,7 @@ def test_an_entry_in_the_table_is_a_scheme_of_the_program(
         assert row["n_evals"] <= each * row["n_weights"] + 20
     x = np.array([0.3, -1.2])
     assert gradcheck.check_gradient(lambda x: np.exp(x).sum(), np.exp, x, scheme=scheme.name).verdict == "match"
-    assert scheme.name in plots.scheme_colours()
+    assert scheme.name in scheme_colours()
     # and without its entry it is none
     monkeypatch.undo()
     assert main([*grid, *small[:-1], f"hydra.sweep.dir={tmp_path / 'other'}"]) == 2

@@ -75,12 +75,13 @@ def _read_all() -> None:
     from gradcheck.experiment.grid import sweep
     from gradcheck.experiment.replay import replay
     from gradcheck.experiment.results import results
-    from gradcheck.views import analysis, terminal
+    from gradcheck.views import tables, terminal
+    from gradcheck.views.record import Record
 
     run = room()
     for reader in (
-        lambda: terminal.show(analysis.overview(analysis.Record(run), 20), _Screen()),
-        lambda: analysis.as_json(analysis.Record(run), None, ("model", "bug", "eps")),
+        lambda: terminal.show(tables.overview(Record(run), 20), _Screen()),
+        lambda: tables.as_json(Record(run), None, ("model", "bug", "eps")),
         lambda: results.finished(run),
         lambda: results.provenance(run),
         lambda: [replay._config(row, [run]) for row in results.cell_rows(run, ["cell", "config"])],

@@ -18,8 +18,11 @@ from gradcheck.errors import BadInput
 from gradcheck.experiment.config import config
 from gradcheck.numerics import auto, bounds, quotients, verdict
 from gradcheck.run import main
-from gradcheck.views.calibration import reliability
-from gradcheck.views.calibration.charts import write
+from gradcheck.views.calibration.charts import write_charts
+from gradcheck.views.calibration.figures import Figures
+from gradcheck.views.calibration.histogram import Histogram
+from gradcheck.views.calibration.measure import measure
+from gradcheck.views.calibration.requirements import Requirement, requirements
 
 GRIDS = sorted(path.stem for path in (config.conf_dir() / "experiment").glob("calibration*.yaml"))
 STEPS = "eps=auto,1e-10,1e-7,1e-5,1e-3,1"
@@ -48,19 +51,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def figures(runs: list[Path]) -> reliability.Figures:
-    return reliability.measure(runs)
+def figures(runs: list[Path]) -> Figures:
+    return measure(runs)
 
 
-def found(figures: reliability.Figures) -> dict[str, reliability.Row]:
-    return {row.figure: row for row in reliability.requirements(figures)}
+def found(figures: Figures) -> dict[str, Requirement]:
+    return {row.figure: row for row in requirements(figures)}
 
 
 def test_every_grid_has_a_small_part() -> None:
     assert list(PARTS) == GRIDS
 
 
-def test_what_must_hold_holds(figures: reliability.Figures) -> None:
+def test_what_must_hold_holds(figures: Figures) -> None:
     rows = found(figures)
     broken = [row for name, row in rows.items() if row.holds is False]
     assert broken == []
@@ -148,7 +151,7 @@ FAULTS: dict[str, tuple[str, str, Callable[[Columns], Columns]]] = {
 }
 
 
-def test_every_requirement_has_its_fault(figures: reliability.Figures) -> None:
+def test_every_requirement_has_its_fault(figures: Figures) -> None:
     assert set(FAULTS) == {figure for figure, row in found(figures).items() if row.required}
 
 
@@ -156,7 +159,7 @@ def test_every_requirement_has_its_fault(figures: reliability.Figures) -> None:
 def test_a_planted_fault_breaks_its_requirement(figure: str, runs: list[Path], tmp_path: Path) -> None:
     grid, part, change = FAULTS[figure]
     folder = next(run for run in runs if run.name == grid)
-    broken = found(reliability.measure([doctored(folder, tmp_path / grid, part, change)]))[figure]
+    broken = found(measure([doctored(folder, tmp_path / grid, part, change)]))[figure]
     assert broken.holds is False
     assert broken.of > 0
 
@@ -165,7 +168,7 @@ def test_a_bound_without_its_noise_accuses_correct_gradients(tmp_path: Path, mon
     for module in (quotients, verdict):
         monkeypatch.setattr(module, "DEVIATIONS", 0.2)
     folder = run("calibration_linear", tmp_path, "scheme=central", "init=normal")
-    assert found(reliability.measure([folder]))["correct weights judged mismatch"].holds is False
+    assert found(measure([folder]))["correct weights judged mismatch"].holds is False
 
 
 def test_a_bound_without_truncation_accuses_correct_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,11 +181,11 @@ def test_a_bound_without_truncation_accuses_correct_gradients(tmp_path: Path, mo
     for module in (bounds, auto):
         monkeypatch.setattr(module, "estimate", untruncated)
     folder = run("calibration", tmp_path, "scheme=central", "dtype=float64")
-    result = reliability.measure([folder])
+    result = measure([folder])
     assert found(result)["correct weights judged mismatch"].holds is False
     worst = result.examples[0]
-    assert worst["times_bound"] > 1
-    assert worst["scheme"] == "central"
+    assert worst.times_bound > 1
+    assert worst.scheme == "central"
 
 
 # --- the command --------------------------------------------------------------------------------------------------------
@@ -209,8 +212,8 @@ def test_the_command_writes_figures_and_charts(
 
 
 def test_a_cell_of_two_runs_counts_once(runs: list[Path]) -> None:
-    once = reliability.measure(runs[:1])
-    twice = reliability.measure([*runs[:1], *runs[:1]])
+    once = measure(runs[:1])
+    twice = measure([*runs[:1], *runs[:1]])
     assert (once.cells, once.correct) == (twice.cells, twice.correct)
 
 
@@ -218,12 +221,12 @@ def test_what_is_no_run_or_no_svg_is_said_in_a_line(tmp_path: Path, capsys: pyte
     assert calibration.main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     with pytest.raises(BadInput, match=r"must end in \.svg"):
-        write({}, tmp_path / "chart.png")
+        write_charts({}, tmp_path / "chart.png")
 
 
 def test_quantiles_are_those_of_the_numbers() -> None:
     numbers = np.exp(np.random.default_rng(0).normal(size=10_001))
-    histogram = reliability.Histogram()
+    histogram = Histogram()
     for part in np.array_split(numbers, 7):
         histogram.add(part)
     assert histogram.n == len(numbers)
@@ -231,4 +234,4 @@ def test_quantiles_are_those_of_the_numbers() -> None:
         assert histogram.quantile(q) == pytest.approx(np.quantile(numbers, q), rel=0.01)  # the width of a bin
     histogram.add(np.full(20_002, np.inf))
     assert histogram.quantile(0.5) == np.inf
-    assert reliability.Histogram().quantile(0.5) is None
+    assert Histogram().quantile(0.5) is None

@@ -24,7 +24,10 @@ from gradcheck.errors import BadInput
 from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.numerics.schemes import SCHEMES
-from gradcheck.views import analysis, chart_data, page, plots
+from gradcheck.views import page
+from gradcheck.views.charts import cell_data, drawing, weight_data
+from gradcheck.views.charts.theme import scheme_colours
+from gradcheck.views.record import Record
 from gradcheck.views.runs import load
 
 pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
@@ -45,7 +48,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_v_curve_is_the_median_over_correct_gradients(run: Path) -> None:
-    found = chart_data.v_curve(load(run).cells)
+    found = cell_data.v_points(load(run).cells)
     assert {row["eps"] for row in found} == {1e-4, 1e-5, 1e-6, None}
     errors = [result(i).summary["median_rel_err"] for i in (1, 5, 9)]
     bounds = [result(i).summary["median_resolution"] / 2 for i in (1, 5, 9)]
@@ -63,7 +66,7 @@ def test_an_error_within_the_bound_lies_below_it_on_the_chart() -> None:
 
 
 def test_detection_counts_what_was_caught_by_bug_and_step(run: Path) -> None:
-    found = {(row["bug"], row["eps"], row["what"]): row for row in chart_data.detection(load(run).cells)}
+    found = {(row["bug"], row["eps"], row["what"]): row for row in cell_data.squares(load(run).cells)}
     for what, count in (("caught", 2), ("missed", 0), ("cannot be told", 1)):
         assert {key: (row["count"], row["cells"]) for key, row in found.items() if key[2] == what} == {
             ("scale", eps, what): (count, 3) for eps in ("1e-04", "1e-05", "1e-06", "auto")
@@ -84,15 +87,15 @@ def test_detection_counts_what_was_caught_by_bug_and_step(run: Path) -> None:
     ],
 )
 def test_steps_are_named_shortly_but_apart(steps: list[float], labels: list[str]) -> None:
-    found = chart_data.eps_labels(pd.DataFrame({"eps": [*steps, None]}))
+    found = cell_data.eps_labels(pd.DataFrame({"eps": [*steps, None]}))
     assert list(dict.fromkeys(found.values())) == [*labels, "auto"]
 
 
 def test_the_histogram_holds_every_weight_once(run: Path) -> None:
     runs = load(run)
     table = runs.errors.to_table().to_pandas()
-    counted = chart_data.Histogram()
-    for piece in runs.tables(chart_data.HISTOGRAM_COLUMNS):
+    counted = weight_data.ErrorCounts()
+    for piece in runs.tables(weight_data.ERROR_COLUMNS):
         counted.add(piece.slice(0, 7))
         counted.add(piece.slice(7))
     found = pd.DataFrame(counted.rows())
@@ -108,8 +111,8 @@ def test_odd_numbers_are_counted_apart(tmp_path: Path) -> None:
     odd.weights["rel_err"][:3] = float("nan"), 0.0, float("inf")
     with Writer(tmp_path, {}) as writer:
         writer.add(cell_row(planned(0), odd, 0.0))
-    counted = chart_data.Histogram()
-    for piece in load(tmp_path).tables(chart_data.HISTOGRAM_COLUMNS):
+    counted = weight_data.ErrorCounts()
+    for piece in load(tmp_path).tables(weight_data.ERROR_COLUMNS):
         counted.add(piece)
     assert counted.apart == {"zero": 1, "not_a_number": 1}
     assert sum(row["weights"] for row in counted.rows()) == 3
@@ -121,21 +124,21 @@ def test_of_many_weights_those_furthest_beyond_their_bound_are_kept(tmp_path: Pa
     with Writer(tmp_path, {}) as writer:
         writer.add(cell_row(planned(0), many, 0.0))
         writer.add(rows(1))
-    cell, chosen = planned(0).cell, chart_data.Chosen([planned(0).cell])
-    for piece in analysis.Record(tmp_path).tables(chart_data.WEIGHT_COLUMNS):
+    cell, chosen = planned(0).cell, weight_data.Chosen([planned(0).cell])
+    for piece in Record(tmp_path).tables(weight_data.DRAWN_COLUMNS):
         for start in range(0, piece.num_rows, 50):
             chosen.add(piece.slice(start, 50))
     drawn = chosen.rows(cell)
     assert chosen.counts == {cell: 300}
-    assert len(drawn) == chart_data.MAX_WEIGHTS
+    assert len(drawn) == weight_data.DRAWN_WEIGHTS
     assert {17, 250} <= {row["order"] for row in drawn}
     share = many.weights["abs_err"] / many.weights["bound"]
-    assert {row["order"] for row in drawn} == set(np.argsort(-share)[: chart_data.MAX_WEIGHTS].tolist())
+    assert {row["order"] for row in drawn} == set(np.argsort(-share)[: weight_data.DRAWN_WEIGHTS].tolist())
 
 
 def test_what_went_wrong_deserves_the_first_look(run: Path) -> None:
     cells = load(run).cells
-    ordered = cells.iloc[chart_data.interesting(cells)]
+    ordered = cells.iloc[cell_data.interesting(cells)]
     assert len(ordered) == 24
     squares = ordered.head(8)[["bug", "eps"]].drop_duplicates()
     assert len(squares) == 8  # one from each square before a second from any
@@ -154,7 +157,7 @@ def test_charts_of_a_loaded_run_are_altair_charts(run: Path) -> None:
     made = [plot.v_curve(), plot.detection(), plot.rules(), plot.histogram(), plot.weights(planned(3).cell)]
     assert all(isinstance(chart, alt.TopLevelMixin) for chart in made)
     for chart in made:
-        assert plots.svg(chart).startswith("<svg")
+        assert drawing.svg(chart).startswith("<svg")
     with pytest.raises(ValueError, match="no weights of a cell 'zz'"):
         plot.weights("zz")
 
@@ -166,9 +169,9 @@ def test_a_scheme_has_its_colour_whatever_other_runs_hold(tmp_path: Path) -> Non
                 cell = planned(i)
                 cell.config["scheme"] = scheme
                 writer.add(cell_row(cell, result(i), 0.0))
-    chart = plots.svg(gradcheck.load([tmp_path / "a", tmp_path / "b"]).plot.v_curve())
+    chart = drawing.svg(gradcheck.load([tmp_path / "a", tmp_path / "b"]).plot.v_curve())
     marks = re.findall(r'fill="(#\w{6})"', chart)
-    colours = plots.scheme_colours()
+    colours = scheme_colours()
     assert len(set(colours.values())) == len(SCHEMES)
     assert {colours[scheme] for scheme in ("central", "forward", "richardson")} <= set(marks)
 
@@ -180,7 +183,7 @@ def test_several_runs_stand_under_each_other(run: Path, tmp_path: Path) -> None:
     assert len(runs.plot.v_curve().vconcat) == 2
     assert len(runs.plot.detection().vconcat) == 2
     assert len(runs.weights(planned(0).cell)) == 12  # of both
-    assert len(chart_data.weights(runs.weights(planned(0).cell))) == 6
+    assert len(weight_data.drawn_weights(runs.weights(planned(0).cell))) == 6
 
 
 def test_loaded_columns_have_tidy_types(run: Path) -> None:
@@ -249,8 +252,8 @@ def test_where_nothing_can_be_written_is_said(run: Path, tmp_path: Path, capsys:
 def test_links_that_somebody_has_planted_are_not_followed(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plots, "svg", lambda chart: "drawn")
-    monkeypatch.setattr(plots, "png", lambda chart: b"drawn")
+    monkeypatch.setattr(drawing, "svg", lambda chart: "drawn")
+    monkeypatch.setattr(drawing, "png", lambda chart: b"drawn")
     outside = tmp_path / "outside"
     outside.write_text("mine")
     names = [*(f"{name}.{kind}" for name in CHARTS for kind in ("svg", "png"))]
@@ -268,7 +271,7 @@ def test_links_that_somebody_has_planted_are_not_followed(
     monkeypatch.setattr("secrets.token_hex", lambda n: "guessed")
     (run / ".guessed.tmp").symlink_to(outside)
     with pytest.raises(BadInput, match="File exists"):
-        page.write("text", run / "report.html")
+        page.write_page("text", run / "report.html")
     assert outside.read_text() == "mine"
 
 
@@ -280,7 +283,7 @@ def umask() -> int:
 
 def test_the_page_carries_the_command_that_makes_the_run_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
-    assert page.commands(analysis.Record(run)) == [
+    assert page.commands(Record(run)) == [
         "python -m gradcheck.run bug=none,scale data.n=3 -m",
         "python -m gradcheck.reproduce run",
     ]
@@ -303,8 +306,8 @@ class Scripts(HTMLParser):
 
 def test_no_text_of_a_record_becomes_part_of_the_page(tmp_path: Path, run: Path) -> None:
     hostile_run(tmp_path / "hostile")
-    text = page.Page(analysis.Record(tmp_path / "hostile")).html()
-    assert Scripts(text).tags == Scripts(page.Page(analysis.Record(run)).html()).tags
+    text = page.Page(Record(tmp_path / "hostile")).html()
+    assert Scripts(text).tags == Scripts(page.Page(Record(run)).html()).tags
     assert [one.get("type") for one in Scripts(text).found] == ["application/json", None, None]
     assert not any("src" in one for one in Scripts(text).found)
     content = text.split('id="content">')[1].split("</script>")[0]
@@ -319,7 +322,7 @@ def test_a_text_that_would_act_is_seen() -> None:
 
 
 def test_the_policy_names_the_scripts_by_their_hashes(run: Path) -> None:
-    text = page.Page(analysis.Record(run)).html()
+    text = page.Page(Record(run)).html()
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy is not None
     assert "default-src 'none'" in policy[1]
@@ -395,5 +398,5 @@ def test_small_runs_have_tables_types_and_charts(tmp_path: Path, make: Any) -> N
     assert len(runs.cells) == (make is not nothing)
     assert str(runs.cells["n_weights"].dtype) == "Int64"
     for chart in (runs.plot.v_curve(), runs.plot.detection(), runs.plot.rules(), runs.plot.histogram()):
-        words = ("No cell was computed." in plots.svg(chart)) or ("No weight has" in plots.svg(chart))
+        words = ("No cell was computed." in drawing.svg(chart)) or ("No weight has" in drawing.svg(chart))
         assert words == (make is not one_cell)

@@ -28,7 +28,7 @@ from waiting import PATIENCE
 
 from gradcheck import report
 from gradcheck.experiment.results.results import Writer
-from gradcheck.views import plots
+from gradcheck.views.charts import theme
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'gradcheck[test]'")
@@ -150,10 +150,10 @@ def test_charts_are_drawn(visit: Callable[..., Visit], scheme: str) -> None:
     assert len(fills) >= 3  # none, some, all
     wanted = {
         "detection": ["#{:02x}{:02x}{:02x}".format(*map(int, re.findall(r"\d+", str(fill)))) for fill in fills],
-        "v_curve": [plots.BLUE],
-        "rules": [plots.BLUE, plots.RED],
-        "histogram": [plots.BLUE, plots.RED],
-        "weights": [plots.RED],
+        "v_curve": [theme.BLUE],
+        "rules": [theme.BLUE, theme.RED],
+        "histogram": [theme.BLUE, theme.RED],
+        "weights": [theme.RED],
     }
     for name in CHARTS:
         colours = seen.colours(f"#chart-{name}")
@@ -165,7 +165,7 @@ def test_charts_are_drawn(visit: Callable[..., Visit], scheme: str) -> None:
 def test_a_blank_chart_is_seen(visit: Callable[..., Visit]) -> None:
     seen = visit(grid, fresh=True)
     seen.page.evaluate("document.querySelectorAll('#chart-v_curve path').forEach((mark) => mark.style.opacity = 0)")
-    assert seen.colours("#chart-v_curve").get(plots.BLUE, 0) < 20
+    assert seen.colours("#chart-v_curve").get(theme.BLUE, 0) < 20
 
 
 def test_the_button_turns_the_page_dark(visit: Callable[..., Visit]) -> None:
@@ -175,7 +175,7 @@ def test_the_button_turns_the_page_dark(visit: Callable[..., Visit]) -> None:
     seen.page.wait_for_selector("#chart-detection[data-drawn=dark]")
     assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
     label = seen.page.locator("#chart-v_curve text").first.get_attribute("fill")
-    assert label == plots.THEMES["dark"]["axis"]["labelColor"]
+    assert label == theme.THEMES["dark"]["axis"]["labelColor"]
 
 
 def test_tables_sort_by_number_in_both_directions(visit: Callable[..., Visit]) -> None:

@@ -17,8 +17,9 @@ from gradcheck.errors import Meaningless
 from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.printable import printable
-from gradcheck.views import analysis, terminal
+from gradcheck.views import tables, terminal
 from gradcheck.views.frames import records
+from gradcheck.views.record import Record
 from gradcheck.views.terminal import Table, plain
 
 EVIL = "\x1b]0;owned\x07\x1b[2J‮[bold]x[/bold]\n\x9b31m"
@@ -62,7 +63,7 @@ def test_the_tables_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_counts_of_verdicts_add_up(run: Path) -> None:
-    record = analysis.Record(run)
+    record = Record(run)
     frame = record.verdicts(("bug",)).set_index("bug")
     assert frame.loc["none", ["match", "mismatch", "failed", "skipped"]].tolist() == [12, 0, 1, 0]
     assert frame.loc["scale", ["match", "mismatch", "failed", "skipped"]].tolist() == [4, 8, 0, 0]
@@ -104,7 +105,7 @@ def test_the_order_in_which_cells_are_stored_does_not_show(tmp_path: Path, capsy
         texts.add("".join(printed(capsys, tmp_path / "run", *some) for some in arguments))
         (tmp_path / "run").rename(tmp_path / folder)
     assert len(texts) == 1
-    table = records(analysis.Record(tmp_path / "one").verdicts(("bug", "eps")))
+    table = records(Record(tmp_path / "one").verdicts(("bug", "eps")))
     assert [row["bug"] for row in table] == ["none"] * 4 + ["scale"] * 4
     assert [row["eps"] for row in table] == [1e-4, 1e-5, 1e-6, None] * 2
 
@@ -283,7 +284,7 @@ def test_colours_only_where_somebody_looks(run: Path, monkeypatch: pytest.Monkey
     pytest.importorskip("rich")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    blocks = analysis.overview(analysis.Record(run), 24)
+    blocks = tables.overview(Record(run), 24)
 
     def shown(stream: io.StringIO) -> str:
         terminal.show(blocks, stream)
@@ -301,8 +302,8 @@ def test_colours_change_nothing_but_colours(run: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(width))
     blocks = [
-        *analysis.overview(analysis.Record(run), 24),
-        *analysis.cell_view(analysis.Record(run), planned(3).cell, 24),
+        *tables.overview(Record(run), 24),
+        *tables.cell_view(Record(run), planned(3).cell, 24),
     ]
 
     def shown() -> list[str]:
@@ -323,6 +324,6 @@ def test_without_rich_it_is_only_plainer(run: Path, monkeypatch: pytest.MonkeyPa
     for name in ("rich.console", "rich.table", "rich.text"):
         monkeypatch.setitem(sys.modules, name, None)
     stream = Terminal()
-    terminal.show(analysis.overview(analysis.Record(run), 24), stream)
+    terminal.show(tables.overview(Record(run), 24), stream)
     assert "which rule accuses what" in stream.getvalue()
     assert "\x1b[" not in stream.getvalue()

@@ -15,6 +15,7 @@ from gradcheck.experiment.results import results
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.views import summary
 from gradcheck.views.progress import Progress, clock_time
+from gradcheck.views.tally import TALLY_COLUMNS, Tally
 
 BUGS = [f"bug_{k}" for k in range(24)]
 
@@ -47,7 +48,7 @@ def test_a_run_where_all_agree(tmp_path: Path) -> None:
 
 
 def test_a_wrong_gradient_says_where_and_what(tmp_path: Path) -> None:
-    tally = summary.Tally([cell(0), cell(1, "mismatch")])
+    tally = Tally([cell(0), cell(1, "mismatch")])
     text = summary.text(tally, tmp_path)
     assert "MISMATCH  6 of 12 checks disagree; worst " in text
     assert "analytic is 2 x numeric" in text
@@ -58,7 +59,7 @@ def test_a_wrong_gradient_says_where_and_what(tmp_path: Path) -> None:
 
 
 def test_planted_bugs_are_no_false_alarm_and_what_was_missed_is_named(tmp_path: Path) -> None:
-    tally = summary.Tally(
+    tally = Tally(
         [
             cell(0),
             cell(1, "mismatch", "scale"),
@@ -86,21 +87,19 @@ def test_nothing_judged_is_no_match(tmp_path: Path) -> None:
 
 
 def test_it_says_why_weights_could_not_be_judged(tmp_path: Path) -> None:
-    tally = summary.Tally([cell(0)])
+    tally = Tally([cell(0)])
     tally.add(cell(1, "inconclusive"), ["flat", "flat", "flat", "flat", "noise", "noise"])
     assert "PARTIAL  6 of 12 checks agree, 6 cannot be judged (flat 4, noise 2)" in summary.text(tally, tmp_path)
     # the reasons of a resumed run's stored cells are not at hand: then no count is given
     tally.add(cell(2, "inconclusive"))
     assert "12 cannot be judged: see reason in errors" in summary.text(tally, tmp_path)
-    planted = summary.Tally([cell(0)])
+    planted = Tally([cell(0)])
     planted.add(cell(1, "inconclusive", "scale"), ["flat"] * 6)
     assert "flat" not in summary.text(planted, tmp_path)
 
 
 def test_failed_and_skipped_cells_are_counted_with_a_reason(tmp_path: Path) -> None:
-    tally = summary.Tally(
-        [cell(0), without_result(1, ValueError("no\x1b[2J")), without_result(2, Meaningless("why not"))]
-    )
+    tally = Tally([cell(0), without_result(1, ValueError("no\x1b[2J")), without_result(2, Meaningless("why not"))])
     text = summary.text(tally, tmp_path)
     assert "FAILED  1 of 3 cells, the first: no\\x1b[2J" in text
     assert "SKIPPED  1 of 3 cells, the first: why not" in text
@@ -164,7 +163,7 @@ def test_stored_rows_and_fresh_rows_give_the_same_screen(tmp_path: Path) -> None
     with results.Writer(tmp_path, {}) as writer:
         for i in range(8):
             writer.add(rows(i))
-    stored = summary.text(results.cell_rows(tmp_path, summary.COLUMNS), tmp_path)
+    stored = summary.text(results.cell_rows(tmp_path, TALLY_COLUMNS), tmp_path)
     assert stored == summary.text([rows(i).cell for i in range(8)], tmp_path)
 
 

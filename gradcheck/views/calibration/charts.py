@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import altair as alt
 
 from gradcheck.errors import BadInput
 from gradcheck.numerics.steps import eps_text, from_stored
-from gradcheck.views import plots
+from gradcheck.views.calibration.export import Export
+from gradcheck.views.charts import drawing
+from gradcheck.views.charts.pieces import data, decades, empty
+from gradcheck.views.charts.theme import BLUE, ORANGE
+
+if TYPE_CHECKING:
+    from altair.typing import ChartType
 
 SCHEMES_SHOWN = ("central", "forward", "five_point", "richardson")
 DETECTED_BY = "central"
 
 
-def write(figures: Mapping[str, Any], path: Path) -> None:
-    """Write both charts as one SVG file; ``figures`` as ``reliability.as_json`` gives them.
-
-    Raises BadInput where Altair is not installed or the file is to be of another kind.
-    """
+def write_charts(figures: Export, path: Path) -> None:
+    """Write both charts as one SVG file.  Raises BadInput where the file is to be of another kind."""
     if path.suffix.lower() != ".svg":
         raise BadInput(f"--plot={path}: must end in .svg")
-    alt = plots.library()
-    chart = alt.vconcat(_against_step(alt, figures), _seen(alt, figures))
-    path.write_text(plots.svg(chart), encoding="utf-8")
+    chart = alt.vconcat(_against_step(figures), _seen(figures))
+    path.write_text(drawing.svg(chart), encoding="utf-8")
 
 
-def _against_step(alt: Any, figures: Mapping[str, Any]) -> Any:
-    """Medians of the bound and of the true error over the gradient, for each scheme a panel."""
-    names = {"bound": "bound", "error": "true error"}
+def _against_step(figures: Export) -> alt.HConcatChart:
+    """Medians of the bound and of the true error over the gradient, a panel for each scheme."""
+    names = ["bound", "true error"]
     rows = [
-        {"scheme": row["scheme"], "eps": row["eps"], "what": name, "value": row[key]}
+        {"scheme": row["scheme"], "eps": row["eps"], "what": name, "value": value}
         for row in figures["bounds"]
         if row["scheme"] in SCHEMES_SHOWN and row["eps"] is not None
-        for key, name in names.items()
-        if row[key]
+        for name, value in zip(names, (row["bound"], row["error"]), strict=True)
+        if value
     ]
     panels = []
     for scheme in SCHEMES_SHOWN:
         panels.append(
-            alt.Chart(plots.data([row for row in rows if row["scheme"] == scheme]), title=scheme, width=165, height=180)
+            alt.Chart(data([row for row in rows if row["scheme"] == scheme]), title=scheme, width=165, height=180)
             .mark_line(point={"size": 18})
             .encode(
-                x=alt.X("eps:Q", scale=plots.log_scale(), axis=plots.decades(tickCount=4), title="eps"),
+                x=alt.X("eps:Q", scale=alt.Scale(type="log"), axis=decades(4), title="eps"),
                 y=alt.Y(
                     "value:Q",
-                    scale=plots.log_scale(domain=[1e-14, 1e4], clamp=True),
-                    axis=plots.decades(tickCount=7),
+                    scale=alt.Scale(type="log", domain=[1e-14, 1e4], clamp=True),
+                    axis=decades(7),
                     title="relative to the gradient" if scheme == SCHEMES_SHOWN[0] else None,
                 ),
                 color=alt.Color(
                     "what:N",
-                    scale=alt.Scale(domain=list(names.values()), range=[plots.ORANGE, plots.BLUE]),
+                    scale=alt.Scale(domain=names, range=[ORANGE, BLUE]),
                     title=None,
                 ),
             )
@@ -60,7 +63,7 @@ def _against_step(alt: Any, figures: Mapping[str, Any]) -> Any:
     return alt.hconcat(*panels, title=title)
 
 
-def _seen(alt: Any, figures: Mapping[str, Any]) -> Any:
+def _seen(figures: Export) -> ChartType:
     """Share of wrong weights judged a mismatch, by the bug's relative size and the step; central, float64."""
     rows = [
         {
@@ -75,9 +78,9 @@ def _seen(alt: Any, figures: Mapping[str, Any]) -> Any:
         if row["scheme"] == DETECTED_BY and row["weights"]
     ]
     if not rows:
-        return plots.empty("No bug was injected.")
+        return empty("No bug was injected.")
     base = alt.Chart(
-        plots.data(rows),
+        data(rows),
         title="Share of wrong weights judged mismatch, in %: gradient too large by a factor (central, float64)",
         width=700,
         height=220,

@@ -1,0 +1,90 @@
+"""The weights of one cell: analytic and numeric gradient, and their difference against the bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from gradcheck.numerics.verdict import VERDICTS
+from gradcheck.views.charts.pieces import colour_scale, data, decades
+from gradcheck.views.charts.theme import BLUE, GREY, RED, VERDICT_COLOURS
+from gradcheck.views.charts.weight_data import Weight
+
+
+def weights(rows: Sequence[Weight]) -> alt.VConcatChart:
+    """Analytic against numeric with the band of the bound, and error against bound, from `weight_data.drawn_weights`.
+
+    The chart is the same for every cell but for its data.
+    """
+    axis = alt.Axis(labelAngle=-60, labelOverlap="greedy", labelLimit=110)
+    x = alt.X("weight:N", sort=alt.EncodingSortField("order"), title=None, axis=axis)
+    figures = [alt.Tooltip(f"{key}:Q", format=".6g") for key in ("analytic", "numeric", "abs_err", "bound")]
+    base = alt.Chart(width=640, height=190).encode(x=x, tooltip=["weight:N", *figures, "verdict:N"])
+    return alt.vconcat(_gradients(base), _differences(base), data=data(rows)).resolve_scale(
+        color="independent", shape="independent"
+    )
+
+
+def _band(chart: alt.Chart) -> alt.Chart:
+    return chart.mark_bar(color=GREY, opacity=0.3, width={"band": 0.8})
+
+
+def _gradients(base: alt.Chart) -> alt.LayerChart:
+    """Both gradients and the band numeric ± bound, which is cut where it leaves the gradients' range."""
+    names = ["analytic", "numeric"]
+    limited = (
+        base.transform_joinaggregate(a0="min(analytic)", a1="max(analytic)", n0="min(numeric)", n1="max(numeric)")
+        .transform_calculate(bottom="min(datum.a0, datum.n0)", top="max(datum.a1, datum.n1)")
+        .transform_calculate(
+            pad="0.05 * (datum.top - datum.bottom)", reach="isValid(datum.bound) ? datum.bound : 1e300"
+        )
+        .transform_calculate(
+            low="max(datum.numeric - datum.reach, datum.bottom - datum.pad)",
+            high="min(datum.numeric + datum.reach, datum.top + datum.pad)",
+        )
+    )
+    y = alt.Y("low:Q", title="gradient", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
+    values = (
+        base.transform_fold(["analytic", "numeric"], as_=["kind", "value"])
+        .mark_point(opacity=1, strokeWidth=1.8)
+        .encode(
+            y=alt.Y("value:Q"),
+            color=alt.Color("kind:N", scale=alt.Scale(domain=names, range=[RED, BLUE]), title=None),
+            shape=alt.Shape("kind:N", scale=alt.Scale(domain=names, range=["diamond", "circle"]), title=None),
+            size=alt.condition("datum.kind == 'analytic'", alt.value(150), alt.value(22)),
+        )
+    )
+    return (_band(limited).encode(y=y, y2="high:Q") + values).properties(
+        title="analytic and numeric gradient; band: numeric ± bound"
+    )
+
+
+def _differences(base: alt.Chart) -> alt.LayerChart:
+    """Errors and bounds on a logarithmic axis.
+
+    It has no 0 and no infinity: an error of 0 stands at its foot, and a weight without a bound has a band up to its top.
+    """
+    placed = (
+        base.transform_calculate(
+            seen="datum.abs_err > 0 ? datum.abs_err : null", allowed="datum.bound > 0 ? datum.bound : null"
+        )
+        .transform_joinaggregate(seen0="min(seen)", seen1="max(seen)", allowed0="min(allowed)", allowed1="max(allowed)")
+        .transform_calculate(
+            foot="min(datum.seen0 || 1, datum.allowed0 || 1) / 4", top="4 * (max(datum.seen1, datum.allowed1) || 1)"
+        )
+        .transform_calculate(
+            limit="isValid(datum.bound) ? max(datum.bound, datum.foot) : datum.top",
+            error="isValid(datum.abs_err) ? max(datum.abs_err, datum.foot) : null",
+        )
+    )
+    y = alt.Y(
+        "foot:Q", scale=alt.Scale(type="log", nice=False, padding=8), axis=decades(6), title="|analytic - numeric|"
+    )
+    errors = placed.mark_point(filled=True, size=40, opacity=1).encode(
+        y=alt.Y("error:Q"),
+        color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, VERDICTS), title="verdict"),
+    )
+    return (_band(placed).encode(y=y, y2="limit:Q") + errors).properties(
+        title="their difference; band: what a correct gradient can show"
+    )
