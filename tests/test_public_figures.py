@@ -168,7 +168,7 @@ def test_mazurs_net_of_two_inputs_two_units_and_two_outputs():
 
 
 def test_the_quadratic_of_the_ufldl_tutorial():
-    from gradcheck.functions.gradient import check_gradient
+    from gradcheck import check_gradient
 
     def fun(x):
         return x[0] ** 2 + 3 * x[0] * x[1]
@@ -195,7 +195,7 @@ PLANTED = {
 @pytest.mark.parametrize("eps", ["auto", 1e-4, 1e-6])
 @pytest.mark.parametrize("case", PLANTED)
 def test_planted_errors_are_mismatches(case, eps):
-    from gradcheck.functions.gradient import check_gradient
+    from gradcheck import check_gradient
 
     fun, jac = PLANTED[case]
     result = check_gradient(fun, jac, [1.3], eps=eps)
@@ -205,7 +205,7 @@ def test_planted_errors_are_mismatches(case, eps):
 
 @pytest.mark.parametrize("eps", ["auto", 1e-4, 1e-6])
 def test_the_same_functions_with_correct_gradients_match(eps):
-    from gradcheck.functions.gradient import check_gradient
+    from gradcheck import check_gradient
 
     correct = {
         "2x claimed 2.001": lambda x: [2.0],

@@ -19,8 +19,7 @@ import pytest
 from waiting import PATIENCE
 
 import gradcheck
-from gradcheck.errors import ContractError, GradientMismatch
-from gradcheck.functions.gradient import assert_gradient, check_gradient
+from gradcheck import ContractError, GradientMismatch, assert_gradient, check_gradient
 from gradcheck.columns.weights import ERRORS
 from gradcheck.numerics.schemes import SCHEMES
 

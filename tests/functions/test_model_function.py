@@ -16,7 +16,7 @@ import pytest
 import gradcheck
 from gradcheck import reproduce, show
 from gradcheck.experiment.config import config
-from gradcheck.columns.store import PLAN
+from gradcheck.experiment.grid.sweep import PLAN
 from gradcheck.experiment.results import results
 from gradcheck.functions.imports import find, module_of, permitted
 from gradcheck.functions.model import Function
