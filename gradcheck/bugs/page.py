@@ -9,13 +9,15 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from itertools import product
+from types import MappingProxyType
+from typing import TypeVar
 
 from gradcheck.bugs.base import Bug
 from gradcheck.bugs.output import NoBug
 from gradcheck.errors import Meaningless
-from gradcheck.models.interfaces import Model
+from gradcheck.models.interfaces import Model, Section
 from gradcheck.models.symbols import Symbols
 
 WIDTH = 118
@@ -36,11 +38,14 @@ with the reason. Where it leaves this very gradient unchanged, the cell is `skip
 gradient, its kind is right as well.
 """
 Models = Mapping[str, type[Model]]
+S = TypeVar("S", bound=Section)
 
 
 def words(bug: type[Bug]) -> tuple[str, str]:
     """The bug in one sentence, and how people come to make it; the latter may be empty."""
-    title, _, rest = (inspect.getdoc(bug) or bug.name).partition("\n")
+    doc = inspect.cleandoc(vars(bug).get("__doc__") or "")
+    # a dataclass without words of its own is given its signature
+    title, _, rest = (bug.name if doc.startswith(f"{bug.__name__}(") else doc or bug.name).partition("\n")
     return title, " ".join(rest.split())
 
 
@@ -49,6 +54,13 @@ def uses(bug: type[Bug]) -> Iterator[tuple[str, str]]:
     defaults = {field.name: field.default for field in fields(bug)}
     for key, meaning in bug.uses.items():
         yield key, meaning if defaults[key] is None else f"{meaning}; default {defaults[key]}"
+
+
+def made(cls: type[S], settings: Mapping[str, object] = MappingProxyType({})) -> S:
+    """An object of a section, of which only what its class says is asked: settings that must be given hold ``???``."""
+    fixed = (field for field in fields(cls) if field.init)  # type: ignore[arg-type]
+    open_ = {field.name: "???" for field in fixed if field.default is MISSING and field.default_factory is MISSING}
+    return cls(**{**open_, **settings})
 
 
 # --- in symbols -------------------------------------------------------------------------------------------------------
@@ -124,7 +136,7 @@ def in_model(bug: Bug, model: type[Model]) -> list[str]:
 
 def _outcome(bug: Bug, model: type[Model], chosen: Mapping[str, object]) -> dict[str, str] | str:
     """What is wrong, or what the model lacks."""
-    asked = model(**chosen)
+    asked = made(model, chosen)
     try:
         return wrong(bug, asked)
     except Meaningless as error:
@@ -155,7 +167,7 @@ def formula(bug: Bug, models: Models) -> str:
         return _of_whole(bug, ["dJ"], "dJ of the first parameter")
     asked = [(model, chosen) for model in models.values() for chosen in variants(model)]
     # that with the most steps first
-    asked.sort(key=lambda one: -len(one[0](**one[1]).equations(Symbols()).made_of))
+    asked.sort(key=lambda one: -len(made(*one).equations(Symbols()).made_of))
     outcomes = (_outcome(bug, model, chosen) for model, chosen in asked)
     return written(next((one for one in outcomes if one and not isinstance(one, str)), {}))
 
@@ -169,14 +181,14 @@ def page(bug: type[Bug], models: Models) -> str:
     parts = [f"bug={bug.name}: {title}"]
     if how:
         parts.append(_filled(how))
-    parts.append(f"  {formula(bug(), models)}")
+    parts.append(f"  {formula(made(bug), models)}")
     settings = [_filled(f"bug.{key}: {meaning}", "    ") for key, meaning in uses(bug)]
     if settings:
         parts.append("\n".join(["Set", *settings]))
     width = max(map(len, models))
     rows = ["In each model"]
     for name, model in models.items():
-        for i, line in enumerate(in_model(bug(), model)):
+        for i, line in enumerate(in_model(made(bug), model)):
             label = name if i == 0 else ""
             rows.append(_filled(f"{label:{width}}  {line}", " " * (width + 4), "  "))
     parts.append("\n".join(rows))
@@ -192,7 +204,7 @@ def header(bug: type[Bug], models: Models) -> str:
     """The comment with which the bug's YAML begins: its words, its formula and its settings."""
     title, how = words(bug)
     settings = [f"{key}: {meaning}" for key, meaning in bug.uses.items()]
-    paragraphs = [title, *filter(None, [how]), formula(bug(), models), *filter(None, ["; ".join(settings)])]
+    paragraphs = [title, *filter(None, [how]), formula(made(bug), models), *filter(None, ["; ".join(settings)])]
     paragraphs.append(f"In each model: python -m gradcheck.run --help bug={bug.name}")
     return "\n#\n".join(
         textwrap.fill(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
@@ -217,14 +229,15 @@ def catalogue(bugs: Mapping[str, type[Bug]], models: Models) -> str:
             title,
             *(["", _filled(how, "", "")] if how else []),
             "",
-            f"    {formula(bug(), models)}",
+            f"    {formula(made(bug), models)}",
             "",
         ]
         lines += [*(f"- `bug.{key}`: {meaning}" for key, meaning in uses(bug)), *([""] if bug.uses else [])]
         lines += [f"| model | {'its gradient' if bug is NoBug else 'what is wrong'} |", "| --- | --- |"]
         for model, cls in models.items():
             lines += [
-                f"| {f'`{model}`' if i == 0 else ''} | {_cell(line)} |" for i, line in enumerate(in_model(bug(), cls))
+                f"| {f'`{model}`' if i == 0 else ''} | {_cell(line)} |"
+                for i, line in enumerate(in_model(made(bug), cls))
             ]
     return "\n".join(lines) + "\n"
 

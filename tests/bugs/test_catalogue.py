@@ -8,6 +8,7 @@ from pathlib import Path
 
 import catalogue
 import pytest
+from additions import HalvedBias, Poisson
 from commands import command
 from instances import INSTANCES
 from omegaconf import OmegaConf
@@ -113,13 +114,35 @@ def test_help_of_a_model_leaves_the_others_out() -> None:
     assert "one_d" not in said
 
 
+def test_settings_that_must_be_given_are_not_asked_for() -> None:
+    @dataclasses.dataclass
+    class Needy(Poisson):
+        rate: float = dataclasses.field(kw_only=True)
+
+    @dataclasses.dataclass
+    class Greedy(HalvedBias):
+        """Half of it."""
+
+        share: float = dataclasses.field(kw_only=True)
+
+    said = page(Greedy, {"needy": Needy})
+    assert "\n  needy  db = sum_i delta_i / n / 2\n" in said
+    assert "model.bias=false: not known" not in said
+    assert in_model(BUGS["dropped_bias"](), Needy)[1:] == ["model.bias=false: no meaning"]
+
+
 def test_a_bug_without_a_formula_is_said_in_words() -> None:
     class Odd(BackwardBug):
         """Odd layers are wrong."""
 
         name = "odd"
 
+    @dataclasses.dataclass
+    class Silent(Odd):
+        name = "silent"
+
     assert words(Odd) == ("Odd layers are wrong.", "")
+    assert words(Silent) == ("silent", "")
     assert formula(Odd(), models()) == "not known in symbols"
     assert in_model(Odd(), models()["mlp"]) == ["not known in symbols"]
     assert in_model(Odd(), models()["function"])[0].startswith("no meaning: gives its gradient whole")
