@@ -19,7 +19,7 @@ from gradcheck.columns.parquet import PROVENANCE
 from gradcheck.numerics.steps import Step, stored
 
 if TYPE_CHECKING:
-    from gradcheck.numerics.weight_columns import WeightColumns
+    from gradcheck.numerics.weight_columns import Block, WeightColumns
 
 TEXT, REAL, COUNT, FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -120,7 +120,7 @@ class CellRows(NamedTuple):
     """What is stored of a cell: its row of ``cells``, and its weights (None unless it was computed)."""
 
     cell: dict[str, Any]
-    weights: WeightColumns | Tabled | list[Packed] | None
+    weights: WeightColumns | Tabled | list[Block] | None
 
     @property
     def n_weights(self) -> int:
