@@ -88,11 +88,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'gradcheck' has no attribute {name!r}")
-    module = import_module(_EXPORTS[name])
-    return module if name == "textbook" else getattr(module, name)
+if not TYPE_CHECKING:  # a type checker reads the imports above, and knows that there are no other names
+
+    def __getattr__(name: str) -> object:
+        if name not in _EXPORTS:
+            raise AttributeError(f"module 'gradcheck' has no attribute {name!r}")
+        module = import_module(_EXPORTS[name])
+        return module if name == "textbook" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,9 @@ import pyarrow as pa
 from gradcheck.columns import arrow, parquet, store
 from gradcheck.columns.parquet import PROVENANCE
 from gradcheck.numerics.steps import Step, stored
-from gradcheck.numerics.weight_columns import WeightColumns
+
+if TYPE_CHECKING:
+    from gradcheck.numerics.weight_columns import Block, WeightColumns
 
 TEXT, REAL, COUNT, FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -118,7 +120,7 @@ class CellRows(NamedTuple):
     """What is stored of a cell: its row of ``cells``, and its weights (None unless it was computed)."""
 
     cell: dict[str, Any]
-    weights: WeightColumns | Tabled | list[Packed] | None
+    weights: WeightColumns | Tabled | list[Block] | None
 
     @property
     def n_weights(self) -> int:

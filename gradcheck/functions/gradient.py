@@ -138,7 +138,7 @@ def check_gradient(
                 require_complex_safe(calls, theta, seed)
             posed = problems(calls, theta, value, gradient, seed)
             if sample is None and len(posed) == 1 and theta.size > LARGE:
-                return check_directions(posed[0], calls, formula, step, match_at, seed, float(min_judged))
+                return check_directions(posed[0], calls, scheme, step, match_at, seed, float(min_judged))
             table, diagnosis, layout = check_outputs(posed, formula, step, match_at, index, calls.outer)
     return Outcome(
         table=table,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.names import Verdict, WeightVerdict
+from gradcheck.numerics.names import SchemeName, Verdict, WeightVerdict
 from gradcheck.numerics.steps import Step, eps_text
 from gradcheck.numerics.verdict import EXEMPT, MIN_JUDGED, REASONS, Whole, is_judged, whole
 from gradcheck.numerics.weight_columns import WeightColumns
@@ -82,7 +82,7 @@ class Outcome:
     n_weights: int
     diagnosis: str | None
     diagnosis_kind: str | None
-    scheme: str
+    scheme: SchemeName
     eps: Step
     dtype: str
     match_at: float

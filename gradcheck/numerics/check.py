@@ -19,6 +19,7 @@ from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import AUTO, Step
 from gradcheck.numerics.verdict import MIN_JUDGED, Judgement
 from gradcheck.numerics.weight_columns import (
+    Block,
     WeightColumns,
     columns,
     gradient_columns,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 # What a block of weights becomes as soon as it is examined, so that not all blocks are in memory at once.
-Pack = Callable[[WeightColumns], object]
+Pack = Callable[[WeightColumns], Block]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class CellResult:
     rounding : by how much another computation of the loss and the gradient may differ from this one; not stored.
     """
 
-    weights: WeightColumns | list[object]
+    weights: WeightColumns | list[Block]
     summary: dict[str, Figure]
     rounding: Rounding | None = None
 
@@ -102,7 +103,7 @@ def _in_blocks(
 ) -> CellResult:
     """``check`` of a problem with many weights.  Their rows take the most memory, so only one block has them at a time."""
     size, count = problem.theta.size, 1
-    packed: list[object] = []
+    packed: list[Block] = []
     judged, value, step = Judgement.empty(size), np.empty(size), np.empty(size)
     for start in range(0, size, BLOCK_WEIGHTS):
         block = np.arange(start, min(start + BLOCK_WEIGHTS, size))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import numpy as np
 
@@ -49,6 +49,21 @@ class StepColumns(TypedDict):
 
 class WeightColumns(SharedColumns, StepColumns):
     """All columns of some weights; real numbers are float64."""
+
+
+class Block(Protocol):
+    """The columns of a block of weights in less memory."""
+
+    @property
+    def size(self) -> int:
+        """How many weights."""
+
+    @property
+    def reasons(self) -> Mapping[str, int]:
+        """Why weights could not be judged, and how many."""
+
+    def unpacked(self) -> object:
+        """The columns as a table."""
 
 
 def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgement, eps: Step) -> WeightColumns:

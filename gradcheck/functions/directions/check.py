@@ -21,8 +21,9 @@ from gradcheck.functions.directions.parameters import parameter
 from gradcheck.functions.directions.search import LOCATED, explain
 from gradcheck.functions.directions.slopes import Asked, direction, parts, slope_along
 from gradcheck.numerics.diagnosis.diagnose import diagnose
+from gradcheck.numerics.names import SchemeName
 from gradcheck.numerics.problem import Problem
-from gradcheck.numerics.schemes import Scheme
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.steps import Step
 from gradcheck.numerics.verdict import MIN_JUDGED
 from gradcheck.numerics.weight_columns import judgement_of
@@ -36,7 +37,7 @@ SAMPLED = 5
 def check_directions(
     problem: Problem,
     calls: Calls,
-    scheme: Scheme,
+    scheme: SchemeName,
     eps: Step,
     match_at: float,
     seed: int = 0,
@@ -52,7 +53,8 @@ def check_directions(
     eps : length of the whole step along a direction, and step of an entry.
     """
     rng = np.random.default_rng(seed)
-    asked = Asked(scheme, eps, match_at)
+    formula = SCHEMES[scheme]
+    asked = Asked(formula, eps, match_at)
     entries = Entries(problem, asked)
     gradient = problem.analytic.astype(np.float64)
     unknown = np.flatnonzero(~np.isfinite(gradient))
@@ -68,7 +70,7 @@ def check_directions(
         ]
         entries.judge(rng.choice(len(gradient), min(SAMPLED, len(gradient)), replace=False))
         for slope in sorted(slopes, key=lambda s: len(s.v)):
-            explained &= explain(problem, slope, scheme, work, entries, rng)
+            explained &= explain(problem, slope, formula, work, entries, rng)
         table = entries.table()
         diagnosis = diagnose(problem, table["numeric"], judgement_of(table), table["flat_index"])
     return DirectionalOutcome(
@@ -77,7 +79,7 @@ def check_directions(
         n_weights=problem.theta.size,
         diagnosis=diagnosis.words,
         diagnosis_kind=diagnosis.kind,
-        scheme=scheme.name,
+        scheme=scheme,
         eps=eps,
         dtype=str(problem.theta.dtype),
         match_at=match_at,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck.functions.directions.slopes import Slope
+from gradcheck.numerics.names import WeightVerdict
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.verdict import EXEMPT
 
@@ -24,7 +25,7 @@ class Parameter:
 
     name: str
     size: int
-    verdict: str
+    verdict: WeightVerdict
     reason: str | None
     resolution: float
     entry: float
@@ -52,7 +53,7 @@ def parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array,
             entry = min(entry, 2 * s.bound / (smallest * largest))
     if resolution <= match_at:
         return Parameter(name, size, "match", None, resolution, entry)
-    verdict = "nondifferentiable" if own.verdict == "nondifferentiable" else "inconclusive"
+    verdict: WeightVerdict = "nondifferentiable" if own.verdict == "nondifferentiable" else "inconclusive"
     reason = own.reason or ("stationary" if largest == 0 else "noise")
     if reason == EXEMPT and largest > 0:
         reason = "noise"  # the slope is 0 by chance

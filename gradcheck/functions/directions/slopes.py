@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcheck.numerics.examine import examine
 from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.names import WeightVerdict
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.rounding import Rounding
 from gradcheck.numerics.schemes import Scheme
@@ -44,7 +45,7 @@ class Slope:
     numeric: float
     step: float
     bound: float
-    verdict: str
+    verdict: WeightVerdict
     reason: str | None
 
 
