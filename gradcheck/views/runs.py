@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradcheck.columns.parquet import reading
-from gradcheck.errors import BadInput
+from gradcheck.errors import BadInput, one_line
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.truth import Truth, truths
@@ -144,7 +144,7 @@ def _together(tables: list[pa.Table]) -> pa.Table:
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
-        raise BadInput(f"load: runs that do not fit together: {' '.join(str(error).split())[:200]}") from error
+        raise BadInput(f"load: runs that do not fit together: {one_line(error)[:200]}") from error
     finally:
         tables.clear()
 
