@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterable
@@ -9,20 +10,19 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from gradcheck.experiment.config.schema import TABLES, settings
+from gradcheck.numerics.diagnosis.kinds import KINDS
+from gradcheck.numerics.schemes import SCHEMES
 from readme import blocks
 from test_package import FACES, LEAVES, ROOMS
-from trials.__main__ import TRIALS
 
 from gradcheck.columns.weights import AXES, ERRORS
-from gradcheck.experiment.config.config import TABLES, settings
 from gradcheck.experiment.engines.engines import ENGINES
 from gradcheck.experiment.results.rows import CELLS, SETTINGS
 from gradcheck.experiment.sources.data import DATA
 from gradcheck.experiment.sources.init import INITS
 from gradcheck.numerics import rules
 from gradcheck.numerics.bounds import evaluations
-from gradcheck.numerics.diagnosis.kinds import KINDS
-from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.verdict import OF_MANY, REASONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -220,7 +220,10 @@ def test_the_comparison_on_the_front_page_is_what_its_run_prints() -> None:
 
 def test_every_trial_and_every_benchmark_has_its_row() -> None:
     listed = {name.split()[0] for row in rows("tests", "name | what it does") for name in names(row[0])}
-    assert listed == {*TRIALS, "identical"}
+    source = ast.parse((ROOT / "tests" / "trials" / "__main__.py").read_text(encoding="utf-8"))
+    (table,) = [node.value for node in source.body if isinstance(node, ast.AnnAssign)]
+    assert isinstance(table, ast.Dict)
+    assert listed == {*(ast.literal_eval(key) for key in table.keys if key is not None), "identical"}
     modules = {path.stem for path in (ROOT / "tests" / "benchmarks").glob("[!_]*.py")} - {"frame"}
     assert set(column("tests/benchmarks", "benchmark | what is compared")) == modules
 
