@@ -40,3 +40,8 @@ class WriteError(RuntimeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(hide(message))
+
+
+def one_line(error: object) -> str:
+    """The words of an error on one line."""
+    return " ".join(str(error).split())

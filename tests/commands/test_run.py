@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from waiting import PATIENCE, until
 
 from gradcheck import __version__
-from gradcheck.commands import launch as launching
+from gradcheck.commands import compute
 from gradcheck.experiment.results import results
 from gradcheck.run import main
 
@@ -180,7 +180,7 @@ def test_an_interrupted_run_is_resumed_to_the_same_rows_and_hydras_record_stays(
 ) -> None:
     typed = ("init.seed=range(6)", "bug=none,detached_layer", "model.l2=0,1", "-m")
     whole = rows(run(*typed))
-    outcomes = launching._outcomes
+    outcomes = compute.outcomes
 
     def interrupted(jobs: Any, chosen: Any) -> Any:
         for n, outcome in enumerate(outcomes(jobs, chosen)):
@@ -188,12 +188,12 @@ def test_an_interrupted_run_is_resumed_to_the_same_rows_and_hydras_record_stays(
                 raise KeyboardInterrupt
             yield outcome
 
-    monkeypatch.setattr(launching, "_outcomes", interrupted)
+    monkeypatch.setattr(compute, "outcomes", interrupted)
     run_dir = run(*typed, status=130)
     assert len(rows(run_dir)[0]) == 5
     before = (run_dir / "multirun.yaml").read_bytes()
     parts = {path: path.stat().st_mtime_ns for path in run_dir.rglob("part-*.parquet")}
-    monkeypatch.setattr(launching, "_outcomes", outcomes)
+    monkeypatch.setattr(compute, "outcomes", outcomes)
     folders = sorted(Path("runs").glob("*/*"))
     assert main(["resume=latest", *QUICK]) == 0
     assert rows(run_dir) == whole

@@ -24,7 +24,7 @@ from gradcheck.columns.weights import ERRORS, WEIGHTS, CellRows, errors_table
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import config as configs
 from gradcheck.experiment.config.columns import column_name
-from gradcheck.experiment.engines.base import Settings
+from gradcheck.experiment.engines.base import EngineSettings, Options
 from gradcheck.experiment.engines.cells import one_blas_thread, outcome_of
 from gradcheck.experiment.footprint import MAX_MEMORY, WEIGHT_BYTES
 from gradcheck.experiment.replay import intervals
@@ -128,8 +128,10 @@ def reproduce(
     stored = Stored(run_dir)
     found = Comparison(summary={name: Column(name) for name in _cell_columns(stored)}, notes=stored.notes)
     roots = [Path.cwd().resolve(), *(Path(path).resolve() for path in allow_path)]
-    options: dict[str, Any] = {"allow": tuple(allow)} if allow else {}
-    settings = Settings(options=options | ({} if max_memory is None else {"max_memory": max_memory}))
+    options: Options = {"allow": tuple(allow)} if allow else {}
+    if max_memory is not None:
+        options["max_memory"] = max_memory
+    settings = EngineSettings(options=options)
     with one_blas_thread():
         for row, weights, version in _recorded(stored, None if wanted is None else set(wanted)):
             cell = str(row["cell"])
