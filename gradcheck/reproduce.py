@@ -37,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reproduce(typed: argparse.Namespace) -> int:
-    from gradcheck.experiment.replay import replay
+    from gradcheck.experiment.replay import record, replay
     from gradcheck.experiment.results import provenance, results
     from gradcheck.views import reproduction, terminal
 
     if typed.cell is not None and typed.sample is not None:
         raise BadInput("--cell and --sample: choose one of them")
     run_dir = results.locate(typed.run)
-    wanted = replay.chosen(run_dir, typed.cell, typed.sample)
+    wanted = record.chosen(run_dir, typed.cell, typed.sample)
     found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory)
     found.provenance = provenance.differences(results.provenance(run_dir), provenance.collect())
     terminal.show(reproduction.report(found))

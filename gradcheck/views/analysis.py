@@ -41,7 +41,7 @@ class Record:
 
     def __init__(self, run: str | os.PathLike[str]) -> None:
         self.folder = locate(run)
-        self.name = uris.shown(str(run)) if str(run) != "latest" else os.path.relpath(self.folder)
+        self.name = uris.shown(str(run)) if str(run) != "latest" else os.path.relpath(str(self.folder))
         self._stored = Stored(self.folder, ahead=lambda name: name not in _LARGE)
         self.provenance = self._stored.provenance
         known = dict.fromkeys(name for part in self._stored.cells for name in part.columns)

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from gradcheck.experiment.replay.replay import Comparison
+from gradcheck.experiment.replay.comparison import Comparison
 from gradcheck.printable import printable
 from gradcheck.views.terminal import Table
 

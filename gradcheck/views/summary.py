@@ -404,7 +404,8 @@ def _short_path(path: Place) -> str:
 def _as_typed(run_dir: Place) -> str:
     """``latest`` where that is this run."""
     try:
-        if isinstance(run_dir, Path) and locate("latest").resolve() == run_dir.resolve():
+        latest = locate("latest")
+        if isinstance(run_dir, Path) and isinstance(latest, Path) and latest.resolve() == run_dir.resolve():
             return "latest"
     except (OSError, ValueError):
         pass

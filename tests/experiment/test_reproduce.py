@@ -20,7 +20,8 @@ from gradcheck.experiment.config import config
 from gradcheck.experiment.config.columns import column_name
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid.sweep import Planned
-from gradcheck.experiment.replay import intervals, replay
+from gradcheck.experiment.replay import comparison, intervals, replay
+from gradcheck.experiment.replay.record import chosen
 from gradcheck.experiment.results import results
 from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import CELLS, cell_row
@@ -246,7 +247,7 @@ def test_each_rule_is_compared(original: Path, tmp_path: Path) -> None:
 
 def test_a_verdict_may_turn_only_where_its_own_numbers_say_so() -> None:
     old = {"bound": [1.0, 1.0, 1.0], "abs_err": [0.5, 1.5, 1.5], "analytic": [0.0, 0.0, 0.0]}
-    follows = replay._follows({**old, "verdict": ["match", "mismatch", "match"]})
+    follows = comparison.verdict_follows({**old, "verdict": ["match", "mismatch", "match"]})
     assert follows.tolist() == [True, True, False]
 
 
@@ -258,7 +259,7 @@ def test_one_cell_and_samples(original: Path, capsys: pytest.CaptureFixture[str]
     assert "1 cell computed again" in command(capsys, original, "--cell", cell[:10])[1]
     assert "2 cells computed again" in command(capsys, original, "--sample", "2")[1]
     assert "6 cells computed again" in command(capsys, original, "--sample", "100")[1]
-    assert replay.chosen(original, None, 2) == replay.chosen(original, None, 2)
+    assert chosen(original, None, 2) == chosen(original, None, 2)
 
 
 def test_allowing_a_module_changes_nothing_where_none_is_named(

@@ -73,7 +73,7 @@ def _read_all() -> None:
     """Everything that looks at a run, short of computing."""
     import gradcheck
     from gradcheck.experiment.grid import sweep
-    from gradcheck.experiment.replay import replay
+    from gradcheck.experiment.replay import record
     from gradcheck.experiment.results import results
     from gradcheck.views import analysis, terminal
 
@@ -83,7 +83,7 @@ def _read_all() -> None:
         lambda: analysis.as_json(analysis.Record(run), None, ("model", "bug", "eps")),
         lambda: results.finished(run),
         lambda: results.provenance(run),
-        lambda: [replay._config(row, [run]) for row in results.cell_rows(run, ["cell", "config"])],
+        lambda: [record.canonical(row, [run]) for row in results.cell_rows(run, ["cell", "config"])],
         lambda: len(gradcheck.load(run).cells),
         lambda: sweep.read_plan(run),
     ):
@@ -127,10 +127,10 @@ def other_file(data: bytes) -> None:
 
 def config_text(data: bytes) -> None:
     """Any text as a recorded config."""
-    from gradcheck.experiment.replay import replay
+    from gradcheck.experiment.replay import record
 
     text = data.decode("utf-8", "surrogateescape")
-    _refused_or_read(lambda: replay._config({"cell": "x", "config": text}, [room()]))
+    _refused_or_read(lambda: record.canonical({"cell": "x", "config": text}, [room()]))
 
 
 def config_value(data: bytes) -> None:

@@ -145,8 +145,13 @@ def _same_everywhere(client: Client, address: str) -> None:
         found = client.sync(client._run, _identity, on_error="return", callback_timeout=IMPORT_SECONDS)
     except Exception as error:
         known: dict[str, int] = {"?": 1}
+        scheduler = client.scheduler
         with suppress(Exception):
-            known = client.sync(client.scheduler.ncores, workers=None, callback_timeout=CONNECT_SECONDS)
+            known = (
+                {}
+                if scheduler is None
+                else client.sync(scheduler.ncores, workers=None, callback_timeout=CONNECT_SECONDS)
+            )
         if not known:
             raise BadInput(
                 f"engine.address={address}: has no workers; start one with: dask worker {address}"

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck.numerics.compare import REL_ERR_FLOOR, absolute_error, medians, norm_difference, relative_error
 from gradcheck.numerics.numeric import DISTANCES
 from gradcheck.numerics.quotients import DEVIATIONS
 from gradcheck.numerics.rounding import Rounding
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Columns = Mapping[str, Array]
 
 NUMBERS = (
@@ -119,7 +120,7 @@ def _gain(w: Columns) -> float:
     return claimed / correct if correct > 0 and math.isfinite(claimed) else 1.0
 
 
-def _of_quotient(value: Array, above: tuple[Array, Any], below: tuple[Array, Any], floor: float) -> Interval:
+def _of_quotient(value: Array, above: tuple[Array, Array], below: tuple[Array, Array], floor: float) -> Interval:
     """The interval of min(1, p / max(floor, q)), each of p and q given with its radius."""
     (p, dp), (q, dq) = above, below
     low = np.maximum(0.0, p - dp) / np.maximum(floor, q + dq)

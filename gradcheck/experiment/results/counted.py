@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from gradcheck.experiment.results.part import Part
 
@@ -52,7 +53,7 @@ class Counted:
 
     def __init__(self, cells: Sequence[Part], errors: Sequence[Part], keys: Sequence[pa.Table]) -> None:
         self.cells, self.errors, self._keys = cells, errors, keys
-        self.rows: dict[int, np.ndarray[Any, np.dtype[np.bool_]]] = {}
+        self.rows: dict[int, NDArray[np.bool_]] = {}
         self.used: dict[int, set[str] | None] = {}
         self.lost: dict[str, Lost] = {}
         self.repeated: set[int] = set()
@@ -85,7 +86,7 @@ class Counted:
         numbered = [j for j in same if self.errors[j].number == part.number]
         return next(iter(numbered or same), None)
 
-    def _choose(self, open_: set[str], need: Sequence[Any], fellows: Sequence[int | None]) -> None:
+    def _choose(self, open_: set[str], need: Sequence[NDArray[np.int64]], fellows: Sequence[int | None]) -> None:
         """Count the weights of some cells and choose for each of them one copy."""
         counts = [_counted(part, open_) for part in self.errors]
         copies: dict[str, list[_Copy]] = {}
@@ -142,7 +143,7 @@ class Counted:
         return f"errors/{name}"
 
 
-def needed(keys: pa.Table) -> Any:
+def needed(keys: pa.Table) -> NDArray[np.int64]:
     """How many weights each row of ``cells`` should have: as many as it says, none where it says nothing."""
     return np.nan_to_num(keys["n_weights"].to_numpy().astype(np.float64)).astype(np.int64)
 

@@ -7,7 +7,7 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -28,8 +28,8 @@ class Planned:
     """
 
     cell: str
-    config: dict[str, Any]
-    swept: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, object]
+    swept: dict[str, object] = field(default_factory=dict)
     skip: str | None = None
     text: str = ""
 
@@ -117,7 +117,7 @@ class Plan:
         self.changed = ""
         self._packed: list[tuple[int, bytes]] = []
         self._open: list[Planned] = []
-        self._kinds: dict[tuple[str, type], Any] = {}
+        self._kinds: dict[tuple[str, type], object] = {}
         for planned in cells:
             self.add(planned)
 
@@ -137,7 +137,7 @@ class Plan:
     __hash__ = None  # type: ignore[assignment]
 
     @property
-    def swept(self) -> list[dict[str, Any]]:
+    def swept(self) -> list[dict[str, object]]:
         """Values of the swept keys: of each key one of each type."""
         return [{key: value} for (key, _), value in self._kinds.items()]
 
@@ -165,9 +165,9 @@ class Plan:
             yield json.loads(pa.decompress(packed, size, codec="zstd", asbytes=True))
 
 
-def _read(texts: Sequence[str]) -> list[dict[str, Any]]:
+def _read(texts: Sequence[str]) -> list[dict[str, object]]:
     """What many texts of JSON say; read as one, since that takes half the time."""
-    found: list[dict[str, Any]] = json.loads("[" + ",".join(texts) + "]")
+    found: list[dict[str, object]] = json.loads("[" + ",".join(texts) + "]")
     return found
 
 

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ PACKAGES = ("numpy", "pyarrow", "hydra-core", "omegaconf", "joblib", "threadpool
 _NOT_SCIENCE = ("hydra.", "store=", "resume=", "engine.address=")
 
 
-def collect(overrides: Sequence[str] = ()) -> dict[str, Any]:
+def collect(overrides: Sequence[str] = ()) -> dict[str, object]:
     """What the numbers of a run may depend on, JSON-able; null where it cannot be known.
 
     overrides : as typed; those that only say where results go or where they are computed are left out.
@@ -44,9 +44,11 @@ def collect(overrides: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+def differences(
+    old: Mapping[str, object], new: Mapping[str, object], prefix: str = ""
+) -> list[tuple[str, object, object]]:
     """(key, old value, new value) for all in which two provenances differ, but for the overrides."""
-    found: list[tuple[str, Any, Any]] = []
+    found: list[tuple[str, object, object]] = []
     for key in sorted({*old, *new} - {"overrides"}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
@@ -87,10 +89,10 @@ def _cpu_features() -> list[str] | None:
     return [str(name) for name in features] or None
 
 
-def _blas() -> dict[str, Any]:
+def _blas() -> dict[str, object]:
     """The BLAS of NumPy, the kernel it chose for this processor, and the threads that computing uses."""
     built = _numpy_config().get("Build Dependencies", {}).get("blas", {})
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "name": built.get("name"),
         "version": built.get("version"),
         "kernel": None,
@@ -117,7 +119,7 @@ def _numpy_config() -> dict[str, Any]:
     return dict(config) if isinstance(config, dict) else {}
 
 
-def _git(root: Path) -> dict[str, Any] | None:
+def _git(root: Path) -> dict[str, object] | None:
     """Commit of the checkout that the package runs from and whether its sources were changed since; None for an
     installed package.
     """

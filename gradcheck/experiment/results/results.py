@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 
@@ -63,7 +62,7 @@ class Writer:
     def __init__(
         self,
         run_dir: str | os.PathLike[str] | Place,
-        provenance: Mapping[str, Any],
+        provenance: Mapping[str, object],
         *,
         part_cells: int = PART_CELLS,
         part_seconds: float = PART_SECONDS,
@@ -204,7 +203,7 @@ def write_pair(
     return store.write(run_dir, "cells", name, fill)
 
 
-def _own_parts(run_dir: Place, folder: str) -> list[tuple[int, Any]]:
+def _own_parts(run_dir: Place, folder: str) -> list[tuple[int, Place]]:
     """The files that a Writer has made with their numbers, in no order."""
     found = [(number_in(path.name), path) for path in (run_dir / folder).glob("part-*.parquet")]
     return [(number, path) for number, path in found if number is not None]
@@ -234,7 +233,7 @@ def read_weights(run_dir: Place, cells: set[str], columns: Sequence[str] | None 
     return Stored(run_dir).weights(cells, columns)
 
 
-def provenance(run_dir: Place) -> dict[str, Any]:
+def provenance(run_dir: Place) -> dict[str, object]:
     """What is known about how the run was made; of a run that was continued, its first session."""
     return Stored(run_dir).provenance
 
@@ -244,7 +243,7 @@ def finished(run_dir: str | os.PathLike[str] | Place) -> Ids:
     return Ids(cell for cell, _ in Stored(run_dir).statuses())
 
 
-def cell_rows(run_dir: Place, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+def cell_rows(run_dir: Place, columns: Sequence[str] | None = None) -> Iterator[dict[str, object]]:
     """Rows of ``cells`` one by one, in bounded memory."""
     for table in Stored(run_dir).cell_tables(columns):
         yield from table.to_pylist()

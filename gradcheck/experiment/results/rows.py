@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
@@ -13,6 +13,9 @@ from gradcheck.errors import Meaningless
 from gradcheck.experiment.config import columns
 from gradcheck.numerics.rules import RULES
 from gradcheck.numerics.steps import stored
+
+if TYPE_CHECKING:
+    from gradcheck.experiment.engines.base import Outcome
 
 SUMMARY = pa.schema(
     [
@@ -79,18 +82,18 @@ class Planned(Protocol):
     @property
     def cell(self) -> str: ...  # id
     @property
-    def config(self) -> Mapping[str, Any]: ...  # canonical
+    def config(self) -> Mapping[str, object]: ...  # canonical
     @property
     def text(self) -> str: ...  # the config as canonical JSON
 
 
-def cell_row(planned: Planned, outcome: Any, seconds: float) -> CellRows:
+def cell_row(planned: Planned, outcome: Outcome, seconds: float) -> CellRows:
     """The rows of a cell from its place in the plan and what came of it.
 
     outcome : a CellResult (``ok``), a Meaningless (``skipped``) or another exception (``failed``).
     seconds : what it took to compute.
     """
-    row: dict[str, Any] = {"cell": planned.cell, "message": None, "seconds": seconds}
+    row: dict[str, object] = {"cell": planned.cell, "message": None, "seconds": seconds}
     row |= columns.values(planned.config) | axes(planned.config)
     row["config"] = planned.text
     row["bug_injected"] = row["bug"] not in (None, "none")
@@ -103,7 +106,7 @@ def cell_row(planned: Planned, outcome: Any, seconds: float) -> CellRows:
     return CellRows(row, outcome.weights)
 
 
-def axes(config: Mapping[str, Any]) -> dict[str, Any]:
+def axes(config: Mapping[str, Any]) -> dict[str, object]:
     """Values of the axes that a canonical config fixes; the sizes of data are replaced by the real ones once a cell
     is computed.
     """

@@ -141,7 +141,7 @@ class Stored:
         return all(part.protected for part in [*self.cells, *self.errors])
 
     @property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, object]:
         """How the run was made; of a run that was continued, its first session."""
         return self.cells[0].provenance if self.cells else {}
 

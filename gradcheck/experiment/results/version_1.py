@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from gradcheck.columns.weights import CellRows
 from gradcheck.experiment.truth import UNKNOWN_MODELS
@@ -13,7 +12,7 @@ from gradcheck.numerics.verdict import CORNER, EXEMPT
 NOT_COMPARED = ("n_evals",)
 
 
-def retold(new: CellRows, recorded: Mapping[str, Any]) -> CellRows:
+def retold(new: CellRows, recorded: Mapping[str, Sequence[object]]) -> CellRows:
     """Recomputed rows in the words of version 1.
 
     recorded : the columns of the weights in the record, whose ``correct`` stands where nobody knows it now.
