@@ -44,7 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "hydra": {"run", "commands", "experiment/config", "experiment/grid"},
     "omegaconf": {"run", "commands", "experiment/config", "experiment/grid"},
     "yaml": {"experiment/config"},  # Hydra's own
-    "joblib": {"experiment/engines"},
+    "joblib": {"experiment/engines", "experiment/patches"},
     "dask": {"experiment/engines"},
     "distributed": {"experiment/engines"},
     "cryptography": {"experiment/engines"},
