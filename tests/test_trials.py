@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import finished
 from trials import crash, damages, flips, fuzz, interpolations, kills, load, overrides
 from waiting import start_seconds
 
@@ -153,7 +154,7 @@ def test_other_rows_are_not_the_same(run: Path, tmp_path: Path) -> None:
 
 
 def test_work_that_is_not_stored_has_an_age(run: Path) -> None:
-    stored = next(iter(results.finished(run)))
+    stored = next(iter(finished(run)))
     now = time.time()
     assert kills._age_of_loss(run, {stored: now - 9.0}, now) == 0.0
     assert kills._age_of_loss(run, {stored: now - 9.0, "other": now - 7.0}, now) == pytest.approx(7.0)

@@ -16,7 +16,8 @@ from gradcheck.experiment.config import compose
 from gradcheck.experiment.config.harmless import harmless
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid.sweep import read_plan
-from gradcheck.experiment.results import repair, results
+from gradcheck.experiment.results import repair
+from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.printable import printable
 
@@ -41,7 +42,7 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
     patches.collect_from_now(alone)
     place = store.at(path)
     if not (place / PLAN).is_file():
-        place = results.locate(path)
+        place = locate(path)
     with store.locked(place) as run_dir:
         jobs, overrides = read_plan(run_dir, chosen.allow)
         engines.refuse(chosen.engine, chosen.address)

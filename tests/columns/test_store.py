@@ -25,8 +25,9 @@ from waiting import PATIENCE, until
 import gradcheck
 from gradcheck import uris
 from gradcheck.columns import store
-from gradcheck.errors import BadInput
+from gradcheck.errors import BadInput, WriteError
 from gradcheck.experiment.results import repair, results
+from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.run import main
 
@@ -206,7 +207,7 @@ def test_a_writer_whose_store_goes_away_says_so_and_keeps_what_is_there(
             for i in range(50):
                 writer.add(made(i))
 
-    with pytest.raises(results.WriteError, match="NETWORK_CONNECTION during PutObject operation; what"):
+    with pytest.raises(WriteError, match="NETWORK_CONNECTION during PutObject operation; what"):
         run()
     assert {row["cell"] for row in stored(uri)[0]} == {planned(i).cell for i in range(2)}
 
@@ -285,7 +286,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
         silent.listen(20)
         start = time.monotonic()
         with pytest.raises(BadInput, match="cannot be read"):
-            results.locate(f"s3://a:b@bucket/x?endpoint_override=127.0.0.1:{silent.getsockname()[1]}&scheme=http")
+            locate(f"s3://a:b@bucket/x?endpoint_override=127.0.0.1:{silent.getsockname()[1]}&scheme=http")
         assert time.monotonic() - start < PATIENCE
 
 
@@ -307,7 +308,7 @@ def test_credentials_are_what_stands_before_the_host(text: str, shown: str) -> N
 def test_a_uri_of_a_folder_is_the_folder(tmp_path: Path) -> None:
     assert main([f"store=file://{tmp_path}/there", *QUICK]) == 0
     assert len(rows(tmp_path / "there")[0]) == 1
-    assert results.locate(f"file://{tmp_path}/there") == tmp_path / "there"
+    assert locate(f"file://{tmp_path}/there") == tmp_path / "there"
 
 
 def test_hydras_own_multirun_has_no_common_store(capfd: pytest.CaptureFixture[str]) -> None:

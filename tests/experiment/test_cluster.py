@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import QUICK, rows, started
+from commands import QUICK, finished, rows, started
 from jobs import MISHAPS, Job, square
 from trials.clusters import Cluster, cluster
 from waiting import PATIENCE, start_seconds, until
@@ -27,7 +27,6 @@ from gradcheck.errors import Meaningless
 from gradcheck.experiment.engines import engines, sharing
 from gradcheck.experiment.engines.base import CellFailed, EngineLost, TimedOut, WorkerDied
 from gradcheck.experiment.engines.cells import CHUNK_CELLS
-from gradcheck.experiment.results import results
 from gradcheck.run import main
 
 # Dask's own, of Python 3.11 and later
@@ -378,7 +377,7 @@ def sweep(folder: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def stored(run_dir: Path) -> int:
-    return len(results.finished(run_dir)) if list(run_dir.glob("cells/*.parquet")) else 0
+    return len(finished(run_dir)) if list(run_dir.glob("cells/*.parquet")) else 0
 
 
 def wait_for(run_dir: Path, cells: int) -> None:

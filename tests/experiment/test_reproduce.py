@@ -22,9 +22,9 @@ from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid.sweep import Planned
 from gradcheck.experiment.replay import comparison, intervals, replay
 from gradcheck.experiment.replay.record import chosen
-from gradcheck.experiment.results import results
 from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import CELLS, cell_row
+from gradcheck.experiment.results.stored import Stored
 
 BASE: dict[str, Any] = {
     "model": {"name": "logistic", "l2": 0.1},
@@ -87,7 +87,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, s
 
 
 def test_a_run_made_here_is_the_same_to_the_bit(original: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    statuses = {row["status"] for row in results.cell_rows(original, ["status"])}
+    statuses = {row["status"] for row in Stored(original).cell_rows(["status"])}
     assert statuses == {"ok", "skipped"}
     found = replay.reproduce(original)
     assert found.cells == 6
@@ -132,7 +132,7 @@ def test_half_a_bound_away_is_reproduced_but_not_bit_for_bit(
 def moved(run: Path, copy: Path, share: float, seed: int) -> Path:
     """A copy of a run whose numbers are off by that share of their bounds, and all that follows from them is computed anew."""
     rng = np.random.default_rng(seed)
-    cells = {row["cell"]: row for row in results.cell_rows(run)}
+    cells = {row["cell"]: row for row in Stored(run).cell_rows()}
     for source in sorted((run / "errors").glob("*.parquet")):
         table = pq.read_table(source)
         w = {name: np.array(table[name].to_pylist(), dtype=float) for name in intervals.NUMBERS}

@@ -74,16 +74,16 @@ def _read_all() -> None:
     import gradcheck
     from gradcheck.experiment.grid import sweep
     from gradcheck.experiment.replay import record
-    from gradcheck.experiment.results import results
+    from gradcheck.experiment.results.stored import Stored
     from gradcheck.views import analysis, terminal
 
     run = room()
     for reader in (
         lambda: terminal.show(analysis.overview(analysis.Record(run), 20), _Screen()),
         lambda: analysis.as_json(analysis.Record(run), None, ("model", "bug", "eps")),
-        lambda: results.finished(run),
-        lambda: results.provenance(run),
-        lambda: [record.canonical(row, [run]) for row in results.cell_rows(run, ["cell", "config"])],
+        lambda: list(Stored(run).statuses()),
+        lambda: Stored(run).provenance,
+        lambda: [record.canonical(row, [run]) for row in Stored(run).cell_rows(["cell", "config"])],
         lambda: len(gradcheck.load(run).cells),
         lambda: sweep.read_plan(run),
     ):

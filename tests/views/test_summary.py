@@ -13,6 +13,7 @@ from gradcheck.columns import store
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.experiment.results import results
 from gradcheck.experiment.results.rows import cell_row
+from gradcheck.experiment.results.stored import Stored
 from gradcheck.views import summary
 from gradcheck.views.progress import Progress, clock_time
 
@@ -164,7 +165,7 @@ def test_stored_rows_and_fresh_rows_give_the_same_screen(tmp_path: Path) -> None
     with results.Writer(tmp_path, {}) as writer:
         for i in range(8):
             writer.add(rows(i))
-    stored = summary.text(results.cell_rows(tmp_path, summary.COLUMNS), tmp_path)
+    stored = summary.text(Stored(tmp_path).cell_rows(summary.COLUMNS), tmp_path)
     assert stored == summary.text([rows(i).cell for i in range(8)], tmp_path)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from gradcheck.columns.store import Place
 from gradcheck.errors import BadInput, one_line
 from gradcheck.experiment.config import config as configs
-from gradcheck.experiment.results import results, version_1
+from gradcheck.experiment.results import version_1
 from gradcheck.experiment.results.stored import Stored
 
 _MAX_CONFIG = 10_000_000  # characters
@@ -26,7 +26,7 @@ def chosen(run_dir: Place, cell: str | None, sample: int | None, seed: int = 0) 
         raise BadInput(f"--sample={sample}: must be a number of cells >= 1")
     if cell is None and sample is None:
         return None
-    ids = [str(row["cell"]) for row in results.cell_rows(run_dir, ["cell"])]
+    ids = [str(row["cell"]) for row in Stored(run_dir).cell_rows(["cell"])]
     if cell is not None:
         ids = [one for one in ids if cell and one.startswith(cell)]
         if len(ids) != 1:

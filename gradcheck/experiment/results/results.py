@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
 import pyarrow as pa
@@ -28,14 +28,8 @@ from gradcheck.columns.weights import (
     CellRows,
     errors_tables,
 )
-from gradcheck.errors import WriteError as WriteError
-from gradcheck.experiment.results.part import Part as Part
-from gradcheck.experiment.results.part import locate as locate
 from gradcheck.experiment.results.part import number_in
-from gradcheck.experiment.results.part import parts as parts
-from gradcheck.experiment.results.plan import Ids
 from gradcheck.experiment.results.rows import CELLS, SETTINGS, cells_table
-from gradcheck.experiment.results.stored import Stored
 
 PART_CELLS = 500
 PART_SECONDS = 4.0  # and a second to write: at most five are lost with a process that is killed
@@ -218,32 +212,3 @@ def remove_unfinished(run_dir: Place) -> None:
         if number not in cells:
             path.unlink(missing_ok=True)
     store.remove_aside(run_dir)
-
-
-# ------------------------------------------------------------------------------------------------------------- reading
-
-
-def read_cells(run_dir: Place, columns: Sequence[str] | None = None) -> pa.Table:
-    """``cells`` as one table; a column that only some parts have is null in the others."""
-    return Stored(run_dir).read_cells(columns)
-
-
-def read_weights(run_dir: Place, cells: set[str], columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows of ``errors`` of some cells, in the order of `flat_index` within each cell."""
-    return Stored(run_dir).weights(cells, columns)
-
-
-def provenance(run_dir: Place) -> dict[str, object]:
-    """What is known about how the run was made; of a run that was continued, its first session."""
-    return Stored(run_dir).provenance
-
-
-def finished(run_dir: str | os.PathLike[str] | Place) -> Ids:
-    """Ids of the cells that are stored."""
-    return Ids(cell for cell, _ in Stored(run_dir).statuses())
-
-
-def cell_rows(run_dir: Place, columns: Sequence[str] | None = None) -> Iterator[dict[str, object]]:
-    """Rows of ``cells`` one by one, in bounded memory."""
-    for table in Stored(run_dir).cell_tables(columns):
-        yield from table.to_pylist()

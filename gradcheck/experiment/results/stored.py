@@ -183,6 +183,11 @@ class Stored:
         for table in tables:
             yield table.select(names)
 
+    def cell_rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, object]]:
+        """Rows of ``cells`` one by one, each cell once, in bounded memory."""
+        for table in self.cell_tables(columns):
+            yield from table.to_pylist()
+
     def read_cells(self, columns: Sequence[str] | None = None) -> pa.Table:
         """``cells`` as one table; a column that only some parts have is null in the others."""
         tables = list(self.cell_tables(columns))
