@@ -134,7 +134,7 @@ def test_rooms_import_only_what_they_may_know(path: Path) -> None:
         ("functions/gradient", "import pandas"),
         ("functions/outcome", "from gradcheck.views.runs import load"),
         ("columns/weights", "from gradcheck.experiment.config import columns"),
-        ("experiment/results/results", "from omegaconf import OmegaConf"),
+        ("experiment/results/writer", "from omegaconf import OmegaConf"),
         ("experiment/grid/sweep", "from gradcheck.views.summary import text"),
         ("views/page", "from gradcheck.commands.launch import run"),
         ("errors", "from gradcheck.columns import store"),

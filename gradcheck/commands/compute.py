@@ -18,10 +18,11 @@ from gradcheck.experiment.engines.base import EngineLost, Options, Stream
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
 from gradcheck.experiment.footprint import MAX_MEMORY
 from gradcheck.experiment.grid.sweep import write_plan
-from gradcheck.experiment.results import provenance, repair, results
+from gradcheck.experiment.results import provenance, repair
 from gradcheck.experiment.results.plan import Ids, Left, Plan, Planned
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.printable import printable
 from gradcheck.views import summary
 from gradcheck.views.progress import Progress
@@ -72,7 +73,7 @@ def compute_left(
                 with _storing(target):  # first: a run that has results can then be resumed
                     write_plan(target, jobs, overrides)
             with (
-                results.Writer(target, provenance.collect(overrides)) as writer,
+                Writer(target, provenance.collect(overrides)) as writer,
                 Progress(len(left), chosen.progress) as progress,
             ):
                 for job, outcome, seconds in outcomes(left, chosen):

@@ -26,9 +26,10 @@ import gradcheck
 from gradcheck import uris
 from gradcheck.columns import store
 from gradcheck.errors import BadInput, WriteError
-from gradcheck.experiment.results import repair, results
+from gradcheck.experiment.results import repair
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.rows import cell_row
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.run import main
 
 SECRET = "correct-horse"
@@ -145,8 +146,8 @@ def test_a_password_is_kept_nowhere(uri: str, capfd: pytest.CaptureFixture[str])
 def test_a_killed_run_is_resumed_to_the_rows_of_an_undisturbed_one(uri: str) -> None:
     sweep = ("init.seed=range(100)", "eps=1e-4,1e-5", "-m", *QUICK)
     assert main([*sweep, "hydra.sweep.dir=here"]) == 0
-    prelude = IMPATIENT + "\nfrom gradcheck.experiment.results import results"
-    fast = "\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 7"
+    prelude = IMPATIENT + "\nfrom gradcheck.experiment.results.writer import Writer"
+    fast = "\nWriter.__init__.__kwdefaults__['part_cells'] = 7"
     process = started("gradcheck.run", *sweep, f"store={uri}", prelude=prelude + fast)
     until(lambda: sum(key.startswith("cells/") for key in keys(uri)) >= 3)
     process.send_signal(signal.SIGKILL)
@@ -203,7 +204,7 @@ def test_a_writer_whose_store_goes_away_says_so_and_keeps_what_is_there(
     monkeypatch.setattr(store.Remote, "write", failing)
 
     def run() -> None:
-        with results.Writer(uri, {}, part_cells=2) as writer:
+        with Writer(uri, {}, part_cells=2) as writer:
             for i in range(50):
                 writer.add(made(i))
 
@@ -213,11 +214,11 @@ def test_a_writer_whose_store_goes_away_says_so_and_keeps_what_is_there(
 
 
 def test_parts_of_failed_cells_are_replaced_there_too(uri: str) -> None:
-    with results.Writer(uri, {}) as writer:
+    with Writer(uri, {}) as writer:
         writer.add(made(0))
         writer.add(made(1))
         writer.add(cell_row(planned(2), ValueError("no"), 0.0))
-    with results.Writer(uri, {}) as writer:
+    with Writer(uri, {}) as writer:
         writer.add(made(2))
     assert repair.tidy(store.at(uri), {planned(i).cell for i in (0, 2)}, 2)
     cells, errors = stored(uri)

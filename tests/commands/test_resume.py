@@ -23,9 +23,10 @@ from gradcheck.columns.weights import SCHEMA_VERSION
 from gradcheck.commands import compute, launch
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import config
-from gradcheck.experiment.results import repair, results
+from gradcheck.experiment.results import repair
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.run import main
 
 SWEEP = ("init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK)
@@ -136,10 +137,10 @@ def test_failed_cells_are_computed_again_and_nothing_else(monkeypatch: pytest.Mo
 
 def failing_then_stored(run: Path) -> set[str]:
     """A run of five cells of which two had failed and are stored anew; a sixth is in no plan.  Those that are."""
-    with results.Writer(run, {"overrides": []}, part_cells=3) as writer:
+    with Writer(run, {"overrides": []}, part_cells=3) as writer:
         for i in range(6):
             writer.add(made(i) if i not in (1, 4) else cell_row(planned(i), ValueError("no"), 0.0))
-    with results.Writer(run, {"overrides": []}) as writer:
+    with Writer(run, {"overrides": []}) as writer:
         for i in (1, 4):
             writer.add(made(i))
     return {planned(i).cell for i in range(5)}

@@ -225,7 +225,7 @@ def test_a_run_killed_before_its_first_cell_can_be_resumed() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stores_what_is_finished_and_says_how_to_go_on(number: int) -> None:
     prelude = (
-        "from gradcheck.experiment.results import results\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 20"
+        "from gradcheck.experiment.results.writer import Writer\nWriter.__init__.__kwdefaults__['part_cells'] = 20"
     )
     running = started(
         "gradcheck.run", "init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK, prelude=prelude

@@ -359,9 +359,7 @@ def test_without_dask_one_line_says_what_to_install(
 # some seconds of work in small parts, so that they are stored while it goes on
 GRID = ("model=mlp", "data.n=300", "data.d=10", "init.seed=range(20)", "bug=none,scale", "eps=1e-4,auto", "-m")
 SWEEP = (*GRID, "progress=none")
-SMALL_PARTS = (
-    "from gradcheck.experiment.results import results\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 5"
-)
+SMALL_PARTS = "from gradcheck.experiment.results.writer import Writer\nWriter.__init__.__kwdefaults__['part_cells'] = 5"
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from gradcheck.columns.parquet import PROVENANCE
 from gradcheck.columns.weights import AXES, ERRORS, SCHEMA_VERSION
 from gradcheck.errors import Damaged
 from gradcheck.experiment.results.part import Part
-from gradcheck.experiment.results.results import Writer, write_pair
 from gradcheck.experiment.results.rows import CELLS, lacking
+from gradcheck.experiment.results.writer import Writer, write_pair
 from gradcheck.views import analysis, runs
 
 # Every way of filling a column: unknown, one value (of two, so that parts differ), or a value a row.

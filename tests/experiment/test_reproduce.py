@@ -22,9 +22,9 @@ from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid.sweep import Planned
 from gradcheck.experiment.replay import comparison, intervals, replay
 from gradcheck.experiment.replay.record import chosen
-from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import CELLS, cell_row
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 
 BASE: dict[str, Any] = {
     "model": {"name": "logistic", "l2": 0.1},

@@ -35,11 +35,10 @@ from gradcheck.columns.weights import AXES, ERRORS, CellRows, Tabled, errors_tab
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.experiment.config import config
 from gradcheck.experiment.engines.cells import compute
-from gradcheck.experiment.results import results
 from gradcheck.experiment.results.part import locate
-from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import CELLS, cell_row, cells_table
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.views.runs import load
 
 ERRORS_COLUMNS = {
@@ -284,7 +283,7 @@ def test_parts_are_small_named_in_order_and_errors_come_first(tmp_path: Path, mo
 
 
 def test_a_part_with_many_weights_holds_fewer_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "PART_WEIGHTS", 12)
+    monkeypatch.setattr("gradcheck.experiment.results.writer.PART_WEIGHTS", 12)
     write(tmp_path, 7)
     sizes = [pq.read_metadata(path).num_rows for path in sorted((tmp_path / "errors").iterdir())]
     assert max(sizes) == 12
@@ -473,8 +472,8 @@ SCRIPT = """
     sys.path.insert(0, {tests!r})
     from commands import finished
     from constructed import planned, rows
-    from gradcheck.experiment.results import results
-    with results.Writer({folder!r}, {{}}, part_cells=7) as writer:
+    from gradcheck.experiment.results.writer import Writer
+    with Writer({folder!r}, {{}}, part_cells=7) as writer:
         done = finished({folder!r})
         print("started", flush=True)
         for i in range({n}):

@@ -18,9 +18,9 @@ import gradcheck
 from gradcheck.columns.weights import CellRows
 from gradcheck.experiment.config.config import FAIL_ON
 from gradcheck.experiment.results.part import locate
-from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.experiment.truth import PLANTED, Truth, truth, truths
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.run import main

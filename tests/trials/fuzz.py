@@ -38,14 +38,14 @@ def room() -> Path:
     from gradcheck.experiment.config import config
     from gradcheck.experiment.engines.cells import compute
     from gradcheck.experiment.grid.sweep import write_plan
-    from gradcheck.experiment.results import results
     from gradcheck.experiment.results.plan import Plan, Planned
     from gradcheck.experiment.results.rows import cell_row
+    from gradcheck.experiment.results.writer import Writer
 
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     form = config.canonical(FORM)
     job = Planned(config.cell_id(form), form, {"bug.magnitude": 1.0})
-    with results.Writer(folder, {"gradcheck": "0"}) as writer:
+    with Writer(folder, {"gradcheck": "0"}) as writer:
         writer.add(cell_row(job, compute(form), 0.0))
     write_plan(folder, Plan([job]), ["eps=1e-5"])
     for path in list(folder.rglob("part-*")):  # without checksums, which would keep all that is changed from being read

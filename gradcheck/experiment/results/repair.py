@@ -17,8 +17,8 @@ from gradcheck.columns.store import PLAN, Place
 from gradcheck.errors import BadInput
 from gradcheck.experiment.results.part import Part, number_in
 from gradcheck.experiment.results.plan import Plan
-from gradcheck.experiment.results.results import write_pair
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import write_pair
 
 
 def require_word(stored: Stored, jobs: Plan, replace: bool) -> None:

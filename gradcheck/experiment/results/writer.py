@@ -1,4 +1,4 @@
-"""The results of a run in Parquet: ``cells/`` with one row a cell, ``errors/`` with one row a weight.
+"""Writing the results of a run in Parquet: ``cells/`` with one row a cell, ``errors/`` with one row a weight.
 
 Files are written aside, under ``RUN_DIR/.tmp/``, and renamed into place, so that whatever is visible is complete; no
 visible file is ever changed.  The weights of a cell become visible before the cell does: a stored cell has all its
