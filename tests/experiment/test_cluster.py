@@ -412,7 +412,7 @@ def test_a_run_whose_scheduler_is_frozen_ends_in_one_line_and_can_be_resumed(
     own: Cluster, tmp_path: Path, undisturbed: Any
 ) -> None:
     cluster = (
-        "from gradcheck.experiment.engines import cluster\ncluster.SILENT_SECONDS = 10.0\ncluster.CONNECT_SECONDS = 5.0"
+        "from gradcheck.experiment.engines import cluster\ncluster.SILENT_SECONDS = 6.0\ncluster.CONNECT_SECONDS = 5.0"
     )
     soon = f"{SMALL_PARTS}\n{cluster}"
     where: Any = {"cwd": tmp_path, "process_group": 0}
@@ -423,7 +423,7 @@ def test_a_run_whose_scheduler_is_frozen_ends_in_one_line_and_can_be_resumed(
         out, err = done.communicate(timeout=60)
     assert done.returncode == 1
     assert err == (
-        "gradcheck: engine=dask: the scheduler has not answered for 10 seconds; what was finished is stored\n"
+        "gradcheck: engine=dask: the scheduler has not answered for 6 seconds; what was finished is stored\n"
     )
     assert "resume=" in out
     assert 0 < stored(tmp_path / "run") < 80
