@@ -117,3 +117,19 @@ def silence_dask() -> None:
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Collect no garbage while a client or a cluster of Dask starts or ends.
+
+    Dask closes a forgotten client, such as one whose scheduler died, when it is collected, and takes a lock for that.
+    A start and an end hold the same lock: a collection amid one of them would wait for itself for ever.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

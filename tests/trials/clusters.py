@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gradcheck.experiment.engines.cluster import uncollected
+from gradcheck.experiment.patches import uncollected
 
 TESTS = Path(__file__).resolve().parent.parent
 PATIENCE = 600.0  # seconds, for what never happens

@@ -7,7 +7,6 @@ they send back, in this process.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import logging
 import math
@@ -26,7 +25,7 @@ from gradcheck.experiment.engines.base import EngineLost, EngineSettings, Job, T
 from gradcheck.experiment.engines.cells import Task, tasks, work
 from gradcheck.experiment.engines.interrupts import deaf_to_interrupts, interrupts_held_back
 from gradcheck.experiment.engines.workers import n_processes
-from gradcheck.experiment.patches import silence_dask
+from gradcheck.experiment.patches import silence_dask, uncollected
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -101,22 +100,6 @@ def _local(ends: ExitStack, workers: int) -> Client:
 def _quietly(close: Callable[[float], object], seconds: float) -> None:
     with deaf_to_interrupts(), uncollected(), suppress(Exception):
         close(seconds)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage is collected while a client or a cluster starts or ends.
-
-    distributed ends a forgotten client, such as one whose scheduler died, when it is collected, and needs a lock for it.
-    Starts and ends hold that lock: a collection amid one of them would wait for itself, for ever.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def refuse(address: str | None) -> None:
