@@ -1,6 +1,6 @@
 """What the package changes in the interpreter and inside other packages, each change with its reason.
 
-Nothing else in the package sets an attribute of a module that is not its own.
+A test holds that no other module sets anything on what it imports, and names the exceptions.
 """
 
 from __future__ import annotations
