@@ -1,9 +1,9 @@
-"""How far each stored figure of a cell may lie from the recomputed one, when the numbers it comes from lie within their bounds.
+"""Intervals: how far each stored figure of a cell may lie from the recomputed one.
 
-Two computations of a weight may differ by its bound: numeric and analytic gradient share it, |da| + |dn| <= bound.  What is
-computed from them moves by what the formula makes of that, and each figure gets an interval of its own: the formulas are
-monotone in each argument, so that its ends are those of the arguments.  A resolution 2 bound / max(|a|, |n|) has no upper end
-where both gradients may be 0.
+Two computations of a weight may differ by its bound, which numeric and analytic gradient share: |da| + |dn| <= bound.  A
+figure that is computed from them gets the interval that its formula gives: the formulas are monotone in each argument, so
+that its ends are their values at the ends of the arguments.  A resolution 2 bound / max(|a|, |n|) has no upper end where
+both gradients may be 0.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ ROUNDING = 2.0**-50
 
 
 class Interval(NamedTuple):
-    """Ends of what a recorded value may be, around the recomputed one; the upper one infinite where there is none."""
+    """The values that a record may have, around the recomputed one; `high` is infinite where there is no upper end."""
 
     low: Array
     value: Array
@@ -67,7 +67,7 @@ class Interval(NamedTuple):
     def distance(self, recorded: Array) -> Array:
         """0 at the value, 1 at an end, linear between and beyond; infinite where only one of them is a number.
 
-        Where there is no end, nothing is far.
+        Towards an infinite end the distance is 0.
         """
         with np.errstate(all="ignore"):
             above, below = recorded - self.value, self.value - recorded

@@ -1,9 +1,9 @@
 """Writing the results of a run in Parquet: ``cells/`` with one row a cell, ``errors/`` with one row a weight.
 
-Files are written aside, under ``RUN_DIR/.tmp/``, and renamed into place, so that whatever is visible is complete; no
-visible file is ever changed.  The weights of a cell become visible before the cell does: a stored cell has all its
-weights.  What a killed run leaves behind are weights without their cells; they are removed when the run is taken up
-again.  `gradcheck.columns.parquet` tells what protects a part, `gradcheck.experiment.results.stored` how a run is read.
+Files are written aside, under ``RUN_DIR/.tmp/``, and renamed into place: a visible file is complete and never changes.  The
+weights of a cell become visible before the cell does: a stored cell has all its weights.  A killed run leaves weights
+without their cells, which are removed when the run is resumed.  `gradcheck.columns.parquet` protects a part against damage,
+`gradcheck.experiment.results.stored` reads a run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gradcheck.experiment.results.part import number_in
 from gradcheck.experiment.results.rows import CELLS, SETTINGS, cells_table
 
 PART_CELLS = 500
-PART_SECONDS = 4.0  # and a second to write: at most five are lost with a process that is killed
+PART_SECONDS = 4.0  # and a second to write: a process that is killed loses the work of five seconds at most
 PART_WEIGHTS = 250_000  # some 30 MB in memory
 
 CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verdict", "diagnosis_kind"]
