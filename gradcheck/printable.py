@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 # Letters of a right-to-left script are text; these turn around, hide or join what stands beside them.
 _ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
-def printable(text: object) -> str:
+def printable(text: Any) -> str:
     """Text on one line in which no character acts on the terminal: control characters and the like become ``\\x1b``."""
     return "".join(
         character

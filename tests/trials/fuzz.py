@@ -83,7 +83,7 @@ def _read_all() -> None:
         lambda: analysis.as_json(analysis.Record(run), None, ("model", "bug", "eps")),
         lambda: list(Stored(run).statuses()),
         lambda: Stored(run).provenance,
-        lambda: [record.canonical(row, [run]) for row in Stored(run).cell_rows(["cell", "config"])],
+        lambda: [record.recorded_config(row, [run]) for row in Stored(run).cell_rows(["cell", "config"])],
         lambda: len(gradcheck.load(run).cells),
         lambda: sweep.read_plan(run),
     ):
@@ -130,7 +130,7 @@ def config_text(data: bytes) -> None:
     from gradcheck.experiment.replay import record
 
     text = data.decode("utf-8", "surrogateescape")
-    _refused_or_read(lambda: record.canonical({"cell": "x", "config": text}, [room()]))
+    _refused_or_read(lambda: record.recorded_config({"cell": "x", "config": text}, [room()]))
 
 
 def config_value(data: bytes) -> None:

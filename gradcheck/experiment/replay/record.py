@@ -57,7 +57,7 @@ def recorded_cells(
             yield row, mine.to_pydict(), part.version
 
 
-def canonical(row: Mapping[str, object], roots: Sequence[Path]) -> dict[str, object]:
+def recorded_config(row: Mapping[str, object], roots: Sequence[Path]) -> dict[str, object]:
     """The recorded config, made canonical.
 
     Raises BadInput where it is no config, or names a file outside the allowed folders, `roots`.
@@ -81,7 +81,7 @@ def canonical(row: Mapping[str, object], roots: Sequence[Path]) -> dict[str, obj
         raise BadInput(f"{where}: {one_line(error)[:300]}") from error
 
 
-def cell_id(cell: str, config: Mapping[str, object], allow: Sequence[str]) -> str:
+def id_now(cell: str, config: Mapping[str, object], allow: Sequence[str]) -> str:
     """The id that the config has now.  Raises BadInput where a file or a function of it cannot or must not be read."""
     try:
         return configs.cell_id(config, allow)

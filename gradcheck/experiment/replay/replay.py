@@ -20,7 +20,7 @@ from gradcheck.experiment.engines.base import EngineSettings, Options, Outcome
 from gradcheck.experiment.engines.cells import one_blas_thread, outcome_of
 from gradcheck.experiment.footprint import MAX_MEMORY, WEIGHT_BYTES
 from gradcheck.experiment.replay.comparison import Column, Comparison, compare, reals
-from gradcheck.experiment.replay.record import canonical, cell_columns, cell_id, recorded_cells
+from gradcheck.experiment.replay.record import cell_columns, id_now, recorded_cells, recorded_config
 from gradcheck.experiment.results import version_1
 from gradcheck.experiment.results.plan import Planned
 from gradcheck.experiment.results.rows import cell_row
@@ -53,8 +53,8 @@ def reproduce(
     with one_blas_thread():
         for row, weights, version in recorded_cells(stored, None if wanted is None else set(wanted)):
             cell = str(row["cell"])
-            config = canonical(row, roots)
-            planned = Planned(cell_id(cell, config, allow), config)
+            config = recorded_config(row, roots)
+            planned = Planned(id_now(cell, config, allow), config)
             outcome, _ = outcome_of(config, settings)
             outcome = _unpacked(outcome, cell, MAX_MEMORY if max_memory is None else max_memory)
             new = cell_row(planned, outcome, 0.0)
