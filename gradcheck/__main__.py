@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from importlib import import_module
+
+from gradcheck.experiment.patches import freeze_before_exit
 
 COMMANDS = {
     "run": "check gradients: one config, or a grid with -m or +experiment=NAME",
@@ -40,9 +41,9 @@ def main() -> int:
 
 
 def script() -> int:
-    """The same as a process of its own: what there is need not be looked through for garbage before it ends."""
+    """The console script: ``main`` in a process that ends with it."""
     status = main()
-    gc.freeze()
+    freeze_before_exit()
     return status
 
 

@@ -42,9 +42,12 @@ def _report(typed: argparse.Namespace) -> int:
             raise BadInput(f"{option}={uris.shown(place)}: must be a place on this machine")
     drawing.require_altair()
     record = Record(typed.run)
-    if typed.out is None and not isinstance(record.folder, Path):
+    if typed.out:
+        out = Path(typed.out)
+    elif isinstance(record.folder, Path):
+        out = record.folder / "report.html"
+    else:
         raise BadInput(f"--out: must say where the page of {record.name} goes: the run does not lie on this machine")
-    out = Path(typed.out or record.folder / "report.html")
     made = page.Page(record)
     page.write_page(made.html(), out)
     written = [out]

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from gradcheck.errors import BadInput
+from gradcheck.experiment.results.part import locate
+from gradcheck.experiment.results.stored import Stored
 from gradcheck.views.terminal import Parser, status_of
 
 
@@ -37,16 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _reproduce(typed: argparse.Namespace) -> int:
-    from gradcheck.experiment.replay import replay
-    from gradcheck.experiment.results import provenance, results
+    from gradcheck.experiment.replay import record, replay
+    from gradcheck.experiment.results import provenance
     from gradcheck.views import reproduction, terminal
 
     if typed.cell is not None and typed.sample is not None:
         raise BadInput("--cell and --sample: choose one of them")
-    run_dir = results.locate(typed.run)
-    wanted = replay.chosen(run_dir, typed.cell, typed.sample)
+    run_dir = locate(typed.run)
+    wanted = record.chosen(run_dir, typed.cell, typed.sample)
     found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory)
-    found.provenance = provenance.differences(results.provenance(run_dir), provenance.collect())
+    found.provenance = provenance.differences(Stored(run_dir).provenance, provenance.collect())
     terminal.show(reproduction.report(found))
     return 0 if found.reproduced else 1
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Sequence
+
+from gradcheck.experiment import patches
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0 done, 1 something failed, 2 bad input, 130 interrupted."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
-    # What is imported and composed stays: to look for garbage in it takes a fifth of a small run.
-    alone, collecting = arguments is None, gc.isenabled()
-    gc.disable()
+    alone = arguments is None
+    with patches.collector_paused(alone):
+        return _status(typed, alone)
+
+
+def _status(typed: list[str], alone: bool) -> int:
     try:
         if "--version" in typed:
             from gradcheck import __version__
@@ -20,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"gradcheck {__version__}")
             return 0
         from gradcheck.commands.launch import run
-        from gradcheck.errors import BadInput, Meaningless, WriteError
+        from gradcheck.errors import BadInput, Meaningless, WriteError, one_line
         from gradcheck.printable import printable
 
         try:
@@ -28,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return status
         except (BadInput, Meaningless, WriteError) as error:
-            print(f"gradcheck: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+            print(f"gradcheck: {printable(one_line(error))}", file=sys.stderr)
             return 1 if isinstance(error, WriteError) else 2
     except MemoryError:
         from gradcheck.views.terminal import out_of_memory
@@ -41,13 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gradcheck: interrupted; what was finished is stored", file=sys.stderr)
         return 130
-    finally:
-        if alone:
-            gc.unfreeze()
-        (gc.enable if collecting else gc.disable)()
 
 
 if __name__ == "__main__":
     status = main()
-    gc.freeze()  # the interpreter would look for garbage in all of it once more before it ends
+    patches.freeze_before_exit()
     sys.exit(status)

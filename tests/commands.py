@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from waiting import PATIENCE
 
+from gradcheck.experiment.results.stored import Stored
+
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("engine=serial", "progress=none")
 
@@ -75,3 +77,8 @@ def rows(run_dir: Path, read: Callable[[str], Any] | None = None) -> tuple[list[
     cells = sorted(read("cells").drop_columns(["seconds"]).to_pylist(), key=lambda row: row["cell"])
     errors = sorted(read("errors").to_pylist(), key=lambda row: (row["cell"], row["flat_index"]))
     return cells, errors
+
+
+def finished(run_dir: Path) -> set[str]:
+    """Ids of the cells that are stored."""
+    return {cell for cell, _ in Stored(run_dir).statuses()}

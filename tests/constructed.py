@@ -17,8 +17,8 @@ from gradcheck.columns import parquet
 from gradcheck.columns.weights import ERRORS, CellRows
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.results.plan import Planned
-from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import CELLS, cell_row
+from gradcheck.experiment.results.writer import Writer
 
 EPS = (1e-4, 1e-5, 1e-6, "auto")
 

@@ -44,7 +44,7 @@ LIBRARIES: dict[str, set[str]] = {
     "hydra": {"run", "commands", "experiment/config", "experiment/grid"},
     "omegaconf": {"run", "commands", "experiment/config", "experiment/grid"},
     "yaml": {"experiment/config"},  # Hydra's own
-    "joblib": {"experiment/engines"},
+    "joblib": {"experiment/engines", "experiment/patches"},
     "dask": {"experiment/engines"},
     "distributed": {"experiment/engines"},
     "cryptography": {"experiment/engines"},
@@ -134,7 +134,7 @@ def test_rooms_import_only_what_they_may_know(path: Path) -> None:
         ("functions/gradient", "import pandas"),
         ("functions/outcome", "from gradcheck.views.runs import load"),
         ("columns/weights", "from gradcheck.experiment.config import columns"),
-        ("experiment/results/results", "from omegaconf import OmegaConf"),
+        ("experiment/results/writer", "from omegaconf import OmegaConf"),
         ("experiment/grid/sweep", "from gradcheck.views.summary import text"),
         ("views/page", "from gradcheck.commands.launch import run"),
         ("errors", "from gradcheck.columns import store"),
@@ -196,6 +196,57 @@ def test_no_module_imports_itself_through_others() -> None:
 
 def test_a_circle_is_seen() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+# --- who may change what is not the package's own ----------------------------------------------------------------------
+
+# One module; but Hydra's settings, which it reads when it is imported, stand in its room, the command line of a command
+# where commands are told apart, and the import of a stranger's module where it is imported.
+PATCHING = ("experiment/patches", "experiment/config/", "__main__", "functions/imports")
+
+
+def changes(source: str) -> list[str]:
+    """What a module changes outside itself: attributes and items set on what it imports, and the switches of CPython."""
+    tree = ast.parse(source)
+    imported, found = set(), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+            imported |= set(names)
+            found += [name for name in names if name in ("gc", "ctypes")]
+    for node in ast.walk(tree):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            root = target
+            while isinstance(root, ast.Attribute | ast.Subscript):
+                root = root.value
+            if root is not target and isinstance(root, ast.Name) and root.id in imported:
+                found.append(ast.unparse(target))
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_is_not_the_packages_own_is_changed_in_one_module(path: Path) -> None:
+    if not place(path).startswith(PATCHING):
+        assert changes(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import threading\nthreading.excepthook = print",
+        "def f():\n    from joblib.externals.loky.backend.process import LokyProcess\n    LokyProcess.kill = None",
+        "import os\nos.environ['A'] = 'b'",
+        "import logging as log\nlog.raiseExceptions: bool = False",
+        "def f():\n    import gc",
+    ],
+)
+def test_a_change_of_what_is_not_the_packages_own_is_seen(source: str) -> None:
+    assert len(changes(source)) == 1
+
+
+def test_a_module_may_change_its_own() -> None:
+    assert changes("import numpy as np\na = np.zeros(3)\na[0] = 1\nclass A:\n    b = 1\nA.b = 2\n") == []
 
 
 # --- what is asked of an interface, and what by name ------------------------------------------------------------------

@@ -23,7 +23,7 @@ from waiting import PATIENCE
 from gradcheck.columns import lock, places, store
 from gradcheck.errors import BadInput
 from gradcheck.experiment.engines.base import TimedOut
-from gradcheck.experiment.engines.workers import _kill
+from gradcheck.experiment.patches import kill
 from gradcheck.numerics import threads
 from gradcheck.run import main
 
@@ -105,7 +105,7 @@ def test_without_masks_of_signals_processes_compute_the_same(monkeypatch: pytest
 def test_without_the_signal_that_kills_another_ends_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(signal, "SIGKILL")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        _kill(process)
+        kill(process)
         assert process.wait(PATIENCE) == -signal.SIGTERM
 
 

@@ -10,19 +10,19 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from gradcheck.experiment.config.schema import TABLES, settings
-from gradcheck.numerics.diagnosis.kinds import KINDS
-from gradcheck.numerics.schemes import SCHEMES
 from readme import blocks
 from test_package import FACES, LEAVES, ROOMS
 
 from gradcheck.columns.weights import AXES, ERRORS
+from gradcheck.experiment.config.config import TABLES, settings
 from gradcheck.experiment.engines.engines import ENGINES
 from gradcheck.experiment.results.rows import CELLS, SETTINGS
 from gradcheck.experiment.sources.data import DATA
 from gradcheck.experiment.sources.init import INITS
 from gradcheck.numerics import rules
 from gradcheck.numerics.bounds import evaluations
+from gradcheck.numerics.diagnosis.kinds import KINDS
+from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.verdict import OF_MANY, REASONS
 
 ROOT = Path(__file__).resolve().parent.parent

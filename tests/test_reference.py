@@ -13,7 +13,8 @@ import pytest
 
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import config
-from gradcheck.experiment.results import results
+from gradcheck.experiment.results.part import locate
+from gradcheck.experiment.results.stored import Stored
 from gradcheck.reproduce import main
 
 REFERENCE = Path(__file__).resolve().parent.parent / "runs" / "reference"
@@ -26,7 +27,7 @@ def test_it_holds_both_tables_and_nothing_else() -> None:
     assert {path.parent.name for path in FILES} == {"cells", "errors"}
     assert {path.suffix for path in FILES} == {".parquet"}
     assert sum(path.stat().st_size for path in FILES) < 100_000
-    cells = results.read_cells(REFERENCE, ["bug", "eps", "dtype", "status", "n_weights"]).to_pylist()
+    cells = Stored(REFERENCE).read_cells(["bug", "eps", "dtype", "status", "n_weights"]).to_pylist()
     assert len({tuple(row.values()) for row in cells}) == CELLS
     assert {(row["status"], row["n_weights"]) for row in cells} == {("ok", WEIGHTS)}
     assert sum(pq.read_metadata(path).num_rows for path in FILES if path.parent.name == "errors") == CELLS * WEIGHTS
@@ -44,7 +45,7 @@ def test_nothing_in_it_names_a_machine_a_user_or_a_path() -> None:
 
 
 def test_its_cells_are_named_as_this_version_names_them() -> None:
-    for row in results.cell_rows(REFERENCE, ["cell", "config"]):
+    for row in Stored(REFERENCE).cell_rows(["cell", "config"]):
         assert config.cell_id(config.canonical(json.loads(row["config"]))) == row["cell"]
 
 
@@ -57,6 +58,6 @@ def test_it_is_never_the_latest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shutil.copytree(REFERENCE, tmp_path / "runs" / "reference")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="no run under"):
-        results.locate("latest")
+        locate("latest")
     shutil.copytree(REFERENCE, tmp_path / "runs" / "2026-03-01" / "14-02-11-384012")
-    assert results.locate("latest") == Path("runs/2026-03-01/14-02-11-384012")
+    assert locate("latest") == Path("runs/2026-03-01/14-02-11-384012")

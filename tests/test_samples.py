@@ -19,7 +19,7 @@ from gradcheck import reproduce, run, show
 from gradcheck.columns.weights import SCHEMA_VERSION
 from gradcheck.errors import BadInput
 from gradcheck.experiment.replay import replay
-from gradcheck.experiment.results import results
+from gradcheck.experiment.results.stored import Stored
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("schema-*"))
 
@@ -34,7 +34,7 @@ def test_there_is_one_for_each_version() -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
 def test_a_sample_is_shown_loaded_and_reproduced(sample: Path) -> None:
-    assert results.provenance(sample)["schema_version"] == version(sample)
+    assert Stored(sample).provenance["schema_version"] == version(sample)
     runs = gradcheck.load(sample)
     assert runs.cells["status"].value_counts().to_dict() == {"ok": 10, "skipped": 2}
     assert runs.errors.count_rows() == runs.cells["n_weights"].sum() == 4 * 3 + 6 * 37

@@ -12,11 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import finished
 from trials import crash, damages, flips, fuzz, interpolations, kills, load, overrides
 from waiting import start_seconds
 
 from gradcheck.columns import limits, parquet, store
-from gradcheck.experiment.results import repair, results
+from gradcheck.experiment.results import repair, writer
+from gradcheck.experiment.results.stored import Stored
 from gradcheck.run import main
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -30,7 +32,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("engine", "times"), [("serial", 2), ("loky", 1)])
 def test_a_killed_sweep_is_resumed_to_the_same_rows(engine: str, times: int, shared: Path) -> None:
     written = max(1.0, 4 * start_seconds("pyarrow.parquet"))  # a second on an idle machine, of a part's five
-    found = kills.trial(engine, times, shared, cells=240, longest=4.0, lost=results.PART_SECONDS + written)
+    found = kills.trial(engine, times, shared, cells=240, longest=4.0, lost=writer.PART_SECONDS + written)
     assert found["kills"] >= times
 
 
@@ -153,7 +155,7 @@ def test_other_rows_are_not_the_same(run: Path, tmp_path: Path) -> None:
 
 
 def test_work_that_is_not_stored_has_an_age(run: Path) -> None:
-    stored = next(iter(results.finished(run)))
+    stored = next(iter(finished(run)))
     now = time.time()
     assert kills._age_of_loss(run, {stored: now - 9.0}, now) == 0.0
     assert kills._age_of_loss(run, {stored: now - 9.0, "other": now - 7.0}, now) == pytest.approx(7.0)
@@ -181,7 +183,7 @@ def test_a_command_line_that_ends_badly_is_seen(status: int, out: str, err: str)
 
 
 def test_a_reader_that_raises_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "finished", lambda run: {}["x"])
+    monkeypatch.setattr(Stored, "cell_rows", lambda self, columns: {}["x"])
     with pytest.raises(KeyError):
         fuzz.target(bytes([1]) + next(iter(fuzz.originals().values())))
 

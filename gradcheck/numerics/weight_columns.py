@@ -62,9 +62,6 @@ class Block(Protocol):
     def reasons(self) -> Mapping[str, int]:
         """Why weights could not be judged, and how many."""
 
-    def unpacked(self) -> object:
-        """The columns as a table."""
-
 
 def columns(problem: Problem, index: Array, estimate: Estimate, judged: Judgement, eps: Step) -> WeightColumns:
     """The columns of the weights ``index``, which were examined at the step ``eps``."""

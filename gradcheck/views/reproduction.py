@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from gradcheck.experiment.replay.replay import Comparison
+from gradcheck.experiment.replay.comparison import Comparison
 from gradcheck.printable import printable
 from gradcheck.views.terminal import Table
 

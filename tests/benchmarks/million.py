@@ -18,8 +18,8 @@ import pyarrow as pa
 from gradcheck.columns import parquet
 from gradcheck.columns.parquet import PROVENANCE
 from gradcheck.columns.weights import ERRORS, ERRORS_DICTIONARY, SCHEMA_VERSION, CellRows, errors_table
-from gradcheck.experiment.results.results import CELLS_DICTIONARY, PART_CELLS
 from gradcheck.experiment.results.rows import CELLS, cells_table
+from gradcheck.experiment.results.writer import CELLS_DICTIONARY, PART_CELLS
 from gradcheck.numerics.rules import RULES
 from tests.benchmarks.frame import Row, at_most, compared
 from tests.constructed import rows as row

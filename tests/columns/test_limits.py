@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import gradcheck
 from gradcheck import reproduce
 from gradcheck.columns import limits, parquet
-from gradcheck.commands import launch
+from gradcheck.commands import resume
 from gradcheck.errors import BadInput
 from gradcheck.experiment.replay import replay
 from gradcheck.report import main as report
@@ -166,7 +166,7 @@ def greedy(*given: Any, **more: Any) -> Any:
         ("show --json", tables, "as_json"),
         ("report", record, "Record"),
         ("reproduce", replay, "reproduce"),
-        ("resume", launch, "read_plan"),
+        ("resume", resume, "read_plan"),
     ],
 )
 def test_memory_that_is_short_is_one_line(

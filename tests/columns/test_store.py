@@ -25,9 +25,11 @@ from waiting import PATIENCE, until
 import gradcheck
 from gradcheck import uris
 from gradcheck.columns import lease, lock, places, remote, s3, store
-from gradcheck.errors import BadInput
-from gradcheck.experiment.results import repair, results
+from gradcheck.errors import BadInput, WriteError
+from gradcheck.experiment.results import repair
+from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.rows import cell_row
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.run import main
 
 SECRET = "correct-horse"
@@ -144,8 +146,8 @@ def test_a_password_is_kept_nowhere(uri: str, capfd: pytest.CaptureFixture[str])
 def test_a_killed_run_is_resumed_to_the_rows_of_an_undisturbed_one(uri: str) -> None:
     sweep = ("init.seed=range(100)", "eps=1e-4,1e-5", "-m", *QUICK)
     assert main([*sweep, "hydra.sweep.dir=here"]) == 0
-    prelude = IMPATIENT + "\nfrom gradcheck.experiment.results import results"
-    fast = "\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 7"
+    prelude = IMPATIENT + "\nfrom gradcheck.experiment.results.writer import Writer"
+    fast = "\nWriter.__init__.__kwdefaults__['part_cells'] = 7"
     process = started("gradcheck.run", *sweep, f"store={uri}", prelude=prelude + fast)
     until(lambda: sum(key.startswith("cells/") for key in keys(uri)) >= 3)
     process.send_signal(signal.SIGKILL)
@@ -202,21 +204,21 @@ def test_a_writer_whose_store_goes_away_says_so_and_keeps_what_is_there(
     monkeypatch.setattr(remote.Remote, "write", failing)
 
     def run() -> None:
-        with results.Writer(uri, {}, part_cells=2) as writer:
+        with Writer(uri, {}, part_cells=2) as writer:
             for i in range(50):
                 writer.add(made(i))
 
-    with pytest.raises(results.WriteError, match="NETWORK_CONNECTION during PutObject operation; what"):
+    with pytest.raises(WriteError, match="NETWORK_CONNECTION during PutObject operation; what"):
         run()
     assert {row["cell"] for row in stored(uri)[0]} == {planned(i).cell for i in range(2)}
 
 
 def test_parts_of_failed_cells_are_replaced_there_too(uri: str) -> None:
-    with results.Writer(uri, {}) as writer:
+    with Writer(uri, {}) as writer:
         writer.add(made(0))
         writer.add(made(1))
         writer.add(cell_row(planned(2), ValueError("no"), 0.0))
-    with results.Writer(uri, {}) as writer:
+    with Writer(uri, {}) as writer:
         writer.add(made(2))
     assert repair.tidy(places.at(uri), {planned(i).cell for i in (0, 2)}, 2)
     cells, errors = stored(uri)
@@ -285,7 +287,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
         silent.listen(20)
         start = time.monotonic()
         with pytest.raises(BadInput, match="cannot be read"):
-            results.locate(f"s3://a:b@bucket/x?endpoint_override=127.0.0.1:{silent.getsockname()[1]}&scheme=http")
+            locate(f"s3://a:b@bucket/x?endpoint_override=127.0.0.1:{silent.getsockname()[1]}&scheme=http")
         assert time.monotonic() - start < PATIENCE
 
 
@@ -307,7 +309,7 @@ def test_credentials_are_what_stands_before_the_host(text: str, shown: str) -> N
 def test_a_uri_of_a_folder_is_the_folder(tmp_path: Path) -> None:
     assert main([f"store=file://{tmp_path}/there", *QUICK]) == 0
     assert len(rows(tmp_path / "there")[0]) == 1
-    assert results.locate(f"file://{tmp_path}/there") == tmp_path / "there"
+    assert locate(f"file://{tmp_path}/there") == tmp_path / "there"
 
 
 def test_hydras_own_multirun_has_no_common_store(capfd: pytest.CaptureFixture[str]) -> None:

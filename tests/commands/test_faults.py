@@ -18,14 +18,12 @@ from commands import QUICK, command, rows, started
 from waiting import PATIENCE, until
 
 from gradcheck.columns import parquet, store
-from gradcheck.experiment.results.results import Writer
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.run import main
 
 SWEEP = ("init.seed=range(100)", "eps=1e-4,1e-5", "-m", *QUICK)
 FEW = ("init.seed=range(25)", "eps=1e-4,1e-5", "-m", *QUICK)  # ten small parts
-SMALL_PARTS = (
-    "from gradcheck.experiment.results import results\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 5"
-)
+SMALL_PARTS = "from gradcheck.experiment.results.writer import Writer\nWriter.__init__.__kwdefaults__['part_cells'] = 5"
 
 
 Rows = tuple[list[dict[str, Any]], list[dict[str, Any]]]

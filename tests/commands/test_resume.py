@@ -20,12 +20,13 @@ from waiting import PATIENCE, until
 
 from gradcheck.columns import lock, store
 from gradcheck.columns.weights import SCHEMA_VERSION
-from gradcheck.commands import launch as launching
+from gradcheck.commands import compute, launch
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import config
-from gradcheck.experiment.results import repair, results
+from gradcheck.experiment.results import repair
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.run import main
 
 SWEEP = ("init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK)
@@ -99,7 +100,7 @@ def test_a_lock_whose_file_comes_and_goes_is_held_by_one_at_a_time() -> None:
 
 def test_a_run_that_appeared_meanwhile_is_not_mixed_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["hydra.run.dir=here", *QUICK]) == 0
-    monkeypatch.setattr(launching, "_refuse_used", lambda folder, chosen: None)  # as if it had looked before
+    monkeypatch.setattr(launch, "refuse_used", lambda folder, chosen: None)  # as if it had looked before
     assert main(["hydra.run.dir=here", "eps=1e-4", *QUICK]) == 2
     assert len(rows(Path("here"))[0]) == 1
 
@@ -121,14 +122,14 @@ def test_failed_cells_are_computed_again_and_nothing_else(monkeypatch: pytest.Mo
     rewrite(cells, type(table).from_pylist(spoilt, table.schema))
     kept = pq.read_table(errors)
     rewrite(errors, kept.filter([cell not in unlucky for cell in kept["cell"].to_pylist()]))
-    outcomes, again = launching._outcomes, []
+    outcomes, again = compute.outcomes, []
 
     def noted(jobs: Any, chosen: Any) -> Any:
         for outcome in outcomes(jobs, chosen):
             again.append(outcome[0].cell)
             yield outcome
 
-    monkeypatch.setattr(launching, "_outcomes", noted)
+    monkeypatch.setattr(compute, "outcomes", noted)
     assert main(["resume=here", *QUICK]) == 0
     assert set(again) == unlucky
     assert rows(Path("here")) == whole
@@ -136,10 +137,10 @@ def test_failed_cells_are_computed_again_and_nothing_else(monkeypatch: pytest.Mo
 
 def failing_then_stored(run: Path) -> set[str]:
     """A run of five cells of which two had failed and are stored anew; a sixth is in no plan.  Those that are."""
-    with results.Writer(run, {"overrides": []}, part_cells=3) as writer:
+    with Writer(run, {"overrides": []}, part_cells=3) as writer:
         for i in range(6):
             writer.add(made(i) if i not in (1, 4) else cell_row(planned(i), ValueError("no"), 0.0))
-    with results.Writer(run, {"overrides": []}) as writer:
+    with Writer(run, {"overrides": []}) as writer:
         for i in (1, 4):
             writer.add(made(i))
     return {planned(i).cell for i in range(5)}
@@ -265,14 +266,14 @@ def test_old_rows_stay_when_their_successors_cannot_be_computed(monkeypatch: pyt
     assert main([*CSV, *QUICK]) == 0
     old = {row["cell"] for row in rows(Path("here"))[0]}
     Path("d.csv").write_text("a,y\n1,0\n2,1\n3,1\n")
-    outcomes = launching._outcomes
+    outcomes = compute.outcomes
 
     def stopped(jobs: Any, chosen: Any) -> Any:
         yield next(iter(outcomes(jobs, chosen)))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(launching, "_outcomes", stopped)
+        patch.setattr(compute, "outcomes", stopped)
         assert main(["resume=here", "replace=true", *QUICK]) == 130
     now = {row["cell"] for row in rows(Path("here"))[0]}
     assert old < now

@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from waiting import PATIENCE, until
 
 from gradcheck import __version__
-from gradcheck.commands import launch as launching
-from gradcheck.experiment.results import results
+from gradcheck.commands import compute
+from gradcheck.experiment.results.part import locate
+from gradcheck.experiment.results.stored import Stored
 from gradcheck.run import main
 
 
@@ -28,7 +29,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(*arguments: str, status: int = 0) -> Path:
     assert main([*arguments, *QUICK]) == status
-    return results.locate("latest")
+    return locate("latest")
 
 
 def files(run_dir: Path) -> set[str]:
@@ -99,17 +100,17 @@ def test_a_reference_is_resolved_at_each_point_and_recorded_as_it_was_typed() ->
     ours = run(*typed, "-m")
     cells, _ = rows(ours)
     assert sorted((cell["data_seed"], cell["init_seed"]) for cell in cells) == [(0, 0), (1, 1), (2, 2)]
-    assert results.provenance(ours)["overrides"][:2] == list(typed)
+    assert Stored(ours).provenance["overrides"][:2] == list(typed)
     assert main([*typed, "-m", *OWN, *QUICK]) == 0
     own = [Path("own") / str(job) for job in range(3)]
     assert sorted((cell for job in own for cell in rows(job)[0]), key=lambda row: row["cell"]) == cells
-    assert results.provenance(own[1])["overrides"][:2] == [
+    assert Stored(own[1]).provenance["overrides"][:2] == [
         "data.seed=1",
         typed[1].replace("{", r"\{").replace("}", r"\}"),
     ]
     single = run("data.seed=4", typed[1])
     assert [cell["init_seed"] for cell in rows(single)[0]] == [4]
-    assert results.provenance(single)["overrides"][:2] == ["data.seed=4", typed[1]]
+    assert Stored(single).provenance["overrides"][:2] == ["data.seed=4", typed[1]]
 
 
 OVERFLOW = ("model=one_d", "model.curve=exp", "init=values", "init.values={theta: 1000}")
@@ -180,7 +181,7 @@ def test_an_interrupted_run_is_resumed_to_the_same_rows_and_hydras_record_stays(
 ) -> None:
     typed = ("init.seed=range(6)", "bug=none,detached_layer", "model.l2=0,1", "-m")
     whole = rows(run(*typed))
-    outcomes = launching._outcomes
+    outcomes = compute.outcomes
 
     def interrupted(jobs: Any, chosen: Any) -> Any:
         for n, outcome in enumerate(outcomes(jobs, chosen)):
@@ -188,12 +189,12 @@ def test_an_interrupted_run_is_resumed_to_the_same_rows_and_hydras_record_stays(
                 raise KeyboardInterrupt
             yield outcome
 
-    monkeypatch.setattr(launching, "_outcomes", interrupted)
+    monkeypatch.setattr(compute, "outcomes", interrupted)
     run_dir = run(*typed, status=130)
     assert len(rows(run_dir)[0]) == 5
     before = (run_dir / "multirun.yaml").read_bytes()
     parts = {path: path.stat().st_mtime_ns for path in run_dir.rglob("part-*.parquet")}
-    monkeypatch.setattr(launching, "_outcomes", outcomes)
+    monkeypatch.setattr(compute, "outcomes", outcomes)
     folders = sorted(Path("runs").glob("*/*"))
     assert main(["resume=latest", *QUICK]) == 0
     assert rows(run_dir) == whole
@@ -224,7 +225,7 @@ def test_a_run_killed_before_its_first_cell_can_be_resumed() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stores_what_is_finished_and_says_how_to_go_on(number: int) -> None:
     prelude = (
-        "from gradcheck.experiment.results import results\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 20"
+        "from gradcheck.experiment.results.writer import Writer\nWriter.__init__.__kwdefaults__['part_cells'] = 20"
     )
     running = started(
         "gradcheck.run", "init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK, prelude=prelude
@@ -235,7 +236,7 @@ def test_a_signal_stores_what_is_finished_and_says_how_to_go_on(number: int) -> 
     assert running.returncode == 130, err
     assert "Traceback" not in err
     assert "resume=" in out
-    assert 0 < len(rows(results.locate("latest"))[0]) < 2000
+    assert 0 < len(rows(locate("latest"))[0]) < 2000
 
 
 def shown(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -278,7 +279,7 @@ def test_both_commands_run_from_any_folder(arguments: tuple[str, ...]) -> None:
     out, err = running.communicate(timeout=PATIENCE)
     assert (running.returncode, err) == (0, "")
     assert out.startswith("2 cells x 6 weights: logistic")
-    assert results.locate("latest").is_dir()
+    assert locate("latest").is_dir()
 
 
 def test_the_console_script_knows_its_commands() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import QUICK, rows, started
+from commands import QUICK, finished, rows, started
 from jobs import MISHAPS, Job, square
 from trials.clusters import Cluster, cluster
 from waiting import PATIENCE, start_seconds, until
@@ -27,7 +27,6 @@ from gradcheck.errors import Meaningless
 from gradcheck.experiment.engines import engines, sharing
 from gradcheck.experiment.engines.base import CellFailed, EngineLost, TimedOut, WorkerDied
 from gradcheck.experiment.engines.cells import CHUNK_CELLS
-from gradcheck.experiment.results import results
 from gradcheck.run import main
 
 # Dask's own, of Python 3.11 and later
@@ -360,9 +359,7 @@ def test_without_dask_one_line_says_what_to_install(
 # some seconds of work in small parts, so that they are stored while it goes on
 GRID = ("model=mlp", "data.n=300", "data.d=10", "init.seed=range(20)", "bug=none,scale", "eps=1e-4,auto", "-m")
 SWEEP = (*GRID, "progress=none")
-SMALL_PARTS = (
-    "from gradcheck.experiment.results import results\nresults.Writer.__init__.__kwdefaults__['part_cells'] = 5"
-)
+SMALL_PARTS = "from gradcheck.experiment.results.writer import Writer\nWriter.__init__.__kwdefaults__['part_cells'] = 5"
 
 
 @pytest.fixture(scope="module")
@@ -378,7 +375,7 @@ def sweep(folder: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def stored(run_dir: Path) -> int:
-    return len(results.finished(run_dir)) if list(run_dir.glob("cells/*.parquet")) else 0
+    return len(finished(run_dir)) if list(run_dir.glob("cells/*.parquet")) else 0
 
 
 def wait_for(run_dir: Path, cells: int) -> None:
@@ -415,7 +412,7 @@ def test_a_run_whose_scheduler_is_frozen_ends_in_one_line_and_can_be_resumed(
     own: Cluster, tmp_path: Path, undisturbed: Any
 ) -> None:
     cluster = (
-        "from gradcheck.experiment.engines import cluster\ncluster.SILENT_SECONDS = 10.0\ncluster.CONNECT_SECONDS = 5.0"
+        "from gradcheck.experiment.engines import cluster\ncluster.SILENT_SECONDS = 6.0\ncluster.CONNECT_SECONDS = 5.0"
     )
     soon = f"{SMALL_PARTS}\n{cluster}"
     where: Any = {"cwd": tmp_path, "process_group": 0}
@@ -426,7 +423,7 @@ def test_a_run_whose_scheduler_is_frozen_ends_in_one_line_and_can_be_resumed(
         out, err = done.communicate(timeout=60)
     assert done.returncode == 1
     assert err == (
-        "gradcheck: engine=dask: the scheduler has not answered for 10 seconds; what was finished is stored\n"
+        "gradcheck: engine=dask: the scheduler has not answered for 6 seconds; what was finished is stored\n"
     )
     assert "resume=" in out
     assert 0 < stored(tmp_path / "run") < 80

@@ -23,11 +23,11 @@ from gradcheck.errors import BadInput, Meaningless
 from gradcheck.experiment.cell import check_cells
 from gradcheck.experiment.config import config
 from gradcheck.experiment.engines import cells, engines, sharing
-from gradcheck.experiment.engines.base import CellFailed, Settings, TimedOut, WorkerDied
+from gradcheck.experiment.engines.base import CellFailed, EngineSettings, TimedOut, WorkerDied
 from gradcheck.experiment.engines.cells import CHUNK_CELLS, compute, differing_in_eps, one_blas_thread, outcomes_of
 from gradcheck.experiment.engines.chunks import CHUNK_SECONDS, Chunks
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
-from gradcheck.experiment.grid.sweep import Planned
+from gradcheck.experiment.results.plan import Planned
 from gradcheck.experiment.results.rows import cell_row, cells_table
 from gradcheck.numerics import plain
 
@@ -152,7 +152,7 @@ def test_a_cell_that_fails_leaves_its_neighbours_alone(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(plain, "compare", failing)
     groups = [[job] for job in jobs[:1]] + [jobs[1:]]  # one alone to begin with, then the others together
-    found = [(job, outcome) for group in groups for job, outcome, _ in outcomes_of(group, Settings())]
+    found = [(job, outcome) for group in groups for job, outcome, _ in outcomes_of(group, EngineSettings())]
     assert [job for job, _ in found] == jobs
     for (job, outcome), result in zip(found, want, strict=True):
         if job.config["eps"] == 1e-5:
@@ -173,7 +173,7 @@ def test_large_cells_are_computed_a_few_at_a_time_with_the_same_rows(monkeypatch
 
     monkeypatch.setattr("gradcheck.experiment.cell.check_cells", counted)
     monkeypatch.setattr(cells, "TOGETHER_WEIGHTS", 2 * 3)  # two steps of three weights
-    found = [cell_row(job, result, 0.0) for job, result, _ in outcomes_of(jobs, Settings())]
+    found = [cell_row(job, result, 0.0) for job, result, _ in outcomes_of(jobs, EngineSettings())]
     assert asked == [2, 1]
     assert errors_table(found).equals(errors_table(want))
     assert cells_table(found).equals(cells_table(want))

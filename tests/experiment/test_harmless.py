@@ -18,7 +18,7 @@ from constructed import rewrite
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.commands import launch
+from gradcheck.commands import compute
 from gradcheck.experiment.config import harmless as module
 from gradcheck.experiment.config.harmless import harmless
 from gradcheck.printable import printable
@@ -192,7 +192,7 @@ def test_no_table_and_no_line_acts_on_the_terminal(texts: list[str]) -> None:
 
 
 def test_the_check_of_the_terminal_can_fail(run: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
-    monkeypatch.setattr(launch, "say", print)
+    monkeypatch.setattr(compute, "say", print)
     monkeypatch.setattr("gradcheck.views.summary.printable", str)
     os.rename(run, name := "a" + ESCAPES)
     assert main([f"resume={name}", *QUICK]) == 0

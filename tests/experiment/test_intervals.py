@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.experiment.replay import intervals, replay
+from gradcheck.experiment.replay import comparison, intervals
 from gradcheck.numerics.rounding import Rounding
 
 U = 2.0**-53
@@ -94,9 +94,9 @@ def test_a_derived_figure_that_follows_is_no_further_away_than_its_sources(w, se
         assert distance <= max(1.0, *(apart.distance[c].max() for c in intervals.FIGURES.get(name, ("bound",)))) * SLACK
 
 
-def compared(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> replay._Apart:
+def compared(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> comparison.Apart:
     m = len(new["bound"])
-    return replay._Apart(old, new | {"step_rule": ["fixed"] * m}, "float64", rounding(m))
+    return comparison.Apart(old, new | {"step_rule": ["fixed"] * m}, "float64", rounding(m))
 
 
 def cell_of(w: dict[str, np.ndarray]) -> dict[str, float]:
@@ -163,5 +163,5 @@ def test_distances():
     assert distance[[0, 3, 5]].tolist() == [1.0, 0.0, 0.0]
     assert math.isinf(distance[2])
     assert math.isinf(distance[4])
-    assert replay._same_bits(recorded, value).tolist() == [False, True, False, True, False, False]
-    assert not replay._same_bits(np.array([0.0]), np.array([-0.0])).any()
+    assert comparison.same_bits(recorded, value).tolist() == [False, True, False, True, False, False]
+    assert not comparison.same_bits(np.array([0.0]), np.array([-0.0])).any()

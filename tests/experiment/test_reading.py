@@ -24,8 +24,8 @@ from gradcheck.columns.parquet import PROVENANCE
 from gradcheck.columns.weights import AXES, ERRORS, SCHEMA_VERSION
 from gradcheck.errors import Damaged
 from gradcheck.experiment.results.part import Part
-from gradcheck.experiment.results.results import Writer, write_pair
 from gradcheck.experiment.results.rows import CELLS, lacking
+from gradcheck.experiment.results.writer import Writer, write_pair
 from gradcheck.views import runs
 from gradcheck.views.record import Record
 

@@ -19,11 +19,12 @@ from gradcheck.errors import BadInput
 from gradcheck.experiment.config import config
 from gradcheck.experiment.config.columns import column_name
 from gradcheck.experiment.engines import engines
-from gradcheck.experiment.grid.sweep import Planned
-from gradcheck.experiment.replay import intervals, replay
-from gradcheck.experiment.results import results
-from gradcheck.experiment.results.results import Writer
+from gradcheck.experiment.replay import comparison, intervals, replay
+from gradcheck.experiment.replay.record import chosen
+from gradcheck.experiment.results.plan import Planned
 from gradcheck.experiment.results.rows import CELLS, cell_row
+from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 
 BASE: dict[str, Any] = {
     "model": {"name": "logistic", "l2": 0.1},
@@ -86,7 +87,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, s
 
 
 def test_a_run_made_here_is_the_same_to_the_bit(original: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    statuses = {row["status"] for row in results.cell_rows(original, ["status"])}
+    statuses = {row["status"] for row in Stored(original).cell_rows(["status"])}
     assert statuses == {"ok", "skipped"}
     found = replay.reproduce(original)
     assert found.cells == 6
@@ -131,7 +132,7 @@ def test_half_a_bound_away_is_reproduced_but_not_bit_for_bit(
 def moved(run: Path, copy: Path, share: float, seed: int) -> Path:
     """A copy of a run whose numbers are off by that share of their bounds, and all that follows from them is computed anew."""
     rng = np.random.default_rng(seed)
-    cells = {row["cell"]: row for row in results.cell_rows(run)}
+    cells = {row["cell"]: row for row in Stored(run).cell_rows()}
     for source in sorted((run / "errors").glob("*.parquet")):
         table = pq.read_table(source)
         w = {name: np.array(table[name].to_pylist(), dtype=float) for name in intervals.NUMBERS}
@@ -246,7 +247,7 @@ def test_each_rule_is_compared(original: Path, tmp_path: Path) -> None:
 
 def test_a_verdict_may_turn_only_where_its_own_numbers_say_so() -> None:
     old = {"bound": [1.0, 1.0, 1.0], "abs_err": [0.5, 1.5, 1.5], "analytic": [0.0, 0.0, 0.0]}
-    follows = replay._follows({**old, "verdict": ["match", "mismatch", "match"]})
+    follows = comparison.verdict_follows({**old, "verdict": ["match", "mismatch", "match"]})
     assert follows.tolist() == [True, True, False]
 
 
@@ -258,7 +259,7 @@ def test_one_cell_and_samples(original: Path, capsys: pytest.CaptureFixture[str]
     assert "1 cell computed again" in command(capsys, original, "--cell", cell[:10])[1]
     assert "2 cells computed again" in command(capsys, original, "--sample", "2")[1]
     assert "6 cells computed again" in command(capsys, original, "--sample", "100")[1]
-    assert replay.chosen(original, None, 2) == replay.chosen(original, None, 2)
+    assert chosen(original, None, 2) == chosen(original, None, 2)
 
 
 def test_allowing_a_module_changes_nothing_where_none_is_named(

@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import finished
 from constructed import Planned, part, planned, result, rewrite, rows
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,12 +32,13 @@ from waiting import PATIENCE, until
 import gradcheck
 from gradcheck.columns import store
 from gradcheck.columns.weights import AXES, ERRORS, CellRows, Tabled, errors_table, tabled
-from gradcheck.errors import BadInput, Meaningless
+from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.experiment.config import config
 from gradcheck.experiment.engines.cells import compute
-from gradcheck.experiment.results import results
-from gradcheck.experiment.results.results import Writer
+from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.rows import CELLS, cell_row, cells_table
+from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.views.runs import load
 
 ERRORS_COLUMNS = {
@@ -101,11 +103,11 @@ def test_columns_and_types_are_the_documented_ones(schema: pa.Schema, columns: d
 
 def test_what_is_stored_is_what_was_added(tmp_path: Path) -> None:
     write(tmp_path, 8)
-    table = results.read_weights(tmp_path, {planned(3).cell})
+    table = Stored(tmp_path).weights({planned(3).cell})
     for name, want in result(3).weights.items():
         found = table[name].to_pylist()
         assert found == (want.tolist() if isinstance(want, np.ndarray) else want), name
-    stored = {row["cell"]: row for row in results.cell_rows(tmp_path)}[planned(3).cell]
+    stored = {row["cell"]: row for row in Stored(tmp_path).cell_rows()}[planned(3).cell]
     for name, want in result(3).summary.items():
         assert stored[name] == want, name
     assert json.loads(stored["config"]) == planned(3).config
@@ -113,7 +115,7 @@ def test_what_is_stored_is_what_was_added(tmp_path: Path) -> None:
 
 def test_auto_is_a_null_eps(tmp_path: Path) -> None:
     write(tmp_path, 4)
-    assert sorted(results.read_cells(tmp_path)["eps"].to_pylist(), key=str) == [0.0001, 1e-05, 1e-06, None]
+    assert sorted(Stored(tmp_path).read_cells()["eps"].to_pylist(), key=str) == [0.0001, 1e-05, 1e-06, None]
 
 
 def test_unknown_is_null_and_nan_stays_only_where_it_says_something(tmp_path: Path) -> None:
@@ -124,13 +126,13 @@ def test_unknown_is_null_and_nan_stays_only_where_it_says_something(tmp_path: Pa
     broken.summary |= {"loss": float("nan"), "max_rel_err": None, "max_resolution": float("inf")}
     with Writer(tmp_path, {}) as writer:
         writer.add(cell_row(planned(0), broken, 0.0))
-    weights = results.read_weights(tmp_path, {planned(0).cell}).to_pydict()
+    weights = Stored(tmp_path).weights({planned(0).cell}).to_pydict()
     assert np.isnan(weights["numeric"][0])
     assert np.isnan(weights["rel_err"][0])
     for name in ("analytic", "abs_err", "truncation", "bound", "resolution"):
         assert weights[name] == [None, np.inf, 1.0], name
     assert weights["correct"] == [None] * 3
-    (cell,) = results.cell_rows(tmp_path)
+    (cell,) = Stored(tmp_path).cell_rows()
     assert (cell["loss"], cell["max_rel_err"], cell["max_resolution"]) == (None, None, np.inf)
 
 
@@ -189,10 +191,10 @@ def test_a_cell_without_result_is_stored_with_its_reason(
 ) -> None:
     with Writer(tmp_path, {}) as writer:
         writer.add(cell_row(planned(2, bug="scale"), outcome, 0.5))
-    (row,) = results.cell_rows(tmp_path)
+    (row,) = Stored(tmp_path).cell_rows()
     assert (row["status"], row["message"], row["verdict"], row["n_weights"]) == (status, message, None, None)
     assert (row["bug"], row["bug_injected"], row["data_n"], row["seconds"]) == ("scale", True, 100, 0.5)
-    assert results.read_weights(tmp_path, {row["cell"]}).num_rows == 0
+    assert Stored(tmp_path).weights({row["cell"]}).num_rows == 0
 
 
 def test_every_setting_of_every_class_has_a_column_but_whole_arrays(tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_all_parts_of_all_runs_have_one_schema_and_what_a_model_has_not_is_null(
         writer.add(cell_row(other, ValueError("no"), 0.0))
     schemas = {str(pq.read_schema(path).remove_metadata()) for path in tmp_path.glob("*/cells/*")}
     assert len(schemas) == 1
-    table = results.read_cells(tmp_path / "two")
+    table = Stored(tmp_path / "two").read_cells()
     assert table["bug_magnitude"].to_pylist() == [2.0, None]
     assert table["model_layers"].to_pylist() == [None, "[2, 3]"]
     assert table["model_activation"].to_pylist() == [None, "tanh"]
@@ -281,7 +283,7 @@ def test_parts_are_small_named_in_order_and_errors_come_first(tmp_path: Path, mo
 
 
 def test_a_part_with_many_weights_holds_fewer_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "PART_WEIGHTS", 12)
+    monkeypatch.setattr("gradcheck.experiment.results.writer.PART_WEIGHTS", 12)
     write(tmp_path, 7)
     sizes = [pq.read_metadata(path).num_rows for path in sorted((tmp_path / "errors").iterdir())]
     assert max(sizes) == 12
@@ -291,8 +293,8 @@ def test_a_part_with_many_weights_holds_fewer_cells(tmp_path: Path, monkeypatch:
 def test_a_finished_cell_is_visible_soon_though_nothing_follows(tmp_path: Path) -> None:
     with Writer(tmp_path, {}, part_seconds=0.2) as writer:
         writer.add(rows(0))
-        until(lambda: results.finished(tmp_path))
-        assert results.finished(tmp_path) == {planned(0).cell}
+        until(lambda: finished(tmp_path))
+        assert finished(tmp_path) == {planned(0).cell}
 
 
 def test_what_was_added_is_stored_when_the_run_is_interrupted(tmp_path: Path) -> None:
@@ -304,7 +306,7 @@ def test_what_was_added_is_stored_when_the_run_is_interrupted(tmp_path: Path) ->
 
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert results.finished(tmp_path) == {planned(i).cell for i in range(3)}
+    assert finished(tmp_path) == {planned(i).cell for i in range(3)}
 
 
 def test_an_interrupt_while_the_last_part_is_written_loses_nothing(
@@ -343,7 +345,7 @@ def test_an_interrupt_while_the_last_part_is_written_loses_nothing(
         thread.join()
     finally:
         signal.signal(signal.SIGINT, given)
-    assert results.finished(tmp_path) == {planned(i).cell for i in range(3)}
+    assert finished(tmp_path) == {planned(i).cell for i in range(3)}
 
 
 def test_computing_waits_where_the_disk_is_a_part_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +373,7 @@ def test_computing_waits_where_the_disk_is_a_part_behind(tmp_path: Path, monkeyp
         finally:
             free.set()
             thread.join()
-    assert len(results.finished(tmp_path)) == 20
+    assert len(finished(tmp_path)) == 20
 
 
 def test_a_run_that_is_continued_keeps_its_parts_and_loses_orphans(tmp_path: Path) -> None:
@@ -385,7 +387,7 @@ def test_a_run_that_is_continued_keeps_its_parts_and_loses_orphans(tmp_path: Pat
     with Writer(tmp_path, {}) as writer:
         assert not orphan.exists()
         writer.add(rows(4))
-    assert results.finished(tmp_path) == {planned(i).cell for i in range(5)}
+    assert finished(tmp_path) == {planned(i).cell for i in range(5)}
     assert len(with_pandas(errors)) == 5 * 6
     for path, content in before.items():
         assert path.read_bytes() == content
@@ -411,9 +413,9 @@ def test_a_write_that_fails_later_says_so_and_leaves_what_was_stored(tmp_path: P
                         time.sleep(0.01)
                     (tmp_path / "errors").rename(tmp_path / "gone")
 
-    with pytest.raises(results.WriteError, match="could not be stored"):
+    with pytest.raises(WriteError, match="could not be stored"):
         run()
-    assert len(results.finished(tmp_path)) == 4
+    assert len(finished(tmp_path)) == 4
     assert len(with_pandas(tmp_path / "gone")) == 4 * 6
 
 
@@ -468,10 +470,11 @@ def test_a_run_is_readable_at_any_moment(tmp_path: Path, reader: Callable[[Path]
 SCRIPT = """
     import sys
     sys.path.insert(0, {tests!r})
+    from commands import finished
     from constructed import planned, rows
-    from gradcheck.experiment.results import results
-    with results.Writer({folder!r}, {{}}, part_cells=7) as writer:
-        done = results.finished({folder!r})
+    from gradcheck.experiment.results.writer import Writer
+    with Writer({folder!r}, {{}}, part_cells=7) as writer:
+        done = finished({folder!r})
         print("started", flush=True)
         for i in range({n}):
             if planned(i).cell not in done:
@@ -512,12 +515,12 @@ def test_a_writer_that_is_killed_leaves_complete_files_and_can_be_continued(tmp_
 def test_latest_is_the_newest_by_name_that_holds_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match=r"latest: no run under runs/\*/\*/ yet"):
-        results.locate("latest")
+        locate("latest")
     for name in ("2026-03-01/10-00-00", "2026-03-02/09-00-00", "reference/small", "2026-03-02/08-00-00"):
         write(tmp_path / "runs" / name, 1)
     (tmp_path / "runs" / "2026-03-09" / "09-00-00").mkdir(parents=True)
-    assert results.locate("latest") == Path("runs/2026-03-02/09-00-00")
-    assert results.locate("runs/latest") == Path("runs/2026-03-02/09-00-00")
+    assert locate("latest") == Path("runs/2026-03-02/09-00-00")
+    assert locate("runs/latest") == Path("runs/2026-03-02/09-00-00")
 
 
 def truncated(run: Path) -> None:

@@ -25,8 +25,8 @@ from gradcheck import report, reproduce, show
 from gradcheck.columns import parquet, store
 from gradcheck.columns.parquet import digest_in
 from gradcheck.errors import BadInput, Damaged
-from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.run import main
 from gradcheck.views.runs import load
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 import gradcheck
 from gradcheck.columns.weights import CellRows
 from gradcheck.experiment.config.config import FAIL_ON
-from gradcheck.experiment.results import results
-from gradcheck.experiment.results.results import Writer
+from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.rows import CELLS, cell_row
+from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.experiment.truth import PLANTED, Truth, truth, truths
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.run import main
@@ -137,7 +138,7 @@ def test_a_function_of_which_too_little_is_judged_fails_unless_it_is_told_not_to
 ) -> None:
     for fail_on, status in zip(FAIL_ON, statuses, strict=True):
         assert main(function(fun, jac, f"fail_on={fail_on}")) == status, fail_on
-        (row,) = results.cell_rows(results.locate("latest"))
+        (row,) = Stored(locate("latest")).cell_rows()
         assert (row["verdict"], row["ok"], row["n_missed"]) == (verdict, False, None)
 
 
@@ -164,7 +165,7 @@ def test_of_a_function_nothing_is_a_false_alarm_caught_or_missed(
     text = capsys.readouterr().out
     assert "CAUGHT" not in text
     assert "PLANTED  1 of 1 cells with a bug planted into somebody's gradient are mismatches" in text
-    run = results.locate("latest")
+    run = locate("latest")
     assert pq.read_table(run / "errors")["correct"].null_count == 20
     record = Record(run)
     table = record.rule_table()
@@ -209,7 +210,7 @@ def three(tmp_path: Path) -> Path:
 def shares(run: Path) -> dict[str, Any]:
     """What every place says: (caught, missed, cannot be told)."""
     record = Record(run)
-    text = summary.text(results.cell_rows(run, TALLY_COLUMNS), run)
+    text = summary.text(Stored(run).cell_rows(TALLY_COLUMNS), run)
     line = next(line for line in text.splitlines() if line.startswith("CAUGHT"))
     own = record.rule_table().query("rule == 'gradcheck' and bug == 'scale'").iloc[0]
     drawn = [

@@ -15,9 +15,9 @@ import pytest
 
 import gradcheck
 from gradcheck import reproduce, show
+from gradcheck.columns.store import PLAN
 from gradcheck.experiment.config import config
-from gradcheck.experiment.grid.sweep import PLAN
-from gradcheck.experiment.results import results
+from gradcheck.experiment.results.part import locate
 from gradcheck.functions.imports import find, module_of, permitted
 from gradcheck.functions.model import Function
 from gradcheck.run import main
@@ -67,7 +67,7 @@ def imported() -> bool:
 
 def run(*arguments: str, status: int = 0) -> list[dict[str, Any]]:
     assert main([*arguments, *QUICK]) == status
-    return pq.read_table(results.locate("latest") / "cells").to_pylist()
+    return pq.read_table(locate("latest") / "cells").to_pylist()
 
 
 def planted(fun: str = "loss", jac: str = "gradient", *more: str, x0: str = "[1.5,-2,0.25]") -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def test_the_rosenbrock_function_of_scipy_matches_at_x0() -> None:
         "none",
         "values",
     )
-    errors = pq.read_table(results.locate("latest") / "errors").to_pylist()
+    errors = pq.read_table(locate("latest") / "errors").to_pylist()
     assert [e["weight"] for e in errors] == [1.2, 0.8, 1.1]
     assert [e["param"] for e in errors] == ["x"] * 3
     assert {e["correct"] for e in errors} == {None}  # nobody knows
@@ -105,7 +105,7 @@ def test_it_gives_the_numbers_of_check_gradient() -> None:
     from scipy.optimize import rosen, rosen_der
 
     run(*ROSEN)
-    errors = pq.read_table(results.locate("latest") / "errors").to_pydict()
+    errors = pq.read_table(locate("latest") / "errors").to_pydict()
     r = gradcheck.check_gradient(rosen, rosen_der, [1.2, 0.8, 1.1])
     for name in ("numeric", "analytic", "bound", "step"):
         assert errors[name] == r.table[name].tolist()
@@ -132,7 +132,7 @@ def test_parameters_with_names_arguments_and_both_at_once() -> None:
     args = "model.args=[[[1.5, 0.5], [2, 3]], 'yes']"
     (row,) = run(*planted("named", "named_gradient", args, x0="{b: 2, A: [[1, 2], [3, 4]]}"))
     assert (row["verdict"], row["n_match"]) == ("match", 5)
-    errors = pq.read_table(results.locate("latest") / "errors").to_pylist()
+    errors = pq.read_table(locate("latest") / "errors").to_pylist()
     assert [e["param"] for e in errors] == ["A"] * 4 + ["b"]
     (row,) = run("model=function", "model.fun=planted:both", "model.jac=true", "model.x0=[[1.5,-2]]", "model.args=[3]")
     assert row["verdict"] == "match"
@@ -248,7 +248,7 @@ def test_compiled_functions_are_known_by_name_and_version() -> None:
 def record(monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of a planted module, as somebody else would send it; the module is forgotten."""
     run(*planted())
-    found = results.locate("latest")
+    found = locate("latest")
     forget()
     Path("imported").unlink()
     return found

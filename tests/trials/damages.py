@@ -24,10 +24,10 @@ Damage = Callable[[random.Random, Path, Path], str]  # of a run, with another ru
 
 def run(*typed: str) -> tuple[int, str]:
     """A command line in this process, in parts of five cells: status and what is printed."""
-    from gradcheck.experiment.results import results
+    from gradcheck.experiment.results.writer import Writer
     from gradcheck.run import main
 
-    kwargs, out = results.Writer.__init__.__kwdefaults__, io.StringIO()
+    kwargs, out = Writer.__init__.__kwdefaults__, io.StringIO()
     before = kwargs["part_cells"]
     kwargs["part_cells"] = 5
     try:

@@ -38,14 +38,14 @@ def room() -> Path:
     from gradcheck.experiment.config import config
     from gradcheck.experiment.engines.cells import compute
     from gradcheck.experiment.grid.sweep import write_plan
-    from gradcheck.experiment.results import results
     from gradcheck.experiment.results.plan import Plan, Planned
     from gradcheck.experiment.results.rows import cell_row
+    from gradcheck.experiment.results.writer import Writer
 
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     form = config.canonical(FORM)
     job = Planned(config.cell_id(form), form, {"bug.magnitude": 1.0})
-    with results.Writer(folder, {"gradcheck": "0"}) as writer:
+    with Writer(folder, {"gradcheck": "0"}) as writer:
         writer.add(cell_row(job, compute(form), 0.0))
     write_plan(folder, Plan([job]), ["eps=1e-5"])
     for path in list(folder.rglob("part-*")):  # without checksums, which would keep all that is changed from being read
@@ -73,8 +73,8 @@ def _read_all() -> None:
     """Everything that looks at a run, short of computing."""
     import gradcheck
     from gradcheck.experiment.grid import sweep
-    from gradcheck.experiment.replay import replay
-    from gradcheck.experiment.results import results
+    from gradcheck.experiment.replay import record
+    from gradcheck.experiment.results.stored import Stored
     from gradcheck.views import tables, terminal
     from gradcheck.views.record import Record
 
@@ -82,9 +82,9 @@ def _read_all() -> None:
     for reader in (
         lambda: terminal.show(tables.overview(Record(run), 20), _Screen()),
         lambda: tables.as_json(Record(run), None, ("model", "bug", "eps")),
-        lambda: results.finished(run),
-        lambda: results.provenance(run),
-        lambda: [replay._config(row, [run]) for row in results.cell_rows(run, ["cell", "config"])],
+        lambda: list(Stored(run).statuses()),
+        lambda: Stored(run).provenance,
+        lambda: [record.recorded_config(row, [run]) for row in Stored(run).cell_rows(["cell", "config"])],
         lambda: len(gradcheck.load(run).cells),
         lambda: sweep.read_plan(run),
     ):
@@ -128,10 +128,10 @@ def other_file(data: bytes) -> None:
 
 def config_text(data: bytes) -> None:
     """Any text as a recorded config."""
-    from gradcheck.experiment.replay import replay
+    from gradcheck.experiment.replay import record
 
     text = data.decode("utf-8", "surrogateescape")
-    _refused_or_read(lambda: replay._config({"cell": "x", "config": text}, [room()]))
+    _refused_or_read(lambda: record.recorded_config({"cell": "x", "config": text}, [room()]))
 
 
 def config_value(data: bytes) -> None:

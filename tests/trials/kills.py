@@ -24,15 +24,15 @@ from .clusters import TESTS, cluster
 # Runs the command and notes each cell on its way to the disk: what is noted and not stored is what a kill costs.
 NOTING = """
 import os, sys, time
-from gradcheck.experiment.results import results
+from gradcheck.experiment.results.writer import Writer
 from gradcheck import run
 if __name__ == "__main__":
     note = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    add = results.Writer.add
+    add = Writer.add
     def noted(writer, rows):
         os.write(note, f"{time.time()} {rows.cell['cell']}\\n".encode())
         add(writer, rows)
-    results.Writer.add = noted
+    Writer.add = noted
     sys.exit(run.main())
 """
 

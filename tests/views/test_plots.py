@@ -21,8 +21,8 @@ from constructed import failures_only, hostile_run, nothing, one_cell, planned, 
 import gradcheck
 from gradcheck import report, show
 from gradcheck.errors import BadInput
-from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import cell_row
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.views import page
 from gradcheck.views.charts import cell_data, drawing, weight_data

@@ -27,7 +27,7 @@ from constructed import (
 from waiting import PATIENCE
 
 from gradcheck import report
-from gradcheck.experiment.results.results import Writer
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.views.charts import theme
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -14,8 +14,8 @@ from constructed import planned, result, rewrite, rows
 
 from gradcheck import show
 from gradcheck.errors import Meaningless
-from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import cell_row
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.printable import printable
 from gradcheck.views import tables, terminal
 from gradcheck.views.frames import records

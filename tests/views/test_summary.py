@@ -11,8 +11,9 @@ from constructed import planned, rows
 
 from gradcheck.columns import places
 from gradcheck.errors import BadInput, Meaningless
-from gradcheck.experiment.results import results
 from gradcheck.experiment.results.rows import cell_row
+from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.views import summary
 from gradcheck.views.progress import Progress, clock_time
 from gradcheck.views.tally import TALLY_COLUMNS, Tally
@@ -160,10 +161,10 @@ def test_the_order_in_which_cells_are_done_does_not_show(tmp_path: Path) -> None
 
 
 def test_stored_rows_and_fresh_rows_give_the_same_screen(tmp_path: Path) -> None:
-    with results.Writer(tmp_path, {}) as writer:
+    with Writer(tmp_path, {}) as writer:
         for i in range(8):
             writer.add(rows(i))
-    stored = summary.text(results.cell_rows(tmp_path, TALLY_COLUMNS), tmp_path)
+    stored = summary.text(Stored(tmp_path).cell_rows(TALLY_COLUMNS), tmp_path)
     assert stored == summary.text([rows(i).cell for i in range(8)], tmp_path)
 
 

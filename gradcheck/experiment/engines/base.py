@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, TypeVar
+
+if TYPE_CHECKING:
+    from gradcheck.errors import Meaningless
+    from gradcheck.numerics.check import CellResult
 
 
 class Job(Protocol):
@@ -13,7 +17,7 @@ class Job(Protocol):
     @property
     def cell(self) -> str | None: ...  # its id, by which files and functions are known; None: whatever they are
     @property
-    def config(self) -> Any: ...  # canonical, a plain dict
+    def config(self) -> Mapping[str, object]: ...  # canonical
     @property
     def skip(self) -> str | None: ...  # why it is not to be computed
 
@@ -37,16 +41,38 @@ class EngineLost(RuntimeError):
     """Nobody is left who computes (a cluster's scheduler or all its workers are gone); what was yielded stands."""
 
 
+# What comes of a cell: it is computed, skipped or failed.
+Outcome: TypeAlias = "CellResult | Meaningless | CellFailed"
+# An outcome and the seconds that it took.
+Timed: TypeAlias = "tuple[Outcome, float]"
+# Cells as they are done: each job, its outcome and the seconds that it took.
+Stream: TypeAlias = "Generator[tuple[J, Outcome, float], None, None]"
+# What makes a result of a config and ``Options``.
+Compute: TypeAlias = "Callable[..., CellResult]"
+# What is made of the outcomes of a chunk before they travel to another process.
+Pack: TypeAlias = "Callable[[Sequence[Timed]], list[Timed]]"
+
+
+class Options(TypedDict, total=False):
+    """What the computation of a cell is told beside its config.
+
+    allow : modules that ``model=function`` may import.   max_memory : bytes that a cell may take.
+    """
+
+    allow: Sequence[str]
+    max_memory: float
+
+
 @dataclass(frozen=True)
-class Settings:
+class EngineSettings:
     """How cells are computed.
 
     n_jobs : processes; None or -1 is one for each core, -2 all cores but one.
-    address : of a Dask scheduler.
     timeout : seconds for one cell, or None.
     fail_fast : stop after the first cell that failed.
-    compute : what makes a result from a config; another one is for tests.
-    pack : what is made of the outcomes of a chunk, (outcome, seconds) each, before they travel to another process.
+    compute : what makes a result from a config, instead of ``cells.compute``.
+    address : of a Dask scheduler.
+    pack : what is made of the outcomes of a chunk before they travel to another process.
     options : further keyword arguments for `compute`.
     """
 
@@ -55,12 +81,10 @@ class Settings:
     fail_fast: bool = False
     compute: Compute | None = None
     address: str | None = None
-    pack: Callable[[list[tuple[Any, float]]], list[tuple[Any, float]]] | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    pack: Pack | None = None
+    options: Options = field(default_factory=Options)
 
 
-Compute = Callable[..., Any]
-
-
-def timed_out(settings: Settings) -> TimedOut:
+def timed_out(settings: EngineSettings) -> TimedOut:
+    """The outcome of a cell that took longer than its limit."""
     return TimedOut(f"not done after cell_timeout={settings.timeout:g} seconds")

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from gradcheck.errors import Meaningless
-from gradcheck.experiment.engines.base import CellFailed, J, Job, Settings, timed_out
+from gradcheck.errors import Meaningless, one_line
+from gradcheck.experiment.engines.base import CellFailed, EngineSettings, J, Job, Outcome, Stream, Timed, timed_out
 from gradcheck.experiment.engines.limits import TimeIsUp, time_limit
 from gradcheck.experiment.footprint import MAX_MEMORY
 from gradcheck.numerics import threads
+from gradcheck.numerics.steps import AUTO, Step
+
+if TYPE_CHECKING:
+    from gradcheck.experiment.cell import Cell
+    from gradcheck.numerics.check import CellResult
+    from gradcheck.numerics.problem import Problem
 
 CHUNK_CELLS = 100  # that are computed at a time, at most
 TOGETHER_WEIGHTS = 2**16  # of cells that are computed together: their numbers take some 20 MB
-_last: tuple[str | None, Any] = (None, None)
+_last: tuple[str, Problem | None] = ("", None)
 
 
-def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float = MAX_MEMORY) -> Any:
-    """CellResult of a canonical config: builds the cell and checks it.
+def compute(config: Mapping[str, object], allow: Sequence[str] = (), max_memory: float = MAX_MEMORY) -> CellResult:
+    """Build the cell of a canonical config and check it.
 
-    A pure function of its arguments and of the files that the config names.
+    The result depends on the arguments alone, and on the files and functions that the config names.
 
     allow : modules that ``model=function`` may import.
     max_memory : bytes that a cell may take.
@@ -35,12 +41,12 @@ def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float
 
     cell = assemble(config, tuple(allow))
     require_memory(cell, max_memory)
-    return check_cell(cell, config["eps"], partial(_pose, config), packed)
+    return check_cell(cell, _step(config), partial(_pose, config), packed)
 
 
 def compute_together(
-    configs: Sequence[dict[str, Any]], allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
-) -> list[Any]:
+    configs: Sequence[Mapping[str, object]], allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
+) -> list[CellResult]:
     """``compute`` of configs that differ in eps alone, with what they share computed once."""
     from gradcheck.columns.weights import packed
     from gradcheck.experiment.cell import check_cells
@@ -49,16 +55,22 @@ def compute_together(
 
     cell = assemble(configs[0], tuple(allow))
     require_memory(cell, max_memory)
-    steps = [config["eps"] for config in configs]
+    steps = [_step(config) for config in configs]
     size = max(1, TOGETHER_WEIGHTS // max(1, layout(cell).size))
     parts = [steps[start : start + size] for start in range(0, len(steps), size)]
     return [result for part in parts for result in check_cells(cell, part, partial(_pose, configs[0]), packed)]
 
 
-def _pose(config: dict[str, Any], cell: Any) -> Any:
+def _step(config: Mapping[str, object]) -> Step:
+    """The step of a canonical config."""
+    eps = config["eps"]
+    return eps if isinstance(eps, float) else AUTO
+
+
+def _pose(config: Mapping[str, object], cell: Cell) -> Problem:
     """The problem of a cell, posed once for neighbours that differ in eps, scheme or match_at alone.
 
-    Where files or somebody's functions have a say, which may change, it is posed anew.
+    Where the config names files or somebody's functions, which may change, it is posed anew.
     """
     from gradcheck.experiment.cell import pose
     from gradcheck.experiment.config.config import has_sources
@@ -68,26 +80,27 @@ def _pose(config: dict[str, Any], cell: Any) -> Any:
         return pose(cell)
     key = json.dumps([config[part] for part in ("model", "data", "init", "bug", "dtype")], sort_keys=True)
     known, problem = _last  # another thread may put its own there at any moment
-    if key != known:
+    if problem is None or key != known:
         problem = pose(cell)
         _last = key, problem
     return problem
 
 
-def prepare(settings: Settings) -> None:
-    """Import what a cell needs, lest the first one be charged for it."""
+def prepare(settings: EngineSettings) -> None:
+    """Import what a cell needs: the seconds of the first cell do not contain it."""
     if settings.compute is None:
         import gradcheck.experiment.config.config  # noqa: F401
 
 
-def outcome_of(config: Any, settings: Settings, cell: str | None = None) -> tuple[Any, float]:
-    """Outcome of a config and the seconds it took.  Whatever goes wrong in a cell is its outcome; only
-    KeyboardInterrupt passes.
+def outcome_of(config: Mapping[str, object], settings: EngineSettings, cell: str | None = None) -> Timed:
+    """Outcome of a config and the seconds that it took.
 
-    cell : its id; a cell whose files or functions are others here has failed.
+    An exception in a cell is its outcome; only KeyboardInterrupt passes.
+
+    cell : the cell's id; a cell whose files or functions are others in this process has failed.
     """
     start = time.perf_counter()
-    outcome: Any
+    outcome: Outcome
     try:
         with time_limit(settings.timeout):
             if cell is not None:
@@ -96,7 +109,7 @@ def outcome_of(config: Any, settings: Settings, cell: str | None = None) -> tupl
                 require_sources(config, cell, settings.options.get("allow", ()))
             outcome = (settings.compute or compute)(config, **settings.options)
     except Meaningless as error:
-        outcome = Meaningless(_one_line(error))
+        outcome = Meaningless(_words(error))
     except TimeIsUp:
         outcome = timed_out(settings)
     except (Exception, SystemExit) as error:
@@ -104,12 +117,12 @@ def outcome_of(config: Any, settings: Settings, cell: str | None = None) -> tupl
     return outcome, time.perf_counter() - start
 
 
-def outcomes_of(group: Sequence[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+def outcomes_of(group: Sequence[J], settings: EngineSettings) -> Stream[J]:
     """Outcomes of cells that differ in eps alone, computed together."""
-    found: list[Any] | None = None
+    found: list[CellResult] | None = None
     start = time.perf_counter()
     if len(group) > 1 and settings.compute is None and settings.timeout is None:
-        # whatever goes wrong, one by one it shows which of them it was
+        # where this fails, the cells are computed one by one: that shows which of them fails
         with suppress(Exception):
             found = compute_together([job.config for job in group], **settings.options)
     if found is None:
@@ -122,7 +135,7 @@ def outcomes_of(group: Sequence[J], settings: Settings) -> Iterator[tuple[J, Any
 def differing_in_eps(jobs: Iterable[J]) -> Iterator[list[J]]:
     """Jobs in their order, in groups of neighbours whose configs are the same but for a given eps.
 
-    A job that is skipped stands alone, and so does one whose files or functions have a say: they may change meanwhile.
+    A job that is skipped stands alone, and so does one that names files or functions: they may change meanwhile.
     """
     group: list[J] = []
     shared = None
@@ -138,7 +151,7 @@ def differing_in_eps(jobs: Iterable[J]) -> Iterator[list[J]]:
 
 
 def _all_but_eps(job: Job) -> str | None:
-    """What neighbours must have in common to be computed together, as text: equal numbers may be others, such as 0 and -0."""
+    """What neighbours must have in common to be computed together; as text, since 0 and -0 are equal numbers."""
     config = job.config
     if job.skip is not None or not isinstance(config, dict) or not isinstance(config.get("eps"), float):
         return None
@@ -147,24 +160,26 @@ def _all_but_eps(job: Job) -> str | None:
     return None if has_sources(config) else repr([value for key, value in config.items() if key != "eps"])
 
 
-def outcome_or_skip(job: Job, settings: Settings) -> tuple[Any, float]:
+def outcome_or_skip(job: Job, settings: EngineSettings) -> Timed:
+    """Outcome of a job and the seconds that it took; a job that is skipped takes none."""
     return (Meaningless(job.skip), 0.0) if job.skip is not None else outcome_of(job.config, settings, job.cell)
 
 
 def message(error: BaseException) -> str:
-    text = _one_line(error)
+    """What is stored of an exception that ended a cell."""
+    text = _words(error)
     if isinstance(error, (ValueError, FloatingPointError)) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:1000]
+def _words(error: BaseException) -> str:
+    return one_line(error)[:1000]
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Threads change the order of sums in BLAS, hence the last bits; one thread gives the same everywhere."""
+    """Let BLAS compute on one thread: several would change the order of sums, hence the last bits."""
     import numpy  # noqa: F401  # its BLAS must be loaded before it can be limited
     from threadpoolctl import threadpool_limits
 
@@ -173,19 +188,19 @@ def one_blas_thread() -> Iterator[None]:
 
 
 class Task(NamedTuple):
-    """What of a job travels to the process that computes it."""
+    """The part of a job that travels to the process that computes it."""
 
     cell: str | None
-    config: Any
+    config: Mapping[str, object]
     skip: str | None = None
 
 
 def tasks(chunk: Sequence[Sequence[Job]]) -> list[list[Task]]:
-    """What of a chunk travels to the process that computes it."""
+    """The jobs of a chunk as they travel to the process that computes it."""
     return [[Task(job.cell, job.config) for job in group] for group in chunk]
 
 
-def work(chunk: list[list[Task]], settings: Settings) -> list[tuple[Any, float]]:
+def work(chunk: list[list[Task]], settings: EngineSettings) -> list[Timed]:
     """Outcomes of a chunk, in the process that computes it."""
     prepare(settings)
     # every core has a process of its own

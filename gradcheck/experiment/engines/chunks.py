@@ -1,23 +1,20 @@
-"""The cells of a run in chunks: so much work as is worth handing over."""
+"""The cells of a run in chunks: each has as much work as is worth handing to a worker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Generic
 
-from gradcheck.experiment.engines.base import (
-    J,
-)
-from gradcheck.experiment.engines.cells import (
-    CHUNK_CELLS,
-    differing_in_eps,
-)
+from gradcheck.experiment.engines.base import J
+from gradcheck.experiment.engines.cells import CHUNK_CELLS, differing_in_eps
 
 CHUNK_SECONDS = 0.25  # of work sent to a worker at a time: handing it over takes a few milliseconds
 
 
 class Chunks(Generic[J]):
-    """Neighbours in the grid, some CHUNK_SECONDS of work at a time; what is computed together stays together if it can."""
+    """Splits the grid into chunks of about CHUNK_SECONDS of work; cells that differ in eps alone go into one chunk if it
+    has room.
+    """
 
     def __init__(self, jobs: Iterable[J]) -> None:
         self._groups = differing_in_eps(jobs)
@@ -27,11 +24,11 @@ class Chunks(Generic[J]):
 
     @classmethod
     def of(cls, jobs: Iterable[J] | Chunks[J]) -> Chunks[J]:
-        """The jobs in chunks, if they are not yet."""
+        """The jobs in chunks; chunks as they are."""
         return jobs if isinstance(jobs, Chunks) else cls(jobs)
 
     def take(self) -> list[list[J]]:
-        """The next chunk, in groups; an empty one where there is nothing left."""
+        """The next chunk, in groups; an empty list where no job is left."""
         size = 1 if self._seconds is None else max(1, min(CHUNK_CELLS, int(CHUNK_SECONDS / max(self._seconds, 1e-9))))
         chunk: list[list[J]] = []
         while group := self._next or next(self._groups, []):
@@ -47,7 +44,7 @@ class Chunks(Generic[J]):
         return chunk
 
     def adapt(self, seconds: Sequence[float]) -> None:
-        """Take account of what the cells of a chunk took."""
+        """Size the next chunks by the seconds that the cells of one took."""
         mean = sum(seconds) / len(seconds)
         # half new, half old: one odd chunk changes little
         self._seconds = mean if self._seconds is None else (self._seconds + mean) / 2

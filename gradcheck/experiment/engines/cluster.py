@@ -1,30 +1,38 @@
-"""Computing on a Dask cluster: one that runs already, or one of this machine's processes for the time of a run.
+"""Computing on a Dask cluster: one that runs already, or processes of this machine that end with the run.
 
-What travels is a call of a function of this package with configs, plain dicts; what comes back are results.  This
-process alone writes.  Whoever can talk to the scheduler can run code on the workers and, by what they send back, here:
-the cluster is trusted.
+A call of a function of this package with configs, which are plain dicts, travels to a worker; results come back.  This
+process alone writes.  The cluster is trusted: whoever can talk to the scheduler can run code on the workers and, by what
+they send back, in this process.
 """
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import logging
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from gradcheck import __version__
-from gradcheck.errors import BadInput
-from gradcheck.experiment.engines.base import EngineLost, Job, Settings
+from gradcheck.errors import BadInput, one_line
+from gradcheck.experiment.engines.base import EngineLost, EngineSettings, Job, Timed
 from gradcheck.experiment.engines.cells import Task, tasks, work
 from gradcheck.experiment.engines.interrupts import deaf_to_interrupts, interrupts_held_back
 from gradcheck.experiment.engines.workers import n_processes
+from gradcheck.experiment.patches import silence_dask, uncollected
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed.core import PooledRPCCall, rpc
+
+T = TypeVar("T")
+Scheduler: TypeAlias = "rpc | PooledRPCCall"
 
 CONNECT_SECONDS = 10.0
 NOBODY_SECONDS = 60.0  # without a single worker: longer than it takes to start one anew
@@ -37,7 +45,7 @@ _one_at_a_time = threading.Lock()
 
 
 @contextmanager
-def opened(address: str | None, n_jobs: int | None = None) -> Iterator[Any]:
+def opened(address: str | None, n_jobs: int | None = None) -> Iterator[Client]:
     """A client of the scheduler at `address`, or of one in this process whose workers, `n_jobs` processes of one thread,
     end with it.
 
@@ -55,13 +63,13 @@ def opened(address: str | None, n_jobs: int | None = None) -> Iterator[Any]:
                 with uncollected():
                     client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
             except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
-                raise BadInput(f"engine.address={address}: no scheduler answers there ({_one_line(error)})") from error
+                raise BadInput(f"engine.address={address}: no scheduler answers there ({_words(error)})") from error
             ends.callback(_quietly, client.close, CONNECT_SECONDS)
             _same_everywhere(client, address)
         yield client
 
 
-def _local(ends: ExitStack, workers: int) -> Any:
+def _local(ends: ExitStack, workers: int) -> Client:
     """A client of a cluster of this machine that nobody else can talk to."""
     import dask
     from distributed import Client, LocalCluster
@@ -89,25 +97,9 @@ def _local(ends: ExitStack, workers: int) -> Any:
     return client
 
 
-def _quietly(close: Any, seconds: float) -> None:
+def _quietly(close: Callable[[float], object], seconds: float) -> None:
     with deaf_to_interrupts(), uncollected(), suppress(Exception):
         close(seconds)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage is collected while a client or a cluster starts or ends.
-
-    distributed ends a forgotten client, such as one whose scheduler died, when it is collected, and needs a lock for it.
-    Starts and ends hold that lock: a collection amid one of them would wait for itself, for ever.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def refuse(address: str | None) -> None:
@@ -119,36 +111,39 @@ def refuse(address: str | None) -> None:
 
 
 def _load() -> None:
-    """Import Dask without its words: its loggers write to standard error what is said in one line here."""
+    """Import Dask and silence its loggers.  Raises BadInput where it is not installed."""
     try:
         import cryptography.x509  # noqa: F401  # a local cluster needs it
         import distributed  # noqa: F401
     except ImportError as error:
         raise BadInput(
-            f"engine=dask: Dask is not installed ({_one_line(error)}); pip install 'gradcheck[dask]'"
+            f"engine=dask: Dask is not installed ({_words(error)}); pip install 'gradcheck[dask]'"
         ) from error
-    for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in ("distributed", "tornado"):
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    silence_dask()
 
 
-def _same_everywhere(client: Any, address: str) -> None:
+def _same_everywhere(client: Client, address: str) -> None:
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         found = client.sync(client._run, _identity, on_error="return", callback_timeout=IMPORT_SECONDS)
     except Exception as error:
-        known: Any = {"?": 1}
+        known: dict[str, int] = {"?": 1}
+        scheduler = client.scheduler
         with suppress(Exception):
-            known = client.sync(client.scheduler.ncores, workers=None, callback_timeout=CONNECT_SECONDS)
+            known = (
+                {}
+                if scheduler is None
+                else client.sync(scheduler.ncores, workers=None, callback_timeout=CONNECT_SECONDS)
+            )
         if not known:
             raise BadInput(
                 f"engine.address={address}: has no workers; start one with: dask worker {address}"
             ) from error
-        raise BadInput(f"engine.address={address}: its workers do not answer ({_one_line(error)})") from error
+        raise BadInput(f"engine.address={address}: its workers do not answer ({_words(error)})") from error
     for worker, identity in found.items():
         if isinstance(identity, BaseException):
             raise BadInput(
-                f"engine.address={address}: worker {worker} cannot import this gradcheck ({_one_line(identity)})"
+                f"engine.address={address}: worker {worker} cannot import this gradcheck ({_words(identity)})"
             )
         if identity != _identity():
             raise BadInput(f"engine.address={address}: {_difference(worker, identity)}")
@@ -156,7 +151,7 @@ def _same_everywhere(client: Any, address: str) -> None:
 
 @cache
 def _identity() -> dict[str, str]:
-    """What must be the same everywhere for the rows to be: the version, NumPy's, and every line of the source."""
+    """What must be the same in all processes for the same rows: both versions and every line of the source."""
     import numpy
 
     package = Path(__file__).parents[2]
@@ -177,8 +172,8 @@ class _Differs(RuntimeError):
     """A worker has another gradcheck than the process that sent it work."""
 
 
-def _work(identity: dict[str, str], chunk: list[list[Task]], settings: Settings) -> list[tuple[Any, float]]:
-    """On a worker: outcomes of some cells.  One thread of a process computes at a time, as on every engine."""
+def _work(identity: dict[str, str], chunk: list[list[Task]], settings: EngineSettings) -> list[Timed]:
+    """Outcomes of a chunk, on a worker.  One thread of a process computes at a time, as on every engine."""
     if identity != _identity():
         from distributed import get_worker
 
@@ -190,23 +185,24 @@ def _work(identity: dict[str, str], chunk: list[list[Task]], settings: Settings)
 class Tasks:
     """Chunks of cells on a cluster, as futures."""
 
-    def __init__(self, client: Any, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: EngineSettings) -> None:
         self._client, self.settings = client, settings
         self._executor = client.get_executor(pure=False)
-        self._running: dict[Any, str] = {}
+        self._running: dict[Future[list[Timed]], str] = {}
         self._workers, self._counted = 1, -math.inf
         self._seen = time.monotonic()
         self._silent = False
 
     @property
     def workers(self) -> int:
-        """How many there are; they may come and go.
+        """The number of workers, which may come and go.
 
-        Raises EngineLost where there have been none for a minute, and where the scheduler does not answer for half of
-        one: a process that is stopped, or a network that swallows what is sent, breaks no connection.
+        Raises EngineLost where there has been no worker for NOBODY_SECONDS, and where the scheduler has not answered for
+        SILENT_SECONDS: a process that is stopped, or a network that swallows what is sent, breaks no connection.
         """
         if time.monotonic() - self._counted > COUNT_SECONDS:
-            self._workers = len(self._asked(self._client.scheduler.ncores, workers=None))
+            threads: dict[str, int] = self._asked(lambda scheduler: scheduler.ncores)
+            self._workers = len(threads)
             self._counted = now = time.monotonic()
             if self._workers:
                 self._seen = now
@@ -214,19 +210,22 @@ class Tasks:
                 raise EngineLost(f"there has been no worker for {NOBODY_SECONDS:.0f} seconds")
         return self._workers
 
-    def _asked(self, question: Any, **what: Any) -> Any:
-        """What the scheduler answers.  Raises EngineLost where it does not, and at once where it did not before."""
+    def _asked(self, question: Callable[[Scheduler], Callable[..., Awaitable[T]]]) -> T:
+        """The scheduler's answer.  Raises EngineLost where there is none, and at once where there was none before."""
         if self._silent:
             raise EngineLost("the scheduler does not answer")
+        scheduler = self._client.scheduler
+        if scheduler is None:
+            raise EngineLost("the scheduler is gone")
         try:
-            return self._client.sync(question, callback_timeout=SILENT_SECONDS, **what)
+            return self._client.sync(question(scheduler), workers=None, callback_timeout=SILENT_SECONDS)
         except TimeoutError as error:
             self._silent = True
             raise EngineLost(f"the scheduler has not answered for {SILENT_SECONDS:g} seconds") from error
         except Exception as error:
-            raise EngineLost(f"the scheduler is gone ({_one_line(error)})") from error
+            raise EngineLost(f"the scheduler is gone ({_words(error)})") from error
 
-    def submit(self, chunk: Sequence[Sequence[Job]]) -> Any:
+    def submit(self, chunk: Sequence[Sequence[Job]]) -> Future[list[Timed]]:
         """A future of the outcomes."""
         if self._client.status != "running":
             raise EngineLost("the scheduler is gone")
@@ -236,7 +235,8 @@ class Tasks:
         future.add_done_callback(lambda done: self._running.pop(done, None))
         return future
 
-    def wait_until_up(self) -> None: ...
+    def wait_until_up(self) -> None:
+        """Nothing is waited for: workers are up before a cluster is used."""
 
     def killed(self, error: BaseException) -> bool:
         """Whether a chunk was lost with its worker.  Raises EngineLost where no other try can help."""
@@ -247,14 +247,19 @@ class Tasks:
         if isinstance(error, CancelledError):
             raise EngineLost("the scheduler is gone") from error
         if isinstance(error, _Differs):
-            raise EngineLost(_one_line(error)) from error
+            raise EngineLost(_words(error)) from error
         return isinstance(error, KilledWorker)
 
     def end(self, stuck: bool = False) -> None:
-        """Take back what is not done; workers that are stuck in it are started anew, or left out where they cannot be."""
+        """Take back what is not done.
+
+        Workers that are stuck in it are started anew, or left out where nobody can start them.
+        """
         keys = set(self._running.values())
         with deaf_to_interrupts(), suppress(Exception):
-            processing = self._asked(self._client.scheduler.processing, workers=None) if stuck else {}
+            processing: dict[str, Sequence[str]] = {}
+            if stuck:
+                processing = self._asked(lambda scheduler: scheduler.processing)
             holders = [w for w, held in processing.items() if keys.intersection(held)]
             self._executor.shutdown(wait=False)
             if holders:
@@ -264,5 +269,5 @@ class Tasks:
                     self._client.retire_workers(holders, close_workers=True, remove=True)
 
 
-def _one_line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+def _words(error: BaseException) -> str:
+    return (one_line(error) or type(error).__name__)[:200]

@@ -1,27 +1,20 @@
-"""Where cells are computed: in this process, in several or on a cluster, one BLAS thread each, results as they are done.
+"""The engines: cells are computed in this process, in several or on a cluster, and yielded as they are done.
 
-The rows of a cell depend on its own config alone, so they are the same on every engine.
+The rows of a cell depend on its own config alone, so they are the same on every engine.  Each process computes on one BLAS
+thread.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Any
+from collections.abc import Iterable, Sized
+from contextlib import closing
+from typing import Protocol, Unpack
 
 from gradcheck.errors import BadInput
-from gradcheck.experiment.engines.base import (
-    CellFailed,
-    Compute,
-    J,
-    Settings,
-)
-from gradcheck.experiment.engines.cells import (
-    one_blas_thread,
-    outcomes_of,
-    prepare,
-)
+from gradcheck.experiment.engines.base import CellFailed, Compute, EngineSettings, J, Options, Pack, Stream
+from gradcheck.experiment.engines.cells import one_blas_thread, outcomes_of, prepare
 from gradcheck.experiment.engines.chunks import Chunks
 from gradcheck.experiment.engines.sharing import share
 from gradcheck.experiment.engines.workers import Processes, n_processes
@@ -39,9 +32,9 @@ def run(
     fail_fast: bool = False,
     compute: Compute | None = None,
     address: str | None = None,
-    pack: Callable[[list[tuple[Any, float]]], list[tuple[Any, float]]] | None = None,
-    **options: Any,
-) -> Iterator[tuple[J, Any, float]]:
+    pack: Pack | None = None,
+    **options: Unpack[Options],
+) -> Stream[J]:
     """Compute cells and yield (job, outcome, seconds) as they are done.
 
     The outcome is a CellResult, a Meaningless (skipped) or a CellFailed.  A worker that is killed costs at most the
@@ -60,7 +53,7 @@ def run(
         raise BadInput("engine.n_jobs=0: must be a number of processes, or -1 for one per core")
     if timeout is not None and not timeout > 0:
         raise BadInput(f"cell_timeout={timeout}: must be a number of seconds > 0, or null")
-    settings = Settings(n_jobs, timeout, fail_fast, compute, address, pack, options)
+    settings = EngineSettings(n_jobs, timeout, fail_fast, compute, address, pack, options)
     return _until_failure(ENGINES[engine](jobs, settings), fail_fast)
 
 
@@ -72,32 +65,22 @@ def refuse(engine: str, address: str | None = None) -> None:
         cluster.refuse(address)
 
 
-def _until_failure(outcomes: Iterator[tuple[J, Any, float]], fail_fast: bool) -> Iterator[tuple[J, Any, float]]:
-    try:
+def _until_failure(outcomes: Stream[J], fail_fast: bool) -> Stream[J]:
+    with closing(outcomes):
         for job, outcome, seconds in outcomes:
             yield job, outcome, seconds
             if fail_fast and isinstance(outcome, CellFailed):
                 return
-    finally:
-        close = getattr(outcomes, "close", None)
-        if close is not None:
-            close()
 
 
-# ------------------------------------------------------------------------------------------------------------ one cell
-
-
-# -------------------------------------------------------------------------------------------------------------- serial
-
-
-def serial(jobs: Iterable[J] | Chunks[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+def serial(jobs: Iterable[J] | Chunks[J], settings: EngineSettings) -> Stream[J]:
     """In this process, one chunk of cells after another."""
     prepare(settings)
     with one_blas_thread():
         yield from _here(Chunks.of(jobs), settings, math.inf)
 
 
-def _here(left: Chunks[J], settings: Settings, seconds: float) -> Iterator[tuple[J, Any, float]]:
+def _here(left: Chunks[J], settings: EngineSettings, seconds: float) -> Stream[J]:
     """Compute chunks for so many seconds, the last one to its end."""
     start = time.perf_counter()
     while time.perf_counter() - start < seconds and (chunk := left.take()):
@@ -109,7 +92,7 @@ def _here(left: Chunks[J], settings: Settings, seconds: float) -> Iterator[tuple
         left.adapt(spent)
 
 
-def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+def auto(jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:
     """Serial for SERIAL_SECONDS; then in several processes if what is left is worth starting them."""
     left = Chunks.of(jobs)
     total = len(jobs) if isinstance(jobs, Sized) else None
@@ -124,15 +107,12 @@ def auto(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]
     yield from (loky if worth and n_processes(settings.n_jobs) > 1 else serial)(left, settings)
 
 
-# ---------------------------------------------------------------------------------------------------------------- loky
-
-
-def loky(jobs: Iterable[J] | Chunks[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+def loky(jobs: Iterable[J] | Chunks[J], settings: EngineSettings) -> Stream[J]:
     """In several processes, a chunk of cells at a time; the processes end with the iteration."""
     yield from share(jobs, settings, lambda workers: Processes(workers, settings))
 
 
-def dask(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]]:
+def dask(jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:
     """On a Dask cluster: that of ``settings.address``, or a local one that ends with the iteration."""
     from gradcheck.experiment.engines import cluster
 
@@ -140,4 +120,10 @@ def dask(jobs: Iterable[J], settings: Settings) -> Iterator[tuple[J, Any, float]
         yield from share(jobs, settings, lambda workers: cluster.Tasks(client, settings))
 
 
-ENGINES: dict[str, Callable[..., Iterator[Any]]] = {"auto": auto, "serial": serial, "loky": loky, "dask": dask}
+class Engine(Protocol):
+    """A way to compute cells."""
+
+    def __call__(self, jobs: Iterable[J], settings: EngineSettings) -> Stream[J]: ...
+
+
+ENGINES: dict[str, Engine] = {"auto": auto, "serial": serial, "loky": loky, "dask": dask}

@@ -9,29 +9,36 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
-_INTERRUPTED = threading.Event()
+STOP_SECONDS = 10.0  # to store what is finished takes less
+
+_interrupted = threading.Event()
+
+
+def interrupted() -> bool:
+    """Whether Ctrl-C or SIGTERM came since `sigterm_interrupts` began last."""
+    return _interrupted.is_set()
 
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
     """SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that what is finished is stored; for the main thread.
 
-    The first signal is enough: more of them within STOP_SECONDS change nothing, lest an impatient second Ctrl-C strikes
-    while results are stored and processes ended.  After an interrupt that holds for Ctrl-C beyond the block too.
+    The first signal is enough.  More of them within STOP_SECONDS are ignored: an impatient second Ctrl-C would strike
+    while results are stored and processes ended.  After an interrupt Ctrl-C stays ignored when the block ends.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     first = -math.inf
-    _INTERRUPTED.clear()
+    _interrupted.clear()
 
-    def interrupt(number: int, frame: Any) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal first
         if time.monotonic() - first > STOP_SECONDS:
             first = time.monotonic()
-            _INTERRUPTED.set()
+            _interrupted.set()
             # the interpreter gives signals back while it ends: one more would end it with another status
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt
@@ -48,8 +55,8 @@ def sigterm_interrupts() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Processes that are started within inherit that Ctrl-C, which reaches the whole group, is held back; here it comes
-    through a moment later.
+    """Block SIGINT while workers start: they inherit the mask and ignore Ctrl-C, which reaches the whole group of
+    processes; this process gets it when the block ends.
     """
     mask = getattr(signal, "pthread_sigmask", None)
     if mask is None:
@@ -57,7 +64,7 @@ def interrupts_held_back() -> Iterator[None]:
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # else it starts along with them, and sets the signal free
+    resource_tracker.ensure_running()  # else it starts along with the workers and unblocks the signal
     before = mask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -67,6 +74,7 @@ def interrupts_held_back() -> Iterator[None]:
 
 @contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C within the block, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -75,24 +83,3 @@ def deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def deafen_to_manager() -> None:
-    """After an interrupt, what loky's own thread says while its work is taken away is not shown.
-
-    It ends in a KeyError where it was about to hand out a cell that is no longer wanted.
-    """
-    before = threading.excepthook
-    if getattr(before, "deaf", False):
-        return
-
-    def hook(arguments: threading.ExceptHookArgs) -> None:
-        manager = arguments.thread is not None and arguments.thread.name.startswith("ExecutorManager")
-        if not (manager and _INTERRUPTED.is_set()):
-            before(arguments)
-
-    hook.deaf = True  # type: ignore[attr-defined]
-    threading.excepthook = hook
-
-
-STOP_SECONDS = 10.0  # to store what is finished takes less

@@ -6,7 +6,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from types import FrameType
+
+from gradcheck.experiment.patches import raise_in
 
 
 class TimeIsUp(BaseException):
@@ -23,7 +25,7 @@ def time_limit(seconds: float | None) -> AbstractContextManager[None]:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    def ring(number: int, frame: Any) -> None:
+    def ring(number: int, frame: FrameType | None) -> None:
         raise TimeIsUp
 
     before = signal.signal(signal.SIGALRM, ring)
@@ -44,7 +46,7 @@ def _watch(seconds: float) -> Iterator[None]:
     def ring() -> None:
         pause = seconds
         while not over.wait(pause):
-            _raise_in(here, TimeIsUp)
+            raise_in(here, TimeIsUp)
             pause = 1.0
 
     watcher = threading.Thread(target=ring, daemon=True)
@@ -56,12 +58,6 @@ def _watch(seconds: float) -> Iterator[None]:
             try:
                 over.set()
                 watcher.join()
-                _raise_in(here, None)  # what is on its way
+                raise_in(here, None)  # what is on its way
             except TimeIsUp:
                 continue
-
-
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    import ctypes
-
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error and ctypes.py_object(error))

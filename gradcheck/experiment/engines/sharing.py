@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol
 
 from gradcheck.experiment.engines.base import (
     CellFailed,
     EngineLost,
+    EngineSettings,
     J,
     Job,
-    Settings,
+    Outcome,
+    Stream,
+    Timed,
     WorkerDied,
     timed_out,
 )
-from gradcheck.experiment.engines.cells import (
-    message,
-    outcome_or_skip,
-)
+from gradcheck.experiment.engines.cells import message, outcome_or_skip
 from gradcheck.experiment.engines.chunks import Chunks
 from gradcheck.experiment.engines.workers import n_processes
 
@@ -36,19 +37,17 @@ class Pool(Protocol):
     def workers(self) -> int: ...
     def submit(
         self, chunk: Sequence[Sequence[Job]]
-    ) -> Any: ...  # a future of the outcomes; RuntimeError where that is not possible
+    ) -> Future[list[Timed]]: ...  # RuntimeError where it is not possible
     def wait_until_up(self) -> None: ...
     def killed(self, error: BaseException) -> bool: ...  # was a chunk lost with its process?  May raise EngineLost
     def end(self, stuck: bool = False) -> None: ...  # nothing that was submitted is wanted any more
 
 
-def share(
-    jobs: Iterable[J] | Chunks[J], settings: Settings, open_pool: Callable[[int], Pool]
-) -> Iterator[tuple[J, Any, float]]:
+def share(jobs: Iterable[J] | Chunks[J], settings: EngineSettings, open_pool: Callable[[int], Pool]) -> Stream[J]:
     """Share cells out among processes.
 
     A chunk that is lost with its process is computed again, cell by cell, with nothing beside it: the one that ends its
-    process while it is alone has failed, the others are as if nothing had happened.
+    process while it is alone has failed; the other cells have their outcomes.
     """
     left = Chunks.of(jobs)
     workers = n_processes(settings.n_jobs)
@@ -65,21 +64,19 @@ def share(
         yield from _apart(lost, settings, open_pool)
 
 
-def _patience(chunk: Sequence[Job], settings: Settings) -> float:
+def _patience(chunk: Sequence[Job], settings: EngineSettings) -> float:
     """Seconds after which a chunk must be back if each cell keeps its time limit, in processes that are up."""
     return math.inf if settings.timeout is None else GRACE_SECONDS + len(chunk) * (settings.timeout + 1.0)
 
 
 def _drain(
-    pool: Pool, left: Chunks[J], lost: list[list[J]], settings: Settings
-) -> Generator[tuple[J, Any, float], None, bool]:
+    pool: Pool, left: Chunks[J], lost: list[list[J]], settings: EngineSettings
+) -> Generator[tuple[J, Outcome, float], None, bool]:
     """Yield what the pool computes until all is done or a chunk is lost; unfinished chunks are then in `lost`.
 
     Returns whether some of it is stuck, so that not even an alarm wakes it.
     """
-    from concurrent.futures import FIRST_COMPLETED, wait
-
-    running: dict[Any, tuple[list[J], float]] = {}
+    running: dict[Future[list[Timed]], tuple[list[J], float]] = {}
     ahead = 1 if settings.timeout is not None else 2  # with a time limit a chunk must not wait behind another
     while True:
         while not lost and len(running) < ahead * pool.workers and (chunk := left.take()):
@@ -116,9 +113,7 @@ def _drain(
             yield from ((job, outcome, seconds) for job, (outcome, seconds) in zip(jobs, outcomes, strict=True))
 
 
-def _apart(
-    lost: Iterable[list[J]], settings: Settings, open_pool: Callable[[int], Pool]
-) -> Iterator[tuple[J, Any, float]]:
+def _apart(lost: Iterable[list[J]], settings: EngineSettings, open_pool: Callable[[int], Pool]) -> Stream[J]:
     """Compute cells one by one in a process of their own, which is started anew after each that ends it."""
     pool: Pool | None = None
     stuck = False
@@ -144,10 +139,8 @@ def _apart(
             pool.end()
 
 
-def _awaited(future: Any, pool: Pool, patience: float) -> Any:
+def _awaited(future: Future[list[Timed]], pool: Pool, patience: float) -> list[Timed]:
     """The outcomes of a chunk.  Raises TimeoutError where it takes longer, EngineLost where nobody is left who computes."""
-    from concurrent.futures import wait
-
     end = time.monotonic() + patience
     while not wait([future], max(0.0, min(LOOK_SECONDS, end - time.monotonic()))).done:
         if time.monotonic() >= end:
@@ -156,7 +149,7 @@ def _awaited(future: Any, pool: Pool, patience: float) -> Any:
     return future.result()
 
 
-def _death(error: Exception, pool: Pool | None, settings: Settings) -> CellFailed:
+def _death(error: Exception, pool: Pool | None, settings: EngineSettings) -> CellFailed:
     if isinstance(error, TimeoutError):
         return timed_out(settings)
     if pool is not None and pool.killed(error):

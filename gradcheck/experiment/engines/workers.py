@@ -6,26 +6,16 @@ import os
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
+from concurrent.futures import Future
+from typing import TypeVar
 
-from gradcheck.experiment.engines.base import (
-    Job,
-    Settings,
-)
-from gradcheck.experiment.engines.cells import (
-    prepare,
-    tasks,
-    work,
-)
-from gradcheck.experiment.engines.interrupts import (
-    STOP_SECONDS,
-    deaf_to_interrupts,
-    deafen_to_manager,
-    interrupts_held_back,
-)
+from gradcheck.experiment.engines.base import EngineSettings, Job, Timed
+from gradcheck.experiment.engines.cells import prepare, tasks, work
+from gradcheck.experiment.engines.interrupts import STOP_SECONDS, deaf_to_interrupts, interrupted, interrupts_held_back
+from gradcheck.experiment.patches import give_loky_kill, silence_loky_after
+
+R = TypeVar("R")
 
 
 def n_processes(n_jobs: int | None) -> int:
@@ -40,27 +30,28 @@ def n_processes(n_jobs: int | None) -> int:
 class Processes:
     """Processes with one BLAS thread each that end with this one."""
 
-    def __init__(self, workers: int, settings: Settings) -> None:
+    def __init__(self, workers: int, settings: EngineSettings) -> None:
         from joblib.externals.loky import ProcessPoolExecutor
 
-        _mend_loky()
+        give_loky_kill()
         self.workers = workers
         self._started = False
         self._settings = settings
         self._others = set(threading.enumerate())
         names = ("OPENBLAS", "MKL", "OMP", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR")
         threads = {f"{name}_NUM_THREADS" if "MAXIMUM" not in name else f"{name}_THREADS": "1" for name in names}
-        deafen_to_manager()
+        silence_loky_after(interrupted)
         self._executor = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(os.getpid(),), env=threads)
 
-    def submit(self, chunk: Sequence[Sequence[Job]]) -> Any:
+    def submit(self, chunk: Sequence[Sequence[Job]]) -> Future[list[Timed]]:
         """A future of the outcomes; raises RuntimeError where the pool is broken."""
         return self._submit(work, tasks(chunk), self._settings)
 
     def wait_until_up(self) -> None:
+        """Wait until a process has imported what a cell needs."""
         self._submit(prepare, self._settings).result()
 
-    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _submit(self, function: Callable[..., R], *arguments: object) -> Future[R]:
         if self._started:
             return self._executor.submit(function, *arguments)
         self._started = True
@@ -68,36 +59,20 @@ class Processes:
             return self._executor.submit(function, *arguments)
 
     def killed(self, error: BaseException) -> bool:
+        """Whether a chunk was lost with its process."""
         from concurrent.futures.process import BrokenProcessPool
 
         return isinstance(error, BrokenProcessPool)
 
     def end(self, stuck: bool = False) -> None:
-        """Kill the processes.  Ctrl-C is not heard meanwhile: it would strike the tool by which loky looks for them."""
+        """Kill the processes.  Ctrl-C is ignored meanwhile: it would end the tool by which loky looks for them."""
         with deaf_to_interrupts():
             self._executor.shutdown(wait=True, kill_workers=True)
-            # loky leaves alone the thread that fed its queue, and with it the last semaphores: were this process to end
-            # amid their removal, it would be said that they leaked
+            # loky does not wait for the thread that fed its queue and removes its last semaphores: a process that ends
+            # before they are removed is told that they leaked
             for thread in set(threading.enumerate()) - self._others:
                 if thread.name == "QueueFeederThread":
                     thread.join(timeout=STOP_SECONDS)
-
-
-def _mend_loky() -> None:
-    """Give loky's processes the method ``kill``, which it calls without having it.
-
-    It does so, after a warning, where neither psutil nor pgrep can look for children of the processes, as in slim
-    containers: the pool would end in an AttributeError, the processes never.  Ours have no children.
-    """
-    from joblib.externals.loky.backend.process import LokyProcess
-
-    warnings.filterwarnings("ignore", message="Failed to kill subprocesses on this platform")
-    LokyProcess.kill = _kill
-
-
-def _kill(process: Any) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _start_worker(parent: int) -> None:
@@ -107,7 +82,7 @@ def _start_worker(parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """A parent that was killed cannot end its workers: they look for themselves."""
+    """End this worker when its parent is gone: a parent that was killed cannot end its workers."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)

@@ -1,26 +1,27 @@
-"""How far each stored figure of a cell may lie from the recomputed one, when the numbers it comes from lie within their bounds.
+"""Intervals: how far each stored figure of a cell may lie from the recomputed one.
 
-Two computations of a weight may differ by its bound: numeric and analytic gradient share it, |da| + |dn| <= bound.  What is
-computed from them moves by what the formula makes of that, and each figure gets an interval of its own: the formulas are
-monotone in each argument, so that its ends are those of the arguments.  A resolution 2 bound / max(|a|, |n|) has no upper end
-where both gradients may be 0.
+Two computations of a weight may differ by its bound, which numeric and analytic gradient share: |da| + |dn| <= bound.  A
+figure that is computed from them gets the interval that its formula gives: the formulas are monotone in each argument, so
+that its ends are their values at the ends of the arguments.  A resolution 2 bound / max(|a|, |n|) has no upper end where
+both gradients may be 0.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck.numerics.compare import REL_ERR_FLOOR, absolute_error, medians, norm_difference, relative_error
 from gradcheck.numerics.quotients import DEVIATIONS
 from gradcheck.numerics.rounding import Rounding
 from gradcheck.numerics.schemes import DISTANCES
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Flags = np.ndarray[Any, np.dtype[np.bool_]]
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Columns = Mapping[str, Array]
 
 NUMBERS = (
@@ -53,7 +54,7 @@ ROUNDING = 2.0**-50
 
 
 class Interval(NamedTuple):
-    """Ends of what a recorded value may be, around the recomputed one; the upper one infinite where there is none."""
+    """The values that a record may have, around the recomputed one; `high` is infinite where there is no upper end."""
 
     low: Array
     value: Array
@@ -66,7 +67,7 @@ class Interval(NamedTuple):
     def distance(self, recorded: Array) -> Array:
         """0 at the value, 1 at an end, linear between and beyond; infinite where only one of them is a number.
 
-        Where there is no end, nothing is far.
+        Towards an infinite end the distance is 0.
         """
         with np.errstate(all="ignore"):
             above, below = recorded - self.value, self.value - recorded
@@ -119,7 +120,7 @@ def _gain(w: Columns) -> float:
     return claimed / correct if correct > 0 and math.isfinite(claimed) else 1.0
 
 
-def _of_quotient(value: Array, above: tuple[Array, Any], below: tuple[Array, Any], floor: float) -> Interval:
+def _of_quotient(value: Array, above: tuple[Array, Array], below: tuple[Array, Array], floor: float) -> Interval:
     """The interval of min(1, p / max(floor, q)), each of p and q given with its radius."""
     (p, dp), (q, dq) = above, below
     low = np.maximum(0.0, p - dp) / np.maximum(floor, q + dq)

@@ -1,18 +1,19 @@
-"""Which rows of a run count: of each cell one row, with its weights from one place.
+"""Which rows of a run count: each cell once, with its weights from one place.
 
-A part of ``cells`` names the part of ``errors`` that was stored with it.  Where both are there, with as many rows as the
-cells have weights, and no cell stands twice, nothing more is looked at.  Otherwise the rows are counted cell by cell: a
-cell is whole where as many different weights of it are stored as its row says, and of several copies a whole one counts.
+A part of ``cells`` names the part of ``errors`` that was stored with it, its fellow.  Where both exist, the fellow has as
+many rows as the cells have weights, and no cell stands twice, no row is read.  Otherwise the rows are counted cell by cell:
+a cell is whole where as many different weights of it are stored as its row says, and of several copies a whole one counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from gradcheck.experiment.results.part import Part
 
@@ -28,13 +29,13 @@ class _Copy(NamedTuple):
 
     @property
     def rank(self) -> tuple[bool, bool, int, int]:
-        """Of several copies the one counts that ranks highest: whole, not failed, the newest."""
+        """The copy of a cell that ranks highest counts: a whole one, one that has not failed, the newest."""
         return self.sources is not None, self.status != "failed", self.part, -self.row
 
 
 @dataclass
 class Lost:
-    """A cell without some of its weights.   found : how many there are; fellow : the part that should hold them."""
+    """A cell that lacks some of its `need` weights.   found : how many exist; fellow : the part that should hold them."""
 
     need: int
     found: int
@@ -42,7 +43,7 @@ class Lost:
 
 
 class Counted:
-    """What of some parts counts.
+    """The rows of the parts of a run that count.
 
     rows : for parts of ``cells`` of which not every row counts, which do.
     used : the parts of ``errors`` that count, by place; None, or the cells whose rows count there.
@@ -52,7 +53,7 @@ class Counted:
 
     def __init__(self, cells: Sequence[Part], errors: Sequence[Part], keys: Sequence[pa.Table]) -> None:
         self.cells, self.errors, self._keys = cells, errors, keys
-        self.rows: dict[int, np.ndarray[Any, np.dtype[np.bool_]]] = {}
+        self.rows: dict[int, NDArray[np.bool_]] = {}
         self.used: dict[int, set[str] | None] = {}
         self.lost: dict[str, Lost] = {}
         self.repeated: set[int] = set()
@@ -78,14 +79,14 @@ class Counted:
             self._choose(open_, need, fellows)
 
     def _fellow(self, part: Part, need: int) -> int | None:
-        """The part of ``errors`` that holds just the weights of a part of ``cells``, by place."""
+        """The place in the list of the part of ``errors`` that holds exactly the weights of a part of ``cells``."""
         same = [j for j in self._by_digest.get(part.weights, ()) if self.errors[j].n_rows == need]
         if not same:  # of an earlier version, or written by another tool
             same = [j for j in self._by_name.get(part.path.name, ()) if self.errors[j].n_rows == need]
         numbered = [j for j in same if self.errors[j].number == part.number]
         return next(iter(numbered or same), None)
 
-    def _choose(self, open_: set[str], need: Sequence[Any], fellows: Sequence[int | None]) -> None:
+    def _choose(self, open_: set[str], need: Sequence[NDArray[np.int64]], fellows: Sequence[int | None]) -> None:
         """Count the weights of some cells and choose for each of them one copy."""
         counts = [_counted(part, open_) for part in self.errors]
         copies: dict[str, list[_Copy]] = {}
@@ -142,13 +143,13 @@ class Counted:
         return f"errors/{name}"
 
 
-def needed(keys: pa.Table) -> Any:
-    """How many weights each row of ``cells`` should have: as many as it says, none where it says nothing."""
+def needed(keys: pa.Table) -> NDArray[np.int64]:
+    """The number of weights of each row of ``cells``; 0 where it is null."""
     return np.nan_to_num(keys["n_weights"].to_numpy().astype(np.float64)).astype(np.int64)
 
 
 def _repeated(columns: Sequence[pa.ChunkedArray]) -> list[str | None]:
-    """Texts that stand more than once."""
+    """Texts that appear more than once."""
     from pyarrow import compute
 
     chunks = [chunk for column in columns for chunk in column.chunks]
@@ -161,7 +162,7 @@ def _repeated(columns: Sequence[pa.ChunkedArray]) -> list[str | None]:
 
 
 def _counted(part: Part, cells: set[str]) -> dict[str, tuple[int, int]]:
-    """Of some cells how many different weights a part of ``errors`` has, and in how many rows."""
+    """For each of some cells: how many different weights a part of ``errors`` holds, and in how many rows."""
     from pyarrow import compute
 
     ids = pa.array(sorted(cells), pa.string())

@@ -24,7 +24,7 @@ BATCH = 65_536  # rows of a piece
 MANY = 5_000  # rows whose columns are decoded in several threads
 
 
-def locate(run: str | os.PathLike[str] | Place) -> Any:
+def locate(run: str | os.PathLike[str] | Place) -> Place:
     """Where a run lies, a folder or what a URI names; ``latest`` is the newest by name of ``./runs/*/*/`` that holds
     ``cells/``.
 
@@ -48,12 +48,12 @@ def locate(run: str | os.PathLike[str] | Place) -> Any:
     return path
 
 
-def parts(run_dir: Place, folder: str) -> list[Any]:
+def parts(run_dir: Place, folder: str) -> list[Place]:
     """The files of ``cells`` or ``errors``, by name.
 
     Raises BadInput for a link that leads out of the run folder: a record from somebody else names no other file.
     """
-    found: list[Any] = sorted((run_dir / folder).glob("*.parquet"))
+    found: list[Place] = sorted((run_dir / folder).glob("*.parquet"))
     for path in [run_dir / folder, *found]:
         if not places.inside(run_dir, path):
             raise BadInput(f"{path}: leads out of the run folder")

@@ -1,4 +1,4 @@
-"""The cells of a run in the order in which they are computed, in a few dozen bytes each."""
+"""The plan of a run: its cells in the order in which they are computed, in a few dozen bytes each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -28,8 +28,8 @@ class Planned:
     """
 
     cell: str
-    config: dict[str, Any]
-    swept: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, object]
+    swept: dict[str, object] = field(default_factory=dict)
     skip: str | None = None
     text: str = ""
 
@@ -38,7 +38,7 @@ class Planned:
 
 
 class Ids:
-    """A set of ids of cells, 16 hex digits each, in 10 to 20 bytes each: a hash table of the numbers themselves."""
+    """A set of cell ids, 16 hex digits each, in 10 to 20 bytes an id: a hash table of the ids as numbers."""
 
     def __init__(self, cells: Iterable[str] = ()) -> None:
         self._table = array("Q", [0]) * 16
@@ -67,7 +67,7 @@ class Ids:
     __hash__ = None  # type: ignore[assignment]
 
     def add(self, cell: str) -> bool:
-        """Put a cell in; whether it was not there."""
+        """Add a cell; returns whether it is new."""
         number = _number(cell)
         if number == 0:
             new, self._zero = not self._zero, True
@@ -85,7 +85,7 @@ class Ids:
         return True
 
     def _place(self, number: int) -> int:
-        """Where a number is, or would be."""
+        """The index in the table where a number stands, or would stand."""
         table, last = self._table, len(self._table) - 1
         place = number & last
         while table[place] and table[place] != number:
@@ -94,7 +94,7 @@ class Ids:
 
 
 def _number(cell: str) -> int:
-    """The id as a number; whatever else somebody has written in its place, as another one."""
+    """The id as a number; text that is no id, from a damaged record, gets a number by its hash."""
     try:
         number = int(cell, 16)
     except ValueError:
@@ -103,7 +103,7 @@ def _number(cell: str) -> int:
 
 
 class Plan:
-    """Cells, each once, as they are recorded: a thousand at a time, packed, but for the last ones.
+    """The cells of a run, each once and in order, compressed a thousand at a time.
 
     notes : what the user should know of their files, in the order in which it was found.
     former : ids under which cells were recorded that have others now, since a file or a source changed.
@@ -117,7 +117,7 @@ class Plan:
         self.changed = ""
         self._packed: list[tuple[int, bytes]] = []
         self._open: list[Planned] = []
-        self._kinds: dict[tuple[str, type], Any] = {}
+        self._kinds: dict[tuple[str, type], object] = {}
         for planned in cells:
             self.add(planned)
 
@@ -137,8 +137,8 @@ class Plan:
     __hash__ = None  # type: ignore[assignment]
 
     @property
-    def swept(self) -> list[dict[str, Any]]:
-        """Values of the swept keys: of each key one of each type."""
+    def swept(self) -> list[dict[str, object]]:
+        """One value of each swept key and type, from which the types of its column follow."""
         return [{key: value} for (key, _), value in self._kinds.items()]
 
     def records(self) -> Iterator[list[Record]]:
@@ -148,7 +148,7 @@ class Plan:
             yield [_record(cell) for cell in self._open]
 
     def add(self, planned: Planned) -> bool:
-        """Put a cell last; whether it was not there."""
+        """Append a cell; returns whether it is new."""
         if not self.ids.add(planned.cell):
             return False
         for key, value in planned.swept.items():
@@ -165,9 +165,9 @@ class Plan:
             yield json.loads(pa.decompress(packed, size, codec="zstd", asbytes=True))
 
 
-def _read(texts: Sequence[str]) -> list[dict[str, Any]]:
-    """What many texts of JSON say; read as one, since that takes half the time."""
-    found: list[dict[str, Any]] = json.loads("[" + ",".join(texts) + "]")
+def _read(texts: Sequence[str]) -> list[dict[str, object]]:
+    """The values of many JSON texts; parsed as one text, which takes half the time."""
+    found: list[dict[str, object]] = json.loads("[" + ",".join(texts) + "]")
     return found
 
 

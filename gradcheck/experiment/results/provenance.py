@@ -1,5 +1,6 @@
-"""How a run was made: versions, platform, processor, BLAS, commit.  No environment variables, user names, host names
-or paths.
+"""How a run was made: versions, platform, processor, BLAS, commit.
+
+It contains no environment variables, user names, host names or paths.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,12 @@ from gradcheck.columns.weights import SCHEMA_VERSION
 from gradcheck.uris import hide
 
 PACKAGES = ("numpy", "pyarrow", "hydra-core", "omegaconf", "joblib", "threadpoolctl", "pandas", "scikit-learn", "scipy")
-# Where results go and which machines compute them: no part of what was computed, and a place to find names of people
-# and hosts.
+# Overrides that say where results go and which machines compute them: they change no number, and may name people and hosts.
 _NOT_SCIENCE = ("hydra.", "store=", "resume=", "engine.address=")
 
 
-def collect(overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """What the numbers of a run may depend on, JSON-able; null where it cannot be known.
+def collect(overrides: Sequence[str] = ()) -> dict[str, object]:
+    """All that the numbers of a run may depend on, as JSON values; None where it cannot be known.
 
     overrides : as typed; those that only say where results go or where they are computed are left out.
     """
@@ -44,9 +44,11 @@ def collect(overrides: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
-    """(key, old value, new value) for all in which two provenances differ, but for the overrides."""
-    found: list[tuple[str, Any, Any]] = []
+def differences(
+    old: Mapping[str, object], new: Mapping[str, object], prefix: str = ""
+) -> list[tuple[str, object, object]]:
+    """(key, old value, new value) for each key in which two provenances differ; the overrides are left out."""
+    found: list[tuple[str, object, object]] = []
     for key in sorted({*old, *new} - {"overrides"}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
@@ -67,9 +69,7 @@ def _version(package: str) -> str | None:
 
 
 def _cpu_model() -> str | None:
-    """The processor's name; from /proc/cpuinfo where there is one, since platform.processor() is empty on most Linux
-    systems.
-    """
+    """The processor's name; from /proc/cpuinfo on Linux, where platform.processor() is mostly empty."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             for line in lines:
@@ -81,16 +81,16 @@ def _cpu_model() -> str | None:
 
 
 def _cpu_features() -> list[str] | None:
-    """Instruction sets for which NumPy has code of its own and that this processor has."""
+    """The instruction sets of this processor for which NumPy has code."""
     found = _numpy_config().get("SIMD Extensions", {})
     features = [*found.get("baseline", []), *found.get("found", [])]
     return [str(name) for name in features] or None
 
 
-def _blas() -> dict[str, Any]:
+def _blas() -> dict[str, object]:
     """The BLAS of NumPy, the kernel it chose for this processor, and the threads that computing uses."""
     built = _numpy_config().get("Build Dependencies", {}).get("blas", {})
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "name": built.get("name"),
         "version": built.get("version"),
         "kernel": None,
@@ -117,9 +117,9 @@ def _numpy_config() -> dict[str, Any]:
     return dict(config) if isinstance(config, dict) else {}
 
 
-def _git(root: Path) -> dict[str, Any] | None:
-    """Commit of the checkout that the package runs from and whether its sources were changed since; None for an
-    installed package.
+def _git(root: Path) -> dict[str, object] | None:
+    """The commit of the checkout that the package runs from, and whether its sources differ from it; None where the
+    package is installed.
     """
     if not (root / ".git").exists() or not (root / "pyproject.toml").exists():
         return None

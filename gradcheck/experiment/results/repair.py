@@ -1,8 +1,8 @@
-"""What taking up a run again finds and mends: nothing that is stored goes before its successor is there.
+"""Repairing a run when it is resumed: no stored row is removed before its successor is stored.
 
-The order is: cells that are missing, failed or not whole are computed and stored in new parts; then a part of which rows
-do not count any more is written anew without them, and its old file goes.  Wherever this ends, a reader finds each cell
-whole at least once, and counts it once.
+First, cells that are missing, failed or not whole are computed and stored in new parts.  Then each part with rows that do
+not count any more is written anew without them, and its old file is removed.  If the process ends at any moment, a reader
+still finds each cell whole at least once, and counts it once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from gradcheck.columns.store import PLAN
 from gradcheck.errors import BadInput
 from gradcheck.experiment.results.part import Part, number_in
 from gradcheck.experiment.results.plan import Plan
-from gradcheck.experiment.results.results import write_pair
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.writer import write_pair
 
 
 def require_word(stored: Stored, jobs: Plan, replace: bool) -> None:
-    """Raise BadInput where rows would go that are whole, unless somebody said so; and for the plan of another run."""
+    """Raise BadInput where whole rows would be removed and `replace` is false, and where the plan is that of another run."""
     n = unknown = named = changed = 0
     for cell, _ in stored.statuses():
         n += 1
@@ -50,7 +50,7 @@ def require_word(stored: Stored, jobs: Plan, replace: bool) -> None:
 
 
 def findings(stored: Stored, jobs: Plan) -> Iterator[str]:
-    """What is wrong with a run that is taken up again, a line each."""
+    """The faults of a run that is resumed, a line each."""
     for folder, _, words in stored.damaged:
         yield f"repair  {words}; {'its cells' if folder == 'cells' else 'the cells of its rows'} are computed again"
     for lost in sorted({lost.fellow for cell, lost in stored.lost.items() if cell in jobs.ids}):
@@ -72,7 +72,7 @@ def findings(stored: Stored, jobs: Plan) -> Iterator[str]:
 
 
 def untidy(stored: Stored, jobs: Plan) -> bool:
-    """Whether anything is to be removed once the cells of a plan are stored."""
+    """Whether rows or files must be removed once the cells of a plan are stored."""
     if (
         stored.damaged
         or stored.lost
@@ -86,9 +86,9 @@ def untidy(stored: Stored, jobs: Plan) -> bool:
 
 
 def tidy(run_dir: Place, planned: Container[str], count: int) -> bool:
-    """Remove the rows that have successors and, once all that is planned is stored, all that is not.
+    """Remove the rows that have successors and, once all planned cells are stored, the rows that are not planned.
 
-    count : how many cells are planned.   Returns whether all of them are stored.  Raises OSError.
+    count : the number of planned cells.   Returns whether all of them are stored.  Raises OSError.
     """
     stored = Stored(run_dir, repair=True)
     complete = sum(cell in planned and cell not in stored.lost for cell, _ in stored.statuses()) == count
@@ -130,7 +130,7 @@ def _replace(stored: Stored, i: int, stays: Callable[[str], bool], complete: boo
 
 
 def _free(stored: Stored, part: Part) -> int:
-    """The number of a part, or one that no part has."""
+    """The number of a part; where it has none, a number that no part has."""
     if part.number is not None:
         return part.number
     return max((p.number for p in [*stored.cells, *stored.errors] if p.number is not None), default=-1) + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -13,6 +13,10 @@ from gradcheck.errors import Meaningless
 from gradcheck.experiment.config import columns
 from gradcheck.numerics.rules import RULES
 from gradcheck.numerics.steps import stored
+
+if TYPE_CHECKING:
+    from gradcheck.experiment.engines.base import Outcome
+    from gradcheck.experiment.results.plan import Planned
 
 SUMMARY = pa.schema(
     [
@@ -59,13 +63,13 @@ _SINCE_2 = frozenset({*SETTINGS.names, "n_exempt", "n_judged", "n_missed", "ok"}
 
 
 def lacking(schema: pa.Schema, names: Container[str], version: int) -> list[str]:
-    """Columns of a schema that files of a version must have and that are not among some names; the list of rules may grow."""
+    """The columns that files of a version must have and that are not among `names`; the list of rules may grow."""
     later = _SINCE_2 if version < 2 else frozenset()
     return [n for n in schema.names if n not in names and n not in later and not n.startswith("rule_")]
 
 
 def completed(table: pa.Table, names: Iterable[str]) -> pa.Table:
-    """Rows of ``cells`` with those of the columns ``names`` that they lack, which are null: of an earlier version."""
+    """Rows of ``cells`` of any version with the columns `names`; those that its version did not have are null."""
     there = set(table.schema.names)
     for name in names:
         if name in _SINCE_2 and name not in there:
@@ -73,24 +77,13 @@ def completed(table: pa.Table, names: Iterable[str]) -> pa.Table:
     return table
 
 
-class Planned(Protocol):
-    """A cell of the grid, as the plan describes it."""
+def cell_row(planned: Planned, outcome: Outcome, seconds: float) -> CellRows:
+    """The rows of a cell from the plan and its outcome.
 
-    @property
-    def cell(self) -> str: ...  # id
-    @property
-    def config(self) -> Mapping[str, Any]: ...  # canonical
-    @property
-    def text(self) -> str: ...  # the config as canonical JSON
-
-
-def cell_row(planned: Planned, outcome: Any, seconds: float) -> CellRows:
-    """The rows of a cell from its place in the plan and what came of it.
-
-    outcome : a CellResult (``ok``), a Meaningless (``skipped``) or another exception (``failed``).
-    seconds : what it took to compute.
+    outcome : a CellResult (``ok``), a Meaningless (``skipped``) or a CellFailed (``failed``).
+    seconds : that the outcome took.
     """
-    row: dict[str, Any] = {"cell": planned.cell, "message": None, "seconds": seconds}
+    row: dict[str, object] = {"cell": planned.cell, "message": None, "seconds": seconds}
     row |= columns.values(planned.config) | axes(planned.config)
     row["config"] = planned.text
     row["bug_injected"] = row["bug"] not in (None, "none")
@@ -103,9 +96,10 @@ def cell_row(planned: Planned, outcome: Any, seconds: float) -> CellRows:
     return CellRows(row, outcome.weights)
 
 
-def axes(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the axes that a canonical config fixes; the sizes of data are replaced by the real ones once a cell
-    is computed.
+def axes(config: Mapping[str, Any]) -> dict[str, object]:
+    """The columns of the axes, from a canonical config.
+
+    The sizes of the data stand there only where the config gives them; the outcome of a cell has the real ones.
     """
     init, data = config["init"], config["data"]
     return {

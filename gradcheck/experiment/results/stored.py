@@ -142,7 +142,7 @@ class Stored:
         return all(part.protected for part in [*self.cells, *self.errors])
 
     @property
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, object]:
         """How the run was made; of a run that was continued, its first session."""
         return self.cells[0].provenance if self.cells else {}
 
@@ -183,6 +183,11 @@ class Stored:
         names.sort(key=lambda name: name not in inside)
         for table in tables:
             yield table.select(names)
+
+    def cell_rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, object]]:
+        """Rows of ``cells`` one by one, each cell once, in bounded memory."""
+        for table in self.cell_tables(columns):
+            yield from table.to_pylist()
 
     def read_cells(self, columns: Sequence[str] | None = None) -> pa.Table:
         """``cells`` as one table; a column that only some parts have is null in the others."""

@@ -1,9 +1,8 @@
-"""What version 1 of the columns said where the present one says more: so that its records are compared word by word."""
+"""The words of version 1 of the columns, in which recomputed cells are compared with its records."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,14 +10,14 @@ from gradcheck.columns.weights import CellRows
 from gradcheck.experiment.truth import UNKNOWN_MODELS
 from gradcheck.numerics.verdict import CORNER, EXEMPT
 
-# Evaluations are spent on weights that may be exempt.
+# Version 2 spends evaluations on weights that may be exempt.
 NOT_COMPARED = ("n_evals",)
 
 
-def retold(new: CellRows, recorded: Mapping[str, Any]) -> CellRows:
+def retold(new: CellRows, recorded: Mapping[str, Sequence[object]]) -> CellRows:
     """Recomputed rows in the words of version 1.
 
-    recorded : the columns of the weights in the record, whose ``correct`` stands where nobody knows it now.
+    recorded : the columns of the weights in the record; its ``correct`` is taken for models whose gradient is unknown now.
     """
     if not isinstance(new.weights, Mapping):
         return new
@@ -36,7 +35,7 @@ def retold(new: CellRows, recorded: Mapping[str, Any]) -> CellRows:
 
 
 def _reason(verdict: str, reason: str | None, numeric: float, truncation: float, roundoff: float) -> str | None:
-    """A gradient of 0 was flat where no difference was seen, whether or not it has a path to the loss."""
+    """The reason in version 1: a weight was ``flat`` where no difference was seen, whether or not it has a path to the loss."""
     if reason == CORNER:
         return "kink"
     if reason not in (EXEMPT, "stationary"):

@@ -1,9 +1,9 @@
-"""The results of a run in Parquet: ``cells/`` with one row a cell, ``errors/`` with one row a weight.
+"""Writing the results of a run in Parquet: ``cells/`` with one row a cell, ``errors/`` with one row a weight.
 
-Files are written aside, under ``RUN_DIR/.tmp/``, and renamed into place, so that whatever is visible is complete; no
-visible file is ever changed.  The weights of a cell become visible before the cell does: a stored cell has all its
-weights.  What a killed run leaves behind are weights without their cells; they are removed when the run is taken up
-again.  `gradcheck.columns.parquet` tells what protects a part, `gradcheck.experiment.results.stored` how a run is read.
+Files are written aside, under ``RUN_DIR/.tmp/``, and renamed into place: a visible file is complete and never changes.  The
+weights of a cell become visible before the cell does: a stored cell has all its weights.  A killed run leaves weights
+without their cells, which are removed when the run is resumed.  `gradcheck.columns.parquet` protects a part against damage,
+`gradcheck.experiment.results.stored` reads a run.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 
@@ -29,17 +28,11 @@ from gradcheck.columns.weights import (
     CellRows,
     errors_tables,
 )
-from gradcheck.errors import WriteError as WriteError
-from gradcheck.experiment.results.part import Part as Part
-from gradcheck.experiment.results.part import locate as locate
 from gradcheck.experiment.results.part import number_in
-from gradcheck.experiment.results.part import parts as parts
-from gradcheck.experiment.results.plan import Ids
 from gradcheck.experiment.results.rows import CELLS, SETTINGS, cells_table
-from gradcheck.experiment.results.stored import Stored
 
 PART_CELLS = 500
-PART_SECONDS = 4.0  # and a second to write: at most five are lost with a process that is killed
+PART_SECONDS = 4.0  # and a second to write: a process that is killed loses the work of five seconds at most
 PART_WEIGHTS = 250_000  # some 30 MB in memory
 
 CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verdict", "diagnosis_kind"]
@@ -63,7 +56,7 @@ class Writer:
     def __init__(
         self,
         run_dir: str | os.PathLike[str] | Place,
-        provenance: Mapping[str, Any],
+        provenance: Mapping[str, object],
         *,
         part_cells: int = PART_CELLS,
         part_seconds: float = PART_SECONDS,
@@ -204,7 +197,7 @@ def write_pair(
     return store.write(run_dir, "cells", name, fill)
 
 
-def _own_parts(run_dir: Place, folder: str) -> list[tuple[int, Any]]:
+def _own_parts(run_dir: Place, folder: str) -> list[tuple[int, Place]]:
     """The files that a Writer has made with their numbers, in no order."""
     found = [(number_in(path.name), path) for path in (run_dir / folder).glob("part-*.parquet")]
     return [(number, path) for number, path in found if number is not None]
@@ -219,32 +212,3 @@ def remove_unfinished(run_dir: Place) -> None:
         if number not in cells:
             path.unlink(missing_ok=True)
     store.remove_aside(run_dir)
-
-
-# ------------------------------------------------------------------------------------------------------------- reading
-
-
-def read_cells(run_dir: Place, columns: Sequence[str] | None = None) -> pa.Table:
-    """``cells`` as one table; a column that only some parts have is null in the others."""
-    return Stored(run_dir).read_cells(columns)
-
-
-def read_weights(run_dir: Place, cells: set[str], columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows of ``errors`` of some cells, in the order of `flat_index` within each cell."""
-    return Stored(run_dir).weights(cells, columns)
-
-
-def provenance(run_dir: Place) -> dict[str, Any]:
-    """What is known about how the run was made; of a run that was continued, its first session."""
-    return Stored(run_dir).provenance
-
-
-def finished(run_dir: str | os.PathLike[str] | Place) -> Ids:
-    """Ids of the cells that are stored."""
-    return Ids(cell for cell, _ in Stored(run_dir).statuses())
-
-
-def cell_rows(run_dir: Place, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of ``cells`` one by one, in bounded memory."""
-    for table in Stored(run_dir).cell_tables(columns):
-        yield from table.to_pylist()

@@ -1,0 +1,61 @@
+"""Help, configs and completion, which Hydra prints instead of a run."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TextIO, cast
+
+from hydra._internal.utils import _run_hydra, get_args_parser
+from omegaconf import DictConfig
+
+from gradcheck import uris
+from gradcheck.commands.credentials import without_store
+from gradcheck.commands.folders import quoted
+from gradcheck.errors import BadInput
+from gradcheck.experiment.config import compose, config
+from gradcheck.views.terminal import Harmless
+
+
+def show(typed: argparse.Namespace) -> int:
+    """Let Hydra print what was asked for; returns the exit status.  Raises BadInput.
+
+    Hydra gets the parsed command line: reading it once more, it would expect options in one place and print errors over
+    several lines.
+    """
+    compose.prepare(with_help=True)
+    typed.overrides = without_store(typed.overrides)[1]
+    typed.overrides += _hidden(typed)
+    said = io.StringIO()
+    shown = cast(TextIO, Harmless(sys.stdout))
+    try:
+        with redirect_stdout(shown), redirect_stderr(said), compose.quoting():
+            _run_hydra(typed, get_args_parser(), _nothing, str(config.conf_dir()), compose.CONFIG_NAME)
+    except SystemExit as end:
+        if end.code:
+            raise BadInput(said.getvalue().strip()) from None
+    except compose.COMPOSE_ERRORS as error:
+        raise BadInput(compose.one_line(error, typed.overrides)) from error
+    Harmless(sys.stderr).write(said.getvalue())
+    return 0
+
+
+def _hidden(typed: argparse.Namespace) -> list[str]:
+    """Overrides that hide the credentials which config files put into what is shown."""
+    if not typed.cfg:
+        return []
+    try:
+        with compose.opened(typed.config_dir) as hydra:
+            cfg = compose.compose(hydra, typed.overrides)
+            place = None if cfg.store is None else str(cfg.store)
+    except (BadInput, *compose.COMPOSE_ERRORS):
+        return []  # Hydra says so
+    if place is None or uris.shown(place) == place:
+        return []
+    return [f"store={quoted(uris.shown(place))}"]
+
+
+def _nothing(cfg: DictConfig) -> None:
+    raise AssertionError("Hydra was asked to show, not to run")

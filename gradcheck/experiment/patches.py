@@ -1,0 +1,135 @@
+"""What the package changes in the interpreter and inside other packages, each change with its reason.
+
+A test holds that no other module sets anything on what it imports, and names the exceptions.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+# ---------------------------------------------------------------------------------------------------- the interpreter
+
+
+@contextmanager
+def collector_paused(alone: bool) -> Iterator[None]:
+    """Pause the garbage collector: while a command imports and composes it would take a fifth of a small run.
+
+    alone : as in `collect_from_now`, whose effect ends with the block.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if alone:
+            gc.unfreeze()
+        (gc.enable if collecting else gc.disable)()
+
+
+def collect_from_now(alone: bool) -> None:
+    """Start the garbage collector once the config is composed.
+
+    alone : the process exits after the run.  Then all objects made so far are frozen, so that the collector skips them.
+        In a process that goes on they are not: unfrozen objects land in the oldest generation and would hardly ever be
+        collected.
+    """
+    if alone:
+        gc.freeze()
+    gc.enable()
+
+
+def freeze_before_exit() -> None:
+    """Freeze all objects: the interpreter would search all of them for garbage once more before it exits."""
+    gc.freeze()
+
+
+def log_without_tracebacks() -> None:
+    """A log that cannot be written, on a full disk for one, is no reason for a traceback on standard error."""
+    logging.raiseExceptions = False
+
+
+def raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Raise an exception in another thread between two lines of Python; None takes back what was not raised yet."""
+    import ctypes
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error and ctypes.py_object(error))
+
+
+# -------------------------------------------------------------------------------------------------------------- loky
+
+
+class _Hook:
+    """An excepthook of threads that hides, after an interrupt, what loky's manager thread says."""
+
+    def __init__(self, before: Callable[[threading.ExceptHookArgs], object], interrupted: Callable[[], bool]) -> None:
+        self._before, self._interrupted = before, interrupted
+
+    def __call__(self, arguments: threading.ExceptHookArgs) -> None:
+        manager = arguments.thread is not None and arguments.thread.name.startswith("ExecutorManager")
+        if not (manager and self._interrupted()):
+            self._before(arguments)
+
+
+def silence_loky_after(interrupted: Callable[[], bool]) -> None:
+    """Hide the traceback of loky's manager thread after an interrupt.
+
+    The thread ends in a KeyError where it was about to hand out a cell that is no longer wanted.
+    """
+    if not isinstance(threading.excepthook, _Hook):
+        threading.excepthook = _Hook(threading.excepthook, interrupted)
+
+
+class _Process(Protocol):
+    pid: int
+
+
+def give_loky_kill() -> None:
+    """Give loky's processes the method ``kill``, which loky calls without having it.
+
+    It does so, after a warning, where neither psutil nor pgrep can look for children of the processes, as in slim
+    containers: the pool would end in an AttributeError, the processes never.  Our processes have no children.
+    """
+    from joblib.externals.loky.backend.process import LokyProcess
+
+    warnings.filterwarnings("ignore", message="Failed to kill subprocesses on this platform")
+    LokyProcess.kill = kill
+
+
+def kill(process: _Process) -> None:
+    """Kill a process; one that has ended is none."""
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+# -------------------------------------------------------------------------------------------------------------- Dask
+
+
+def silence_dask() -> None:
+    """Silence the loggers of Dask: they write to standard error what one line of ours says."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Collect no garbage while a client or a cluster of Dask starts or ends.
+
+    Dask closes a forgotten client, such as one whose scheduler died, when it is collected, and takes a lock for that.
+    A start and an end hold the same lock: a collection amid one of them would wait for itself for ever.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
