@@ -5,6 +5,11 @@ from __future__ import annotations
 from gradcheck.uris import hide
 
 
+def one_line(error: object) -> str:
+    """The words of an error on one line."""
+    return " ".join(str(error).split())
+
+
 class BadInput(ValueError):
     """Something typed or recorded that cannot be used; one line that names key, value and what is allowed.
 

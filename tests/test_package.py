@@ -130,7 +130,7 @@ def test_rooms_import_only_what_they_may_know(path: Path) -> None:
         ("numerics/check", "from gradcheck import functions"),
         ("numerics/check", "from importlib import import_module\nimport_module('joblib')"),
         ("numerics/diagnosis/fits", "import importlib\nimportlib.import_module('gradcheck.models.mlp')"),
-        ("functions/gradient", "from gradcheck.experiment.config.config import build"),
+        ("functions/gradient", "from gradcheck.experiment.config.build import build"),
         ("functions/gradient", "import pandas"),
         ("functions/outcome", "from gradcheck.views.runs import load"),
         ("columns/weights", "from gradcheck.experiment.config import columns"),

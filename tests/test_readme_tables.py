@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gradcheck.bugs.kinds import KINDS
-from gradcheck.experiment.config.config import TABLES
+from gradcheck.experiment.config.schema import TABLES
 from gradcheck.numerics import rules
 from gradcheck.numerics.numeric import SCHEMES
 from gradcheck.numerics.verdict import REASONS
@@ -84,7 +84,7 @@ def test_every_choice_of_a_group_is_listed_and_no_other(key: str, expected: Iter
 
 
 def test_every_setting_of_a_model_and_of_data_is_listed() -> None:
-    from gradcheck.experiment.config.config import settings
+    from gradcheck.experiment.config.schema import settings
 
     for section in ("model", "data"):
         for name, cls in TABLES[section].items():

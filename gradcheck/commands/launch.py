@@ -19,9 +19,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep
 from hydra.core.utils import JobStatus, configure_log, run_job
@@ -33,13 +30,16 @@ from gradcheck.columns import store
 from gradcheck.columns.store import PLAN, Place
 from gradcheck.columns.weights import SCHEMA_VERSION, tabled
 from gradcheck.errors import BadInput, Meaningless, WriteError
-from gradcheck.experiment.config import compose, config, recorded
+from gradcheck.experiment.config import command_line, compose, hydra_private, recorded, registration, schema, words
+from gradcheck.experiment.config.build import build
 from gradcheck.experiment.config.harmless import harmless
+from gradcheck.experiment.config.hydra_private import Callbacks, Hydra
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.engines.base import EngineLost
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
 from gradcheck.experiment.footprint import MAX_MEMORY, layout
-from gradcheck.experiment.grid.sweep import plan, read_plan, sweep, write_plan
+from gradcheck.experiment.grid.record import read_plan, write_plan
+from gradcheck.experiment.grid.sweep import plan, sweep
 from gradcheck.experiment.results import provenance, repair, results
 from gradcheck.experiment.results.plan import Ids, Left, Plan, Planned
 from gradcheck.experiment.results.rows import cell_row
@@ -93,9 +93,9 @@ def _stored(typed: str) -> store.Place:
 
 def settings(cfg: DictConfig) -> Settings:
     """The settings of a composed config.  Raises BadInput."""
-    needed = [key for key in config.Run.__dataclass_fields__ if key not in config.SCIENCE]
+    needed = [key for key in schema.Run.__dataclass_fields__ if key not in schema.SCIENCE]
     for key in needed:
-        if cfg._get_node(key, validate_access=False) is None or OmegaConf.is_missing(cfg, key):
+        if not hydra_private.holds(cfg, key) or OmegaConf.is_missing(cfg, key):
             raise BadInput(f"~{key}: cannot be removed; leave it out for the default")
     given = {key: compose.plain(cfg, key) for key in needed}
     engine = given["engine"] if isinstance(given["engine"], dict) else {}
@@ -114,9 +114,9 @@ def settings(cfg: DictConfig) -> Settings:
         allow=tuple(given["allow"] or ()),
     )
     for key, value, allowed in (
-        ("engine", chosen.engine, config.ENGINES),
-        ("fail_on", chosen.fail_on, config.FAIL_ON),
-        ("progress", chosen.progress, config.PROGRESS),
+        ("engine", chosen.engine, schema.ENGINES),
+        ("fail_on", chosen.fail_on, schema.FAIL_ON),
+        ("progress", chosen.progress, schema.PROGRESS),
     ):
         if value not in allowed:
             raise BadInput(f"{key}={value}: must be one of {', '.join(allowed)}")
@@ -150,7 +150,7 @@ def allowed(typed: Sequence[Override]) -> tuple[str, ...]:
         key = override.key_or_group
         if key not in ("allow", "model", "model.fun", "model.jac"):
             continue
-        if isinstance(override._value, RangeSweep):
+        if isinstance(hydra_private.parsed_value(override), RangeSweep):
             continue  # numbers name nothing, and they may be without end
         values = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
         for value in values:
@@ -179,7 +179,7 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
     if resumed:
         others = [text for text in arguments if not text.startswith("resume=")]
         return resume(resumed[-1].partition("=")[2], others, alone=alone)
-    options = compose.parse_arguments(arguments)
+    options = command_line.parse_arguments(arguments)
     if options.experimental_rerun is not None or options.config_path is not None or options.config_name is not None:
         raise BadInput(
             "--experimental-rerun, --config-path and --config-name are not supported; add configs with --config-dir"
@@ -192,7 +192,7 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         raise BadInput("--resolve and --package go with --cfg only")
     typed_store, overrides = _without_store(options.overrides)
     with compose.opened(options.config_dir) as hydra:
-        parsed = compose.parse(hydra, overrides)
+        parsed = command_line.parse(hydra, overrides)
         for override in parsed:
             if override.is_hydra_override() and override.is_sweep_override():
                 raise BadInput(f"{override.input_line}: keys of Hydra cannot be swept; give one value")
@@ -209,7 +209,7 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
             cfg.store = uris.shown(str(cfg.store))
         recorded.without_credentials(cfg)
         if not multirun:
-            compose.unswept(parsed)
+            command_line.unswept(parsed)
             return _single(hydra, cfg, chosen)
         jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory)
         if chosen.dry_run:
@@ -264,19 +264,19 @@ def _show(typed: argparse.Namespace) -> int:
 
     Hydra would read the command line once more, its own way: options in one place, errors over several lines.
     """
-    compose.prepare(with_help=True)
+    registration.prepare(with_help=True)
     typed.overrides = _without_store(typed.overrides)[1]
     typed.overrides += _hidden(typed)
     said = io.StringIO()
     shown: Any = Harmless(sys.stdout)
     try:
-        with redirect_stdout(shown), redirect_stderr(said), compose.quoting():
-            _run_hydra(typed, get_args_parser(), _nothing, str(config.conf_dir()), compose.CONFIG_NAME)
+        with redirect_stdout(shown), redirect_stderr(said), hydra_private.quoting():
+            hydra_private.run_main(typed, _nothing, str(registration.conf_dir()), compose.CONFIG_NAME)
     except SystemExit as end:
         if end.code:
             raise BadInput(said.getvalue().strip()) from None
-    except compose.COMPOSE_ERRORS as error:
-        raise BadInput(compose.one_line(error, typed.overrides)) from error
+    except words.COMPOSE_ERRORS as error:
+        raise BadInput(words.one_line(error, typed.overrides)) from error
     Harmless(sys.stderr).write(said.getvalue())
     return 0
 
@@ -289,7 +289,7 @@ def _hidden(typed: argparse.Namespace) -> list[str]:
         with compose.opened(typed.config_dir) as hydra:
             cfg = compose.compose(hydra, typed.overrides)
             place = None if cfg.store is None else str(cfg.store)
-    except (BadInput, *compose.COMPOSE_ERRORS):
+    except (BadInput, *words.COMPOSE_ERRORS):
         return []  # Hydra says so
     if place is None or uris.shown(place) == place:
         return []
@@ -311,7 +311,7 @@ def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, t
             if "${" in str(OmegaConf.to_container(cfg.hydra.sweeper, resolve=False)):
                 raise error  # the grid may depend on the values that do not fit
             cfg.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
-        except (BadInput, *compose.COMPOSE_ERRORS):  # text that can be no interpolation cannot be recorded either
+        except (BadInput, *words.COMPOSE_ERRORS):  # text that can be no interpolation cannot be recorded either
             raise error from None
         if not typed and cfg.hydra.mode != RunMode.MULTIRUN:
             raise
@@ -324,12 +324,12 @@ def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, t
 
 def _outline(hydra: Hydra, overrides: Sequence[Override]) -> list[str]:
     """The overrides without the values of scientific keys."""
-    repository = hydra.config_loader.repository  # type: ignore[attr-defined]
+    repository = hydra_private.repository_of(hydra)
     return [
         override.input_line or ""
         for override in overrides
         if repository.group_exists(override.key_or_group)
-        or override.key_or_group.partition(".")[0] not in config.SCIENCE
+        or override.key_or_group.partition(".")[0] not in schema.SCIENCE
     ]
 
 
@@ -363,7 +363,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: Settings) -> int:
         )
     callbacks.on_run_end(config=cfg, config_name=compose.CONFIG_NAME, job_return=done)
     if done.status is JobStatus.FAILED:
-        raise done._return_value
+        raise hydra_private.failure(done)
     return int(done.return_value)
 
 
@@ -414,8 +414,8 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
             )
     with compose.opened() as hydra:
         word, others = _without_replace(arguments)
-        parsed = compose.parse(hydra, others)
-        compose.unswept(parsed)
+        parsed = command_line.parse(hydra, others)
+        command_line.unswept(parsed)
         chosen = replace(settings(compose.compose(hydra, others)), allow=allowed(parsed))
     _collect(alone)
     place = store.at(path)
@@ -459,8 +459,8 @@ def _composing(folder: Path | None = None) -> Any:
         yield
     except (BadInput, Meaningless, WriteError):
         raise
-    except compose.COMPOSE_ERRORS as error:
-        fault = next((link for link in compose.chain(error) if store.is_fault(link)), None)
+    except words.COMPOSE_ERRORS as error:
+        fault = next((link for link in words.chain(error) if store.is_fault(link)), None)
         if folder is not None and isinstance(fault, OSError):
             if fault.filename is None:  # it was open already
                 fault.filename = _newest(folder)
@@ -469,7 +469,7 @@ def _composing(folder: Path | None = None) -> Any:
             raise BadInput(
                 f"{error.filename}: {error.strerror}; choose another folder with hydra.run.dir= or hydra.sweep.dir="
             ) from error
-        raise BadInput(compose.one_line(error)) from error
+        raise BadInput(words.one_line(error)) from error
 
 
 def _newest(folder: Path) -> str | None:
@@ -486,7 +486,7 @@ def _own_folder(cfg: DictConfig, key: str, chosen: Settings) -> Path:
     """
     folder = _folder(cfg, key)
     section, _, last = key.rpartition(".")
-    written = OmegaConf.select(cfg, section)._get_node(last)._value()
+    written = hydra_private.raw(OmegaConf.select(cfg, section), last)
     made_of_time = "${now:" in str(written) and not any(
         str(line).startswith(f"{key}=") for line in cfg.hydra.overrides.hydra
     )
@@ -677,7 +677,7 @@ def plan_text(jobs: Plan) -> str:
             skipped[job.skip] += 1
         for key, value in job.config.items():
             if key in names:
-                names[key].add(str(value[config.LOOKUP[key]] if isinstance(value, dict) else value))
+                names[key].add(str(value[schema.LOOKUP[key]] if isinstance(value, dict) else value))
         for key in keys:
             names[key].add(json.dumps(job.swept.get(key)))
     planned = f"{len(jobs)} cell{'s' * (len(jobs) != 1)} planned"
@@ -698,7 +698,7 @@ def _weights() -> Callable[[dict[str, Any]], int | None]:
         key = json.dumps([form["model"], data])
         if key not in known:
             try:
-                known[key] = layout(config.build(form)).size
+                known[key] = layout(build(form)).size
             except (ValueError, OSError):
                 known[key] = None
         return known[key]

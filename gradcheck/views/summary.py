@@ -13,7 +13,7 @@ from typing import Any
 
 from gradcheck.columns import store
 from gradcheck.columns.store import Place
-from gradcheck.experiment.config.config import FAIL_ON
+from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.results.results import locate
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truth
 from gradcheck.numerics.steps import eps_text, from_stored

@@ -19,8 +19,8 @@ from gradcheck.bugs.base import Bug, some
 from gradcheck.bugs.coincidences import COINCIDENCES, NOTHING, Coincidence
 from gradcheck.bugs.output import lower_precision
 from gradcheck.errors import Meaningless
-from gradcheck.experiment.config.config import TABLES
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.config.schema import TABLES
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.models import MLP, MODELS, Linear, Logistic, OneD, Softmax
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.dense import Dense

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import INITS, File, Normal, Optimum, Values, Zeros
 from gradcheck.models import Linear, Logistic
 from gradcheck.models.target import Real

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import gradcheck
 from gradcheck.columns.weights import CellRows
-from gradcheck.experiment.config.config import FAIL_ON
+from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.results import results
 from gradcheck.experiment.results.results import Writer
 from gradcheck.experiment.results.rows import cell_row

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from gradcheck.bugs import BUGS
 from gradcheck.bugs.kinds import COINCIDENCES, KINDS, Wrong, accepted
 from gradcheck.experiment.cell import Cell, check_cell
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Linear, Softmax
 from gradcheck.numerics.diagnosis import diagnose as diagnosing

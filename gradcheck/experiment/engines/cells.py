@@ -30,7 +30,7 @@ def compute(config: dict[str, Any], allow: Sequence[str] = (), max_memory: float
     """
     from gradcheck.columns.weights import packed
     from gradcheck.experiment.cell import check_cell
-    from gradcheck.experiment.config.config import assemble
+    from gradcheck.experiment.config.build import assemble
     from gradcheck.experiment.footprint import require_memory
 
     cell = assemble(config, tuple(allow))
@@ -44,7 +44,7 @@ def compute_together(
     """``compute`` of configs that differ in eps alone, with what they share computed once."""
     from gradcheck.columns.weights import packed
     from gradcheck.experiment.cell import check_cells
-    from gradcheck.experiment.config.config import assemble
+    from gradcheck.experiment.config.build import assemble
     from gradcheck.experiment.footprint import layout, require_memory
 
     cell = assemble(configs[0], tuple(allow))
@@ -61,7 +61,7 @@ def _pose(config: dict[str, Any], cell: Any) -> Any:
     Where files or somebody's functions have a say, which may change, it is posed anew.
     """
     from gradcheck.experiment.cell import pose
-    from gradcheck.experiment.config.config import has_sources
+    from gradcheck.experiment.config.identity import has_sources
 
     global _last
     if has_sources(config):
@@ -77,7 +77,7 @@ def _pose(config: dict[str, Any], cell: Any) -> Any:
 def prepare(settings: Settings) -> None:
     """Import what a cell needs, lest the first one be charged for it."""
     if settings.compute is None:
-        import gradcheck.experiment.config.config  # noqa: F401
+        import gradcheck.experiment.config.build  # noqa: F401
 
 
 def outcome_of(config: Any, settings: Settings, cell: str | None = None) -> tuple[Any, float]:
@@ -91,7 +91,7 @@ def outcome_of(config: Any, settings: Settings, cell: str | None = None) -> tupl
     try:
         with time_limit(settings.timeout):
             if cell is not None:
-                from gradcheck.experiment.config.config import require_sources
+                from gradcheck.experiment.config.identity import require_sources
 
                 require_sources(config, cell, settings.options.get("allow", ()))
             outcome = (settings.compute or compute)(config, **settings.options)
@@ -142,7 +142,7 @@ def _all_but_eps(job: Job) -> str | None:
     config = job.config
     if job.skip is not None or not isinstance(config, dict) or not isinstance(config.get("eps"), float):
         return None
-    from gradcheck.experiment.config.config import has_sources
+    from gradcheck.experiment.config.identity import has_sources
 
     return None if has_sources(config) else repr([value for key, value in config.items() if key != "eps"])
 

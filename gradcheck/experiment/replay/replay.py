@@ -4,7 +4,7 @@ Two computations of the same figure on different machines differ by rounding.  T
 to each weight, recomputed: it holds for the error of any computation of that weight, and what is further away was not
 computed from the same inputs.  A figure that is computed from others is as far away as these are, where it follows from
 them in the record itself; else it is compared on its own, in the unit that error propagation gives (`intervals`).  A
-record is data: its configs go through `gradcheck.experiment.config.config.build`, which knows classes by their names only.
+record is data: its configs go through `gradcheck.experiment.config.build.build`, which knows classes by their names only.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import numpy as np
 from gradcheck.columns.store import Place
 from gradcheck.columns.weights import ERRORS, WEIGHTS, CellRows, errors_table
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import config as configs
+from gradcheck.experiment.config import identity
 from gradcheck.experiment.config.columns import column_name
+from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.engines.base import Settings
 from gradcheck.experiment.engines.cells import one_blas_thread, outcome_of
 from gradcheck.experiment.footprint import MAX_MEMORY, WEIGHT_BYTES
@@ -201,7 +202,7 @@ def _config(row: Mapping[str, Any], roots: Sequence[Path]) -> dict[str, Any]:
                 raise BadInput(
                     f"{where}: {section}.path={path} lies outside the current folder; allow it with --allow-path"
                 )
-        return configs.canonical(raw)
+        return canonical(raw)
     except BadInput:
         raise
     except (ValueError, AttributeError, TypeError, OSError, RecursionError) as error:
@@ -211,7 +212,7 @@ def _config(row: Mapping[str, Any], roots: Sequence[Path]) -> dict[str, Any]:
 def _cell_id(cell: str, config: Mapping[str, Any], allow: Sequence[str]) -> str:
     """The id that the config has now.  Raises BadInput where a file or a function of it cannot or must not be read."""
     try:
-        return configs.cell_id(config, allow)
+        return identity.cell_id(config, allow)
     except (ValueError, OSError) as error:
         raise BadInput(f"config of cell {cell}: {' '.join(str(error).split())}") from error
 
@@ -311,7 +312,7 @@ def _compare_summary(found: Comparison, cell: str, old: Mapping[str, Any], new: 
         before, after = old.get(name), row[name]
         if name == "config":
             # a key that came later has its default, whether it stands there or not
-            before, after = (configs.canonical(json.loads(str(text))) for text in (before, after))
+            before, after = (canonical(json.loads(str(text))) for text in (before, after))
         if name in figures:
             column.add(*figures[name], cell)
         elif isinstance(after, float) or isinstance(before, float):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from gradcheck.models.interfaces import Start
 from gradcheck.numerics.layout import Layout
@@ -36,7 +36,7 @@ class Normal(Start):
         validate_seed("init.seed", self.seed)
         _validate_scale(self.scale)
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return _cast("init.scale", self.scale * stream(self.seed, "weights").standard_normal(layout.size), dtype)
 
 
@@ -47,7 +47,7 @@ class Zeros(Start):
     def validate(self) -> None:
         pass
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return np.zeros(layout.size, dtype=dtype)
 
 
@@ -73,15 +73,15 @@ class Optimum(Start):
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 0:
             raise ValueError(f"init.steps={self.steps}: must be a whole number >= 0")
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return Normal(self.seed, self.scale).theta(layout, dtype)
 
     def refine(
         self,
-        theta: NDArray[Any],
-        loss: Callable[[NDArray[Any]], Any],
-        gradient: Callable[[NDArray[Any]], NDArray[Any]],
-    ) -> NDArray[Any]:
+        theta: np.ndarray,
+        loss: Callable[[np.ndarray], Any],
+        gradient: Callable[[np.ndarray], np.ndarray],
+    ) -> np.ndarray:
         """The parameters (size,) with the smallest gradient that descent from ``theta`` has found."""
         with np.errstate(all="ignore"):
             g = gradient(theta)
@@ -124,7 +124,7 @@ class Values(Start):
     def validate(self) -> None:
         _validate_mapping(self.values)
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return _joined("init.values", self.values, layout, dtype)
 
 
@@ -146,10 +146,10 @@ class File(Start):
     def sources(self) -> list[Path]:
         return [Path(self.path)]
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return _joined(f"init.path={self.path}", self._arrays(), layout, dtype)
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
+    def _arrays(self) -> dict[str, np.ndarray]:
         key = f"init.path={self.path}"
         try:
             if not zipfile.is_zipfile(self.path):
@@ -180,7 +180,7 @@ class File(Start):
 INITS: dict[str, type[Start]] = {"normal": Normal, "zeros": Zeros, "optimum": Optimum, "values": Values, "file": File}
 
 
-def _norm(gradient: NDArray[Any]) -> float:
+def _norm(gradient: np.ndarray) -> float:
     """Largest entry; infinite where some entry is not a number."""
     largest = float(np.abs(gradient).max(initial=0.0))
     return math.inf if math.isnan(largest) else largest
@@ -203,7 +203,7 @@ def _validate_path(path: object) -> None:
         raise ValueError(f"init.path={path}: must be the path of an npz file")
 
 
-def _joined(key: str, values: Mapping[str, Any], layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+def _joined(key: str, values: Mapping[str, Any], layout: Layout, dtype: DTypeLike) -> np.ndarray:
     try:
         theta = layout.join(values)
     except ValueError as error:
@@ -215,7 +215,7 @@ def _joined(key: str, values: Mapping[str, Any], layout: Layout, dtype: DTypeLik
     return _cast(key, theta, dtype)
 
 
-def _cast(key: str, theta: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+def _cast(key: str, theta: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         cast = theta.astype(dtype)
     if not np.isfinite(cast).all():
