@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ class Truth(StrEnum):
 PLANTED = (Truth.CAUGHT, Truth.MISSED, Truth.CANNOT_BE_TOLD)
 
 
-def truth(row: Mapping[str, Any]) -> Truth:
+def truth(row: Mapping[str, object]) -> Truth:
     """That of a row of ``cells`` with COLUMNS."""
     if row["model"] in UNKNOWN_MODELS:
         return Truth.UNKNOWN

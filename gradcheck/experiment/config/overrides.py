@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
 from hydra.core.override_parser.overrides_visitor import HydraOverrideVisitor
+from hydra.core.override_parser.types import ParsedElementType
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
 from gradcheck.errors import BadInput
@@ -41,7 +41,7 @@ def _key(line: str) -> str:
     return line.lstrip("+~").partition("=")[0][:80]
 
 
-def _items(self: HydraOverrideVisitor, ctx: OverrideParser.ListContainerContext) -> list[Any]:
+def _items(self: HydraOverrideVisitor, ctx: OverrideParser.ListContainerContext) -> list[ParsedElementType]:
     """Hydra's ``visitListContainer``, but that the items are taken one after the other."""
     return [self.visitElement(item) for item in ctx.element()]
 
@@ -64,7 +64,7 @@ class Parser(OverridesParser):
     def create(cls, config_loader: ConfigLoader | None = None) -> Parser:
         return cls(create_functions(), config_loader)
 
-    def parse_rule(self, s: str, rule_name: str) -> Any:
+    def parse_rule(self, s: str, rule_name: str) -> object:
         require_shallow(s)
         try:
             with linear():

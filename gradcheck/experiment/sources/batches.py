@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gradcheck.experiment.sources.numbers import as_dtype
 from gradcheck.models.batch import Batch
 
 
 def as_batch(X: np.ndarray, y: np.ndarray, standardize: bool, dtype: DTypeLike) -> Batch:
+    """Examples in float64 as a batch of the dtype; class labels stay integers.  Raises ValueError for too large numbers."""
     if standardize:
         X = standardized(X)
-    return Batch(cast(X, dtype), y if y.dtype.kind == "i" else cast(y, dtype))
+    return Batch(as_dtype("data", X, dtype), y if y.dtype.kind == "i" else as_dtype("data", y, dtype))
 
 
 def standardized(X: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -30,12 +32,3 @@ def standardized(X: NDArray[np.float64]) -> NDArray[np.float64]:
     deviation = np.sqrt(np.mean(centred**2, axis=1, keepdims=True))
     deviation[deviation == 0.0] = 1.0
     return np.ascontiguousarray((centred / deviation).T)
-
-
-def cast(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
-    with np.errstate(over="ignore", under="ignore"):
-        made = np.array(values, dtype=dtype, order="C")
-    if not np.isfinite(made).all():
-        worst = np.abs(values).max()
-        raise ValueError(f"data: holds numbers up to {worst:g}, which dtype={np.dtype(dtype).name} cannot represent")
-    return made

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
+from gradcheck.experiment.sources.numbers import as_dtype
+from gradcheck.experiment.sources.settings import require_number, require_text
 from gradcheck.models.interfaces import Start
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.streams import stream, validate_seed
@@ -34,10 +36,10 @@ class Normal(Start):
 
     def validate(self) -> None:
         validate_seed("init.seed", self.seed)
-        _validate_scale(self.scale)
+        require_number("init.scale", self.scale, low=0.0)
 
     def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
-        return _cast("init.scale", self.scale * stream(self.seed, "weights").standard_normal(layout.size), dtype)
+        return as_dtype("init.scale", self.scale * stream(self.seed, "weights").standard_normal(layout.size), dtype)
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Optimum(Start):
 
     def validate(self) -> None:
         validate_seed("init.seed", self.seed)
-        _validate_scale(self.scale)
+        require_number("init.scale", self.scale, low=0.0)
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 0:
             raise ValueError(f"init.steps={self.steps}: must be a whole number >= 0")
 
@@ -116,7 +118,7 @@ class Optimum(Start):
 
 
 @dataclass
-class Values(Start):
+class StartValues(Start):
     """Parameters written in the config: name of the parameter to nested lists in its shape."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -129,7 +131,7 @@ class Values(Start):
 
 
 @dataclass
-class File(Start):
+class StartFile(Start):
     """Parameters from an npz file that holds one array a parameter, under its name (pickled objects are refused).
 
     max_bytes : files that are larger when unpacked are refused.
@@ -139,7 +141,7 @@ class File(Start):
     max_bytes: int = 2**30
 
     def validate(self) -> None:
-        _validate_path(self.path)
+        require_text("init.path", self.path, "the path of an npz file")
         if isinstance(self.max_bytes, bool) or not isinstance(self.max_bytes, int) or self.max_bytes < 1:
             raise ValueError(f"init.max_bytes={self.max_bytes}: must be a whole number >= 1")
 
@@ -177,7 +179,13 @@ class File(Start):
             raise ValueError(f"{key}: is not a complete npz file") from None
 
 
-INITS: dict[str, type[Start]] = {"normal": Normal, "zeros": Zeros, "optimum": Optimum, "values": Values, "file": File}
+INITS: dict[str, type[Start]] = {
+    "normal": Normal,
+    "zeros": Zeros,
+    "optimum": Optimum,
+    "values": StartValues,
+    "file": StartFile,
+}
 
 
 def _norm(gradient: np.ndarray) -> float:
@@ -186,24 +194,13 @@ def _norm(gradient: np.ndarray) -> float:
     return math.inf if math.isnan(largest) else largest
 
 
-def _validate_scale(scale: object) -> None:
-    number = isinstance(scale, int | float | np.integer | np.floating) and not isinstance(scale, bool)
-    if not number or not math.isfinite(scale) or scale < 0:  # type: ignore[arg-type, operator]
-        raise ValueError(f"init.scale={scale}: must be a finite number >= 0")
-
-
 def _validate_mapping(values: object) -> None:
     if not isinstance(values, Mapping) or not values:
         given = "null" if values is None else values
         raise ValueError(f"init.values={given}: must map parameter names to nested lists of numbers")
 
 
-def _validate_path(path: object) -> None:
-    if not isinstance(path, str) or path in ("", "???"):  # ??? is OmegaConf's mark of a missing value
-        raise ValueError(f"init.path={path}: must be the path of an npz file")
-
-
-def _joined(key: str, values: Mapping[str, Any], layout: Layout, dtype: DTypeLike) -> np.ndarray:
+def _joined(key: str, values: Mapping[str, ArrayLike], layout: Layout, dtype: DTypeLike) -> np.ndarray:
     try:
         theta = layout.join(values)
     except ValueError as error:
@@ -212,14 +209,4 @@ def _joined(key: str, values: Mapping[str, Any], layout: Layout, dtype: DTypeLik
         raise ValueError(f"{key}: holds complex numbers, must hold real numbers only")
     if not np.isfinite(theta).all():
         raise ValueError(f"{key}: holds {theta[~np.isfinite(theta)][0]}, must hold finite numbers only")
-    return _cast(key, theta, dtype)
-
-
-def _cast(key: str, theta: np.ndarray, dtype: DTypeLike) -> np.ndarray:
-    with np.errstate(over="ignore", under="ignore"):
-        cast = theta.astype(dtype)
-    if not np.isfinite(cast).all():
-        raise ValueError(
-            f"{key}: holds numbers up to {np.abs(theta).max():g}, which dtype={np.dtype(dtype).name} cannot represent"
-        )
-    return cast
+    return as_dtype(key, theta, dtype)

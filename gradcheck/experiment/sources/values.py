@@ -48,7 +48,7 @@ class Values(DataSource):
         return as_batch(X, target.from_numbers(y.reshape(len(y), -1), "data.y"), self.standardize, dtype)
 
 
-def _finite(key: str, values: Any) -> NDArray[np.float64]:
+def _finite(key: str, values: object) -> NDArray[np.float64]:
     if values is None:
         raise ValueError(f"{key}: must be given, a list of numbers")
     try:
