@@ -109,7 +109,7 @@ def test_every_setting_is_of_a_type_that_the_schema_knows(section: str, name: st
 
     cls = schema.TABLES[section][name]
     assert dataclasses.is_dataclass(cls)
-    OmegaConf.structured(registration.schema(section, name, cls))
+    OmegaConf.structured(registration.hydra_class(section, name, cls))
 
 
 def test_settings_that_are_left_out_have_their_defaults(hydra: Hydra) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.cell import Cell
 from gradcheck.experiment.config.canonical import section_of
-from gradcheck.experiment.config.cast import as_float, as_typed
+from gradcheck.experiment.config.cast import as_float, short
 from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.config.schema import NO_BUG, build_section
 from gradcheck.models.target import NoTarget
@@ -38,7 +38,7 @@ def assemble(form: Mapping[str, object], allow: Sequence[str] = ()) -> Cell:
     if settings["name"] == NO_BUG:
         for key, value in settings.items():
             if key != "name":
-                raise Meaningless(f"bug.{key}={as_typed(value)}: bug=none has no settings")
+                raise Meaningless(f"bug.{key}={short(value)}: bug=none has no settings")
     takes_data, source = not isinstance(model.target, NoTarget), section_of(form, "data")["source"]
     if takes_data != (source != "none"):
         advice = (

@@ -27,7 +27,7 @@ def cast(key: str, value: object, kind: object) -> object:
             return None
         return cast(key, value, next(a for a in arguments if a is not type(None)))
     if kind is Any:
-        return plain(key, value)
+        return json_value(key, value)
     if origin is list and isinstance(value, list | tuple):
         return [cast(f"{key}[{i}]", item, arguments[0]) for i, item in enumerate(value)]
     if origin is dict and isinstance(value, Mapping):
@@ -41,15 +41,15 @@ def cast(key: str, value: object, kind: object) -> object:
     if kind is str and isinstance(value, str):
         return value
     wanted = origin if origin in (list, dict) else kind
-    raise ValueError(f"{key}={as_typed(value)}: must be {_WANTED.get(wanted, wanted)}")
+    raise ValueError(f"{key}={short(value)}: must be {_WANTED.get(wanted, wanted)}")
 
 
 def as_float(key: str, value: object) -> float:
     """A finite number as a float."""
     if not is_number(value):
-        raise ValueError(f"{key}={as_typed(value)}: must be {_WANTED[float]}")
+        raise ValueError(f"{key}={short(value)}: must be {_WANTED[float]}")
     if not is_finite(value):
-        raise ValueError(f"{key}={as_typed(value)}: must be a finite number")
+        raise ValueError(f"{key}={short(value)}: must be a finite number")
     return float(value)
 
 
@@ -58,17 +58,17 @@ def _made_of(kind: object) -> tuple[object, tuple[object, ...]]:
     return typing.get_origin(kind), typing.get_args(kind)
 
 
-def plain(key: str, value: object) -> object:
+def json_value(key: str, value: object) -> object:
     """Values of any type, as JSON has them."""
     if isinstance(value, list | tuple):
-        return [plain(key, item) for item in value]
+        return [json_value(key, item) for item in value]
     if isinstance(value, Mapping):
-        return {str(k): plain(f"{key}.{k}", item) for k, item in value.items()}
+        return {str(k): json_value(f"{key}.{k}", item) for k, item in value.items()}
     if is_number(value) and not is_finite(value):
-        raise ValueError(f"{key}={as_typed(value)}: must be finite")
+        raise ValueError(f"{key}={short(value)}: must be finite")
     if value is None or isinstance(value, str | bool | int | float):
         return value
-    raise ValueError(f"{key}={as_typed(value)}: must be text, a number, a list or a mapping")
+    raise ValueError(f"{key}={short(value)}: must be text, a number, a list or a mapping")
 
 
 def numbers(key: str, value: object) -> object:
@@ -80,9 +80,9 @@ def numbers(key: str, value: object) -> object:
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, int | float):
-        raise ValueError(f"{key}: holds {as_typed(value)}, must hold numbers only")
+        raise ValueError(f"{key}: holds {short(value)}, must hold numbers only")
     if not is_finite(value):
-        raise ValueError(f"{key}: holds {as_typed(value)}, must hold finite numbers only")
+        raise ValueError(f"{key}: holds {short(value)}, must hold finite numbers only")
     return float(value)
 
 
@@ -99,7 +99,7 @@ def is_finite(value: float) -> bool:
         return False
 
 
-def as_typed(value: object) -> str:
+def short(value: object) -> str:
     """A value as it would be typed, on one line, cut off after 60 characters."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

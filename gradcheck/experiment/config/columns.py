@@ -1,4 +1,4 @@
-"""Columns of ``cells`` that hold the settings of a config: made from the classes of the config, the same in every run."""
+"""The columns of ``cells`` that hold settings: made from the classes that a config may name, the same in every run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from gradcheck.experiment.config.canonical import section_of
 from gradcheck.experiment.config.schema import LOOKUP, PLAIN, TABLES, Run, settings
 
-# Whole arrays stand in ``config`` alone, and what guards against large files is no science.
+# Arrays are stored in the column ``config`` alone; a limit on the size of a file is no science.
 _ASIDE = {"data": ("X", "y", "max_bytes"), "init": ("values", "max_bytes")}
 _KINDS = (bool, int, float)
 
@@ -57,7 +57,7 @@ SETTINGS: dict[str, type] = {
 
 
 def values(config: Mapping[str, object]) -> dict[str, object]:
-    """What a canonical config says of each of these columns; those that its classes do not have are left out."""
+    """The values of these columns for a canonical config, without the columns that its classes do not have."""
     found = {key: config.get(key) for key in _PLAIN}
     for section, kinds in _SECTIONS.items():
         found |= {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gradcheck.experiment.config.canonical import Form, section_of
-from gradcheck.experiment.config.cast import as_float, as_typed, cast, is_finite, is_number, numbers
+from gradcheck.experiment.config.cast import as_float, cast, is_finite, is_number, numbers, short
 from gradcheck.experiment.config.schema import (
     DTYPES,
     ID_VERSION,
@@ -36,10 +36,10 @@ def canonical(config: object) -> Form:
     Raises ValueError, naming key, value and what is allowed, for keys that are not known and values of a wrong type.
     """
     if not isinstance(config, Mapping):
-        raise ValueError(f"config={as_typed(config)}: must be a mapping")
+        raise ValueError(f"config={short(config)}: must be a mapping")
     for key in config:
         if key not in SCIENCE:
-            raise ValueError(f"{key}={as_typed(config[key])}: no such key; allowed are {', '.join(SCIENCE)}")
+            raise ValueError(f"{key}={short(config[key])}: no such key; allowed are {', '.join(SCIENCE)}")
     form: Form = {section: canonical_section(section, config.get(section)) for section in TABLES}
     return from_x0(form) | {key: canonical_value(key, _given(config, key)) for key in PLAIN}
 
@@ -54,10 +54,10 @@ def canonical_section(section: str, given: object) -> Form:
     """One of ``model data init bug`` in canonical form."""
     lookup, table = LOOKUP[section], TABLES[section]
     if not isinstance(given, Mapping):
-        raise ValueError(f"{section}={as_typed(given)}: must be one of {', '.join(table)}, with its settings")
+        raise ValueError(f"{section}={short(given)}: must be one of {', '.join(table)}, with its settings")
     name = given.get(lookup)
     if name not in list(table):  # a list: what was typed may be no key of a dict
-        raise ValueError(f"{section}={as_typed(name)}: must be one of {', '.join(table)}")
+        raise ValueError(f"{section}={short(name)}: must be one of {', '.join(table)}")
     typed = _typed(section, name, table[name], given)
     if section == "bug" and name == NO_BUG:
         # settings of other bugs are kept where they are given, so that a grid tells such cells apart
@@ -81,7 +81,7 @@ def _typed(section: str, name: str, cls: type[Section], given: Mapping[str, obje
         if key != lookup and key not in known:
             allowed = ", ".join(f"{section}.{k}" for k in known) or "no settings"
             raise ValueError(
-                f"{section}.{key}={as_typed(given[key])}: no such key in {section}={name}; allowed: {allowed}"
+                f"{section}.{key}={short(given[key])}: no such key in {section}={name}; allowed: {allowed}"
             )
     form: Form = {lookup: name}
     for key, setting in known.items():
@@ -103,16 +103,16 @@ def canonical_value(key: str, value: object) -> object:
     if key == "match_at":
         number = as_float(key, value)
         if not number > 0:
-            raise ValueError(f"match_at={as_typed(value)}: must be a finite number > 0")
+            raise ValueError(f"match_at={short(value)}: must be a finite number > 0")
         return number
     if key == "min_judged":
         share = as_float(key, value)
         if not 0 <= share <= 1:
-            raise ValueError(f"min_judged={as_typed(value)}: must be a share from 0 to 1")
+            raise ValueError(f"min_judged={short(value)}: must be a share from 0 to 1")
         return share + 0.0  # -0.0 is 0
     allowed = tuple(SCHEMES) if key == "scheme" else DTYPES
     if value not in allowed:
-        raise ValueError(f"{key}={as_typed(value)}: must be one of {', '.join(allowed)}")
+        raise ValueError(f"{key}={short(value)}: must be one of {', '.join(allowed)}")
     return value
 
 
@@ -126,7 +126,7 @@ def _eps(value: object) -> Step:
         except ValueError:
             pass
     if not is_number(number) or not is_finite(number) or not number > 0:
-        raise ValueError(f"eps={as_typed(value)}: must be a finite number > 0, a list of such numbers, or auto")
+        raise ValueError(f"eps={short(value)}: must be a finite number > 0, a list of such numbers, or auto")
     return float(number)
 
 

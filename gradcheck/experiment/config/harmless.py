@@ -1,7 +1,7 @@
 """Recorded overrides that may be proposed as a command: a record may be a stranger's, and a command is pasted unread.
 
-Let through is what is known to name numbers and choices of this package.  All else, such as keys of Hydra, functions,
-files and addresses, is left out, known or not.
+An override passes if it is known to name numbers and choices of this package.  Everything else, such as keys of Hydra,
+functions, files and addresses, is left out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from gradcheck.experiment.config import schema
 
-# their values name code or files, or are handed to a function as they are
+# their values name code or files, or are arguments of a function
 _KEYS_LEFT_OUT = {"fun", "jac", "args", "path", "max_bytes"}
 _NAMES = re.compile(r"[\w-]+(,[\w-]+)*")
 _VALUES = re.compile(r"[\w.,:+*() \[\]{}'\"-]{0,2000}", re.ASCII)

@@ -1,7 +1,8 @@
-"""Overrides as Hydra reads them: in time that grows with their length alone, and no deeper than it can follow.
+"""Overrides as Hydra reads them, but in time linear in their length, and refused where they are nested too deep.
 
 Hydra's own visitor looks for each item of a list from its first one on: a list of 15,000 numbers takes it a minute.
-Its parser and OmegaConf go down several levels of Python's stack with each bracket.
+Its parser and OmegaConf take several frames of Python's stack for each bracket.  The slow way is the definition: the values
+are the same.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _items(self: HydraOverrideVisitor, ctx: OverrideParser.ListContainerContext)
 
 @contextmanager
 def linear() -> Iterator[None]:
-    """Whoever parses within, Hydra's loader too, reads lists in linear time."""
+    """Within this block every parser, that of Hydra's loader too, reads lists in linear time."""
     usual = HydraOverrideVisitor.visitListContainer
     HydraOverrideVisitor.visitListContainer = _items  # type: ignore[method-assign]
     try:

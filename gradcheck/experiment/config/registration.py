@@ -69,7 +69,7 @@ class Schema(ConfigNode):
 
     @cached_property
     def node(self) -> DictConfig:  # type: ignore[override]
-        return OmegaConf.structured(schema(*self._made_of))
+        return OmegaConf.structured(hydra_class(*self._made_of))
 
 
 def register() -> None:
@@ -93,7 +93,7 @@ def register_resolver(name: str, resolver: Callable[..., object]) -> None:
     enter(name, resolver, replace=True)
 
 
-def schema(section: str, name: str, cls: type) -> type:
+def hydra_class(section: str, name: str, cls: type) -> type:
     """The class as Hydra checks it: its settings, and the key by which the table finds it."""
     own: list[tuple[str, object, object]] = []
     for key, setting in settings(cls).items():

@@ -126,7 +126,7 @@ class File(DataSource):
 
 
 def _as_override(key: str, names: list[str], limit: int = 300) -> str:
-    """A list of names as it is typed for Hydra and the shell; of a long one the beginning."""
+    """A list of names as an override, quoted for Hydra and the shell; a long list is cut off."""
     quoted = []
     for name in names:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name.lower() in ("true", "false", "null", "nan", "inf"):

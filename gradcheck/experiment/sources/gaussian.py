@@ -20,7 +20,7 @@ class Gaussian(DataSource):
     """Generated examples: correlated normal features and targets that depend on them.
 
     Rows of X are normal with mean 0, standard deviation `scale` and correlation `correlation` between any two features.
-    Scores are S = X w* + noise e with w* ~ N(0, 1/d), e ~ N(0, 1), one column an output, and the target is
+    Scores are S = X w* + noise e with w* ~ N(0, 1/d), e ~ N(0, 1), one column per output, and the target is
 
     - real: y = S;
     - binary: y ~ Bernoulli(sigmoid(S / scale)), both values in each column whenever n >= 2;

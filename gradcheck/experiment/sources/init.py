@@ -20,9 +20,9 @@ from gradcheck.models.interfaces import Start
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.streams import stream, validate_seed
 
-# A step of descent may raise the loss, but not above the highest of so many before it (Grippo, Lampariello and Lucidi).
+# A step of descent may raise the loss, but not above the highest of the last MEMORY losses (Grippo, Lampariello, Lucidi).
 MEMORY = 10
-# Descent ends when so many steps have not made the gradient smaller than it has been.
+# Descent ends after PATIENCE steps in a row without a new smallest gradient.
 PATIENCE = 50
 HALVINGS = 30
 
@@ -59,10 +59,11 @@ class Optimum(Start):
 
     theta <- theta - t g with the step t = s.s / s.y of Barzilai and Borwein (IMA J. Numer. Anal. 8, 1988), s and y the
     last changes of theta and g, halved until the loss is no higher than the highest of the last ten (Raydan, SIAM J.
-    Optim. 7, 1997).  The parameters with the smallest gradient on the way are kept: what is left of it is rounding,
+    Optim. 7, 1997).  The parameters with the smallest gradient on the way are kept.  That gradient is rounding,
     unless `steps` did not suffice or the loss has no minimum.
 
-    seed, scale : of the start, as in ``normal``.   steps : at most so many steps.
+    seed, scale : of the start, as in ``normal``.
+    steps : the largest number of steps.
     """
 
     seed: int = 0
@@ -189,7 +190,7 @@ INITS: dict[str, type[Start]] = {
 
 
 def _norm(gradient: np.ndarray) -> float:
-    """Largest entry; infinite where some entry is not a number."""
+    """Largest absolute entry; infinite where an entry is not a number."""
     largest = float(np.abs(gradient).max(initial=0.0))
     return math.inf if math.isnan(largest) else largest
 

@@ -63,6 +63,7 @@ class Sklearn(DataSource):
 
 @lru_cache(maxsize=5)  # a sweep asks for the same set for every cell
 def load(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Features (n, d) and targets (n,) of a set, read-only.  Raises ValueError where scikit-learn is not installed."""
     try:
         datasets = import_module("sklearn.datasets")
     except ImportError:
