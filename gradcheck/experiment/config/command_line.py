@@ -30,7 +30,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def parse(hydra: Hydra, lines: Sequence[str]) -> list[Override]:
-    """Overrides as Hydra reads them.  Raises BadInput, also for what is no single name of a config group."""
+    """Overrides as Hydra reads them.  Raises BadInput, also for a config group whose value is not one name."""
     try:
         overrides = Parser.create(config_loader=hydra.config_loader).parse_overrides(list(lines))
     except COMPOSE_ERRORS as error:

@@ -79,7 +79,7 @@ def compose(hydra: Hydra, overrides: Sequence[str], *, multirun: bool = False) -
 def as_typed(overrides: ListConfig) -> list[str]:
     """A list of overrides in Hydra's own part of a config, as they were typed.
 
-    Whoever iterates over such a list gets their interpolations resolved against this one config.
+    Iterating over such a list would resolve its interpolations against this one config.
     """
     lines = OmegaConf.to_container(overrides, resolve=False)
     assert isinstance(lines, list)

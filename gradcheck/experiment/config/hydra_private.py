@@ -221,7 +221,7 @@ def _rewrite(node: object, rewritten: Callable[[str], str]) -> None:
 
 @contextmanager
 def quoting() -> Iterator[None]:
-    """In YAML, text that is not printed as it is stands in double quotes: there the escapes mean what they stand for."""
+    """Within this block, YAML has text with unprintable characters in double quotes, where escapes keep their meaning."""
     dumper = get_omega_conf_dumper()
     usual = dumper.yaml_representers[str]
 

@@ -53,7 +53,7 @@ class Axis:
 
     @property
     def lines(self) -> list[str]:
-        """The points as they would be typed; of a range, whose points differ in a number alone, the first."""
+        """The points as they would be typed.  Of a range, the first one: its points differ in a number alone."""
         return [o.input_line or "" for o in (self.points[:1] if isinstance(self.points, _Numbers) else self.points)]
 
 
@@ -77,7 +77,7 @@ def typed(master: DictConfig) -> list[str]:
 def grid(hydra: Hydra, lines: Sequence[str], max_cells: int) -> list[Axis]:
     """The axes of a sweep as Hydra's basic sweeper reads them.
 
-    A key that stands twice takes its last values in its first place.
+    A key that is given twice has its last values, at its first place.
 
     Raises BadInput for keys that cannot be swept and for grids larger than max_cells, before anything is expanded.
     """

@@ -97,11 +97,11 @@ class _Base:
         self._last: tuple[list[Override], Form | None] | None = None
 
     def _settled(self, values: Sequence[Override]) -> bool:
-        """Whether, once the values that all points have are set, no part of the config refers to others."""
+        """Set the values that all points have.  Whether no part of the config then refers to another part."""
         try:
             compose.apply(self._scratch, values)
         except BadInput:
-            return False  # each point says why, unless one of its own values mends it
+            return False  # the slow way says why at each point, unless the point's own values mend it
         return not any(_refers(self._scratch, key) for key in SCIENCE)
 
     def enter_job(self, overrides: Sequence[Override], number: int) -> None:
