@@ -37,10 +37,6 @@ SAID: dict[str, tuple[tuple[str, ...], str]] = {
         ("model=mlp", "model.layers={a:1}"),
         "model.layers={a:1}: must be a list, as model.layers=[...]",
     ),
-    "'NoneType' object": (
-        ("hydra.sweeper.params={a:1}",),
-        "hydra.sweeper.params={a:1}: is null, which no mapping is merged into",
-    ),
     "could not be converted": (("data.n=ten",), "data.n=ten: must be a whole number"),
     "to string": (("scheme=[central]",), "scheme=[central]: must be one word, not a list"),
     "not a valid bool": (("model.bias=maybe",), "model.bias=maybe: must be true or false"),
@@ -52,7 +48,9 @@ if OLDER:
         "model.layers=3: must be a list, as model.layers=[...]",
     )
 # what the other version of OmegaConf says
-ELSEWHERE = {"incompatible container types"} if OLDER else {"with ListConfig", "is not a ListConfig"}
+ELSEWHERE = (
+    {"incompatible container types"} if OLDER else {"with ListConfig", "is not a ListConfig", "'NoneType' object"}
+)
 
 
 def patterns() -> Iterator[str]:
