@@ -7,6 +7,11 @@ import re
 from gradcheck.uris import hide
 
 
+def one_line(error: object) -> str:
+    """The words of an error on one line."""
+    return " ".join(str(error).split())
+
+
 class BadInput(ValueError):
     """Something typed or recorded that cannot be used.
 
@@ -87,11 +92,6 @@ class WriteError(RuntimeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(hide(message))
-
-
-def one_line(error: object) -> str:
-    """The words of an error on one line."""
-    return " ".join(str(error).split())
 
 
 def cause(error: BaseException) -> str:

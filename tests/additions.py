@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.bugs.base import BackwardBug, texts
-from gradcheck.experiment.config.config import TABLES
+from gradcheck.experiment.config.schema import TABLES
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.dense import Dense
 from gradcheck.models.functions import total

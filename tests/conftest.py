@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def configs_are_read_once() -> Iterator[None]:
     """The package's own config files and Hydra's are the same for all tests; a third of composing is reading them."""
-    from gradcheck.experiment.config.compose import Remembering
+    from gradcheck.experiment.config.repository import Remembering
 
     initialize, read = Remembering.initialize_sources, {}
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from gradcheck.experiment.cell import Cell, check_cell
-from gradcheck.experiment.sources.data import NoData, Values
-from gradcheck.experiment.sources.init import Values as Weights
+from gradcheck.experiment.sources.data import NoData
+from gradcheck.experiment.sources.init import StartValues as Weights
+from gradcheck.experiment.sources.values import Values
 from gradcheck.models import OneD
 from gradcheck.models.batch import Batch
 from gradcheck.numerics.auto import auto

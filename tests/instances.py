@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.activations import ACTIVATIONS

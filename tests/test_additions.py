@@ -18,9 +18,11 @@ from instances import Instance
 from gradcheck.bugs import BUGS
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.experiment.cell import Cell, check_cell
-from gradcheck.experiment.config.config import TABLES, build
-from gradcheck.experiment.sources.data import Gaussian, Values
+from gradcheck.experiment.config.build import build
+from gradcheck.experiment.config.schema import TABLES
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
+from gradcheck.experiment.sources.values import Values
 from gradcheck.models import Linear, Logistic, Softmax
 from gradcheck.models.batch import Batch
 from gradcheck.numerics.schemes import SCHEMES

@@ -130,7 +130,7 @@ def test_rooms_import_only_what_they_may_know(path: Path) -> None:
         ("numerics/check", "from gradcheck import functions"),
         ("numerics/check", "from importlib import import_module\nimport_module('joblib')"),
         ("numerics/diagnosis/fits", "import importlib\nimportlib.import_module('gradcheck.models.mlp')"),
-        ("functions/gradient", "from gradcheck.experiment.config.config import build"),
+        ("functions/gradient", "from gradcheck.experiment.config.build import build"),
         ("functions/gradient", "import pandas"),
         ("functions/outcome", "from gradcheck.views.runs import load"),
         ("columns/weights", "from gradcheck.experiment.config import columns"),
@@ -287,6 +287,66 @@ def test_what_a_config_names_is_asked_through_its_interface(path: Path) -> None:
 def test_a_question_by_name_is_seen(own: str, source: str) -> None:
     assert asked_by_name(own, source)
     assert not asked_by_name("terminal", "getattr(self._stream, name)")
+
+
+# --- what is private of Hydra and OmegaConf ---------------------------------------------------------------------------
+
+PRIVATE = "experiment/config/hydra_private"
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_attributes(source: str) -> set[str]:
+    """Private names that are asked of another object than the module's own ``self`` and ``cls``."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) not in ("self", "cls")
+    }
+
+
+# what this one module asks of nodes, overrides and loaders, nobody else may ask
+ASKED = private_attributes((PACKAGE / f"{PRIVATE}.py").read_text(encoding="utf-8"))
+
+
+def private_parts(own: str, source: str) -> list[str]:
+    """Private parts of Hydra and OmegaConf that a module imports, or asks of their objects."""
+    if own == PRIVATE:
+        return []
+    theirs = [
+        name for name in imports(source, ("gradcheck", *own.split("/")[:-1])) if name[0] in ("hydra", "omegaconf")
+    ]
+    asked = private_attributes(source)
+    return [".".join(name) for name in theirs if any(map(is_private, name))] + sorted(
+        asked if theirs else asked & ASKED
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_private_parts_of_hydra_are_touched_in_one_module(path: Path) -> None:
+    assert private_parts(place(path), path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "source"),
+    [
+        ("commands/launch", "from hydra._internal.hydra import Hydra"),
+        ("commands/launch", "import hydra._internal.utils"),
+        ("commands/launch", "from hydra import _internal"),
+        ("experiment/config/compose", "def f():\n    from omegaconf._utils import get_omega_conf_dumper"),
+        ("experiment/grid/points", "cfg._get_node('eps')"),
+        ("experiment/grid/axes", "override._value"),
+        ("experiment/config/recorded", "node._val = 1"),
+        ("commands/launch", "from omegaconf import DictConfig\ncfg._set_parent(None)"),
+        ("commands/launch", "from hydra.core.plugins import Plugins\nPlugins.instance()._instantiate(cfg)"),
+    ],
+)
+def test_a_private_part_is_seen(own: str, source: str) -> None:
+    assert len(private_parts(own, source)) == 1
+    assert private_parts(PRIVATE, source) == []
+    assert private_parts(own, "import omegaconf\nomegaconf.__version__\nself._value") == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -14,7 +14,7 @@ from readme import blocks
 from test_package import FACES, LEAVES, ROOMS
 
 from gradcheck.columns.weights import AXES, ERRORS
-from gradcheck.experiment.config.config import TABLES, settings
+from gradcheck.experiment.config.schema import TABLES, settings
 from gradcheck.experiment.engines.engines import ENGINES
 from gradcheck.experiment.results.rows import CELLS, SETTINGS
 from gradcheck.experiment.sources.data import DATA

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import identity
+from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.reproduce import main
@@ -46,7 +47,7 @@ def test_nothing_in_it_names_a_machine_a_user_or_a_path() -> None:
 
 def test_its_cells_are_named_as_this_version_names_them() -> None:
     for row in Stored(REFERENCE).cell_rows(["cell", "config"]):
-        assert config.cell_id(config.canonical(json.loads(row["config"]))) == row["cell"]
+        assert identity.cell_id(canonical(json.loads(row["config"]))) == row["cell"]
 
 
 def test_it_is_reproduced_within_the_bound(capsys: pytest.CaptureFixture[str]) -> None:

@@ -182,6 +182,7 @@ def errors_tables(rows: Sequence[CellRows]) -> Iterator[pa.Table]:
             continue
         for row in group:
             for piece in row.weights if isinstance(row.weights, list) else ():
+                assert isinstance(piece, Packed)
                 yield errors_table([row._replace(weights=Tabled(piece.unpacked(), 0, piece.size, []))])
 
 

@@ -17,7 +17,7 @@ from gradcheck.experiment.engines import engines
 from gradcheck.experiment.engines.base import EngineLost, Options, Stream
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
 from gradcheck.experiment.footprint import MAX_MEMORY
-from gradcheck.experiment.grid.sweep import write_plan
+from gradcheck.experiment.grid.record import write_plan
 from gradcheck.experiment.results import provenance, repair
 from gradcheck.experiment.results.plan import Ids, Left, Plan, Planned
 from gradcheck.experiment.results.rows import cell_row

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import build, schema
 from gradcheck.experiment.footprint import layout
 from gradcheck.experiment.results.plan import Ids, Plan
 from gradcheck.printable import printable
@@ -53,7 +53,7 @@ def plan_text(jobs: Plan) -> str:
             skipped[job.skip] += 1
         for key, value in job.config.items():
             if key in names:
-                names[key].add(str(value[config.LOOKUP[key]] if isinstance(value, dict) else value))
+                names[key].add(str(value[schema.LOOKUP[key]] if isinstance(value, dict) else value))
         for key in keys:
             names[key].add(json.dumps(job.swept.get(key)))
     planned = f"{len(jobs)} cell{'s' * (len(jobs) != 1)} planned"
@@ -76,7 +76,7 @@ def _weigher() -> Callable[[Mapping[str, object]], int | None]:
         key = json.dumps([form["model"], unseeded])
         if key not in known:
             try:
-                known[key] = layout(config.build(form)).size
+                known[key] = layout(build.build(form)).size
             except (ValueError, OSError):
                 known[key] = None
         return known[key]

@@ -18,7 +18,7 @@ from gradcheck.columns.places import Place
 from gradcheck.columns.store import PLAN
 from gradcheck.commands.settings import RunSettings
 from gradcheck.errors import BadInput, Meaningless, WriteError
-from gradcheck.experiment.config import compose
+from gradcheck.experiment.config import words
 
 
 @contextmanager
@@ -30,8 +30,8 @@ def composing(folder: Path | None = None) -> Iterator[None]:
         yield
     except (BadInput, Meaningless, WriteError):
         raise
-    except compose.COMPOSE_ERRORS as error:
-        fault = next((link for link in compose.chain(error) if store.is_fault(link)), None)
+    except words.COMPOSE_ERRORS as error:
+        fault = next((link for link in words.chain(error) if store.is_fault(link)), None)
         if folder is not None and isinstance(fault, OSError):
             if fault.filename is None:  # it was open already
                 fault.filename = _newest(folder)
@@ -40,7 +40,7 @@ def composing(folder: Path | None = None) -> Iterator[None]:
             raise BadInput(
                 f"{error.filename}: {error.strerror}; choose another folder with hydra.run.dir= or hydra.sweep.dir="
             ) from error
-        raise BadInput(compose.one_line(error)) from error
+        raise BadInput(words.one_line(error)) from error
 
 
 def _newest(folder: Path) -> str | None:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobStatus, configure_log, run_job
@@ -24,8 +22,9 @@ from gradcheck.commands.settings import RunSettings, allowed, settings, store_at
 from gradcheck.commands.shown import show
 from gradcheck.errors import BadInput
 from gradcheck.experiment import patches
-from gradcheck.experiment.config import compose, config, recorded
+from gradcheck.experiment.config import command_line, compose, hydra_private, recorded, schema, words
 from gradcheck.experiment.config.bug_help import bug_help
+from gradcheck.experiment.config.hydra_private import Callbacks, Hydra
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid.sweep import plan, sweep
 from gradcheck.experiment.results.plan import Plan
@@ -43,7 +42,7 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
     if resumed:
         others = [text for text in arguments if not text.startswith("resume=")]
         return resume(resumed[-1].partition("=")[2], others, alone=alone)
-    options = compose.parse_arguments(arguments)
+    options = command_line.parse_arguments(arguments)
     if options.experimental_rerun is not None or options.config_path is not None or options.config_name is not None:
         raise BadInput(
             "--experimental-rerun, --config-path and --config-name are not supported; add configs with --config-dir"
@@ -59,7 +58,7 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         raise BadInput("--resolve and --package go with --cfg only")
     typed_store, overrides = without_store(options.overrides)
     with compose.opened(options.config_dir) as hydra:
-        parsed = compose.parse(hydra, overrides)
+        parsed = command_line.parse(hydra, overrides)
         for override in parsed:
             if override.is_hydra_override() and override.is_sweep_override():
                 raise BadInput(f"{override.input_line}: keys of Hydra cannot be swept; give one value")
@@ -76,7 +75,7 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
             cfg.store = uris.shown(str(cfg.store))
         recorded.without_credentials(cfg)
         if not multirun:
-            compose.unswept(parsed)
+            command_line.unswept(parsed)
             return _single(hydra, cfg, chosen)
         jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory)
         if chosen.dry_run:
@@ -100,7 +99,7 @@ def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, t
             if "${" in str(OmegaConf.to_container(cfg.hydra.sweeper, resolve=False)):
                 raise error  # the grid may depend on the values that do not fit
             cfg.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
-        except (BadInput, *compose.COMPOSE_ERRORS):  # text that can be no interpolation cannot be recorded either
+        except (BadInput, *words.COMPOSE_ERRORS):  # text that can be no interpolation cannot be recorded either
             raise error from None
         if not typed and cfg.hydra.mode != RunMode.MULTIRUN:
             raise
@@ -113,12 +112,12 @@ def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, t
 
 def _outline(hydra: Hydra, overrides: Sequence[Override]) -> list[str]:
     """The overrides without the values of scientific keys."""
-    repository = hydra.config_loader.repository  # type: ignore[attr-defined]
+    repository = hydra_private.repository_of(hydra)
     return [
         override.input_line or ""
         for override in overrides
         if repository.group_exists(override.key_or_group)
-        or override.key_or_group.partition(".")[0] not in config.SCIENCE
+        or override.key_or_group.partition(".")[0] not in schema.SCIENCE
     ]
 
 
@@ -153,7 +152,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
         )
     callbacks.on_run_end(config=cfg, config_name=compose.CONFIG_NAME, job_return=done)
     if done.status is JobStatus.FAILED:
-        raise done._return_value
+        raise hydra_private.failure(done)
     return int(done.return_value)
 
 

@@ -12,10 +12,10 @@ from gradcheck.commands.compute import compute_left
 from gradcheck.commands.settings import RESUMABLE, allowed, settings
 from gradcheck.errors import BadInput
 from gradcheck.experiment import patches
-from gradcheck.experiment.config import compose
+from gradcheck.experiment.config import command_line, compose
 from gradcheck.experiment.config.harmless import harmless
 from gradcheck.experiment.engines import engines
-from gradcheck.experiment.grid.sweep import read_plan
+from gradcheck.experiment.grid.record import read_plan
 from gradcheck.experiment.results import repair
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
@@ -36,8 +36,8 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
             )
     with compose.opened() as hydra:
         word, others = _without_replace(arguments)
-        parsed = compose.parse(hydra, others)
-        compose.unswept(parsed)
+        parsed = command_line.parse(hydra, others)
+        command_line.unswept(parsed)
         chosen = replace(settings(compose.compose(hydra, others)), allow=allowed(parsed))
     patches.collect_from_now(alone)
     place = places.at(path)

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from gradcheck.columns import places
 from gradcheck.columns.places import Place
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import compose, config
+from gradcheck.experiment.config import compose, schema
 from gradcheck.functions.imports import module_of
 
 # What may be typed beside resume=.
@@ -46,7 +46,7 @@ def store_at(typed: str) -> places.Place:
 
 def settings(cfg: DictConfig) -> RunSettings:
     """The settings of a composed config.  Raises BadInput."""
-    needed = [key for key in config.Run.__dataclass_fields__ if key not in config.SCIENCE]
+    needed = [key for key in schema.Run.__dataclass_fields__ if key not in schema.SCIENCE]
     for key in needed:
         if cfg._get_node(key, validate_access=False) is None or OmegaConf.is_missing(cfg, key):
             raise BadInput(f"~{key}: cannot be removed; leave it out for the default")
@@ -75,9 +75,9 @@ def settings(cfg: DictConfig) -> RunSettings:
 def _refuse(chosen: RunSettings) -> None:
     """Raise BadInput for settings that have no meaning, one by one or together."""
     for key, value, allowed in (
-        ("engine", chosen.engine, config.ENGINES),
-        ("fail_on", chosen.fail_on, config.FAIL_ON),
-        ("progress", chosen.progress, config.PROGRESS),
+        ("engine", chosen.engine, schema.ENGINES),
+        ("fail_on", chosen.fail_on, schema.FAIL_ON),
+        ("progress", chosen.progress, schema.PROGRESS),
     ):
         if value not in allowed:
             raise BadInput(f"{key}={value}: must be one of {', '.join(allowed)}")

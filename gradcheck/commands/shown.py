@@ -15,7 +15,7 @@ from gradcheck import uris
 from gradcheck.commands.credentials import without_store
 from gradcheck.commands.folders import quoted
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import compose, config
+from gradcheck.experiment.config import compose, hydra_private, registration, words
 from gradcheck.views.terminal import Harmless
 
 
@@ -25,19 +25,19 @@ def show(typed: argparse.Namespace) -> int:
     Hydra gets the parsed command line: reading it once more, it would expect options in one place and print errors over
     several lines.
     """
-    compose.prepare(with_help=True)
+    registration.prepare(with_help=True)
     typed.overrides = without_store(typed.overrides)[1]
     typed.overrides += _hidden(typed)
     said = io.StringIO()
     shown = cast(TextIO, Harmless(sys.stdout))
     try:
-        with redirect_stdout(shown), redirect_stderr(said), compose.quoting():
-            _run_hydra(typed, get_args_parser(), _nothing, str(config.conf_dir()), compose.CONFIG_NAME)
+        with redirect_stdout(shown), redirect_stderr(said), hydra_private.quoting():
+            _run_hydra(typed, get_args_parser(), _nothing, str(registration.conf_dir()), compose.CONFIG_NAME)
     except SystemExit as end:
         if end.code:
             raise BadInput(said.getvalue().strip()) from None
-    except compose.COMPOSE_ERRORS as error:
-        raise BadInput(compose.one_line(error, typed.overrides)) from error
+    except words.COMPOSE_ERRORS as error:
+        raise BadInput(words.one_line(error, typed.overrides)) from error
     Harmless(sys.stderr).write(said.getvalue())
     return 0
 
@@ -50,7 +50,7 @@ def _hidden(typed: argparse.Namespace) -> list[str]:
         with compose.opened(typed.config_dir) as hydra:
             cfg = compose.compose(hydra, typed.overrides)
             place = None if cfg.store is None else str(cfg.store)
-    except (BadInput, *compose.COMPOSE_ERRORS):
+    except (BadInput, *words.COMPOSE_ERRORS):
         return []  # Hydra says so
     if place is None or uris.shown(place) == place:
         return []

@@ -23,7 +23,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the grid but for its step: cells that differ in eps alone are checked together."""
+    """A point of the grid without its step: cells that differ in eps alone are checked together."""
 
     model: Model
     data: DataSource
@@ -47,7 +47,7 @@ def refuse(cell: Cell) -> None:
 
 
 def refuse_at(cell: Cell, theta: Array) -> None:
-    """Raise Meaningless where the functions at theta tell that the combination has no meaning."""
+    """Raise Meaningless for a combination that has no meaning at theta."""
     if cell.scheme.complex_valued:
         cell.model.require_complex(theta)
 
@@ -70,9 +70,10 @@ def check_cells(
 ) -> list[CellResult]:
     """Check a cell at each of several steps.
 
-    posing : instead of ``pose``, where the problem may be known: it has nothing of scheme, eps, match_at and min_judged.
-    pack : what is made of the columns of a block of weights; a cell with more than one block is then examined block by
-        block, with the same outcome, and its ``weights`` are a list of what was made of them.
+    posing : used instead of ``pose``.  It may return a problem that is known already, because a problem does not depend
+        on scheme, eps, match_at and min_judged.
+    pack : called with the columns of each block of weights.  A cell with several blocks is then examined block by block,
+        with the same outcome, and its ``weights`` are the list of what ``pack`` returned.
 
     Raises Meaningless or NoEffect where there is nothing to check (the cell is skipped), ValueError for data that do not fit
     the model, FloatingPointError where the loss at theta is not finite.

@@ -16,16 +16,13 @@ if TYPE_CHECKING:
     from gradcheck.experiment.cell import Cell
 
 MAX_MEMORY = 4e9
-# Measured, and rounded up: arrays that are alive at once while data are made and standardized, those of a layer's
-# activations in the forward and backward pass and their error analysis, and what a weight takes with its row.
-DATA_ARRAYS = 5
-ROW_NUMBERS = 10
-LAYER_ARRAYS = 20
-WEIGHT_BYTES = 3200
-# Of a cell that is examined block by block, what a weight takes beyond its block: its figures until the summary of the
-# cell is made, and its row, compressed.
-PACKED_BYTES = 450
-LARGEST = 2**59  # beyond what an array can hold in each direction
+# Measured, and rounded up.
+DATA_ARRAYS = 5  # n x d arrays that are alive at once while data are made and standardized
+ROW_NUMBERS = 10  # numbers per example
+LAYER_ARRAYS = 20  # n x h arrays per layer: forward and backward pass, and their error analysis
+WEIGHT_BYTES = 3200  # bytes per weight of the block that is examined, with its row
+PACKED_BYTES = 450  # bytes per weight of the other blocks: figures for the cell's summary, and the compressed row
+LARGEST = 2**59  # no array is as long as this in any direction
 
 
 def layout(cell: Cell) -> Layout:
@@ -64,7 +61,7 @@ def _has(cell: Cell, key: str) -> bool:
 
 
 def _outline(cell: Cell) -> tuple[int, Batch]:
-    """The number of examples, and one that stands for all of them."""
+    """The number of examples, and a batch of one example that has their shape."""
     target = cell.model.target
     n, d, k = cell.data.size(target)
     return n, _example(min(d, LARGEST), min(k, LARGEST), target)

@@ -1,15 +1,15 @@
-"""What a verdict was worth: of some cells the right gradient is known, and whether a planted bug could be seen."""
+"""What a verdict is worth where the right gradient is known: right, a false alarm, a bug caught or missed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Of somebody else's function nobody knows whether its gradient is right, with or without a planted bug.
+# Nobody knows whether the gradient of somebody else's function is right, with or without a planted bug.
 UNKNOWN_MODELS = ("function",)
 COLUMNS = ("model", "bug_injected", "verdict", "n_missed")
 
@@ -26,15 +26,15 @@ class Truth(StrEnum):
 
     @property
     def planted(self) -> bool:
-        """Whether it is of a planted bug."""
+        """Whether the cell has a planted bug."""
         return self in PLANTED
 
 
 PLANTED = (Truth.CAUGHT, Truth.MISSED, Truth.CANNOT_BE_TOLD)
 
 
-def truth(row: Mapping[str, Any]) -> Truth:
-    """That of a row of ``cells`` with COLUMNS."""
+def truth(row: Mapping[str, object]) -> Truth:
+    """The truth of a row of ``cells`` that has COLUMNS."""
     if row["model"] in UNKNOWN_MODELS:
         return Truth.UNKNOWN
     accused = row["verdict"] == "mismatch"
@@ -46,7 +46,7 @@ def truth(row: Mapping[str, Any]) -> Truth:
 
 
 def truths(cells: pd.DataFrame) -> pd.Series:
-    """Those of a frame with COLUMNS, as words."""
+    """The truths of the rows of a frame that has COLUMNS, as words.  ``truth``, row by row, is the definition."""
     import pandas as pd
 
     planted = cells["bug_injected"].fillna(False).astype(bool)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, cast
 
-from gradcheck.experiment.config.config import FAIL_ON
+from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truth
 from gradcheck.numerics.verdict import EXEMPT, VERDICTS, of_counts
 from gradcheck.views.numbers import larger, or_zero

@@ -17,7 +17,7 @@ import numpy as np
 
 from gradcheck.bugs import BUGS
 from gradcheck.experiment.cell import Cell, pose
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Logistic
 from gradcheck.numerics.check import check

@@ -17,7 +17,8 @@ from kinds import KINDS, Wrong, accepted
 from gradcheck.bugs import BUGS
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.cell import Cell, check_cell, pose
-from gradcheck.experiment.sources.data import Gaussian, NoData
+from gradcheck.experiment.sources.data import NoData
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.activations import ACTIVATIONS

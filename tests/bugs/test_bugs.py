@@ -14,7 +14,7 @@ from gradcheck.bugs import BUGS
 from gradcheck.bugs.base import BackwardBug, Bug, OutputBug, some
 from gradcheck.bugs.output import lower_precision
 from gradcheck.errors import Meaningless
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.models import MLP, MODELS, Linear, Logistic, OneD, Softmax
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.dense import Dense

@@ -12,7 +12,7 @@ from instances import INSTANCES, Instance
 from test_bugs import close, meaningful
 
 from gradcheck.bugs import BUGS
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.models import MODELS
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.numerics.streams import stream

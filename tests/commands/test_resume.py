@@ -20,9 +20,9 @@ from waiting import PATIENCE, until
 
 from gradcheck.columns import lock, store
 from gradcheck.columns.weights import SCHEMA_VERSION
-from gradcheck.commands import compute, launch
+from gradcheck.commands import compute, folders
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import identity
 from gradcheck.experiment.results import repair
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.stored import Stored
@@ -100,7 +100,7 @@ def test_a_lock_whose_file_comes_and_goes_is_held_by_one_at_a_time() -> None:
 
 def test_a_run_that_appeared_meanwhile_is_not_mixed_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["hydra.run.dir=here", *QUICK]) == 0
-    monkeypatch.setattr(launch, "refuse_used", lambda folder, chosen: None)  # as if it had looked before
+    monkeypatch.setattr(folders, "refuse_used", lambda folder, chosen: None)  # as if it had looked before
     assert main(["hydra.run.dir=here", "eps=1e-4", *QUICK]) == 2
     assert len(rows(Path("here"))[0]) == 1
 
@@ -335,7 +335,7 @@ def test_a_run_whose_cells_have_other_names_now_is_left_alone(monkeypatch: pytes
     """A later version may name cells otherwise: it must not take what is stored for stale."""
     assert main(["eps=1e-4,1e-5", "hydra.sweep.dir=here", "-m", *QUICK]) == 0
     before = rows(Path("here"))
-    monkeypatch.setattr(config, "cell_id", lambda form, allow=(): f"{hash(str(form)) % 2**64:016x}")
+    monkeypatch.setattr(identity, "cell_id", lambda form, allow=(): f"{hash(str(form)) % 2**64:016x}")
     assert main(["resume=here", *QUICK]) == 2
     assert rows(Path("here")) == before
 

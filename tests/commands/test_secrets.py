@@ -14,7 +14,7 @@ import gradcheck
 from gradcheck import uris
 from gradcheck.columns import places
 from gradcheck.errors import BadInput, WriteError
-from gradcheck.experiment.config import compose
+from gradcheck.experiment.config import words
 from gradcheck.run import main
 
 STORED = "s3://key:CORRECT%2FHORSE%40@bucket/runs?region=here"
@@ -25,7 +25,7 @@ STORED = "s3://key:CORRECT%2FHORSE%40@bucket/runs?region=here"
 def test_what_is_shown_of_a_uri_holds_no_secret(made: tuple[str, list[str]]) -> None:
     uri, tokens = made
     for text in (uri, f"x={uri}: no such key", f"'{uri}'", f"it is {uri}.", f"{uri} and {uri}", f"{uri}: {'x' * 400}"):
-        for clear in (uris.hide(text), str(BadInput(text)), str(WriteError(text)), compose._flat(text)):
+        for clear in (uris.hide(text), str(BadInput(text)), str(WriteError(text)), words.cut(text)):
             blanks = " " in uri.strip()  # where a URI with blanks ends, a message does not tell; see `parsed`
             assert blanks or not any(token in clear for token in tokens), (text, clear)
     shown = uris.shown(uri)

@@ -21,7 +21,9 @@ from constructed import part, rewrite
 
 from gradcheck.columns.weights import errors_table
 from gradcheck.experiment import footprint
-from gradcheck.experiment.config import compose, config
+from gradcheck.experiment.config import identity, repository
+from gradcheck.experiment.config.build import build
+from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.engines.cells import compute
 from gradcheck.experiment.results.plan import Planned
 from gradcheck.experiment.results.rows import cell_row
@@ -178,10 +180,10 @@ def recorded(**changes: Any) -> Path:
     assert main(["hydra.run.dir=here", *QUICK]) == 0
     form = json.loads(pq.read_table("here/cells")["config"][0].as_py())
     form["data"] |= changes
-    form = config.canonical(form)
+    form = canonical(form)
     for path in (Path("here/plan.parquet"), part(Path("here"), "cells")):
         table = pq.read_table(path)
-        for name, value in (("config", json.dumps(form)), ("cell", config.cell_id(form))):
+        for name, value in (("config", json.dumps(form)), ("cell", identity.cell_id(form))):
             table = table.set_column(table.schema.get_field_index(name), name, pa.array([value]))
         rewrite(path, table)
     return Path("here")
@@ -235,8 +237,8 @@ BASE = {
 def test_the_estimate_is_no_less_than_what_a_cell_takes_and_not_far_from_it(form: dict[str, Any]) -> None:
     import tracemalloc
 
-    form = config.canonical(BASE | form)
-    estimate = footprint.footprint(config.build(form))
+    form = canonical(BASE | form)
+    estimate = footprint.footprint(build(form))
 
     job = Planned("0" * 16, form)
     tracemalloc.start()
@@ -268,9 +270,9 @@ def test_a_reader_that_gives_up_is_refused_with_the_name_of_the_file(
 
 
 def test_aliases_are_counted_with_all_that_they_stand_for() -> None:
-    assert compose.unfolded(b"a: 1\nb: [2, 3]") == 7
-    assert compose.unfolded(b"a: &x [1, 2]\nb: *x\nc: [*x, *x]") == 1 + 3 + 3 + 3 + 7
-    assert compose.unfolded(b"a: &x 1\nb: *x") == 5
-    assert compose.unfolded(b"a: [") == 0
-    assert compose.unfolded(b"[" * 1000) == float("inf")
-    assert compose.unfolded(b"a: " + b"[{" * 3000) == float("inf")  # where a reader looks ahead, and gives up there
+    assert repository.unfolded(b"a: 1\nb: [2, 3]") == 7
+    assert repository.unfolded(b"a: &x [1, 2]\nb: *x\nc: [*x, *x]") == 1 + 3 + 3 + 3 + 7
+    assert repository.unfolded(b"a: &x 1\nb: *x") == 5
+    assert repository.unfolded(b"a: [") == 0
+    assert repository.unfolded(b"[" * 1000) == float("inf")
+    assert repository.unfolded(b"a: " + b"[{" * 3000) == float("inf")  # where a reader looks ahead, and gives up there

@@ -19,7 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import PATIENCE
 
-from gradcheck.experiment.config import compose, config
+from gradcheck.experiment.config import compose, identity, registration, schema
+from gradcheck.experiment.config.build import build
+from gradcheck.experiment.config.form import canonical
 from gradcheck.models import Logistic
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,12 +57,14 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 GROUPS = [
-    (section, path.stem) for section in config.TABLES for path in sorted((config.conf_dir() / section).glob("*.yaml"))
+    (section, path.stem)
+    for section in schema.TABLES
+    for path in sorted((registration.conf_dir() / section).glob("*.yaml"))
 ]
 
 
 def test_the_files_of_a_group_and_its_table_name_the_same() -> None:
-    for section, table in config.TABLES.items():
+    for section, table in schema.TABLES.items():
         assert {name for group, name in GROUPS if group == section} == set(table)
 
 
@@ -85,32 +89,32 @@ def chosen(hydra: Hydra, section: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("section", "name"), GROUPS)
 def test_every_file_composes_to_the_section_of_its_class(hydra: Hydra, section: str, name: str) -> None:
     science = chosen(hydra, section, name)
-    given_, lookup = science[section], config.LOOKUP[section]
+    given_, lookup = science[section], schema.LOOKUP[section]
     assert given_[lookup] == (name if lookup == "source" or name != "none" else "none")
-    assert set(given_) - {lookup} == set(config.settings(config.TABLES[section][name])) - {lookup}
+    assert set(given_) - {lookup} == set(schema.settings(schema.TABLES[section][name])) - {lookup}
 
 
 @pytest.mark.parametrize(("section", "name"), [g for g in GROUPS if g != ("model", "function")])
 def test_the_canonical_form_is_plain_data_and_its_own_canonical_form(hydra: Hydra, section: str, name: str) -> None:
-    form = config.canonical(chosen(hydra, section, name))
+    form = canonical(chosen(hydra, section, name))
     assert json.loads(json.dumps(form, allow_nan=False)) == form
-    assert config.canonical(form) == form
-    assert list(form) == list(config.SCIENCE)
+    assert canonical(form) == form
+    assert list(form) == list(schema.SCIENCE)
 
 
-@pytest.mark.parametrize(("section", "name"), [(s, name) for s, table in config.TABLES.items() for name in table])
+@pytest.mark.parametrize(("section", "name"), [(s, name) for s, table in schema.TABLES.items() for name in table])
 def test_every_setting_is_of_a_type_that_the_schema_knows(section: str, name: str) -> None:
     """A field that Hydra and build would treat differently would be refused by one and accepted by the other."""
     from omegaconf import OmegaConf
 
-    cls = config.TABLES[section][name]
+    cls = schema.TABLES[section][name]
     assert dataclasses.is_dataclass(cls)
-    OmegaConf.structured(config._schema(section, name, cls))
+    OmegaConf.structured(registration.hydra_class(section, name, cls))
 
 
 def test_settings_that_are_left_out_have_their_defaults(hydra: Hydra) -> None:
     composed = compose.science(compose.compose(hydra, ["eps=1e-4"]))
-    assert config.canonical(logistic()) == config.canonical(composed)
+    assert canonical(logistic()) == canonical(composed)
 
 
 @pytest.mark.parametrize(
@@ -124,19 +128,19 @@ def test_settings_that_are_left_out_have_their_defaults(hydra: Hydra) -> None:
     ],
 )
 def test_the_same_number_in_another_type_is_the_same_cell(path: str, value: Any, same: Any) -> None:
-    one, other = config.canonical(changed(path, value)), config.canonical(changed(path, same))
+    one, other = canonical(changed(path, value)), canonical(changed(path, same))
     assert json.dumps(one) == json.dumps(other)
-    assert config.cell_id(one) == config.cell_id(other)
+    assert identity.cell_id(one) == identity.cell_id(other)
 
 
 def test_an_id_is_sixteen_hex_digits_of_a_documented_text() -> None:
     import hashlib
 
-    form = config.canonical(logistic())
+    form = canonical(logistic())
     # what came after version 1 is left out while it has its default
     assert form.pop("min_judged") == 0.9
     text = json.dumps({"schema": 1, "config": form, "files": {}}, sort_keys=True, separators=(",", ":"))
-    assert config.cell_id(form | {"min_judged": 0.9}) == hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert identity.cell_id(form | {"min_judged": 0.9}) == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def version_1_id(form: Mapping[str, Any]) -> str:
@@ -152,17 +156,17 @@ def version_1_id(form: Mapping[str, Any]) -> str:
 
 @given(share=st.floats(0, 1), seed=st.integers(0, 5))
 def test_a_key_that_came_later_names_a_cell_only_where_it_is_not_its_default(share: float, seed: int) -> None:
-    form = config.canonical(changed("init.seed", seed))
-    assert config.cell_id(form) == version_1_id(form)
-    assert config.canonical({key: part for key, part in form.items() if key != "min_judged"}) == form
-    other = config.canonical(form | {"min_judged": share})
-    assert (config.cell_id(other) == version_1_id(form)) == (share == 0.9)
+    form = canonical(changed("init.seed", seed))
+    assert identity.cell_id(form) == version_1_id(form)
+    assert canonical({key: part for key, part in form.items() if key != "min_judged"}) == form
+    other = canonical(form | {"min_judged": share})
+    assert (identity.cell_id(other) == version_1_id(form)) == (share == 0.9)
 
 
 def test_a_setting_of_a_section_may_come_later_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted fault: without ``since`` a new setting would give every cell of its class another id."""
 
-    before = config.canonical(logistic())
+    before = canonical(logistic())
 
     @dataclasses.dataclass
     class Later(Logistic):
@@ -173,19 +177,19 @@ def test_a_setting_of_a_section_may_come_later_too(monkeypatch: pytest.MonkeyPat
         tilt: float = 0.5
 
     for cls, keeps in ((Later, True), (Careless, False)):
-        monkeypatch.setitem(config.TABLES["model"], "logistic", cls)
-        after = config.canonical(logistic())
+        monkeypatch.setitem(schema.TABLES["model"], "logistic", cls)
+        after = canonical(logistic())
         assert after["model"] == before["model"] | {"tilt": 0.5}
-        assert (config.cell_id(after) == config.cell_id(before)) is keeps
-        assert config.cell_id(config.canonical(changed("model.tilt", 1.0))) != config.cell_id(before)
+        assert (identity.cell_id(after) == identity.cell_id(before)) is keeps
+        assert identity.cell_id(canonical(changed("model.tilt", 1.0))) != identity.cell_id(before)
 
 
 @given(eps=st.floats(min_value=1e-300, max_value=1e300))
 def test_every_step_keeps_its_value_through_the_record(eps: float) -> None:
-    form = config.canonical(changed("eps", eps))
-    again = config.canonical(json.loads(json.dumps(form)))
+    form = canonical(changed("eps", eps))
+    again = canonical(json.loads(json.dumps(form)))
     assert again["eps"] == eps
-    assert config.cell_id(again) == config.cell_id(form)
+    assert identity.cell_id(again) == identity.cell_id(form)
 
 
 WRONG = [
@@ -231,7 +235,7 @@ WRONG = [
 )
 def test_build_names_key_value_and_what_is_allowed(path: str, value: Any, allowed: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
-        config.build(changed(path, value))
+        build(changed(path, value))
     message = str(refused.value)
     assert message.startswith(path.removesuffix(".name").removesuffix(".source"))
     assert allowed in message
@@ -244,7 +248,7 @@ json_values = st.recursive(
     max_leaves=5,
 )
 paths = st.sampled_from(
-    [*config.SCIENCE, "model.name", "model.l2", "model.bias", "data.source", "data.n", "init.seed", "bug.name", "x"]
+    [*schema.SCIENCE, "model.name", "model.l2", "model.bias", "data.source", "data.n", "init.seed", "bug.name", "x"]
 )
 
 
@@ -252,7 +256,7 @@ paths = st.sampled_from(
 def test_whatever_a_record_holds_build_makes_a_cell_or_says_why_not(path: str, value: Any) -> None:
     message = ""
     try:
-        config.build(changed(path, value))
+        build(changed(path, value))
     except ValueError as error:
         message = str(error)
     assert "\n" not in message
@@ -261,12 +265,12 @@ def test_whatever_a_record_holds_build_makes_a_cell_or_says_why_not(path: str, v
 @given(value=json_values)
 def test_a_record_that_is_no_config_at_all_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"."):
-        config.build(value)
+        build(value)
 
 
 def test_build_makes_the_classes_of_the_tables_with_their_settings() -> None:
-    cell = config.build(changed("model", {"name": "mlp", "layers": [4], "loss": "squared_error", "l2": 0.5}))
-    assert type(cell.model) is config.TABLES["model"]["mlp"]
+    cell = build(changed("model", {"name": "mlp", "layers": [4], "loss": "squared_error", "l2": 0.5}))
+    assert type(cell.model) is schema.TABLES["model"]["mlp"]
     assert (cell.model.layers, cell.model.loss_name, cell.model.l2) == ([4], "squared_error", 0.5)
     assert (cell.dtype.name, cell.scheme.name) == ("float64", "central")
 
@@ -283,13 +287,13 @@ def test_build_makes_the_classes_of_the_tables_with_their_settings() -> None:
 def test_logspace_gives_correctly_rounded_powers_of_ten(
     start: float, stop: float, n: int, expected: list[float]
 ) -> None:
-    assert config.logspace(start, stop, n) == expected
+    assert registration.logspace(start, stop, n) == expected
 
 
 def test_the_schema_and_the_checker_need_no_hydra_to_build_a_recorded_config() -> None:
     """Workers and readers of records build configs: they neither pay for Hydra nor have its resolvers at hand."""
     code = (
-        f"import sys; from gradcheck.experiment.config import config; config.build({logistic()!r});"
+        f"import sys; from gradcheck.experiment.config.build import build; build({logistic()!r});"
         "print([m for m in ('hydra', 'omegaconf', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
@@ -297,5 +301,5 @@ def test_the_schema_and_the_checker_need_no_hydra_to_build_a_recorded_config() -
 
 
 def test_no_config_names_code_to_run() -> None:
-    for path in config.conf_dir().rglob("*.yaml"):
+    for path in registration.conf_dir().rglob("*.yaml"):
         assert "_target_" not in path.read_text(), path

@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gradcheck.errors import Meaningless
-from gradcheck.experiment.sources.data import DATA, File, Gaussian, NoData, Sklearn, Values, standardized
+from gradcheck.experiment.sources.batches import standardized
+from gradcheck.experiment.sources.data import DATA, NoData
+from gradcheck.experiment.sources.file import File
+from gradcheck.experiment.sources.gaussian import Gaussian
+from gradcheck.experiment.sources.shipped import Sklearn
+from gradcheck.experiment.sources.values import Values
 from gradcheck.models.batch import NO_BATCH
 from gradcheck.models.target import Binary, Classes, NoTarget, Real
 from gradcheck.numerics.streams import STREAMS, stream
@@ -436,7 +441,7 @@ def test_n_rows_are_spread_over_the_classes():
 
 
 def test_a_missing_scikit_learn_is_named_with_its_extra(monkeypatch):
-    from gradcheck.experiment.sources.data import _load_sklearn
+    from gradcheck.experiment.sources.shipped import load as _load_sklearn
 
     _load_sklearn.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn", None)

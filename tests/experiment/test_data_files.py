@@ -21,9 +21,10 @@ from omegaconf import OmegaConf
 from pandas._libs.parsers import STR_NA_VALUES
 from pyarrow import csv, parquet
 
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import identity
+from gradcheck.experiment.config.form import canonical_section
 from gradcheck.experiment.sources import tables
-from gradcheck.experiment.sources.data import File
+from gradcheck.experiment.sources.file import File
 from gradcheck.models.target import Classes, Real
 from gradcheck.run import main
 
@@ -144,7 +145,7 @@ def test_an_id_changes_with_the_index_only(tmp_path: Path, monkeypatch: pytest.M
 
     def texts() -> list[Any]:
         parts = [{"source": "file", "path": str(tmp_path / name), "target": "y"} for name in FILES]
-        return [config.section_text("data", config.canonical_section("data", part)) for part in parts]
+        return [identity.section_text("data", canonical_section("data", part)) for part in parts]
 
     FILES = ["with.parquet", "without.parquet", "without.csv"]
     now = texts()

@@ -21,7 +21,8 @@ from waiting import PATIENCE, start_seconds, until
 from gradcheck.columns.weights import errors_table
 from gradcheck.errors import BadInput, Meaningless
 from gradcheck.experiment.cell import check_cells
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import identity
+from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.engines import cells, engines, sharing
 from gradcheck.experiment.engines.base import CellFailed, EngineSettings, TimedOut, WorkerDied
 from gradcheck.experiment.engines.cells import CHUNK_CELLS, compute, differing_in_eps, one_blas_thread, outcomes_of
@@ -62,7 +63,7 @@ def test_rows_do_not_depend_on_the_engine(engine: str) -> None:
     jobs = []
     for bug in ("sign_flip", "scale"):
         for eps in (1e-3, 1e-4, 1e-6, "auto"):
-            form = config.canonical(
+            form = canonical(
                 {
                     "model": {"name": "mlp", "layers": [3]},
                     "data": {"source": "gaussian", "n": 30, "d": 4},
@@ -74,7 +75,7 @@ def test_rows_do_not_depend_on_the_engine(engine: str) -> None:
                     "match_at": 1e-2,
                 }
             )
-            jobs.append(Planned(config.cell_id(form), form, {}))
+            jobs.append(Planned(identity.cell_id(form), form, {}))
     found = {job.cell: cell_row(job, outcome, 0.0) for job, outcome, _ in engines.run(jobs, 2, engine)}
     for job in jobs:
         with one_blas_thread():
@@ -97,8 +98,8 @@ FORM = {
 
 
 def planned(*changes: dict[str, Any], skip: str | None = None) -> list[Planned]:
-    forms = [config.canonical(FORM | change) for change in changes]
-    return [Planned(config.cell_id(form), form, skip=skip) for form in forms]
+    forms = [canonical(FORM | change) for change in changes]
+    return [Planned(identity.cell_id(form), form, skip=skip) for form in forms]
 
 
 def sizes(jobs: list[Planned]) -> list[int]:
@@ -186,7 +187,7 @@ def test_a_file_that_is_not_the_one_that_was_planned_with_is_a_failed_cell(
 ) -> None:
     (tmp_path / "data.csv").write_text("a,y\n1,0\n2,1\n3,1\n")
     np.savez(tmp_path / "init.npz", W=[[0.5]], b=[0.25])
-    form = config.canonical(
+    form = canonical(
         {
             "model": {"name": "logistic"},
             "data": {"source": "file", "path": str(tmp_path / "data.csv"), "target": "y"},
@@ -198,7 +199,7 @@ def test_a_file_that_is_not_the_one_that_was_planned_with_is_a_failed_cell(
             "match_at": 1e-2,
         }
     )
-    planned = Planned(config.cell_id(form), form, {})
+    planned = Planned(identity.cell_id(form), form, {})
     (tmp_path / "other").mkdir()
     (tmp_path / "other/data.csv").write_text("a,y\n1,0\n2,1\n4,1\n")
     np.savez(tmp_path / "other/init.npz", W=[[0.5]], b=[0.75])

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.experiment.sources.data import Gaussian
-from gradcheck.experiment.sources.init import INITS, File, Normal, Optimum, Values, Zeros
+from gradcheck.experiment.sources.gaussian import Gaussian
+from gradcheck.experiment.sources.init import INITS, Normal, Optimum, StartFile, StartValues, Zeros
 from gradcheck.models import Linear, Logistic
 from gradcheck.models.target import Real
 from gradcheck.numerics.layout import Layout
@@ -72,7 +72,7 @@ def test_join_keeps_the_dtype_of_its_values_unless_one_is_given():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_source_gives_a_flat_vector_of_the_dtype(dtype, npz):
-    sources = [Normal(), Zeros(), Optimum(), Values(VALUES), File(npz(**VALUES))]
+    sources = [Normal(), Zeros(), Optimum(), StartValues(VALUES), StartFile(npz(**VALUES))]
     assert {type(source) for source in sources} == set(INITS.values())
     for source in sources:
         source.validate()
@@ -83,8 +83,8 @@ def test_every_source_gives_a_flat_vector_of_the_dtype(dtype, npz):
 
 def test_values_stand_in_the_order_of_the_layout(npz):
     shuffled = dict(reversed(VALUES.items()))
-    assert Values(shuffled).theta(LAYOUT, np.float64).tolist() == list(range(1, 11))
-    assert File(npz(**shuffled)).theta(LAYOUT, np.float64).tolist() == list(range(1, 11))
+    assert StartValues(shuffled).theta(LAYOUT, np.float64).tolist() == list(range(1, 11))
+    assert StartFile(npz(**shuffled)).theta(LAYOUT, np.float64).tolist() == list(range(1, 11))
 
 
 def test_normal_parameters_depend_on_their_own_seed_and_scale_only():
@@ -110,8 +110,8 @@ def test_normal_parameters_have_mean_0_and_deviation_scale():
 
 def test_file_is_the_only_source_with_content_on_disk(npz):
     path = npz(**VALUES)
-    assert File(path).sources() == [Path(path)]
-    assert [source().sources() for source in (Normal, Zeros, Values)] == [[], [], []]
+    assert StartFile(path).sources() == [Path(path)]
+    assert [source().sources() for source in (Normal, Zeros, StartValues)] == [[], [], []]
 
 
 BAD_PARAMETERS = {
@@ -131,19 +131,19 @@ BAD_PARAMETERS = {
 def test_wrong_parameters_are_refused_by_both_sources(case, npz):
     values, message = BAD_PARAMETERS[case]
     with pytest.raises(ValueError, match=rf"^init\.values: .*{message}"):
-        Values(values).theta(LAYOUT, np.float64)
+        StartValues(values).theta(LAYOUT, np.float64)
     with pytest.raises(ValueError, match=rf"^init\.path=.*theta\.npz: .*{message}"):
-        File(npz(**values)).theta(LAYOUT, np.float64)
+        StartFile(npz(**values)).theta(LAYOUT, np.float64)
 
 
 def test_ragged_values_are_refused():
     with pytest.raises(ValueError, match=r"init\.values: W is ragged"):
-        Values(VALUES | {"W": [[1, 2, 3], [4]]}).theta(LAYOUT, np.float64)
+        StartValues(VALUES | {"W": [[1, 2, 3], [4]]}).theta(LAYOUT, np.float64)
 
 
 def test_numbers_beyond_the_dtype_are_refused():
     with pytest.raises(ValueError, match=r"init\.values: holds numbers up to 1e\+39, which dtype=float32"):
-        Values(VALUES | {"t": 1e39}).theta(LAYOUT, np.float32)
+        StartValues(VALUES | {"t": 1e39}).theta(LAYOUT, np.float32)
 
 
 # --- bad files --------------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_numbers_beyond_the_dtype_are_refused():
 
 def refused(path: Path | str) -> str:
     with pytest.raises(ValueError, match=r"^init\.path=") as caught:
-        File(str(path)).theta(LAYOUT, np.float64)
+        StartFile(str(path)).theta(LAYOUT, np.float64)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -194,7 +194,7 @@ def test_other_members_and_sizes_are_refused(npz, tmp_path):
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
         archive.writestr("W", "1 2 3")
     assert "W is not an array of numbers" in refused(tmp_path / "other.npz")
-    large = File(str(npz(**VALUES)), max_bytes=10)
+    large = StartFile(str(npz(**VALUES)), max_bytes=10)
     with pytest.raises(ValueError, match=r"more than init\.max_bytes=10"):
         large.theta(LAYOUT, np.float64)
 
@@ -207,8 +207,8 @@ def test_other_members_and_sizes_are_refused(npz, tmp_path):
     [
         *[(Normal(seed=bad), "seed") for bad in (-1, 0.5, None, True, "1")],
         *[(Normal(scale=bad), "scale") for bad in (-1.0, float("nan"), float("inf"), None, True, "1")],
-        *[(Values(bad), "values") for bad in ({}, None, [1.0])],
-        *[(File(bad), "path") for bad in ("", "???", None)],
+        *[(StartValues(bad), "values") for bad in ({}, None, [1.0])],
+        *[(StartFile(bad), "path") for bad in ("", "???", None)],
     ],
 )
 def test_bad_settings_are_refused_with_key_and_value(source, key):

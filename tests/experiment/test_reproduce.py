@@ -16,8 +16,9 @@ from constructed import rewrite
 from gradcheck import reproduce
 from gradcheck.columns.weights import ERRORS
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import identity
 from gradcheck.experiment.config.columns import column_name
+from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.replay import comparison, intervals, replay
 from gradcheck.experiment.replay.record import chosen
@@ -42,8 +43,8 @@ def jobs(**changes: Any) -> list[Planned]:
     found = []
     for eps in (1e-4, "auto"):
         for bug in ({"name": "none"}, {"name": "scale", "magnitude": 2.0}, {"name": "activation_derivative_at_output"}):
-            form = config.canonical({**BASE, "eps": eps, "bug": bug, **changes})
-            found.append(Planned(config.cell_id(form), form, {"bug.magnitude": form["bug"].get("magnitude")}))
+            form = canonical({**BASE, "eps": eps, "bug": bug, **changes})
+            found.append(Planned(identity.cell_id(form), form, {"bug.magnitude": form["bug"].get("magnitude")}))
     return found
 
 

@@ -33,7 +33,8 @@ import gradcheck
 from gradcheck.columns import store
 from gradcheck.columns.weights import AXES, ERRORS, CellRows, Tabled, errors_table, tabled
 from gradcheck.errors import BadInput, Meaningless, WriteError
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import identity, schema
+from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.engines.cells import compute
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.rows import CELLS, cell_row, cells_table
@@ -200,7 +201,7 @@ def test_a_cell_without_result_is_stored_with_its_reason(
 def test_every_setting_of_every_class_has_a_column_but_whole_arrays(tmp_path: Path) -> None:
     """The columns against the dataclasses themselves, which are what a config can say."""
     names = {"match_at", "min_judged"}
-    for section, table in config.TABLES.items():
+    for section, table in schema.TABLES.items():
         for cls in table.values():
             names |= {f"{section}_{field.name}" for field in dataclasses.fields(cls)}
     names = {"model_loss" if name == "model_loss_name" else name for name in names}
@@ -669,8 +670,8 @@ def test_figures_follow_from_the_stored_gradients_to_the_bit(tmp_path: Path) -> 
                         "data": {"source": "gaussian", "n": 20, "d": 4},
                         "bug": {"name": bug},
                     }
-                    form = config.canonical({**base, **given, "eps": eps})
-                    job = Planned(config.cell_id(form), form)
+                    form = canonical({**base, **given, "eps": eps})
+                    job = Planned(identity.cell_id(form), form)
                     writer.add(cell_row(job, compute(form), 0.0))
     runs = load(tmp_path)
     assert (runs.cells["status"] == "ok").all()

@@ -20,10 +20,15 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from trials import interpolations
 
+from gradcheck.columns.store import PLAN
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import compose, config
+from gradcheck.experiment.config import compose, registration
+from gradcheck.experiment.config.build import build
 from gradcheck.experiment.config.canonical import canonical_json
-from gradcheck.experiment.grid import sweep
+from gradcheck.experiment.grid import axes, sweep
+from gradcheck.experiment.grid.points import points
+from gradcheck.experiment.grid.record import read_plan, write_plan
+from gradcheck.experiment.results.plan import Planned
 
 LIMIT = 1_000_000
 
@@ -42,7 +47,7 @@ def composed(hydra: Hydra, *overrides: str) -> DictConfig:
 
 def ours(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
     master = interpolations.masters(hydra, overrides)
-    return list(sweep.points(hydra, master, sweep.grid(hydra, sweep.typed(master), LIMIT)))
+    return list(points(hydra, master, axes.grid(hydra, axes.typed(master), LIMIT)))
 
 
 def hydras(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
@@ -165,7 +170,7 @@ def test_a_config_that_refers_to_hydra_gives_what_hydra_composes(
     """Points are composed without Hydra's own configs, unless one is asked for."""
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text(REFERRING)
-    config.register_resolver("len", lambda values: len(values))
+    registration.register_resolver("len", lambda values: len(values))
     try:
         monkeypatch.chdir(tmp_path)
         with compose.opened(str(tmp_path)) as extended:
@@ -247,7 +252,7 @@ def test_a_list_of_overrides_that_is_resolved_too_early_is_seen(hydra: Hydra, mo
 def test_an_environment_that_no_job_can_have_is_refused(hydra: Hydra) -> None:
     overrides = [f"+hydra.job.env_set.{interpolations.VARIABLE}=${{data.seed}}", "data.seed=1,2"]
     assert difference(hydra, overrides) is None
-    if compose.ASKS_FOR_A_BASE:  # later Hydras let it refer to other keys
+    if registration.ASKS_FOR_A_BASE:  # later Hydras let it refer to other keys
         with pytest.raises(BadInput, match="env_set"):
             ours(hydra, overrides)
 
@@ -259,11 +264,11 @@ def test_keys_of_hydra_are_read_by_its_resolver_only_as_in_its_own_jobs(hydra: H
         ours(hydra, overrides)
 
 
-def plan_of(hydra: Hydra, overrides: list[str]) -> list[sweep.Planned]:
+def plan_of(hydra: Hydra, overrides: list[str]) -> list[Planned]:
     return sweep.sweep(hydra, copy.deepcopy(composed(hydra, *overrides)), LIMIT)
 
 
-def ids(planned: list[sweep.Planned]) -> list[str]:
+def ids(planned: list[Planned]) -> list[str]:
     return [job.cell for job in planned]
 
 
@@ -338,9 +343,9 @@ def test_keys_without_a_column_of_their_own_are_told_with_their_values(hydra: Hy
 def test_the_limit_is_refused_before_anything_is_expanded(hydra: Hydra) -> None:
     start = time.process_time()
     with pytest.raises(BadInput, match="max_cells"):
-        sweep.grid(hydra, ["init.seed=range(1000000000000)"], LIMIT)
+        axes.grid(hydra, ["init.seed=range(1000000000000)"], LIMIT)
     with pytest.raises(BadInput, match="max_cells"):
-        sweep.grid(hydra, [f"{key}=range(10000)" for key in ("init.seed", "data.seed", "bug.seed")], LIMIT)
+        axes.grid(hydra, [f"{key}=range(10000)" for key in ("init.seed", "data.seed", "bug.seed")], LIMIT)
     assert time.process_time() - start < 5
 
 
@@ -353,7 +358,7 @@ def test_a_cell_is_planned_in_a_few_milliseconds(hydra: Hydra) -> None:
 
 
 def experiments() -> list[str]:
-    return sorted(path.stem for path in (config.conf_dir() / "experiment").glob("*.yaml"))
+    return sorted(path.stem for path in (registration.conf_dir() / "experiment").glob("*.yaml"))
 
 
 def test_there_are_ready_grids() -> None:
@@ -376,15 +381,17 @@ def test_a_ready_grid_is_a_sweep_without_minus_m_whose_cells_all_build(hydra: Hy
     for job in planned:
         assert job.text == canonical_json(job.config)
         if job.skip is None:
-            config.build(job.config)
+            build(job.config)
 
 
 def test_the_zoo_holds_every_bug_and_every_model(hydra: Hydra) -> None:
-    lines = sweep.typed(interpolations.masters(hydra, ["+experiment=bug_zoo"]))
-    axes = {axis.key: [o.value() for o in axis.points] for axis in sweep.grid(hydra, lines, LIMIT)}
-    assert set(axes["bug"]) == {path.stem for path in (config.conf_dir() / "bug").glob("*.yaml")}
-    assert set(axes["model"]) == {path.stem for path in (config.conf_dir() / "model").glob("*.yaml")} - {"function"}
-    assert len(axes["init.seed"]) >= 3
+    lines = axes.typed(interpolations.masters(hydra, ["+experiment=bug_zoo"]))
+    found = {axis.key: [o.value() for o in axis.points] for axis in axes.grid(hydra, lines, LIMIT)}
+    assert set(found["bug"]) == {path.stem for path in (registration.conf_dir() / "bug").glob("*.yaml")}
+    assert set(found["model"]) == {path.stem for path in (registration.conf_dir() / "model").glob("*.yaml")} - {
+        "function"
+    }
+    assert len(found["init.seed"]) >= 3
 
 
 def test_the_course_net_holds_the_numbers_of_the_course(hydra: Hydra) -> None:
@@ -399,14 +406,14 @@ def test_the_course_net_holds_the_numbers_of_the_course(hydra: Hydra) -> None:
 
 
 def record(run_dir: Path, rows: list[dict[str, Any]]) -> None:
-    pq.write_table(pa.Table.from_pylist(rows), run_dir / sweep.PLAN)
+    pq.write_table(pa.Table.from_pylist(rows), run_dir / PLAN)
 
 
 def test_a_stored_plan_is_read_back_as_it_was(hydra: Hydra, tmp_path: Path) -> None:
     planned = plan_of(hydra, ["bug=scale,detached_layer", "model.l2=0,0.5", "eps=auto,1e-4"])
     assert any(job.skip for job in planned)
-    sweep.write_plan(tmp_path, planned, ["eps=auto,1e-4"])
-    assert sweep.read_plan(tmp_path) == (planned, ["eps=auto,1e-4"])
+    write_plan(tmp_path, planned, ["eps=auto,1e-4"])
+    assert read_plan(tmp_path) == (planned, ["eps=auto,1e-4"])
     assert not list((tmp_path / ".tmp").iterdir())
 
 
@@ -432,10 +439,10 @@ def test_a_damaged_or_hostile_plan_is_refused_in_one_line(
     hydra: Hydra, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     record(tmp_path, [row(hydra)])
-    assert len(sweep.read_plan(tmp_path)[0]) == 1
+    assert len(read_plan(tmp_path)[0]) == 1
     record(tmp_path, [row(hydra, **changes)])
     with pytest.raises(BadInput) as refused:
-        sweep.read_plan(tmp_path)
+        read_plan(tmp_path)
     assert "\n" not in str(refused.value)
 
 
@@ -447,11 +454,11 @@ def test_a_recorded_file_outside_the_current_folder_is_not_read(
     outside.write_text("a,y\n1,0\n2,1\n")
     monkeypatch.chdir(tmp_path)
     planned = plan_of(hydra, ["data=file", f"data.path={outside}", "data.target=y"])
-    sweep.write_plan(inside, planned, [])
-    assert sweep.read_plan(inside)[0] == planned
+    write_plan(inside, planned, [])
+    assert read_plan(inside)[0] == planned
     monkeypatch.chdir(inside)
     with pytest.raises(BadInput, match="outside the current folder"):
-        sweep.read_plan(inside)
+        read_plan(inside)
 
 
 def test_a_file_that_changed_makes_another_cell(hydra: Hydra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import gradcheck
 from gradcheck.columns.weights import CellRows
-from gradcheck.experiment.config.config import FAIL_ON
+from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.rows import CELLS, cell_row
 from gradcheck.experiment.results.stored import Stored

@@ -16,7 +16,9 @@ import pytest
 import gradcheck
 from gradcheck import reproduce, show
 from gradcheck.columns.store import PLAN
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import identity
+from gradcheck.experiment.config.build import build
+from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.results.part import locate
 from gradcheck.functions.imports import find, module_of, permitted
 from gradcheck.functions.model import Function
@@ -51,14 +53,14 @@ def sign(x): return np.sign(x)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "planted.py").write_text(PLANTED, encoding="utf-8")
-    config._digests.cache_clear()
+    identity.digests.cache_clear()
     yield
     forget()
 
 
 def forget() -> None:
     sys.modules.pop("planted", None)
-    config._digests.cache_clear()
+    identity.digests.cache_clear()
 
 
 def imported() -> bool:
@@ -368,7 +370,7 @@ def test_a_function_changed_within_the_second_is_the_one_that_runs(
 
 
 def test_building_a_cell_imports_nothing() -> None:
-    form = config.canonical(
+    form = canonical(
         {
             "model": {"name": "function", "fun": "planted.loss", "jac": "planted.gradient", "x0": [1, 2]},
             "data": {"source": "none"}, "init": {"name": "values"}, "bug": {"name": "none"},
@@ -376,9 +378,9 @@ def test_building_a_cell_imports_nothing() -> None:
         }
     )  # fmt: skip
     assert form["init"]["values"] == {"x": [1.0, 2.0]}
-    assert config.canonical(form) == form
-    config.build(form, ["planted"])
+    assert canonical(form) == form
+    build(form, ["planted"])
     assert not imported()
     with pytest.raises(ValueError, match=r"model\.fun=planted\.loss"):
-        config.cell_id(form)
+        identity.cell_id(form)
     assert not imported()

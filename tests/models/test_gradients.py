@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from instances import INSTANCES, SMOOTH, WITH_DATA, Instance
 
-from gradcheck.experiment.sources.data import Gaussian, Sklearn
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
+from gradcheck.experiment.sources.shipped import Sklearn
 from gradcheck.models import MLP, Linear, Logistic, Parts, Softmax
 from gradcheck.models.batch import Batch
 from gradcheck.models.cross_entropy import LOGIT_LIMIT, PROBABILITY_FLOOR

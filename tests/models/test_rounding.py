@@ -13,7 +13,7 @@ from instances import INSTANCES
 import gradcheck.functions.noise as noise
 import gradcheck.models.rounding as rounding
 import gradcheck.models.sums as sums
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.batch import Batch

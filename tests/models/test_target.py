@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from gradcheck.bugs import BUGS
 from gradcheck.errors import Meaningless
-from gradcheck.experiment.sources.data import File, Gaussian, Sklearn, Values
+from gradcheck.experiment.sources.file import File
+from gradcheck.experiment.sources.gaussian import Gaussian
+from gradcheck.experiment.sources.shipped import Sklearn
+from gradcheck.experiment.sources.values import Values
 from gradcheck.models.batch import Batch
 from gradcheck.models.linear import Linear
 from gradcheck.models.target import Binary, Classes, NoTarget, Real, Target, require_columns

@@ -14,7 +14,8 @@ from instances import INSTANCES, Instance
 import gradcheck
 from gradcheck.bugs import BUGS
 from gradcheck.experiment.cell import Cell, check_cell, pose
-from gradcheck.experiment.sources.data import Gaussian, NoData
+from gradcheck.experiment.sources.data import NoData
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models.dense import Dense
 from gradcheck.models.fast.perturbation import Perturbation

@@ -63,9 +63,9 @@ def test_a_block_that_is_lost_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_ten_million_weights_need_no_more_than_six_gigabytes() -> None:
-    from gradcheck.experiment.config import config
+    from gradcheck.experiment.config import build, form
 
-    form = config.canonical(
+    form = form.canonical(
         {
             "model": {"name": "logistic"},
             "data": {"source": "gaussian", "n": 1, "d": 10**7 - 1},
@@ -77,7 +77,7 @@ def test_ten_million_weights_need_no_more_than_six_gigabytes() -> None:
             "match_at": 0.01,
         }
     )
-    footprint.require_memory(config.build(form), 6e9)
+    footprint.require_memory(build.build(form), 6e9)
 
 
 def test_a_cell_with_many_weights_is_shown_without_reading_them_all(

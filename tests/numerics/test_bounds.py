@@ -14,7 +14,7 @@ from instances import INSTANCES, Instance
 
 import gradcheck
 import gradcheck.numerics.quotients as quotients
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.one_d import CURVES

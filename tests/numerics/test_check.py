@@ -16,7 +16,8 @@ from instances import INSTANCES
 from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.experiment import cell as cells
 from gradcheck.experiment.cell import Cell, pose, refuse
-from gradcheck.experiment.sources.data import Gaussian, NoData
+from gradcheck.experiment.sources.data import NoData
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal, Optimum
 from gradcheck.models import MLP, Linear, Logistic, OneD, Softmax
 from gradcheck.models.batch import NO_BATCH

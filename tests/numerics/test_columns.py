@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gradcheck.columns.weights import WEIGHTS
 from gradcheck.experiment.results.rows import SUMMARY
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import Logistic
 from gradcheck.numerics.verdict import REASONS, VERDICTS, Judgement

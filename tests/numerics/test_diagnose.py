@@ -16,7 +16,7 @@ from kinds import KINDS, OVERLAPS, Wrong, accepted
 
 from gradcheck.bugs import BUGS
 from gradcheck.experiment.cell import Cell, check_cell
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import MLP, Linear, Softmax
 from gradcheck.numerics.diagnosis import evidence, kinds, wording

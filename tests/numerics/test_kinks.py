@@ -9,7 +9,7 @@ import pytest
 from exact import REAL, Neighbourhood, bound, cell, error
 from instances import INSTANCES, SMOOTH
 
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal, Zeros
 from gradcheck.models import MLP, Logistic, OneD, Softmax
 from gradcheck.models.batch import NO_BATCH, Batch

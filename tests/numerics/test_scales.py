@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import gradcheck.models.rounding as rounding
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.cell import check_cell
-from gradcheck.experiment.config.config import build
+from gradcheck.experiment.config.build import build
 from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.linear import REDUCTIONS
 from gradcheck.models.mlp import LOSSES

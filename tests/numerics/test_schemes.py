@@ -12,7 +12,7 @@ from exact import EXTENDED, LONG, REAL, Neighbourhood, U, bound, derivative, err
 from instances import INSTANCES
 
 import gradcheck
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.models import MLP, Logistic, OneD
 from gradcheck.numerics.bounds import evaluations
 from gradcheck.numerics.schemes import DISTANCES, SCHEMES, Pair, Scheme, symmetric

@@ -10,7 +10,7 @@ from exact import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.experiment.sources.data import Gaussian
+from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal, Zeros
 from gradcheck.models import MLP, Linear, Logistic, OneD
 from gradcheck.numerics.compare import absolute_error, medians, norm_difference, relative_error

@@ -35,16 +35,17 @@ def room() -> Path:
     """A run of one cell, in a folder that is this process's own."""
     import pyarrow.parquet as pq
 
-    from gradcheck.experiment.config import config
+    from gradcheck.experiment.config import identity
+    from gradcheck.experiment.config.form import canonical
     from gradcheck.experiment.engines.cells import compute
-    from gradcheck.experiment.grid.sweep import write_plan
+    from gradcheck.experiment.grid.record import write_plan
     from gradcheck.experiment.results.plan import Plan, Planned
     from gradcheck.experiment.results.rows import cell_row
     from gradcheck.experiment.results.writer import Writer
 
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
-    form = config.canonical(FORM)
-    job = Planned(config.cell_id(form), form, {"bug.magnitude": 1.0})
+    form = canonical(FORM)
+    job = Planned(identity.cell_id(form), form, {"bug.magnitude": 1.0})
     with Writer(folder, {"gradcheck": "0"}) as writer:
         writer.add(cell_row(job, compute(form), 0.0))
     write_plan(folder, Plan([job]), ["eps=1e-5"])
@@ -72,7 +73,7 @@ def _restore() -> None:
 def _read_all() -> None:
     """Everything that looks at a run, short of computing."""
     import gradcheck
-    from gradcheck.experiment.grid import sweep
+    from gradcheck.experiment.grid.record import read_plan
     from gradcheck.experiment.replay import record
     from gradcheck.experiment.results.stored import Stored
     from gradcheck.views import tables, terminal
@@ -86,7 +87,7 @@ def _read_all() -> None:
         lambda: Stored(run).provenance,
         lambda: [record.recorded_config(row, [run]) for row in Stored(run).cell_rows(["cell", "config"])],
         lambda: len(gradcheck.load(run).cells),
-        lambda: sweep.read_plan(run),
+        lambda: read_plan(run),
     ):
         _refused_or_read(reader)
 
@@ -163,11 +164,11 @@ def _plan(config: str, swept: str, skip: str | None, overrides: bytes) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from gradcheck.experiment.grid import sweep
+    from gradcheck.experiment.grid.record import read_plan
 
     table = pa.table({"cell": ["0" * 16], "config": [config], "swept": [swept], "skip": pa.array([skip], pa.string())})
     pq.write_table(table.replace_schema_metadata({b"gradcheck.overrides": overrides}), room() / "plan.parquet")
-    _refused_or_read(lambda: sweep.read_plan(room()))
+    _refused_or_read(lambda: read_plan(room()))
 
 
 def texts_of_cells(data: bytes) -> None:

@@ -38,8 +38,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gradcheck.commands import launch
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import compose, config
-from gradcheck.experiment.grid import sweep
+from gradcheck.experiment.config import command_line, compose, registration, schema
+from gradcheck.experiment.grid import axes
+from gradcheck.experiment.grid.points import points
 
 from .kills import Failure
 
@@ -85,13 +86,13 @@ class _Jobs:
     def task(self, cfg: DictConfig) -> None:
         resolved = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(resolved, dict)
-        self.given.append({key: resolved[key] for key in config.SCIENCE if key in cfg})
+        self.given.append({key: resolved[key] for key in schema.SCIENCE if key in cfg})
 
 
 @contextmanager
 def remembering(made: dict[Any, Any]) -> Iterator[None]:
     """Hydra, with what it makes of the same choices of configs made once: two thirds of composing a job."""
-    if not compose.ASKS_FOR_A_BASE:  # later Hydras have other insides
+    if not registration.ASKS_FOR_A_BASE:  # later Hydras have other insides
         yield
         return
     listed, composed = config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
@@ -143,16 +144,16 @@ def hydras(hydra: Hydra, overrides: Sequence[str], master: DictConfig | None = N
 def masters(hydra: Hydra, overrides: Sequence[str]) -> DictConfig:
     """Our master config of a sweep."""
     typed = [*overrides, OUTPUT]
-    return launch._master(hydra, typed, compose.parse(hydra, typed), typed=True)[0]
+    return launch._master(hydra, typed, command_line.parse(hydra, typed), typed=True)[0]
 
 
 def ours(hydra: Hydra, overrides: Sequence[str]) -> list[dict[str, Any]]:
     """The points of the same sweep as we plan them, in Hydra's order.  Raises BadInput, also for too many of them."""
     master = masters(hydra, overrides)
-    axes = sweep.in_groups(sweep.grid(hydra, sweep.typed(master), LIMIT))
-    if math.prod(len(axis.points) for axis in axes) > MOST:
+    ordered = axes.in_groups(axes.grid(hydra, axes.typed(master), LIMIT))
+    if math.prod(len(axis.points) for axis in ordered) > MOST:
         raise TooMany
-    found = {sweep.job_number(axes, i): point for i, point in enumerate(sweep.points(hydra, master, axes))}
+    found = {axes.job_number(ordered, i): point for i, point in enumerate(points(hydra, master, ordered))}
     return [found[number] for number in range(len(found))]
 
 

@@ -15,7 +15,7 @@ from constructed import rewrite
 
 from gradcheck import calibration
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import registration
 from gradcheck.numerics import auto, bounds, quotients, verdict
 from gradcheck.run import main
 from gradcheck.views.calibration.charts import write_charts
@@ -24,7 +24,7 @@ from gradcheck.views.calibration.histogram import Histogram
 from gradcheck.views.calibration.measure import measure
 from gradcheck.views.calibration.requirements import Requirement, requirements
 
-GRIDS = sorted(path.stem for path in (config.conf_dir() / "experiment").glob("calibration*.yaml"))
+GRIDS = sorted(path.stem for path in (registration.conf_dir() / "experiment").glob("calibration*.yaml"))
 STEPS = "eps=auto,1e-10,1e-7,1e-5,1e-3,1"
 SCHEMES = "scheme=central,forward,five_point,complex_step"
 # a part of each grid that takes a few seconds

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gradcheck.bugs.base import Bug
 from gradcheck.bugs.page import page
-from gradcheck.experiment.config.config import TABLES
+from gradcheck.experiment.config.schema import TABLES
 from gradcheck.models.interfaces import Model
 
 

@@ -1,15 +1,15 @@
-"""Columns of ``cells`` that hold the settings of a config: made from the classes of the config, the same in every run."""
+"""The columns of ``cells`` that hold settings: made from the classes that a config may name, the same in every run."""
 
 from __future__ import annotations
 
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
 
-from gradcheck.experiment.config.config import LOOKUP, SCIENCE, TABLES, Run, settings
+from gradcheck.experiment.config.canonical import section_of
+from gradcheck.experiment.config.schema import LOOKUP, PLAIN, TABLES, Run, settings
 
-# Whole arrays stand in ``config`` alone, and what guards against large files is no science.
+# Arrays are stored in the column ``config`` alone; a limit on the size of a file is no science.
 _ASIDE = {"data": ("X", "y", "max_bytes"), "init": ("values", "max_bytes")}
 _KINDS = (bool, int, float)
 
@@ -32,12 +32,12 @@ def _made() -> dict[str, dict[str, type]]:
     return found
 
 
-def _kind(annotation: Any) -> type:
+def _kind(annotation: object) -> type:
     """The type of one value; str for whatever is no flag and no number."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         kinds = {_kind(one) for one in typing.get_args(annotation) if one is not type(None)}
         return _common(kinds)
-    return annotation if annotation in _KINDS else str
+    return next((kind for kind in _KINDS if annotation is kind), str)
 
 
 def _common(kinds: set[type]) -> type:
@@ -47,22 +47,22 @@ def _common(kinds: set[type]) -> type:
 
 
 _SECTIONS = _made()
-_PLAIN = tuple(key for key in SCIENCE if key not in TABLES and key not in ("eps", "scheme", "dtype"))
+_PLAIN = tuple(key for key in PLAIN if key not in ("eps", "scheme", "dtype"))
 
 # name of the column: how it holds its values
 SETTINGS: dict[str, type] = {
     **{column_name(f"{section}.{key}"): kind for section, kinds in _SECTIONS.items() for key, kind in kinds.items()},
-    **{key: settings(Run)[key].type for key in _PLAIN},
+    **{key: _kind(settings(Run)[key].type) for key in _PLAIN},
 }
 
 
-def values(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a canonical config says of each of these columns; those that its classes do not have are left out."""
+def values(config: Mapping[str, object]) -> dict[str, object]:
+    """The values of these columns for a canonical config, without the columns that its classes do not have."""
     found = {key: config.get(key) for key in _PLAIN}
     for section, kinds in _SECTIONS.items():
         found |= {
             f"{section}_{key}": value
-            for key, value in config[section].items()
+            for key, value in section_of(config, section).items()
             if key in kinds and (key != LOOKUP[section])
         }
     return found

@@ -1,16 +1,16 @@
 """Recorded overrides that may be proposed as a command: a record may be a stranger's, and a command is pasted unread.
 
-Let through is what is known to name numbers and choices of this package.  All else, such as keys of Hydra, functions,
-files and addresses, is left out, known or not.
+An override passes if it is known to name numbers and choices of this package.  Everything else, such as keys of Hydra,
+functions, files and addresses, is left out.
 """
 
 from __future__ import annotations
 
 import re
 
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config import schema
 
-# their values name code or files, or are handed to a function as they are
+# their values name code or files, or are arguments of a function
 _KEYS_LEFT_OUT = {"fun", "jac", "args", "path", "max_bytes"}
 _NAMES = re.compile(r"[\w-]+(,[\w-]+)*")
 _VALUES = re.compile(r"[\w.,:+*() \[\]{}'\"-]{0,2000}", re.ASCII)
@@ -23,11 +23,11 @@ def harmless(override: str) -> bool:
     sign, key, value = re.fullmatch(r"(\+{0,2})([^=]*)=?(.*)", override, re.DOTALL).groups()  # type: ignore[union-attr]
     if "=" not in override:
         return False
-    if key in config.TABLES or (key == "experiment" and sign == "+"):
+    if key in schema.TABLES or (key == "experiment" and sign == "+"):
         return _NAMES.fullmatch(value) is not None and _FUNCTION not in value.split(",")
     section, _, setting = key.partition(".")
-    known = {name for cls in config.TABLES.get(section, {}).values() for name in config.settings(cls)}
-    plain = key in config.SCIENCE or setting in known - _KEYS_LEFT_OUT
+    known = {name for cls in schema.TABLES.get(section, {}).values() for name in schema.settings(cls)}
+    plain = key in schema.SCIENCE or setting in known - _KEYS_LEFT_OUT
     return plain and not sign and _VALUES.fullmatch(_LISTS.sub("", value)) is not None
 
 

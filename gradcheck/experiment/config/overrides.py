@@ -1,7 +1,8 @@
-"""Overrides as Hydra reads them: in time that grows with their length alone, and no deeper than it can follow.
+"""Overrides as Hydra reads them, but in time linear in their length, and refused where they are nested too deep.
 
 Hydra's own visitor looks for each item of a list from its first one on: a list of 15,000 numbers takes it a minute.
-Its parser and OmegaConf go down several levels of Python's stack with each bracket.
+Its parser and OmegaConf take several frames of Python's stack for each bracket.  The slow way is the definition: the values
+are the same.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
 from hydra.core.override_parser.overrides_visitor import HydraOverrideVisitor
+from hydra.core.override_parser.types import ParsedElementType
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
 from gradcheck.errors import BadInput
@@ -41,14 +42,14 @@ def _key(line: str) -> str:
     return line.lstrip("+~").partition("=")[0][:80]
 
 
-def _items(self: HydraOverrideVisitor, ctx: OverrideParser.ListContainerContext) -> list[Any]:
+def _items(self: HydraOverrideVisitor, ctx: OverrideParser.ListContainerContext) -> list[ParsedElementType]:
     """Hydra's ``visitListContainer``, but that the items are taken one after the other."""
     return [self.visitElement(item) for item in ctx.element()]
 
 
 @contextmanager
 def linear() -> Iterator[None]:
-    """Whoever parses within, Hydra's loader too, reads lists in linear time."""
+    """Within this block every parser, that of Hydra's loader too, reads lists in linear time."""
     usual = HydraOverrideVisitor.visitListContainer
     HydraOverrideVisitor.visitListContainer = _items  # type: ignore[method-assign]
     try:
@@ -64,7 +65,7 @@ class Parser(OverridesParser):
     def create(cls, config_loader: ConfigLoader | None = None) -> Parser:
         return cls(create_functions(), config_loader)
 
-    def parse_rule(self, s: str, rule_name: str) -> Any:
+    def parse_rule(self, s: str, rule_name: str) -> object:
         require_shallow(s)
         try:
             with linear():

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from omegaconf import DictConfig
 
-from omegaconf import DictConfig, ListConfig, ValueNode
-
-from gradcheck.experiment.config import config
+from gradcheck.experiment.config.hydra_private import rewrite_texts
+from gradcheck.experiment.config.schema import SCIENCE
 from gradcheck.uris import hide, is_uri
 
 
 def without_credentials(cfg: DictConfig) -> None:
     """Hide the credentials of all texts of a config in it, but for those of scientific keys: they make numbers."""
     for key in list(cfg):
-        if key not in config.SCIENCE:
-            _hide(cfg._get_node(key, validate_access=False))
-
-
-def _hide(node: Any) -> None:
-    if isinstance(node, DictConfig | ListConfig):
-        content = node._content
-        if isinstance(content, str):  # an interpolation in place of a section
-            return
-        for child in content.values() if isinstance(content, dict) else content or ():
-            _hide(child)
-    elif isinstance(node, ValueNode) and isinstance(text := node._value(), str) and is_uri(text):
-        node._val = hide(text)
+        if key not in SCIENCE:
+            rewrite_texts(cfg, str(key), lambda text: hide(text) if is_uri(text) else text)

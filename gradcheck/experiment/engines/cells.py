@@ -36,7 +36,7 @@ def compute(config: Mapping[str, object], allow: Sequence[str] = (), max_memory:
     """
     from gradcheck.columns.weights import packed
     from gradcheck.experiment.cell import check_cell
-    from gradcheck.experiment.config.config import assemble
+    from gradcheck.experiment.config.build import assemble
     from gradcheck.experiment.footprint import require_memory
 
     cell = assemble(config, tuple(allow))
@@ -50,7 +50,7 @@ def compute_together(
     """``compute`` of configs that differ in eps alone, with what they share computed once."""
     from gradcheck.columns.weights import packed
     from gradcheck.experiment.cell import check_cells
-    from gradcheck.experiment.config.config import assemble
+    from gradcheck.experiment.config.build import assemble
     from gradcheck.experiment.footprint import layout, require_memory
 
     cell = assemble(configs[0], tuple(allow))
@@ -73,7 +73,7 @@ def _pose(config: Mapping[str, object], cell: Cell) -> Problem:
     Where the config names files or somebody's functions, which may change, it is posed anew.
     """
     from gradcheck.experiment.cell import pose
-    from gradcheck.experiment.config.config import has_sources
+    from gradcheck.experiment.config.identity import has_sources
 
     global _last
     if has_sources(config):
@@ -89,7 +89,7 @@ def _pose(config: Mapping[str, object], cell: Cell) -> Problem:
 def prepare(settings: EngineSettings) -> None:
     """Import what a cell needs: the seconds of the first cell do not contain it."""
     if settings.compute is None:
-        import gradcheck.experiment.config.config  # noqa: F401
+        import gradcheck.experiment.config.build  # noqa: F401
 
 
 def outcome_of(config: Mapping[str, object], settings: EngineSettings, cell: str | None = None) -> Timed:
@@ -104,7 +104,7 @@ def outcome_of(config: Mapping[str, object], settings: EngineSettings, cell: str
     try:
         with time_limit(settings.timeout):
             if cell is not None:
-                from gradcheck.experiment.config.config import require_sources
+                from gradcheck.experiment.config.identity import require_sources
 
                 require_sources(config, cell, settings.options.get("allow", ()))
             outcome = (settings.compute or compute)(config, **settings.options)
@@ -155,7 +155,7 @@ def _all_but_eps(job: Job) -> str | None:
     config = job.config
     if job.skip is not None or not isinstance(config, dict) or not isinstance(config.get("eps"), float):
         return None
-    from gradcheck.experiment.config.config import has_sources
+    from gradcheck.experiment.config.identity import has_sources
 
     return None if has_sources(config) else repr([value for key, value in config.items() if key != "eps"])
 

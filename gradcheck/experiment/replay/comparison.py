@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradcheck.columns.weights import ERRORS, CellRows, errors_table
-from gradcheck.experiment.config import config as configs
+from gradcheck.experiment.config import form
 from gradcheck.experiment.config.columns import column_name
 from gradcheck.experiment.replay import intervals
 from gradcheck.experiment.replay.intervals import Array, Flags
@@ -177,7 +177,7 @@ def _compare_summary(found: Comparison, cell: str, old: Row, new: CellRows, apar
         before, after = old.get(name), row[name]
         if name == "config":
             # a key that came with a later version has its default where the record lacks it
-            before, after = (configs.canonical(json.loads(str(text))) for text in (before, after))
+            before, after = (form.canonical(json.loads(str(text))) for text in (before, after))
         if name in figures:
             column.add(*figures[name], cell)
         elif isinstance(after, float) or isinstance(before, float):

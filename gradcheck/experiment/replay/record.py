@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.columns.places import Place
 from gradcheck.errors import BadInput, one_line
-from gradcheck.experiment.config import config as configs
+from gradcheck.experiment.config import form, identity
 from gradcheck.experiment.results import version_1
 from gradcheck.experiment.results.stored import Stored
 
@@ -74,7 +74,7 @@ def recorded_config(row: Mapping[str, object], roots: Sequence[Path]) -> dict[st
                 raise BadInput(
                     f"{where}: {section}.path={path} lies outside the current folder; allow it with --allow-path"
                 )
-        return configs.canonical(raw)
+        return form.canonical(raw)
     except BadInput:
         raise
     except (ValueError, AttributeError, TypeError, OSError, RecursionError) as error:
@@ -84,6 +84,6 @@ def recorded_config(row: Mapping[str, object], roots: Sequence[Path]) -> dict[st
 def id_now(cell: str, config: Mapping[str, object], allow: Sequence[str]) -> str:
     """The id that the config has now.  Raises BadInput where a file or a function of it cannot or must not be read."""
     try:
-        return configs.cell_id(config, allow)
+        return identity.cell_id(config, allow)
     except (ValueError, OSError) as error:
         raise BadInput(f"config of cell {cell}: {one_line(error)}") from error

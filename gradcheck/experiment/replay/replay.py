@@ -4,7 +4,7 @@ Two computations of a number on different machines differ by rounding.  A weight
 it holds for any computation of that weight, and a number that is further away was not computed from the same inputs.  A
 number that the record's other numbers give (a maximum, an error) is at most as far away as these.  Another one is compared
 on its own, in the unit that error propagation gives (`intervals`).  A record is data: its configs go through
-`gradcheck.experiment.config.config.build`, which looks up classes in tables by name.
+`gradcheck.experiment.config.build.build`, which looks up classes in tables by name.
 """
 
 from __future__ import annotations

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
+from gradcheck.experiment.sources.numbers import as_dtype
+from gradcheck.experiment.sources.settings import require_number, require_text
 from gradcheck.models.interfaces import Start
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.streams import stream, validate_seed
 
-# A step of descent may raise the loss, but not above the highest of so many before it (Grippo, Lampariello and Lucidi).
+# A step of descent may raise the loss, but not above the highest of the last MEMORY losses (Grippo, Lampariello, Lucidi).
 MEMORY = 10
-# Descent ends when so many steps have not made the gradient smaller than it has been.
+# Descent ends after PATIENCE steps in a row without a new smallest gradient.
 PATIENCE = 50
 HALVINGS = 30
 
@@ -34,10 +36,10 @@ class Normal(Start):
 
     def validate(self) -> None:
         validate_seed("init.seed", self.seed)
-        _validate_scale(self.scale)
+        require_number("init.scale", self.scale, low=0.0)
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
-        return _cast("init.scale", self.scale * stream(self.seed, "weights").standard_normal(layout.size), dtype)
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
+        return as_dtype("init.scale", self.scale * stream(self.seed, "weights").standard_normal(layout.size), dtype)
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Zeros(Start):
     def validate(self) -> None:
         pass
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return np.zeros(layout.size, dtype=dtype)
 
 
@@ -57,10 +59,11 @@ class Optimum(Start):
 
     theta <- theta - t g with the step t = s.s / s.y of Barzilai and Borwein (IMA J. Numer. Anal. 8, 1988), s and y the
     last changes of theta and g, halved until the loss is no higher than the highest of the last ten (Raydan, SIAM J.
-    Optim. 7, 1997).  The parameters with the smallest gradient on the way are kept: what is left of it is rounding,
+    Optim. 7, 1997).  The parameters with the smallest gradient on the way are kept.  That gradient is rounding,
     unless `steps` did not suffice or the loss has no minimum.
 
-    seed, scale : of the start, as in ``normal``.   steps : at most so many steps.
+    seed, scale : of the start, as in ``normal``.
+    steps : the largest number of steps.
     """
 
     seed: int = 0
@@ -69,19 +72,19 @@ class Optimum(Start):
 
     def validate(self) -> None:
         validate_seed("init.seed", self.seed)
-        _validate_scale(self.scale)
+        require_number("init.scale", self.scale, low=0.0)
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 0:
             raise ValueError(f"init.steps={self.steps}: must be a whole number >= 0")
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return Normal(self.seed, self.scale).theta(layout, dtype)
 
     def refine(
         self,
-        theta: NDArray[Any],
-        loss: Callable[[NDArray[Any]], Any],
-        gradient: Callable[[NDArray[Any]], NDArray[Any]],
-    ) -> NDArray[Any]:
+        theta: np.ndarray,
+        loss: Callable[[np.ndarray], Any],
+        gradient: Callable[[np.ndarray], np.ndarray],
+    ) -> np.ndarray:
         """The parameters (size,) with the smallest gradient that descent from ``theta`` has found."""
         with np.errstate(all="ignore"):
             g = gradient(theta)
@@ -116,7 +119,7 @@ class Optimum(Start):
 
 
 @dataclass
-class Values(Start):
+class StartValues(Start):
     """Parameters written in the config: name of the parameter to nested lists in its shape."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -124,12 +127,12 @@ class Values(Start):
     def validate(self) -> None:
         _validate_mapping(self.values)
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return _joined("init.values", self.values, layout, dtype)
 
 
 @dataclass
-class File(Start):
+class StartFile(Start):
     """Parameters from an npz file that holds one array a parameter, under its name (pickled objects are refused).
 
     max_bytes : files that are larger when unpacked are refused.
@@ -139,17 +142,17 @@ class File(Start):
     max_bytes: int = 2**30
 
     def validate(self) -> None:
-        _validate_path(self.path)
+        require_text("init.path", self.path, "the path of an npz file")
         if isinstance(self.max_bytes, bool) or not isinstance(self.max_bytes, int) or self.max_bytes < 1:
             raise ValueError(f"init.max_bytes={self.max_bytes}: must be a whole number >= 1")
 
     def sources(self) -> list[Path]:
         return [Path(self.path)]
 
-    def theta(self, layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+    def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return _joined(f"init.path={self.path}", self._arrays(), layout, dtype)
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
+    def _arrays(self) -> dict[str, np.ndarray]:
         key = f"init.path={self.path}"
         try:
             if not zipfile.is_zipfile(self.path):
@@ -177,19 +180,19 @@ class File(Start):
             raise ValueError(f"{key}: is not a complete npz file") from None
 
 
-INITS: dict[str, type[Start]] = {"normal": Normal, "zeros": Zeros, "optimum": Optimum, "values": Values, "file": File}
+INITS: dict[str, type[Start]] = {
+    "normal": Normal,
+    "zeros": Zeros,
+    "optimum": Optimum,
+    "values": StartValues,
+    "file": StartFile,
+}
 
 
-def _norm(gradient: NDArray[Any]) -> float:
-    """Largest entry; infinite where some entry is not a number."""
+def _norm(gradient: np.ndarray) -> float:
+    """Largest absolute entry; infinite where an entry is not a number."""
     largest = float(np.abs(gradient).max(initial=0.0))
     return math.inf if math.isnan(largest) else largest
-
-
-def _validate_scale(scale: object) -> None:
-    number = isinstance(scale, int | float | np.integer | np.floating) and not isinstance(scale, bool)
-    if not number or not math.isfinite(scale) or scale < 0:  # type: ignore[arg-type, operator]
-        raise ValueError(f"init.scale={scale}: must be a finite number >= 0")
 
 
 def _validate_mapping(values: object) -> None:
@@ -198,12 +201,7 @@ def _validate_mapping(values: object) -> None:
         raise ValueError(f"init.values={given}: must map parameter names to nested lists of numbers")
 
 
-def _validate_path(path: object) -> None:
-    if not isinstance(path, str) or path in ("", "???"):  # ??? is OmegaConf's mark of a missing value
-        raise ValueError(f"init.path={path}: must be the path of an npz file")
-
-
-def _joined(key: str, values: Mapping[str, Any], layout: Layout, dtype: DTypeLike) -> NDArray[Any]:
+def _joined(key: str, values: Mapping[str, ArrayLike], layout: Layout, dtype: DTypeLike) -> np.ndarray:
     try:
         theta = layout.join(values)
     except ValueError as error:
@@ -212,14 +210,4 @@ def _joined(key: str, values: Mapping[str, Any], layout: Layout, dtype: DTypeLik
         raise ValueError(f"{key}: holds complex numbers, must hold real numbers only")
     if not np.isfinite(theta).all():
         raise ValueError(f"{key}: holds {theta[~np.isfinite(theta)][0]}, must hold finite numbers only")
-    return _cast(key, theta, dtype)
-
-
-def _cast(key: str, theta: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    with np.errstate(over="ignore", under="ignore"):
-        cast = theta.astype(dtype)
-    if not np.isfinite(cast).all():
-        raise ValueError(
-            f"{key}: holds numbers up to {np.abs(theta).max():g}, which dtype={np.dtype(dtype).name} cannot represent"
-        )
-    return cast
+    return as_dtype(key, theta, dtype)

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradcheck.errors import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,7 +148,7 @@ def _table(path: Path, _mtime: int, size: int, max_bytes: int) -> pa.Table:
             table = parquet.read_table(path)
         names = list(table.column_names)  # decodes them
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"data.path={path}: cannot be read: {_one_line(error)}") from None
+        raise ValueError(f"data.path={path}: cannot be read: {one_line(error)[:200]}") from None
     if not names or table.num_rows == 0:
         raise ValueError(f"data.path={path}: the file has no rows")
     return table
@@ -196,7 +198,3 @@ def _first_text(values: pa.ChunkedArray) -> str:
 def _some(names: list[str], limit: int = 10) -> str:
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown}, … ({len(names)} columns)"
-
-
-def _one_line(error: Any) -> str:
-    return " ".join(str(error).split())[:200]

@@ -1,0 +1,56 @@
+"""The command line: Hydra's own options and the overrides, read before anything is composed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from hydra.core.override_parser.types import Override
+
+from gradcheck.errors import BadInput
+from gradcheck.experiment.config.hydra_private import Hydra, arguments_parser
+from gradcheck.experiment.config.overrides import Parser, require_shallow
+from gradcheck.experiment.config.schema import LOOKUP
+from gradcheck.experiment.config.words import COMPOSE_ERRORS, cut, one_line
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Hydra's own options and the overrides.  Raises BadInput for an unknown option and for values too deep to read."""
+    parser = arguments_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise BadInput(f"{message}; see --help")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    typed = parser.parse_intermixed_args(list(arguments))
+    for line in typed.overrides:
+        require_shallow(line)
+    return typed
+
+
+def parse(hydra: Hydra, lines: Sequence[str]) -> list[Override]:
+    """Overrides as Hydra reads them.  Raises BadInput, also for a config group whose value is not one name."""
+    try:
+        overrides = Parser.create(config_loader=hydra.config_loader).parse_overrides(list(lines))
+    except COMPOSE_ERRORS as error:
+        raise BadInput(one_line(error, lines)) from error
+    for override in overrides:
+        line, key = override.input_line or "", override.key_or_group
+        if key == "experiment" and (override.is_sweep_override() or isinstance(override.value(), list)):
+            raise BadInput(f"{line}: must be one name, Hydra would drop the grids of several experiments")
+        if override.is_sweep_override() or override.is_delete() or key not in (*LOOKUP, "experiment"):
+            continue
+        if not isinstance(override.value(), str | dict):
+            raise BadInput(cut(f"{line}: must be one name; see the group {key} in --help"))
+    return overrides
+
+
+def unswept(overrides: Sequence[Override]) -> None:
+    """Raise BadInput for a list of values where only one run is made."""
+    for override in overrides:
+        if override.is_sweep_override():
+            line = override.input_line or ""
+            key = override.get_key_element()
+            listed = f", or {key}=[{line.partition('=')[2]}] for all of them in one run" if key == "eps" else ""
+            raise BadInput(cut(f"{line}: several values need -m{listed}"))

@@ -1,0 +1,131 @@
+"""Canonical configs of a grid, whose cells share most of their sections, and why some of them have no meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gradcheck.errors import Meaningless
+from gradcheck.experiment.cell import refuse, refuse_at
+from gradcheck.experiment.config.build import assemble
+from gradcheck.experiment.config.canonical import Form, section_of
+from gradcheck.experiment.config.form import canonical_section, canonical_value, from_x0
+from gradcheck.experiment.config.identity import Text, identity, note, section_text, text_of, value_text
+from gradcheck.experiment.config.schema import PLAIN, TABLES, build_section
+from gradcheck.experiment.footprint import require_memory
+from gradcheck.experiment.grid.recent import Recent
+from gradcheck.experiment.results.plan import Ids, Planned
+from gradcheck.functions.model import Function
+from gradcheck.models.interfaces import Section
+
+_DRAWN = ("normal", "zeros", "optimum")  # parameters that fit whatever the data are
+
+
+class Forms:
+    """Makes cells of configs.  What several cells share is made once.
+
+    notes : what the user should know of the files, in the order in which it is found.
+    thoroughly : draw generated data, too, to see whether a cell has a meaning.
+    """
+
+    def __init__(self, allow: Sequence[str], max_memory: float, notes: dict[str, None], thoroughly: bool) -> None:
+        self._allow, self._max_memory, self._notes, self._thoroughly = allow, max_memory, notes, thoroughly
+        self._sections: Recent[tuple[str, str], tuple[Form, Text]] = Recent()
+        self._values: Recent[tuple[str, str], tuple[object, Text]] = Recent()
+        self._valid: Recent[tuple[str, str], Section] = Recent()
+        self._combined: Recent[tuple[object, ...], str | None] = Recent()
+        self._examined: Recent[tuple[object, ...], str | None] = Recent()
+        self._skips: Recent[tuple[object, ...], str | None] = Recent()
+        # by section: what was given last, and the key and what was made of it
+        self._last: dict[str, tuple[object, tuple[str, str], tuple[Form, Text]]] = {}
+
+    def planned(self, science: Mapping[str, object], known: Ids) -> Planned | None:
+        """The cell of a config with one ``eps``; None where its id is known already."""
+        keys: dict[str, tuple[str, str]] = {}
+        form: Form = {}
+        texts: dict[str, Text] = {}
+        for section in TABLES:
+            given = science.get(section)
+            last = self._last.get(section)
+            if last is None or last[0] is not given:
+                key = (section, repr(given))
+                last = self._last[section] = given, key, self._sections.get_or(key, self._section, section, given)
+            _, keys[section], (form[section], texts[section]) = last
+        for name in PLAIN:
+            key = (name, repr(science.get(name)))
+            form[name], texts[name] = self._values.get_or(key, _value_and_text, name, science.get(name))
+        if _is_function(form):
+            form = from_x0(form)
+            texts |= {section: section_text(section, section_of(form, section), self._allow) for section in keys}
+        cell = identity(texts)
+        if cell in known:
+            return None
+        # where there are files, their content stands in the text in place of their names
+        recorded = "" if any(text.files for text in texts.values()) else text_of(texts)
+        # neighbours with other steps have the same meaning
+        shared = (*keys.values(), form["scheme"], form["dtype"])
+        return Planned(cell, form, {}, self._skips.get_or(shared, self._why_skipped, form, keys), recorded)
+
+    def _section(self, section: str, given: object) -> tuple[Form, Text]:
+        part = canonical_section(section, given)
+        if (words := note(section, part)) is not None:
+            self._notes[words] = None
+        return part, section_text(section, part, self._allow)
+
+    def _why_skipped(self, form: Form, keys: Mapping[str, tuple[str, str]]) -> str | None:
+        """Why a cell has no meaning, as far as that is known without computing it; None where it has one.
+
+        Files and values in the config are read once for all cells that share them; generated data only if `thoroughly`.
+
+        Raises ValueError, naming the key, for data or parameters that cannot be used.
+        """
+        data, start = section_of(form, "data"), section_of(form, "init")["name"]
+        init: object = start
+        if _is_function(form):
+            init = keys["init"]
+        else:
+            for section, key in keys.items():
+                self._valid.get_or(key, build_section, section, section_of(form, section))
+        # whether the cell has a meaning depends on all settings of the data but the seed, and on the start's name alone
+        shape: object = repr({k: v for k, v in data.items() if k != "seed"}) if "seed" in data else keys["data"]
+        combination = (keys["model"], keys["bug"], shape, init, form["scheme"], form["dtype"])
+        why = self._combined.get_or(combination, _why_meaningless, form, self._allow, self._max_memory)
+        given = data["source"] not in ("gaussian", "none") or start not in _DRAWN
+        if why is not None or not (given or self._thoroughly):
+            return why
+        shared = (keys["model"], keys["data"], form["dtype"], start in _DRAWN or keys["init"])
+        return self._examined.get_or(shared, _examine, form, self._allow, self._thoroughly)
+
+
+def _is_function(form: Form) -> bool:
+    return section_of(form, "model")["name"] == Function.name
+
+
+def _value_and_text(key: str, given: object) -> tuple[object, Text]:
+    value = canonical_value(key, given)
+    return value, value_text(key, value)
+
+
+def _why_meaningless(form: Form, allow: Sequence[str], max_memory: float) -> str | None:
+    try:
+        cell = assemble(form, allow)
+        refuse(cell)
+        cell.bug.refuse_model(cell.model)
+        require_memory(cell, max_memory)
+    except Meaningless as error:
+        return str(error)
+    return None
+
+
+def _examine(form: Form, allow: Sequence[str], thoroughly: bool) -> str | None:
+    cell = assemble(form, allow)
+    try:
+        batch = cell.data.batch(cell.model.target, cell.dtype)
+        cell.model.check_batch(batch)
+        layout = cell.model.layout(batch)
+        theta = cell.init.theta(layout, cell.dtype)
+        if thoroughly:
+            cell.bug.refuse(cell.model, layout, batch)
+            refuse_at(cell, theta)
+    except Meaningless as error:
+        return str(error)
+    return None
