@@ -34,7 +34,6 @@ from gradcheck.columns.store import PLAN, Place
 from gradcheck.columns.weights import SCHEMA_VERSION, tabled
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.experiment.config import compose, config, recorded
-from gradcheck.experiment.config.bug_help import bug_help
 from gradcheck.experiment.config.harmless import harmless
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.engines.base import EngineLost
@@ -187,9 +186,12 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         )
     if (options.cfg or options.info is not None) and options.multirun:
         raise BadInput("-m: cannot stand beside --cfg and --info, which show one run; leave it out")
-    if options.help and (pages := bug_help(options.overrides)):
-        say(pages.rstrip())
-        return 0
+    if options.help:
+        from gradcheck.experiment.config.bug_help import bug_help  # no run needs it
+
+        if pages := bug_help(options.overrides):
+            say(pages.rstrip())
+            return 0
     if options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion:
         return _show(options)
     if options.resolve or options.package:
