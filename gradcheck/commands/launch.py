@@ -23,7 +23,6 @@ from gradcheck.commands.shown import show
 from gradcheck.errors import BadInput
 from gradcheck.experiment import patches
 from gradcheck.experiment.config import command_line, compose, hydra_private, recorded, schema, words
-from gradcheck.experiment.config.bug_help import bug_help
 from gradcheck.experiment.config.hydra_private import Callbacks, Hydra
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid.sweep import plan, sweep
@@ -49,9 +48,12 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         )
     if (options.cfg or options.info is not None) and options.multirun:
         raise BadInput("-m: cannot stand beside --cfg and --info, which show one run; leave it out")
-    if options.help and (pages := bug_help(options.overrides)):
-        say(pages.rstrip())
-        return 0
+    if options.help:
+        from gradcheck.experiment.config.bug_help import bug_help  # no run needs it
+
+        if pages := bug_help(options.overrides):
+            say(pages.rstrip())
+            return 0
     if options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion:
         return show(options)
     if options.resolve or options.package:
