@@ -167,9 +167,9 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
     pieces = [pd.DataFrame(block.T, columns=reals, copy=False)] if reals or not columns else []
     for i in list(columns):
         column = columns.pop(i)
-        if column.type == pa.bool_():  # pandas takes one piece in a fraction of the time of many
+        if column.type == pa.bool_():  # pandas converts one piece in a fraction of the time of many
             column = column.combine_chunks()
-        elif column.type == pa.string() and column.null_count == n:  # one for all
+        elif column.type == pa.string() and column.null_count == n:  # one array for all such columns
             column = nothing = pa.nulls(n, pa.large_string()) if nothing is None else nothing
         one = pa.Table.from_arrays([column], names=[str(i)])
         pieces.append(one.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get))
