@@ -47,6 +47,10 @@ if OLDER:
         ("model=mlp", "model.layers=3"),
         "model.layers=3: must be a list, as model.layers=[...]",
     )
+    SAID["'NoneType' object"] = (
+        ("hydra.sweeper.params={a:1}",),
+        "hydra.sweeper.params={a:1}: is null, which no mapping is merged into",
+    )
 # what the other version of OmegaConf says
 ELSEWHERE = (
     {"incompatible container types"} if OLDER else {"with ListConfig", "is not a ListConfig", "'NoneType' object"}
