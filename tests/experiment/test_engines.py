@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from gradcheck.experiment.cell import check_cells
 from gradcheck.experiment.config import identity
 from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.engines import cells, engines, sharing
-from gradcheck.experiment.engines.base import CellFailed, EngineSettings, TimedOut, WorkerDied
+from gradcheck.experiment.engines.base import CellFailed, EngineLost, EngineSettings, TimedOut, WorkerDied
 from gradcheck.experiment.engines.cells import CHUNK_CELLS, compute, differing_in_eps, one_blas_thread, outcomes_of
 from gradcheck.experiment.engines.chunks import CHUNK_SECONDS, Chunks
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
@@ -221,6 +222,53 @@ def test_a_worker_that_is_killed_costs_its_cell_only() -> None:
     found = outcomes([*range(30), "killed", *range(30, 60)], "loky")
     assert isinstance(found.pop("killed"), WorkerDied)
     assert found == {i: i * i for i in range(60)}
+
+
+class Leaving:
+    """A pool whose processes go away one after the other: one chunk is lost with the first, another never comes back."""
+
+    def __init__(self) -> None:
+        self.asked, self._futures = 0, list[Future[Any]]()
+
+    @property
+    def workers(self) -> int:
+        self.asked += 1
+        if len(self._futures) < 2:
+            return 1
+        if self.asked > 100:
+            raise EngineLost("nobody is left")
+        return 0
+
+    def submit(self, chunk: Any) -> Future[Any]:
+        self._futures.append(Future())
+        if len(self._futures) == 2:
+            self._futures[0].set_exception(RuntimeError("its process died"))
+        return self._futures[-1]
+
+    def wait_until_up(self) -> None: ...
+
+    def killed(self, error: BaseException) -> bool:
+        return True
+
+    def end(self, stuck: bool = False) -> None: ...
+
+
+def test_what_runs_where_nobody_is_left_is_not_waited_for_though_a_chunk_was_lost_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharing, "LOOK_SECONDS", 0.001)
+    pool, found = Leaving(), []
+
+    def run() -> None:
+        try:
+            list(sharing.share([Job(i) for i in range(9)], EngineSettings(), lambda workers: pool))
+        except EngineLost as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(30.0)
+    assert [str(error) for error in found] == ["nobody is left"]
 
 
 def test_a_worker_killed_from_outside_costs_nothing() -> None:

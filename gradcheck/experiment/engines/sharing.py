@@ -79,7 +79,8 @@ def _drain(
     running: dict[Future[list[Timed]], tuple[list[J], float]] = {}
     ahead = 1 if settings.timeout is not None else 2  # with a time limit a chunk must not wait behind another
     while True:
-        while not lost and len(running) < ahead * pool.workers and (chunk := left.take()):
+        room = ahead * pool.workers  # asked each time: where nobody is left, what still runs never comes back
+        while not lost and len(running) < room and (chunk := left.take()):
             yield from (
                 (group[0], *outcome_or_skip(group[0], settings)) for group in chunk if group[0].skip is not None
             )
