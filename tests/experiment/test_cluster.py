@@ -24,8 +24,9 @@ from waiting import PATIENCE, start_seconds, until
 
 import gradcheck.experiment.engines.cluster
 from gradcheck.errors import Meaningless
+from gradcheck.experiment.engines import cluster as engines_cluster
 from gradcheck.experiment.engines import engines, sharing
-from gradcheck.experiment.engines.base import CellFailed, EngineLost, TimedOut, WorkerDied
+from gradcheck.experiment.engines.base import CellFailed, EngineLost, EngineSettings, TimedOut, WorkerDied
 from gradcheck.experiment.engines.cells import CHUNK_CELLS
 from gradcheck.run import main
 
@@ -111,6 +112,23 @@ def test_a_cell_that_takes_too_long_fails(shared: Cluster, monkeypatch: pytest.M
     assert isinstance(found[how], TimedOut)
     assert (found[1], found[2]) == (1, 4)
     assert outcomes([3, 4], shared.address) == {3: 9, 4: 16}  # nobody is left stuck
+
+
+def test_a_worker_is_freed_of_what_it_began_when_it_was_taken_back(shared: Cluster) -> None:
+    """The scheduler may hand a chunk out while it is told that nobody wants it: it no longer knows of it then."""
+    with engines_cluster.opened(shared.address) as client:
+        pool = engines_cluster.Tasks(client, EngineSettings(compute=square))
+        begun = pool.submit([[Job("hangs")]])
+        until(lambda: pool._holders() != [])
+        (stuck,) = pool._holders()
+        begun.cancel()
+        assert begun.cancelled()
+        pool.end(stuck=True)
+        again = engines_cluster.Tasks(client, EngineSettings(compute=square))
+        until(lambda: again.workers == 2)
+        assert again._holders() == []
+        assert stuck not in client.scheduler_info(n_workers=-1)["workers"]
+    assert outcomes([3, 4], shared.address) == {3: 9, 4: 16}
 
 
 def test_fail_fast_stops_at_the_first_failure(shared: Cluster) -> None:

@@ -12,6 +12,7 @@ import logging
 import math
 import threading
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
@@ -39,9 +40,11 @@ NOBODY_SECONDS = 60.0  # without a single worker: longer than it takes to start 
 SILENT_SECONDS = 30.0  # without an answer of the scheduler: a busy one takes a few
 COUNT_SECONDS = 2.0  # how old the number of workers may be
 RESTART_SECONDS = 30.0
+LOOKS, LOOK_AGAIN_SECONDS = 3, 0.2  # at workers that may be stuck
 IMPORT_SECONDS = 120.0  # workers import this package, maybe from a slow disk
 
 _one_at_a_time = threading.Lock()
+_computing: str | None = None  # on a worker: the run whose chunk it computes
 
 
 @contextmanager
@@ -172,14 +175,24 @@ class _Differs(RuntimeError):
     """A worker has another gradcheck than the process that sent it work."""
 
 
-def _work(identity: dict[str, str], chunk: list[list[Task]], settings: EngineSettings) -> list[Timed]:
-    """Outcomes of a chunk, on a worker.  One thread of a process computes at a time, as on every engine."""
+def _work(identity: dict[str, str], chunk: list[list[Task]], settings: EngineSettings, run: str) -> list[Timed]:
+    """Outcomes of a chunk of a run, on a worker.  One thread of a process computes at a time, as on every engine."""
     if identity != _identity():
         from distributed import get_worker
 
         raise _Differs(_difference(get_worker().address, _identity()))
+    global _computing
     with _one_at_a_time:
-        return work(chunk, settings)
+        _computing = run
+        try:
+            return work(chunk, settings)
+        finally:
+            _computing = None
+
+
+def _computing_now() -> str | None:
+    """The run whose chunk this worker computes; asked of its event loop, which answers however stuck the chunk is."""
+    return _computing
 
 
 class Tasks:
@@ -187,8 +200,8 @@ class Tasks:
 
     def __init__(self, client: Client, settings: EngineSettings) -> None:
         self._client, self.settings = client, settings
+        self._run = uuid.uuid4().hex
         self._executor = client.get_executor(pure=False)
-        self._running: dict[Future[list[Timed]], str] = {}
         self._workers, self._counted = 1, -math.inf
         self._seen = time.monotonic()
         self._silent = False
@@ -229,10 +242,8 @@ class Tasks:
         """A future of the outcomes."""
         if self._client.status != "running":
             raise EngineLost("the scheduler is gone")
-        key = f"gradcheck-{id(self):x}-{time.monotonic_ns():x}"
-        future = self._executor.submit(_work, _identity(), tasks(chunk), self.settings, key=key)
-        self._running[future] = key
-        future.add_done_callback(lambda done: self._running.pop(done, None))
+        key = f"gradcheck-{self._run}-{time.monotonic_ns():x}"
+        future = self._executor.submit(_work, _identity(), tasks(chunk), self.settings, self._run, key=key)
         return future
 
     def wait_until_up(self) -> None:
@@ -255,18 +266,21 @@ class Tasks:
 
         Workers that are stuck in it are started anew, or left out where nobody can start them.
         """
-        keys = set(self._running.values())
         with deaf_to_interrupts(), suppress(Exception):
-            processing: dict[str, Sequence[str]] = {}
-            if stuck:
-                processing = self._asked(lambda scheduler: scheduler.processing)
-            holders = [w for w, held in processing.items() if keys.intersection(held)]
             self._executor.shutdown(wait=False)
-            if holders:
-                try:
-                    self._client.restart_workers(holders, timeout=RESTART_SECONDS)
-                except ValueError:  # nobody watches over them
-                    self._client.retire_workers(holders, close_workers=True, remove=True)
+            # what the scheduler was about to hand out when it was taken back may begin a moment later
+            for _ in range(LOOKS if stuck else 0):
+                time.sleep(LOOK_AGAIN_SECONDS)
+                if holders := self._holders():
+                    try:
+                        self._client.restart_workers(holders, timeout=RESTART_SECONDS)
+                    except ValueError:  # nobody watches over them
+                        self._client.retire_workers(holders, close_workers=True, remove=True)
+
+    def _holders(self) -> list[str]:
+        """The workers that still compute a chunk of this run, as they say themselves."""
+        found = self._client.sync(self._client._run, _computing_now, on_error="return", callback_timeout=SILENT_SECONDS)
+        return [worker for worker, run in found.items() if run == self._run]
 
 
 def _words(error: BaseException) -> str:
