@@ -42,15 +42,12 @@ def _report(typed: argparse.Namespace) -> int:
             raise BadInput(f"{option}={uris.shown(place)}: must be a place on this machine")
     drawing.require_altair()
     record = Record(typed.run)
-    if typed.out:
-        out = Path(typed.out)
-    elif isinstance(record.folder, Path):
-        out = record.folder / "report.html"
-    else:
+    out = typed.out or (record.folder / "report.html" if isinstance(record.folder, Path) else None)
+    if out is None:
         raise BadInput(f"--out: must say where the page of {record.name} goes: the run does not lie on this machine")
     made = page.Page(record)
-    page.write_page(made.html(), out)
-    written = [out]
+    written = [Path(out)]
+    page.write_page(made.html(), written[0])
     if typed.figures is not None:
         written += drawing.write_figures(made.charts, Path(typed.figures))
     print(*(f"saved  {printable(path)}" for path in written), sep="\n")

@@ -18,7 +18,7 @@ from gradcheck.columns.places import Place
 from gradcheck.columns.store import PLAN
 from gradcheck.commands.settings import RunSettings
 from gradcheck.errors import BadInput, Meaningless, WriteError
-from gradcheck.experiment.config import words
+from gradcheck.experiment.config import hydra_private, words
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def own_folder(cfg: DictConfig, key: str) -> Path:
     """
     folder = folder_of(cfg, key)
     section, _, last = key.rpartition(".")
-    written = OmegaConf.select(cfg, section)._get_node(last)._value()
+    written = hydra_private.raw(OmegaConf.select(cfg, section), last)
     made_of_time = "${now:" in str(written) and not any(
         str(line).startswith(f"{key}=") for line in cfg.hydra.overrides.hydra
     )

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from gradcheck.columns import places
 from gradcheck.columns.places import Place
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import compose, schema
+from gradcheck.experiment.config import compose, hydra_private, schema
 from gradcheck.functions.imports import module_of
 
 # What may be typed beside resume=.
@@ -48,7 +48,7 @@ def settings(cfg: DictConfig) -> RunSettings:
     """The settings of a composed config.  Raises BadInput."""
     needed = [key for key in schema.Run.__dataclass_fields__ if key not in schema.SCIENCE]
     for key in needed:
-        if cfg._get_node(key, validate_access=False) is None or OmegaConf.is_missing(cfg, key):
+        if not hydra_private.holds(cfg, key) or OmegaConf.is_missing(cfg, key):
             raise BadInput(f"~{key}: cannot be removed; leave it out for the default")
     given = {key: compose.plain(cfg, key) for key in needed}
     engine = given["engine"] if isinstance(given["engine"], dict) else {}
@@ -108,7 +108,7 @@ def allowed(typed: Sequence[Override]) -> tuple[str, ...]:
         key = override.key_or_group
         if key not in ("allow", "model", "model.fun", "model.jac"):
             continue
-        if isinstance(override._value, RangeSweep):
+        if isinstance(hydra_private.parsed_value(override), RangeSweep):
             continue  # numbers name nothing, and they may be without end
         values = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
         for value in values:

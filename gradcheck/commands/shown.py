@@ -8,7 +8,6 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import TextIO, cast
 
-from hydra._internal.utils import _run_hydra, get_args_parser
 from omegaconf import DictConfig
 
 from gradcheck import uris
@@ -32,7 +31,7 @@ def show(typed: argparse.Namespace) -> int:
     shown = cast(TextIO, Harmless(sys.stdout))
     try:
         with redirect_stdout(shown), redirect_stderr(said), hydra_private.quoting():
-            _run_hydra(typed, get_args_parser(), _nothing, str(registration.conf_dir()), compose.CONFIG_NAME)
+            hydra_private.run_main(typed, _nothing, str(registration.conf_dir()), compose.CONFIG_NAME)
     except SystemExit as end:
         if end.code:
             raise BadInput(said.getvalue().strip()) from None
