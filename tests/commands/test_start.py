@@ -13,7 +13,7 @@ from commands import QUICK, started
 from omegaconf import OmegaConf
 
 from gradcheck.columns import store
-from gradcheck.experiment.grid.sweep import PLAN
+from gradcheck.columns.store import PLAN
 from gradcheck.run import main
 
 TINY = ("data.n=5", "data.d=1", *QUICK)
