@@ -27,15 +27,12 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = ["tests/test_processors.py"]
-NUMERIC = [
-    str(path.relative_to(ROOT))
-    for name in (
-        *("processors", "rounding", "bounds", "numeric", "gradients", "lines", "kinks", "check", "check_gradient"),
-        *("directional", "diagnose", "verdict", "rules", "bugs", "calibration", "intervals", "public_figures"),
-        *("real_gradients", "textbook", "reproduce", "reference", "samples"),
-    )
-    for path in (ROOT / "tests").rglob(f"test_{name}.py")
-]
+NUMERIC_STEMS = (
+    *("processors", "rounding", "bounds", "differences", "gradients", "lines", "kinks", "check", "check_gradient"),
+    *("directional", "diagnose", "verdict", "rules", "bugs", "calibration", "intervals", "public_figures"),
+    *("real_gradients", "textbook", "reproduce", "reference", "samples"),
+)
+NUMERIC = [str(path.relative_to(ROOT)) for name in NUMERIC_STEMS for path in (ROOT / "tests").rglob(f"test_{name}.py")]
 STEPS = "eps=auto,1e-10,1e-6,1e-3,1"
 CALIBRATION = {
     "calibration": [STEPS, "data.scale=0.1,1000", "init.scale=1"],

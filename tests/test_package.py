@@ -475,6 +475,16 @@ def test_a_path_of_a_machine_is_seen() -> None:
     assert not leaks(("the root of the tree, runs/" + "work/x").encode())
 
 
+def test_every_test_that_continuous_integration_names_is_there() -> None:
+    files = [ROOT / ".ci" / name for name in ("common", "hydra-1.4", "processors", "release", "run")]
+    named = {name for file in files for name in re.findall(r"tests/[\w/]+\.py", file.read_text(encoding="utf-8"))}
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+    processors = importlib.import_module("processors")
+    stems = [Path(name).stem.removeprefix("test_") for name in processors.NUMERIC]
+    assert sorted(stems) == sorted(processors.NUMERIC_STEMS)
+
+
 def test_top_level_holds_nothing_else() -> None:
     top = {path.relative_to(ROOT).parts[0] for path in shipped()}
     known = {"conf", "gradcheck", "runs", "tests", "pyproject.toml", "README.md", "LICENSE", "PKG-INFO"}

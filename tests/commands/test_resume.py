@@ -334,7 +334,9 @@ def test_a_run_whose_cells_have_other_names_now_is_left_alone(monkeypatch: pytes
     """A later version may name cells otherwise: it must not take what is stored for stale."""
     assert main(["eps=1e-4,1e-5", "hydra.sweep.dir=here", "-m", *QUICK]) == 0
     before = rows(Path("here"))
-    monkeypatch.setattr("gradcheck.experiment.grid.record.cell_id", lambda form, allow=(): f"{hash(str(form)) % 2**64:016x}")
+    monkeypatch.setattr(
+        "gradcheck.experiment.grid.record.cell_id", lambda form, allow=(): f"{hash(str(form)) % 2**64:016x}"
+    )
     assert main(["resume=here", *QUICK]) == 2
     assert rows(Path("here")) == before
 
