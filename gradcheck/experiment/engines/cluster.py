@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gradcheck import __version__
 from gradcheck.errors import BadInput, one_line
@@ -30,10 +30,8 @@ from gradcheck.experiment.patches import silence_dask, uncollected
 
 if TYPE_CHECKING:
     from distributed import Client
-    from distributed.core import PooledRPCCall, rpc
 
 T = TypeVar("T")
-Scheduler: TypeAlias = "rpc | PooledRPCCall"
 
 CONNECT_SECONDS = 10.0
 NOBODY_SECONDS = 60.0  # without a single worker: longer than it takes to start one anew
@@ -214,7 +212,10 @@ class Tasks:
         SILENT_SECONDS: a process that is stopped, or a network that swallows what is sent, breaks no connection.
         """
         if time.monotonic() - self._counted > COUNT_SECONDS:
-            threads: dict[str, int] = self._asked(lambda scheduler: scheduler.ncores)
+            scheduler = self._client.scheduler
+            if scheduler is None:
+                raise EngineLost("the scheduler is gone")
+            threads: dict[str, int] = self._asked(scheduler.ncores, workers=None)
             self._workers = len(threads)
             self._counted = now = time.monotonic()
             if self._workers:
@@ -223,15 +224,12 @@ class Tasks:
                 raise EngineLost(f"there has been no worker for {NOBODY_SECONDS:.0f} seconds")
         return self._workers
 
-    def _asked(self, question: Callable[[Scheduler], Callable[..., Awaitable[T]]]) -> T:
+    def _asked(self, question: Callable[..., Awaitable[T]], *given: object, **options: object) -> T:
         """The scheduler's answer.  Raises EngineLost where there is none, and at once where there was none before."""
         if self._silent:
             raise EngineLost("the scheduler does not answer")
-        scheduler = self._client.scheduler
-        if scheduler is None:
-            raise EngineLost("the scheduler is gone")
         try:
-            return self._client.sync(question(scheduler), workers=None, callback_timeout=SILENT_SECONDS)
+            return self._client.sync(question, *given, callback_timeout=SILENT_SECONDS, **options)
         except TimeoutError as error:
             self._silent = True
             raise EngineLost(f"the scheduler has not answered for {SILENT_SECONDS:g} seconds") from error
@@ -243,8 +241,7 @@ class Tasks:
         if self._client.status != "running":
             raise EngineLost("the scheduler is gone")
         key = f"gradcheck-{self._run}-{time.monotonic_ns():x}"
-        future = self._executor.submit(_work, _identity(), tasks(chunk), self.settings, self._run, key=key)
-        return future
+        return self._executor.submit(_work, _identity(), tasks(chunk), self.settings, self._run, key=key)
 
     def wait_until_up(self) -> None:
         """Nothing is waited for: workers are up before a cluster is used."""
@@ -279,7 +276,7 @@ class Tasks:
 
     def _holders(self) -> list[str]:
         """The workers that still compute a chunk of this run, as they say themselves."""
-        found = self._client.sync(self._client._run, _computing_now, on_error="return", callback_timeout=SILENT_SECONDS)
+        found: dict[str, object] = self._asked(self._client._run, _computing_now, on_error="return")
         return [worker for worker, run in found.items() if run == self._run]
 
 
