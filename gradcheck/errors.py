@@ -7,9 +7,9 @@ import re
 from gradcheck.uris import hide
 
 
-def one_line(error: object) -> str:
-    """The words of an error on one line."""
-    return " ".join(str(error).split())
+def one_line(words: object) -> str:
+    """The words of an error, or another value as text, on one line."""
+    return " ".join(str(words).split())
 
 
 class BadInput(ValueError):

@@ -6,14 +6,13 @@ The slow way is the definition: what ``models.fast`` gives must be the same up t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 
 from gradcheck.models.batch import Batch
 from gradcheck.models.functions import is_complex
-from gradcheck.models.kinks import Kinks, dense_kinks
-from gradcheck.models.net import Net, Trace
+from gradcheck.models.kinks import NetAtTheta
+from gradcheck.models.net import Net
 from gradcheck.numerics.problem import Crossings
 
 Array = np.ndarray
@@ -50,22 +49,12 @@ class InFull:
         return Crossings(np.empty(0, np.intp), np.empty(0), np.empty(0))
 
 
-class NetInFull(InFull):
+class NetInFull(NetAtTheta, InFull):
     """A net around theta: one forward pass a point, and one of derivatives along each weight."""
 
     def __init__(self, net: Net, theta: Array, batch: Batch) -> None:
         super().__init__(net.loss, theta, batch)
         self.net = net
-
-    @cached_property
-    def trace(self) -> Trace:
-        """The forward pass at theta."""
-        return self.net.forward(self.theta, self.batch)
-
-    @cached_property
-    def kinks(self) -> Kinks:
-        """On which side of its kinks theta lies."""
-        return dense_kinks(self.net, self.theta, self.batch)
 
     def bent(self, point: Array) -> float:
         with np.errstate(all="ignore"):

@@ -9,11 +9,12 @@ by |dL/dz| times the distance of its logit from the limit.  The sum over all of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from gradcheck.models.batch import Batch
-from gradcheck.models.net import Net
+from gradcheck.models.net import Net, Trace
 from gradcheck.models.parts import TEXTBOOK
 from gradcheck.numerics.problem import Crossings
 
@@ -96,3 +97,21 @@ def dense_kinks(net: Net, theta: Array, batch: Batch) -> Kinks:
             slopes.insert(0, mean * np.abs(np.asarray(back, np.float64)))
             delta = back * g.derivative(z)
     return Kinks(positive, slopes, np.asarray(net.head.beyond(trace.zs[-1], y)) > 0, scale)
+
+
+class NetAtTheta:
+    """A net at theta, with what all losses near theta share; each is computed when it is first asked for."""
+
+    net: Net
+    theta: Array
+    batch: Batch
+
+    @cached_property
+    def trace(self) -> Trace:
+        """The forward pass at theta."""
+        return self.net.forward(self.theta, self.batch)
+
+    @cached_property
+    def kinks(self) -> Kinks:
+        """On which side of its kinks theta lies."""
+        return dense_kinks(self.net, self.theta, self.batch)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeGuard
 
+from gradcheck.errors import one_line
+
 _WANTED: dict[object, str] = {
     float: "a number",
     int: "a whole number",
@@ -103,5 +105,5 @@ def short(value: object) -> str:
     """A value as it would be typed, on one line, cut off after 60 characters."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = " ".join(str(value).split())
+    text = one_line(value)
     return text if len(text) <= 60 else text[:57] + "..."

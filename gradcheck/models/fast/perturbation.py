@@ -18,8 +18,8 @@ from gradcheck.models.batch import Batch
 from gradcheck.models.fast.blocks import largest_of
 from gradcheck.models.fast.lines import Lines, lines_of
 from gradcheck.models.functions import is_complex
-from gradcheck.models.kinks import Kinks, dense_kinks
-from gradcheck.models.net import Net, Trace
+from gradcheck.models.kinks import NetAtTheta
+from gradcheck.models.net import Net
 from gradcheck.numerics.problem import Crossings
 from gradcheck.numerics.threads import over_blocks
 
@@ -32,22 +32,12 @@ TRANSPOSED = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Perturbation:
+class Perturbation(NetAtTheta):
     """A dense model around one theta, with all that its perturbed losses share."""
 
     net: Net
     theta: Array
     batch: Batch
-
-    @cached_property
-    def trace(self) -> Trace:
-        """The forward pass at theta."""
-        return self.net.forward(self.theta, self.batch)
-
-    @cached_property
-    def kinks(self) -> Kinks:
-        """On which side of its kinks theta lies."""
-        return dense_kinks(self.net, self.theta, self.batch)
 
     @cached_property
     def columns(self) -> list[Array]:
