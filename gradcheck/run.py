@@ -23,9 +23,9 @@ def _status(typed: list[str], alone: bool) -> int:
 
             print(f"gradcheck {__version__}")
             return 0
-        from gradcheck.commands.launch import run
         from gradcheck.errors import BadInput, Meaningless, WriteError, one_line
         from gradcheck.printable import printable
+        from gradcheck.views.commands.launch import run
 
         try:
             status = run(typed, alone=alone)

@@ -34,15 +34,15 @@ ROOMS: dict[str, set[str]] = {
     "columns": {"numerics"},
     "functions": {"numerics", "models", "columns"},
     "experiment": {"numerics", "models", "bugs", "columns", "functions"},
-    "views": {"numerics", "models", "columns", "experiment"},
-    "commands": {"numerics", "columns", "functions", "experiment", "views"},
+    "views": {"numerics", "models", "columns", "functions", "experiment"},
+    "calibration": {"numerics", "models", "bugs", "columns", "functions", "experiment", "views"},
 }
 # What stands at the top is typed by a user, or imported by name: it may know every room.
-FACES = {"__init__", "__main__", "run", "show", "report", "reproduce", "calibration", "textbook"}
+FACES = {"__init__", "__main__", "run", "show", "report", "reproduce", "textbook"}
 # Who may import a library, even inside a function or for its types: folders and single modules.  NumPy is everybody's.
 LIBRARIES: dict[str, set[str]] = {
-    "hydra": {"run", "commands", "experiment/config", "experiment/grid"},
-    "omegaconf": {"run", "commands", "experiment/config", "experiment/grid"},
+    "hydra": {"run", "views/commands", "experiment/config", "experiment/grid"},
+    "omegaconf": {"run", "views/commands", "experiment/config", "experiment/grid"},
     "yaml": {"experiment/config"},  # Hydra's own
     "joblib": {"experiment/engines", "experiment/patches"},
     "dask": {"experiment/engines"},
@@ -55,12 +55,13 @@ LIBRARIES: dict[str, set[str]] = {
         "experiment/grid",
         "experiment/sources/tables",
         "views",
+        "calibration",
         "functions/outcome",
     },
     "pandas": {"experiment/results", "experiment/truth", "views", "functions/outcome", "textbook"},
     "sklearn": {"experiment/sources"},
     "rich": {"views/terminal"},
-    "altair": {"views"},
+    "altair": {"views", "calibration"},
     "vl_convert": {"views"},
 }
 COMMANDS = ("run", "show", "report", "reproduce", "__main__")
@@ -136,7 +137,7 @@ def test_rooms_import_only_what_they_may_know(path: Path) -> None:
         ("columns/weights", "from gradcheck.experiment.config import columns"),
         ("experiment/results/writer", "from omegaconf import OmegaConf"),
         ("experiment/grid/sweep", "from gradcheck.views.summary import text"),
-        ("views/page", "from gradcheck.commands.launch import run"),
+        ("experiment/cell", "from gradcheck.views.commands.launch import run"),
         ("errors", "from gradcheck.columns import store"),
         ("show", "import torch"),
     ],
@@ -332,15 +333,15 @@ def test_private_parts_of_hydra_are_touched_in_one_module(path: Path) -> None:
 @pytest.mark.parametrize(
     ("own", "source"),
     [
-        ("commands/launch", "from hydra._internal.hydra import Hydra"),
-        ("commands/launch", "import hydra._internal.utils"),
-        ("commands/launch", "from hydra import _internal"),
+        ("views/commands/launch", "from hydra._internal.hydra import Hydra"),
+        ("views/commands/launch", "import hydra._internal.utils"),
+        ("views/commands/launch", "from hydra import _internal"),
         ("experiment/config/compose", "def f():\n    from omegaconf._utils import get_omega_conf_dumper"),
         ("experiment/grid/points", "cfg._get_node('eps')"),
         ("experiment/grid/axes", "override._value"),
         ("experiment/config/recorded", "node._val = 1"),
-        ("commands/launch", "from omegaconf import DictConfig\ncfg._set_parent(None)"),
-        ("commands/launch", "from hydra.core.plugins import Plugins\nPlugins.instance()._instantiate(cfg)"),
+        ("views/commands/launch", "from omegaconf import DictConfig\ncfg._set_parent(None)"),
+        ("views/commands/launch", "from hydra.core.plugins import Plugins\nPlugins.instance()._instantiate(cfg)"),
     ],
 )
 def test_a_private_part_is_seen(own: str, source: str) -> None:

@@ -149,7 +149,7 @@ def two_workers(folder: str) -> Iterator[Row]:
 
 PEAK = """
 import resource, sys
-from gradcheck.commands.launch import run
+from gradcheck.views.commands.launch import run
 assert run(sys.argv[1:]) == 0
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

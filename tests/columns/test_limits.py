@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 import gradcheck
 from gradcheck import reproduce
 from gradcheck.columns import limits, parquet
-from gradcheck.commands import resume
 from gradcheck.errors import BadInput
 from gradcheck.experiment.replay import replay
 from gradcheck.report import main as report
 from gradcheck.run import main
 from gradcheck.show import main as show
 from gradcheck.views import record, tables
+from gradcheck.views.commands import resume
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,13 @@ from waiting import PATIENCE, until
 
 from gradcheck.columns import lock, store
 from gradcheck.columns.weights import SCHEMA_VERSION
-from gradcheck.commands import compute, folders
 from gradcheck.errors import BadInput
 from gradcheck.experiment.results import repair
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.results.writer import Writer
 from gradcheck.run import main
+from gradcheck.views.commands import compute, folders
 
 SWEEP = ("init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK)
 

@@ -16,10 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from waiting import PATIENCE, until
 
 from gradcheck import __version__
-from gradcheck.commands import compute
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.run import main
+from gradcheck.views.commands import compute
 
 
 @pytest.fixture(autouse=True)

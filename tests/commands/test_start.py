@@ -26,7 +26,7 @@ class frozen(datetime.datetime):
         return cls(2026, 11, 27, 12, 0, 0, 123456)
 import hydra.core.utils
 hydra.core.utils.datetime = frozen
-from gradcheck.commands import launch
+from gradcheck.views.commands import launch
 own = launch.own_folder
 def together(*given):
     pathlib.Path(f"ready-{time.monotonic_ns()}").touch()

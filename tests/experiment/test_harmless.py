@@ -18,13 +18,13 @@ from constructed import rewrite
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.commands import compute
 from gradcheck.experiment.config import harmless as module
 from gradcheck.experiment.config.harmless import harmless
 from gradcheck.printable import printable
 from gradcheck.run import main
 from gradcheck.show import main as show
 from gradcheck.views import page, terminal
+from gradcheck.views.commands import compute
 from gradcheck.views.record import Record
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"

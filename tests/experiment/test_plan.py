@@ -82,7 +82,7 @@ def test_a_planned_cell_takes_less_than_sixty_bytes() -> None:
 
 PEAK = """
 import resource, sys
-from gradcheck.commands.launch import run
+from gradcheck.views.commands.launch import run
 assert run(["data.n=2", "data.d=1", "model.bias=false", f"data.seed=range({sys.argv[1]})", "dry_run=true", "-m"]) == 0
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
 """

@@ -8,9 +8,9 @@ from pathlib import Path
 import omegaconf
 import pytest
 
-from gradcheck.commands import launch
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import words
+from gradcheck.views.commands import launch
 
 TABLES = ("MESSAGES", "CAUSES", "REFUSALS")
 OLDER = omegaconf.__version__.startswith("2.3.")

@@ -36,11 +36,11 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gradcheck.commands import launch
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import command_line, compose, registration, schema
 from gradcheck.experiment.grid import axes
 from gradcheck.experiment.grid.points import points
+from gradcheck.views.commands import launch
 
 from .kills import Failure
 

@@ -13,13 +13,6 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from gradcheck import uris
-from gradcheck.commands.compute import compute
-from gradcheck.commands.credentials import refuse_credentials, without_store
-from gradcheck.commands.dry_run import dry_run
-from gradcheck.commands.folders import composing, folder_of, own_folder, quoted, refuse_used
-from gradcheck.commands.resume import resume
-from gradcheck.commands.settings import RunSettings, allowed, settings, store_at
-from gradcheck.commands.shown import show
 from gradcheck.errors import BadInput
 from gradcheck.experiment import patches
 from gradcheck.experiment.config import command_line, compose, hydra_private, recorded, schema, words
@@ -27,6 +20,13 @@ from gradcheck.experiment.config.hydra_private import Callbacks, Hydra
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid.sweep import plan, sweep
 from gradcheck.experiment.results.plan import Plan
+from gradcheck.views.commands.compute import compute
+from gradcheck.views.commands.credentials import refuse_credentials, without_store
+from gradcheck.views.commands.dry_run import dry_run
+from gradcheck.views.commands.folders import composing, folder_of, own_folder, quoted, refuse_used
+from gradcheck.views.commands.resume import resume
+from gradcheck.views.commands.settings import RunSettings, allowed, settings, store_at
+from gradcheck.views.commands.shown import show
 from gradcheck.views.terminal import say
 
 

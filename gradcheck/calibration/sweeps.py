@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.views.calibration.cells import Facts
-from gradcheck.views.calibration.figures import SATURATED, Figures
-from gradcheck.views.calibration.histogram import Histogram
+from gradcheck.calibration.cells import Facts
+from gradcheck.calibration.figures import SATURATED, Figures
+from gradcheck.calibration.histogram import Histogram
 
 Array = np.ndarray
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from gradcheck.views.calibration.figures import ORDINARY_SCALE, SATURATED, Figures, ordinary
-from gradcheck.views.calibration.histogram import Histogram
+from gradcheck.calibration.figures import ORDINARY_SCALE, SATURATED, Figures, ordinary
+from gradcheck.calibration.histogram import Histogram
 
 # Evaluations that a verdict may cost: times those of the scheme at a given step, times those of central differences at auto.
 FIXED_COST, AUTO_COST = 3, 8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradcheck.views.calibration.figures import Figures, RuleRow, rule_table
-from gradcheck.views.calibration.requirements import Requirement
+from gradcheck.calibration.figures import Figures, RuleRow, rule_table
+from gradcheck.calibration.requirements import Requirement
 from gradcheck.views.terminal import Table
 
 

@@ -31,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _calibration(typed: argparse.Namespace) -> int:
+    from gradcheck.calibration.export import export
+    from gradcheck.calibration.measure import measure
+    from gradcheck.calibration.requirements import requirements
+    from gradcheck.calibration.tables import tables
     from gradcheck.views import terminal
-    from gradcheck.views.calibration.export import export
-    from gradcheck.views.calibration.measure import measure
-    from gradcheck.views.calibration.requirements import requirements
-    from gradcheck.views.calibration.tables import tables
 
     figures = measure(typed.runs)
     rows = requirements(figures)
@@ -47,7 +47,7 @@ def _calibration(typed: argparse.Namespace) -> int:
             from gradcheck.views.charts.drawing import require_altair
 
             require_altair()
-            from gradcheck.views.calibration.charts import write_charts
+            from gradcheck.calibration.charts import write_charts
 
             write_charts(export(figures), Path(typed.plot))
     except OSError as error:

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypedDict
 
-from gradcheck.views.calibration.figures import ORDINARY_SCALE, Figures, Made, RuleRow, ordinary, rule_table
-from gradcheck.views.calibration.histogram import Histogram
-from gradcheck.views.calibration.requirements import requirements
+from gradcheck.calibration.figures import ORDINARY_SCALE, Figures, Made, RuleRow, ordinary, rule_table
+from gradcheck.calibration.histogram import Histogram
+from gradcheck.calibration.requirements import requirements
 
 
 class BoundAt(TypedDict):

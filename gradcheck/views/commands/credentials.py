@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradcheck import uris
-from gradcheck.commands.folders import quoted
 from gradcheck.errors import BadInput
+from gradcheck.views.commands.folders import quoted
 
 
 def refuse_credentials(arguments: Sequence[str]) -> None:

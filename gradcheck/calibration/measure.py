@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcheck.calibration.cells import CELL_COLUMNS, Facts, KnownCell, facts
+from gradcheck.calibration.figures import ORDINARY_SCALE, FalseAlarm, Figures, Made
+from gradcheck.calibration.histogram import Histogram
+from gradcheck.calibration.sweeps import Sweep, add_to_sweep, in_sweep
 from gradcheck.errors import BadInput
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.truth import Truth, truth
 from gradcheck.numerics.schemes import SCHEMES
-from gradcheck.views.calibration.cells import CELL_COLUMNS, Facts, KnownCell, facts
-from gradcheck.views.calibration.figures import ORDINARY_SCALE, FalseAlarm, Figures, Made
-from gradcheck.views.calibration.histogram import Histogram
-from gradcheck.views.calibration.sweeps import Sweep, add_to_sweep, in_sweep
 
 if TYPE_CHECKING:
     import pyarrow as pa

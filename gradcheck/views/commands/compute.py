@@ -11,8 +11,6 @@ from pathlib import Path
 from gradcheck.columns import lock, store
 from gradcheck.columns.places import Place
 from gradcheck.columns.weights import tabled
-from gradcheck.commands.folders import refuse_run
-from gradcheck.commands.settings import RunSettings
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.engines.base import EngineLost, Options, Stream
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
@@ -25,6 +23,8 @@ from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.results.writer import Writer
 from gradcheck.printable import printable
 from gradcheck.views import summary
+from gradcheck.views.commands.folders import refuse_run
+from gradcheck.views.commands.settings import RunSettings
 from gradcheck.views.progress import Progress
 from gradcheck.views.tally import TALLY_COLUMNS, Tally
 from gradcheck.views.terminal import say

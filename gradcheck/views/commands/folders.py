@@ -16,9 +16,9 @@ from gradcheck import uris
 from gradcheck.columns import store
 from gradcheck.columns.places import Place
 from gradcheck.columns.store import PLAN
-from gradcheck.commands.settings import RunSettings
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.experiment.config import hydra_private, words
+from gradcheck.views.commands.settings import RunSettings
 
 
 @contextmanager

@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 from constructed import rewrite
 
-from gradcheck import calibration
+from gradcheck.calibration import __main__ as calibration
+from gradcheck.calibration.charts import write_charts
+from gradcheck.calibration.figures import Figures
+from gradcheck.calibration.histogram import Histogram
+from gradcheck.calibration.measure import measure
+from gradcheck.calibration.requirements import Requirement, requirements
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import registration
 from gradcheck.numerics import auto, bounds, quotients, verdict
 from gradcheck.run import main
-from gradcheck.views.calibration.charts import write_charts
-from gradcheck.views.calibration.figures import Figures
-from gradcheck.views.calibration.histogram import Histogram
-from gradcheck.views.calibration.measure import measure
-from gradcheck.views.calibration.requirements import Requirement, requirements
 
 GRIDS = sorted(path.stem for path in (registration.conf_dir() / "experiment").glob("calibration*.yaml"))
 STEPS = "eps=auto,1e-10,1e-7,1e-5,1e-3,1"

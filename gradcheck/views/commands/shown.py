@@ -11,10 +11,10 @@ from typing import TextIO, cast
 from omegaconf import DictConfig
 
 from gradcheck import uris
-from gradcheck.commands.credentials import without_store
-from gradcheck.commands.folders import quoted
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import compose, hydra_private, registration, words
+from gradcheck.views.commands.credentials import without_store
+from gradcheck.views.commands.folders import quoted
 from gradcheck.views.terminal import Harmless
 
 

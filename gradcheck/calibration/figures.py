@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypedDict
 
+from gradcheck.calibration.histogram import Histogram
 from gradcheck.numerics.schemes import SCHEMES
-from gradcheck.views.calibration.histogram import Histogram
 
 # Data up to this standard deviation; larger ones saturate hidden units, and gradients vanish under rounding.
 ORDINARY_SCALE = 10.0

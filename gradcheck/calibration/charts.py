@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
+from gradcheck.calibration.export import Export
 from gradcheck.errors import BadInput
 from gradcheck.numerics.steps import eps_text, from_stored
-from gradcheck.views.calibration.export import Export
 from gradcheck.views.charts import drawing
 from gradcheck.views.charts.pieces import data, decades, empty
 from gradcheck.views.charts.theme import BLUE, ORANGE

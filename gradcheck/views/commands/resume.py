@@ -8,8 +8,6 @@ from dataclasses import replace
 from gradcheck.columns import lock, places
 from gradcheck.columns.store import PLAN
 from gradcheck.columns.weights import SCHEMA_VERSION
-from gradcheck.commands.compute import compute_left
-from gradcheck.commands.settings import RESUMABLE, allowed, settings
 from gradcheck.errors import BadInput
 from gradcheck.experiment import patches
 from gradcheck.experiment.config import command_line, compose
@@ -20,6 +18,8 @@ from gradcheck.experiment.results import repair
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.printable import printable
+from gradcheck.views.commands.compute import compute_left
+from gradcheck.views.commands.settings import RESUMABLE, allowed, settings
 
 
 def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
