@@ -53,7 +53,6 @@ def _problem(
         layout=calls.parameters.layout,
         theta=theta,
         loss=loss,
-        perturbed=lambda point: (loss(point), 0.0),
         analytic=gradient,
         correct=None,
         rounding=rounding,

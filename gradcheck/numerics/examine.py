@@ -126,21 +126,12 @@ class _Around:
         return found
 
     def _losses(self, some: Array, points: Array) -> Evaluations:
-        theta, perturbed = self._problem.theta, self._problem.perturbed
-        if self._problem.perturbed_losses is not None:
-            return Evaluations(*self._problem.perturbed_losses(some, points))
-        assert perturbed is not None
-        values = np.empty(points.shape, theta.dtype)
-        deviations = np.empty(points.shape)
-        point = theta.copy()
+        known = self._problem
+        if known.perturbed_losses is not None:
+            return Evaluations(*known.perturbed_losses(some, points))
         # a user's function may change NumPy's error handling
         with np.errstate():
-            for r, i in enumerate(some):
-                for c in range(points.shape[1]):
-                    point[i] = points[r, c]
-                    values[r, c], deviations[r, c] = perturbed(point)
-                point[i] = theta[i]
-        return Evaluations(values, deviations)
+            return Evaluations(losses_at(known.loss, known.theta, some, points), np.zeros(points.shape))
 
     def _derivative(self, index: Array, h: Array) -> Array:
         theta = self._problem.theta

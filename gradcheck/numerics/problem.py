@@ -44,8 +44,8 @@ class Problem:
 
     loss : the loss at a theta, which may be complex.   analytic : the claimed gradient.
     correct : the gradient before the bug; None where it is not known.
-    perturbed : the loss at a perturbed theta, and how far kinks may have bent it there; or
-    perturbed_losses : the fast way, both for many points at once, which may be complex.  ``loss`` is the definition.
+    perturbed_losses : the losses at many points at once, which may be complex, and how far kinks may have bent each.  ``loss``
+        is the definition; where this is None, it is called at one point after the other, and no kink is known.
     rounding : the rounding errors at theta.   rounding_at : those at another theta; None where they are not known.
     crossings : the kinks that steps along some weights cross; None where there are none, or the loss does not know them.
     kinked : whether the loss has kinks of its own, beside the limits of clipped probabilities.
@@ -62,7 +62,6 @@ class Problem:
     analytic: Array
     correct: Array | None
     rounding: Rounding
-    perturbed: Callable[[Array], tuple[Array, float]] | None = None
     perturbed_losses: Losses | None = None
     rounding_at: Callable[[Array], Rounding] | None = None
     crossings: Callable[[Array, Array], Crossings] | None = None

@@ -79,8 +79,6 @@ def _descents(problem: Problem, slope: Slope, scheme: Scheme, work: Array) -> It
     """
     base, step = slope.where.start, problem.theta.dtype.type(slope.step)
     center = problem.loss(problem.theta)
-    perturbed = problem.perturbed
-    assert perturbed is not None
 
     def error(low: int, high: int) -> float:
         """Slope minus the part of v . g over theta[low:high]; NaN where the loss is not finite."""
@@ -94,13 +92,13 @@ def _descents(problem: Problem, slope: Slope, scheme: Scheme, work: Array) -> It
         if scheme.complex_valued:
             found = float(problem.loss(at(1j * step)).imag / step)
         else:
-            up, down = (perturbed(at(t))[0] for t in (step, -step))
+            up, down = (problem.loss(at(t)) for t in (step, -step))
             if np.isfinite(up) and np.isfinite(down):
                 found = float((up - center) / step - (down - center) / step) / 2
             else:
                 # at the edge of a domain three points on one side, (-3 f(0) + 4 f(h) - f(2 h)) / 2 h
                 h, near = (step, up) if np.isfinite(up) else (-step, down)
-                far = perturbed(at(2 * h))[0]
+                far = problem.loss(at(2 * h))
                 found = float((4 * (near - center) - (far - center)) / (2 * h))
         return found - dot(v, work[low:high])
 

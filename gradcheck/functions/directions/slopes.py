@@ -120,13 +120,10 @@ def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: Step)
         point[where] += t[0] * v
         return point
 
-    perturbed = problem.perturbed
-    assert perturbed is not None
     return Problem(
         layout=Layout(("t",), ((),)),
         theta=np.zeros(1, problem.theta.dtype),
         loss=lambda t: problem.loss(at(t)),
-        perturbed=lambda t: perturbed(at(t)),
         analytic=np.array([dot(v, gradient[where])]),
         correct=None,
         rounding=Rounding(
