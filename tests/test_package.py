@@ -61,6 +61,8 @@ LIBRARIES: dict[str, set[str]] = {
     "pandas": {"experiment/results", "experiment/truth", "views", "functions/outcome", "textbook"},
     "sklearn": {"experiment/sources"},
     "rich": {"views/terminal"},
+    "mpmath": {"calibration/zoo"},
+    "scipy": {"calibration/zoo"},
     "altair": {"views", "calibration"},
     "vl_convert": {"views"},
 }
