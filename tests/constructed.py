@@ -41,6 +41,7 @@ def planned(i: int, bug: str = "none", model: str = "logistic") -> Planned:
         "scheme": "central",
         "dtype": "float64",
         "match_at": 1e-2,
+        "accept": 0.0,
         "min_judged": 0.9,
     }
     identity = hashlib.sha256(f"{i} {bug} {model}".encode()).hexdigest()[:16]

@@ -115,9 +115,10 @@ def cell(
     dtype: Any = float,
     bug: Any = NO_BUG,
     match_at: float = 1e-2,
+    accept: float = 0.0,
 ) -> CellResult:
     """The check of one cell; a dict is parameters by name, a list of two is X and y, no step is ``auto``."""
     data = Values(*data) if isinstance(data, list) else data or NoData()
     init = Weights(init) if isinstance(init, dict) else init
-    checked = Cell(model, data, init, bug, SCHEMES[scheme], np.dtype(dtype), match_at)
+    checked = Cell(model, data, init, bug, SCHEMES[scheme], np.dtype(dtype), match_at, accept=accept)
     return check_cell(checked, AUTO if eps is None else eps)

@@ -144,7 +144,9 @@ def test_every_rule_has_its_row_with_its_source() -> None:
 
 
 def test_every_reason_is_explained() -> None:
-    assert rows(NUMERICS, "reason | what it says") == [[f"`{code}`", words] for code, words in REASONS.items()]
+    assert rows(NUMERICS, "reason | what it says") == [
+        [f"`{code}`", reason.what, reason.fixed or "-", reason.auto or "-"] for code, reason in REASONS.items()
+    ]
 
 
 def test_every_scheme_has_its_row_with_its_order_and_cost() -> None:

@@ -33,6 +33,7 @@ class Cell:
     dtype: np.dtype
     match_at: float
     min_judged: float = MIN_JUDGED
+    accept: float = 0.0
 
 
 def refuse(cell: Cell) -> None:
@@ -71,7 +72,7 @@ def check_cells(
     """Check a cell at each of several steps.
 
     posing : used instead of ``pose``.  It may return a problem that is known already, because a problem does not depend
-        on scheme, eps, match_at and min_judged.
+        on scheme, eps, match_at, accept and min_judged.
     pack : called with the columns of each block of weights.  A cell with several blocks is then examined block by block,
         with the same outcome, and its ``weights`` are the list of what ``pack`` returned.
 
@@ -82,7 +83,7 @@ def check_cells(
     with np.errstate(all="ignore"):
         problem = (posing or pose)(cell)
         injected = _injected(cell.bug)
-        return check_steps(problem, cell.scheme, eps, cell.match_at, injected, cell.min_judged, pack)
+        return check_steps(problem, cell.scheme, eps, cell.match_at, injected, cell.min_judged, pack, cell.accept)
 
 
 def pose(cell: Cell) -> Problem:

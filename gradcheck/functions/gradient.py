@@ -18,7 +18,7 @@ from gradcheck.functions.jacobian import check_outputs
 from gradcheck.functions.outcome import Outcome
 from gradcheck.functions.parameters import Start, flatten
 from gradcheck.functions.problems import problems
-from gradcheck.functions.settings import require_functions, require_thresholds, sampled, scheme_of, step_of
+from gradcheck.functions.settings import require_functions, sampled, scheme_of, step_of, thresholds
 from gradcheck.functions.surroundings import quiet, untouched
 from gradcheck.numerics.names import SchemeName
 from gradcheck.numerics.steps import AUTO, Step
@@ -34,6 +34,7 @@ def check_gradient(
     eps: Step = AUTO,
     scheme: SchemeName = "central",
     match_at: float = 1e-2,
+    accept: float = 0.0,
     min_judged: float = MIN_JUDGED,
     vjp: bool = False,
     bounds: Bounds | None = None,
@@ -60,6 +61,9 @@ def check_gradient(
         The difference formula: central, forward, backward, five_point, seven_point, richardson or complex_step.
     match_at : float, optional
         A weight matches only if a relative error of this size would have been seen.
+    accept : float, optional
+        For a loss that is exact only to a tolerance, such as that of a solver: a relative difference up to this one, beside
+        the bound, is no mismatch.  It must be below ``match_at``.
     min_judged : float, optional
         Where some weights match and others cannot be judged, the outcome is ok only if this share of the weights that are
         not exempt was judged, and one weight in every parameter.  0 asks for neither.
@@ -101,8 +105,8 @@ def check_gradient(
     measured from a table of differences (Moré and Wild, SIAM J. Sci. Comput. 33, 2011), and the truncation from how the
     differences change with h.  A weight is
 
-    - ``mismatch`` if ``|analytic - numeric| > bound``: no rounding can explain it,
-    - ``match`` if ``2 bound / max(|analytic|, |numeric|) <= match_at``: an error of this size would have been seen,
+    - ``mismatch`` if ``|analytic - numeric| > bound + accept max(|analytic|, |numeric|)``: no rounding can explain it,
+    - ``match`` if ``2 bound / max(|analytic|, |numeric|) + accept <= match_at``: an error of this size would have been seen,
     - otherwise ``inconclusive``, or ``nondifferentiable`` where a kink of f is most of the bound.
 
     The complex step is that of Squire and Trapp, SIAM Review 40 (1998).
@@ -121,7 +125,7 @@ def check_gradient(
     """
     step = step_of(eps)
     formula = scheme_of(scheme)
-    require_thresholds(match_at, min_judged)
+    against = thresholds(match_at, accept, min_judged)
     require_functions(fun, jac, vjp)
     parameters, theta = flatten(x0)
     if formula.complex_valued and theta.dtype == np.float32:
@@ -138,8 +142,8 @@ def check_gradient(
                 require_complex_safe(calls, theta, seed)
             posed = problems(calls, theta, value, gradient, seed)
             if sample is None and len(posed) == 1 and theta.size > LARGE:
-                return check_directions(posed[0], calls, scheme, step, match_at, seed, float(min_judged))
-            table, diagnosis, layout = check_outputs(posed, formula, step, match_at, index, calls.outer)
+                return check_directions(posed[0], calls, scheme, step, against, seed)
+            table, diagnosis, layout = check_outputs(posed, formula, step, against, index, calls.outer)
     return Outcome(
         table=table,
         layout=layout,
@@ -149,11 +153,12 @@ def check_gradient(
         scheme=scheme,
         eps=step,
         dtype="longdouble" if theta.dtype == np.longdouble and theta.dtype != np.float64 else str(theta.dtype),
-        match_at=match_at,
+        match_at=against.match_at,
         nfev=calls.nfev,
         njev=calls.njev,
         notes=tuple(dict.fromkeys(calls.raised)),
-        min_judged=float(min_judged),
+        min_judged=against.min_judged,
+        accept=against.accept,
     )
 
 
@@ -167,6 +172,7 @@ def assert_gradient(
     eps: Step = AUTO,
     scheme: SchemeName = "central",
     match_at: float = 1e-2,
+    accept: float = 0.0,
     min_judged: float = MIN_JUDGED,
     vjp: bool = False,
     bounds: Bounds | None = None,
@@ -179,7 +185,7 @@ def assert_gradient(
     ----------
     strict : bool, optional
         Every weight that is not exempt must match, one by one.
-    fun, jac, x0, args, eps, scheme, match_at, min_judged, vjp, bounds, sample, seed
+    fun, jac, x0, args, eps, scheme, match_at, accept, min_judged, vjp, bounds, sample, seed
         Those of check_gradient.
 
     Raises
@@ -213,6 +219,7 @@ def assert_gradient(
         eps=eps,
         scheme=scheme,
         match_at=match_at,
+        accept=accept,
         min_judged=min_judged,
         vjp=vjp,
         bounds=bounds,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradcheck.functions.settings import Thresholds
 from gradcheck.functions.stacked import stacked
 from gradcheck.numerics.diagnosis.diagnose import diagnose
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
@@ -30,13 +31,13 @@ class Checked(NamedTuple):
 
 
 def check_outputs(
-    posed: Sequence[Problem], scheme: Scheme, step: Step, match_at: float, index: Array, outer: tuple[int, ...]
+    posed: Sequence[Problem], scheme: Scheme, step: Step, against: Thresholds, index: Array, outer: tuple[int, ...]
 ) -> Checked:
     """Check the weights of ``index`` in every output.
 
     posed : one problem for each output.   outer : the shape of the outputs, () for one output.
     """
-    parts = [(p, *examine(p, scheme, step, match_at, index)[:2]) for p in posed]
+    parts = [(p, *examine(p, scheme, step, against.match_at, index, against.accept)[:2]) for p in posed]
     tables = [columns(p, index, estimate, judged, step) for p, estimate, judged in parts]
     first = posed[0]
     if not outer:

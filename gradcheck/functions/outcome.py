@@ -13,8 +13,8 @@ import numpy as np
 
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.names import SchemeName, Verdict, WeightVerdict
-from gradcheck.numerics.steps import Step, eps_text
-from gradcheck.numerics.verdict import EXEMPT, MIN_JUDGED, REASONS, Whole, is_judged, whole
+from gradcheck.numerics.steps import AUTO, Step, eps_text
+from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, MIN_JUDGED, REASONS, Whole, is_judged, whole
 from gradcheck.numerics.weight_columns import WeightColumns
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 # Rows of wrong weights that are printed.
 SHOWN = 5
+# A relative difference up to this one may come from a tolerance to which ``fun`` iterates; few wrong gradients are so close.
+SMALL = 1e-4
+# Reasons that are named by these words.
+_KINDS = {EXEMPT: "exempt", ACCEPTED: "accepted"}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -46,7 +50,7 @@ class Outcome:
     reason : str or None
         The commonest reason why weights could not be judged.
     resolution : float
-        The relative error that would have been seen in every weight that matches.
+        The relative error that would have been seen in every weight that matches, ``accept`` included.
     errors : pandas.DataFrame
         All numbers, one row a weight.
     nfev, njev : int
@@ -55,7 +59,7 @@ class Outcome:
         What ``fun`` raised at perturbed points.
     n_weights : int
         How many weights there are, checked or not.
-    scheme, eps, dtype, match_at, min_judged
+    scheme, eps, dtype, match_at, accept, min_judged
         How the gradient was checked.
     table : dict
         The columns of the check as NumPy arrays and lists, one entry a weight that was checked.
@@ -90,6 +94,7 @@ class Outcome:
     njev: int
     notes: tuple[str, ...] = ()
     min_judged: float = MIN_JUDGED
+    accept: float = 0.0
 
     @cached_property
     def _whole(self) -> Whole:
@@ -127,19 +132,18 @@ class Outcome:
 
         ``exempt`` only where no weight has another reason.
         """
-        counts = Counter(r for r in self.table["reason"] if r and r != EXEMPT) or Counter(
-            filter(None, self.table["reason"])
-        )
+        given = [r for r in self.table["reason"] if r and r != ACCEPTED]
+        counts = Counter(r for r in given if r != EXEMPT) or Counter(given)
         return counts.most_common(1)[0][0] if counts else None
 
     @property
     def resolution(self) -> float:
         """The relative error that would have been seen in every weight that matches; infinite where none matches.
 
-        The largest 2 bound / max(abs(analytic), abs(numeric)) of these weights.
+        The largest 2 bound / max(abs(analytic), abs(numeric)) of these weights, and ``accept`` added to it.
         """
         found = [r for r, v in zip(self.table["resolution"], self.table["verdict"], strict=True) if v == "match"]
-        return float(max(found)) if found else math.inf
+        return float(max(found)) + self.accept if found else math.inf
 
     def count(self, verdict: WeightVerdict) -> int:
         """How many weights have this verdict."""
@@ -213,7 +217,7 @@ class Outcome:
             return f"INCONCLUSIVE  {what}: every one is exempt, none has a path to the loss"
         exempt = f" that are not exempt (of {what})" if self._whole.n_exempt else ""
         counted = f"{total - self._whole.n_exempt} weights{exempt}" if exempt else what
-        seen = f"a relative error above {self.resolution:.0e} would have been seen"
+        seen = f"a relative error above {self.resolution:.0e}{self._accepted()} would have been seen"
         if self.verdict == "match":
             return f"MATCH  {self.count('match')} of {counted} agree; {seen}"
         if self.verdict == "partial":
@@ -222,6 +226,10 @@ class Outcome:
             where = "lie on a kink, between the slopes on both sides"
             return f"{self.verdict.upper()}  {self._whole.n_judged} of {counted} {where}"
         return f"{self.verdict.upper()}  none of {counted} could be judged"
+
+    def _accepted(self) -> str:
+        """That ``accept`` is a part of the error that would have been seen; nothing where it is 0."""
+        return f" (accept={self.accept:g} included)" if self.accept else ""
 
     def _open(self) -> int:
         """Weights that are not exempt and were not judged."""
@@ -246,6 +254,20 @@ class Outcome:
             )
         return rows
 
+    def _tolerance(self) -> list[str]:
+        """What small differences may come from, where all that are wrong are small."""
+        wrong = np.array([v == "mismatch" for v in self.table["verdict"]], dtype=bool)
+        if not wrong.any():
+            return []
+        a, n = self.table["analytic"][wrong], self.table["numeric"][wrong]
+        with np.errstate(all="ignore"):
+            apart = float(np.max(self.table["abs_err"][wrong] / np.fmax(np.abs(a), np.abs(n))))
+        if not apart <= SMALL:
+            return []
+        accept = 10.0 ** math.ceil(math.log10(2 * apart))
+        remedy = f"; accept={accept:g} takes it" if accept < self.match_at else ""
+        return [f" they agree to {apart:.1e}: if fun iterates to a tolerance, that is it{remedy}"]
+
     def _not_judged(self) -> list[str]:
         groups: dict[str, list[str]] = {}
         for param, reason in zip(self.table["param"], self.table["reason"], strict=True):
@@ -254,9 +276,9 @@ class Outcome:
         lines = []
         for reason, params in groups.items():
             where = ", ".join(f"{c} in {p}" for p, c in list(Counter(params).items())[:4])
-            kind = "judged" if is_judged("", reason) else "exempt" if reason == EXEMPT else "not judged"
-            code = "" if reason == EXEMPT else f"{reason}: "
-            lines.append(f" {kind}: {where}, {code}{REASONS[reason].replace('theta', 'x0')}")
+            kind = _KINDS.get(reason, "judged" if is_judged("", reason) else "not judged")
+            code = "" if reason in _KINDS else f"{reason}: "
+            lines.append(f" {kind}: {where}, {code}{reason_text(reason, self.eps)}")
         return lines
 
     def __str__(self) -> str:
@@ -273,6 +295,7 @@ class Outcome:
             more = self.count("mismatch") - len(rows)
             if more > 0:
                 lines.append(f" … {more} more: r.errors.query(\"verdict == 'mismatch'\")")
+        lines += self._tolerance()
         lines += self._not_judged()
         lines += [f" fun raised near x0: {note}" for note in self.notes[:2]]
         lines.append(f"{self.scheme}, step {eps_text(self.eps)}, {self.dtype}; {self.nfev} loss evaluations")
@@ -293,6 +316,11 @@ class Outcome:
             table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
         notes = "".join(f"<p>{html.escape(line)}</p>" for line in self._not_judged())
         return head + words + table + notes
+
+
+def reason_text(reason: str, eps: Step) -> str:
+    """A reason and what is left to do about it, as the caller of ``check_gradient`` would say it."""
+    return REASONS[reason].text(eps == AUTO).replace("theta", "x0")
 
 
 def _digits(a: float, n: float) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, TypeGuard
+
 import numpy as np
 
 from gradcheck.errors import ContractError
@@ -25,12 +27,32 @@ def scheme_of(scheme: str) -> Scheme:
     return SCHEMES[scheme]
 
 
-def require_thresholds(match_at: float, min_judged: object) -> None:
-    """Raise ValueError for thresholds of the verdict that are out of range."""
-    if not match_at > 0:
+class Thresholds(NamedTuple):
+    """What a verdict is measured against.
+
+    match_at : the relative error that must have been visible for a match.
+    accept : the relative difference, beside the bound, that is no mismatch.
+    min_judged : the share of the weights that must have been judged.
+    """
+
+    match_at: float
+    accept: float
+    min_judged: float
+
+
+def thresholds(match_at: object, accept: object, min_judged: object) -> Thresholds:
+    """The thresholds of the verdict.  Raises ValueError where one is out of range."""
+    if not _is_number(match_at) or not match_at > 0:
         raise ValueError(f"match_at={match_at!r}: must be a number > 0")
-    if isinstance(min_judged, bool) or not isinstance(min_judged, (int, float, np.number)) or not 0 <= min_judged <= 1:
+    if not _is_number(accept) or not 0 <= accept < match_at:
+        raise ValueError(f"accept={accept!r}: must be a number >= 0 below match_at={match_at:g}")
+    if not _is_number(min_judged) or not 0 <= min_judged <= 1:
         raise ValueError(f"min_judged={min_judged!r}: must be a share from 0 to 1")
+    return Thresholds(float(match_at), float(accept), float(min_judged))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def require_functions(fun: object, jac: object, vjp: bool) -> None:

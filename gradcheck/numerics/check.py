@@ -57,13 +57,14 @@ def check(
     match_at: float,
     bug_injected: bool = False,
     min_judged: float = MIN_JUDGED,
+    accept: float = 0.0,
 ) -> CellResult:
     """Compare the analytic gradient with the numeric one, weight by weight.
 
     Raises FloatingPointError where the loss at theta is not finite.  Raises ArithmeticError where the fast losses of a model,
     computed from its structure, differ from its plain loss.
     """
-    found = examine(problem, scheme, eps, match_at, np.arange(problem.theta.size))
+    found = examine(problem, scheme, eps, match_at, np.arange(problem.theta.size), accept)
     return _results(problem, found.one_step(), [eps], bug_injected, min_judged)[0]
 
 
@@ -75,6 +76,7 @@ def check_steps(
     bug_injected: bool = False,
     min_judged: float = MIN_JUDGED,
     pack: Pack | None = None,
+    accept: float = 0.0,
 ) -> list[CellResult]:
     """``check`` at each of several steps, the same to the last bit, in fewer and larger operations.
 
@@ -85,10 +87,10 @@ def check_steps(
         block by block, with the same outcome, and its ``weights`` are the list of these.
     """
     if pack is not None and problem.theta.size > BLOCK_WEIGHTS:
-        return [_in_blocks(problem, scheme, h, match_at, bug_injected, min_judged, pack) for h in eps]
+        return [_in_blocks(problem, scheme, h, match_at, bug_injected, min_judged, pack, accept) for h in eps]
     if scheme.complex_valued or problem.opaque or AUTO in eps:
-        return [check(problem, scheme, h, match_at, bug_injected, min_judged) for h in eps]
-    found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size))
+        return [check(problem, scheme, h, match_at, bug_injected, min_judged, accept) for h in eps]
+    found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size), accept)
     return _results(problem, found, eps, bug_injected, min_judged)
 
 
@@ -100,6 +102,7 @@ def _in_blocks(
     bug_injected: bool,
     min_judged: float,
     pack: Pack,
+    accept: float,
 ) -> CellResult:
     """``check`` of a problem with many weights.  Their rows take the most memory, so only one block has them at a time."""
     size, count = problem.theta.size, 1
@@ -108,7 +111,7 @@ def _in_blocks(
     for start in range(0, size, BLOCK_WEIGHTS):
         block = np.arange(start, min(start + BLOCK_WEIGHTS, size))
         here = slice(start, start + len(block))
-        found = examine(problem, scheme, eps, match_at, block)
+        found = examine(problem, scheme, eps, match_at, block, accept)
         packed.append(pack(columns(problem, block, found.estimate, found.judged, eps)))
         judged.put(start, found.judged)
         value[here], step[here] = found.estimate.value, found.estimate.step

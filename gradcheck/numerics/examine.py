@@ -42,10 +42,13 @@ class Examined(NamedTuple):
         return self._replace(estimate=self.estimate.where(step), judged=self.judged.at(step), n_evals=n_evals)
 
 
-def examine(problem: Problem, scheme: Scheme, eps: Step | Array, match_at: float, index: Array) -> Examined:
+def examine(
+    problem: Problem, scheme: Scheme, eps: Step | Array, match_at: float, index: Array, accept: float = 0.0
+) -> Examined:
     """Estimates and verdicts of the weights ``index`` (m,).
 
     eps : a step; or several, (s,), of a problem that is not opaque.  Then estimates and verdicts are (s, m).
+    match_at, accept : as in ``judge``.
 
     Raises FloatingPointError where the loss at theta is not finite.
     """
@@ -57,7 +60,7 @@ def examine(problem: Problem, scheme: Scheme, eps: Step | Array, match_at: float
     probe = around.probe
 
     def verdicts(estimate: Estimate) -> Judgement:
-        return judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked)
+        return judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked, accept)
 
     estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
     judged = verdicts(estimate)

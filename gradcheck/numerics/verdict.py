@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,18 +27,66 @@ OF_MANY = ("match", "mismatch", "partial", "inconclusive", "nondifferentiable")
 MIN_JUDGED = 0.9
 # Reasons: the weight has no path to the loss; theta lies on a kink, and the gradient between the slopes on both sides.
 EXEMPT, CORNER = "exempt", "corner"
+# The one reason of a match: the difference is above the bound, and ``accept`` takes it.
+ACCEPTED = "accepted"
+# The evaluations that the caller allowed were spent.
+BUDGET = "budget"
 
-REASONS: dict[str, str] = {
-    "step_vanished": "the step is smaller than the spacing of the numbers at this weight: take a larger eps",
-    "overflow": "the loss is not finite at a perturbed point: take a smaller eps or smaller data",
-    "saturated": "clipped probabilities make the loss flat where the textbook gradient is not: scale the data or weights down",
-    "kink": "the step crosses a kink of the loss: take a smaller eps, or another theta",
-    "corner": "theta lies on a kink of the loss: the gradient lies between the slopes on both sides, more cannot be told here",
-    "exempt": "the gradient is 0 and the loss does not change with this weight: it has no path to the loss, nothing is judged",
-    "stationary": "the gradient is 0 and no relative error can be seen beside it: try another theta",
-    "flat": "the loss does not change with this weight, nor can it beyond its rounding: try another theta",
-    "truncation": "the step is too large for the curvature of the loss: take a smaller eps",
-    "noise": "rounding of the loss hides the derivative: take a larger eps or a higher precision",
+
+class Reason(NamedTuple):
+    """Why a weight was not judged, or not by its bound alone, and what is left to do about it.
+
+    fixed : what to do where the step was given.   auto : where it was chosen, so that no other step would do better.
+    """
+
+    what: str
+    fixed: str = ""
+    auto: str = ""
+
+    def text(self, auto: bool) -> str:
+        """The reason with its advice, for a person."""
+        advice = self.auto if auto else self.fixed
+        return f"{self.what}: {advice}" if advice else self.what
+
+
+_ELSEWHERE = "take another theta"
+REASONS: dict[str, Reason] = {
+    "step_vanished": Reason(
+        "the step is smaller than the spacing of the numbers at this weight",
+        "take a larger eps",
+        "compute in float64, or take another theta",
+    ),
+    "overflow": Reason(
+        "the loss is not finite at a perturbed point",
+        "take a smaller eps, bounds inside the domain, or another theta",
+        "give bounds inside the domain, or take another theta",
+    ),
+    "saturated": Reason(
+        "clipped probabilities make the loss flat where the textbook gradient is not",
+        *["scale the data or weights down"] * 2,
+    ),
+    "kink": Reason("the step crosses a kink of the loss", "take a smaller eps, or another theta", _ELSEWHERE),
+    "corner": Reason(
+        "theta lies on a kink of the loss: the gradient lies between the slopes on both sides along this coordinate,"
+        " more cannot be told here"
+    ),
+    "exempt": Reason(
+        "the gradient is 0 and the loss does not change with this weight: it has no path to the loss, nothing is judged"
+    ),
+    "stationary": Reason("the gradient is 0 and no relative error can be seen beside it", *[_ELSEWHERE] * 2),
+    "flat": Reason("the loss does not change with this weight, nor can it beyond its rounding", *[_ELSEWHERE] * 2),
+    "truncation": Reason(
+        "the step is too large for the curvature of the loss",
+        "take a smaller eps",
+        "a smaller one drowns in rounding; compute in float64, or take another theta",
+    ),
+    "noise": Reason(
+        "rounding of the loss hides the derivative",
+        "take a larger eps, compute in float64, or take another theta",
+        "compute all of it in float64, or take another theta",
+    ),
+    "budget": Reason("max_nfev was spent before this weight could be judged", *["take a larger max_nfev"] * 2),
+    "accepted": Reason("the difference is above the bound, but no larger than accept allows"),
 }
 
 # The relative error of rounding a value to float64 when it is stored, and the smallest positive float64.
@@ -100,7 +149,13 @@ def shortened(bound: Array) -> Array:
 
 
 def judge(
-    analytic: Array, estimate: Estimate, rounding: Rounding, index: Array, match_at: float, kinked: bool
+    analytic: Array,
+    estimate: Estimate,
+    rounding: Rounding,
+    index: Array,
+    match_at: float,
+    kinked: bool,
+    accept: float = 0.0,
 ) -> Judgement:
     """The verdicts of the weights of ``index``, at one step or at s of them.
 
@@ -109,6 +164,7 @@ def judge(
     rounding : the problem's rounding errors, for the errors of the analytic gradient and the share of clipped examples.
     match_at : the relative error that must have been visible for a ``match``.
     kinked : True if the kinks that a step crosses are those of the model; False if they are limits of clipped probabilities.
+    accept : the relative difference, beside the bound, that is no ``mismatch``: of a loss that is exact to a tolerance only.
     """
     numeric = estimate.value
     abs_err = absolute_error(analytic, numeric)
@@ -127,10 +183,12 @@ def judge(
         bound = truncation + roundoff
         resolution = np.where(size > 0, 2 * bound / size, np.inf)
         resolution = np.where(np.isnan(resolution), np.inf, resolution)
-        mismatch = (abs_err > bound) | ~np.isfinite(analytic)
+        beyond = abs_err > bound
+        # an infinite gradient would accept itself
+        mismatch = (beyond & ~(abs_err <= bound + accept * size) if accept else beyond) | ~np.isfinite(analytic)
         bent = estimate.kink + clipped > bound / 2
         kink = (estimate.kink > bound / 2) & kinked
-        match = resolution <= match_at
+        match = resolution + accept <= match_at
         # a step as long as the loss's scale changes the loss by less than its noise, so no step shows this derivative
         hidden = size * rounding.length[index] <= DEVIATIONS * rounding.line[index]
         flat = estimate.still & hidden
@@ -142,7 +200,10 @@ def judge(
         ("flat", flat),
         ("truncation", truncation > roundoff),
     ]
-    verdict, reason = _words(mismatch, kink, ~mismatch & match & ~kink, known)
+    match &= ~mismatch & ~kink
+    verdict, reason = _words(mismatch, kink, match, known)
+    if accept:
+        reason[match & beyond] = ACCEPTED
     return Judgement(
         abs_err,
         relative_error(analytic, numeric),

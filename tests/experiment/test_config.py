@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import PATIENCE
 
+from gradcheck.errors import Meaningless
 from gradcheck.experiment.config import compose, identity, registration, schema
 from gradcheck.experiment.config.build import build
 from gradcheck.experiment.config.form import canonical
@@ -138,9 +139,9 @@ def test_an_id_is_sixteen_hex_digits_of_a_documented_text() -> None:
 
     form = canonical(logistic())
     # what came after version 1 is left out while it has its default
-    assert form.pop("min_judged") == 0.9
+    assert (form.pop("min_judged"), form.pop("accept")) == (0.9, 0.0)
     text = json.dumps({"schema": 1, "config": form, "files": {}}, sort_keys=True, separators=(",", ":"))
-    assert identity.cell_id(form | {"min_judged": 0.9}) == hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert identity.cell_id(form | {"min_judged": 0.9, "accept": 0.0}) == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def version_1_id(form: Mapping[str, Any]) -> str:
@@ -154,13 +155,29 @@ def version_1_id(form: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@given(share=st.floats(0, 1), seed=st.integers(0, 5))
-def test_a_key_that_came_later_names_a_cell_only_where_it_is_not_its_default(share: float, seed: int) -> None:
+@given(key=st.sampled_from([("min_judged", 0.9), ("accept", 0.0)]), number=st.floats(0, 1), seed=st.integers(0, 5))
+def test_a_key_that_came_later_names_a_cell_only_where_it_is_not_its_default(
+    key: tuple[str, float], number: float, seed: int
+) -> None:
+    name, default = key
     form = canonical(changed("init.seed", seed))
     assert identity.cell_id(form) == version_1_id(form)
-    assert canonical({key: part for key, part in form.items() if key != "min_judged"}) == form
-    other = canonical(form | {"min_judged": share})
-    assert (identity.cell_id(other) == version_1_id(form)) == (share == 0.9)
+    assert canonical({key: part for key, part in form.items() if key != name}) == form
+    for value in (number, default):
+        other = canonical(form | {name: value})
+        assert (identity.cell_id(other) == version_1_id(form)) == (value == default)
+
+
+@pytest.mark.parametrize("value", [-1e-9, float("nan"), float("inf"), True, "much"])
+def test_what_is_accepted_is_a_number_that_is_not_negative(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^accept="):
+        canonical(canonical(logistic()) | {"accept": value})
+
+
+@pytest.mark.parametrize("value", [1e-2, 0.5])
+def test_what_is_accepted_is_below_match_at(value: float) -> None:
+    with pytest.raises(Meaningless, match=r"^accept=.*must be below match_at=0\.01"):
+        build(canonical(logistic()) | {"accept": value})
 
 
 def test_a_setting_of_a_section_may_come_later_too(monkeypatch: pytest.MonkeyPatch) -> None:

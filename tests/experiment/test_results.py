@@ -56,7 +56,7 @@ CELLS_COLUMNS = {
     "int64": "init_seed data_seed data_n data_d n_weights worst_flat_index n_match n_mismatch n_inconclusive "
     "n_nondifferentiable n_exempt n_judged n_missed n_evals model_n_classes data_outputs init_steps bug_index bug_seed",
     "double": "eps loss max_rel_err median_rel_err norm_difference max_resolution median_resolution seconds match_at "
-    "min_judged model_l2 model_x data_noise data_scale data_correlation init_scale bug_magnitude bug_fraction",
+    "accept min_judged model_l2 model_x data_noise data_scale data_correlation init_scale bug_magnitude bug_fraction",
 }
 
 
@@ -200,7 +200,7 @@ def test_a_cell_without_result_is_stored_with_its_reason(
 
 def test_every_setting_of_every_class_has_a_column_but_whole_arrays(tmp_path: Path) -> None:
     """The columns against the dataclasses themselves, which are what a config can say."""
-    names = {"match_at", "min_judged"}
+    names = {"match_at", "accept", "min_judged"}
     for section, table in schema.TABLES.items():
         for cls in table.values():
             names |= {f"{section}_{field.name}" for field in dataclasses.fields(cls)}

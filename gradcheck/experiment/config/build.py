@@ -47,6 +47,9 @@ def assemble(form: Mapping[str, object], allow: Sequence[str] = ()) -> Cell:
             else "takes no data, must have data=none"
         )
         raise Meaningless(f"data={source}: model={section_of(form, 'model')['name']} {advice}")
+    match_at, accept = as_float("match_at", form["match_at"]), as_float("accept", form["accept"])
+    if not accept < match_at:
+        raise Meaningless(f"accept={accept:g}: must be below match_at={match_at:g}")
     return Cell(
         model,
         data,
@@ -54,6 +57,7 @@ def assemble(form: Mapping[str, object], allow: Sequence[str] = ()) -> Cell:
         bug,
         SCHEMES[str(form["scheme"])],
         np.dtype(str(form["dtype"])),
-        as_float("match_at", form["match_at"]),
+        match_at,
         as_float("min_judged", form["min_judged"]),
+        accept,
     )

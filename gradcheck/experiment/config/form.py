@@ -97,7 +97,7 @@ def _typed(section: str, name: str, cls: type[Section], given: Mapping[str, obje
 
 
 def canonical_value(key: str, value: object) -> object:
-    """One of ``eps scheme dtype match_at min_judged`` in canonical form."""
+    """One of ``eps scheme dtype match_at accept min_judged`` in canonical form."""
     if key == "eps":
         return _eps(value)
     if key == "match_at":
@@ -105,6 +105,11 @@ def canonical_value(key: str, value: object) -> object:
         if not number > 0:
             raise ValueError(f"match_at={short(value)}: must be a finite number > 0")
         return number
+    if key == "accept":
+        number = as_float(key, value)
+        if not number >= 0:
+            raise ValueError(f"accept={short(value)}: must be a number >= 0 below match_at")
+        return number + 0.0  # -0.0 is 0
     if key == "min_judged":
         share = as_float(key, value)
         if not 0 <= share <= 1:

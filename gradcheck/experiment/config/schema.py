@@ -1,7 +1,7 @@
 """What a config may say: the classes of its sections with their settings, and the other keys of a run.
 
-A *scientific* config is a plain dict with the keys ``model data init bug eps scheme dtype match_at min_judged``: all that
-can change a number or a verdict.  Each of the first four is a section, a dict of settings.  Its key ``name`` (``source``
+A *scientific* config is a plain dict with the keys ``model data init bug eps scheme dtype match_at accept min_judged``: all
+that can change a number or a verdict.  Each of the first four is a section, a dict of settings.  Its key ``name`` (``source``
 in ``data``, where ``name`` is a data set) says which class of the section's table the settings belong to.
 """
 
@@ -30,7 +30,7 @@ TABLES: dict[str, dict[str, type[Section]]] = {
     "bug": {**BUGS},
 }
 LOOKUP = {"model": "name", "data": "source", "init": "name", "bug": "name", "engine": "name"}
-PLAIN = ("eps", "scheme", "dtype", "match_at", "min_judged")  # the scientific keys that are no section
+PLAIN = ("eps", "scheme", "dtype", "match_at", "accept", "min_judged")  # the scientific keys that are no section
 SCIENCE = (*TABLES, *PLAIN)
 # The version of what an id is made of.  It does not follow the stored columns, so that a cell keeps its id.
 ID_VERSION = 1
@@ -117,6 +117,7 @@ class Run:
     scheme: str = "central"
     dtype: str = "float64"
     match_at: float = 1e-2
+    accept: float = field(default=0.0, metadata={"since": 2})
     min_judged: float = field(default=MIN_JUDGED, metadata={"since": 2})
     engine: Any = MISSING
     store: Optional[str] = None

@@ -27,7 +27,7 @@ from gradcheck.experiment.config.schema import SCIENCE, Run
 from gradcheck.experiment.config.words import COMPOSE_ERRORS, one_line
 
 # They do not change the problem.  As innermost axes their cells are adjacent and share it.
-SAME_PROBLEM = ("eps", "scheme", "match_at", "min_judged")
+SAME_PROBLEM = ("eps", "scheme", "match_at", "accept", "min_judged")
 
 
 @dataclass(frozen=True)

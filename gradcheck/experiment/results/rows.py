@@ -63,13 +63,13 @@ _SINCE_2 = frozenset({*SETTINGS.names, "n_exempt", "n_judged", "n_missed", "ok"}
 
 
 def lacking(schema: pa.Schema, names: Container[str], version: int) -> list[str]:
-    """The columns that files of a version must have and that are not among `names`; the list of rules may grow."""
-    later = _SINCE_2 if version < 2 else frozenset()
+    """The columns that files of a version must have and that are not among `names`; rules and settings may be added later."""
+    later = _SINCE_2 if version < 2 else frozenset(SETTINGS.names)
     return [n for n in schema.names if n not in names and n not in later and not n.startswith("rule_")]
 
 
 def completed(table: pa.Table, names: Iterable[str]) -> pa.Table:
-    """Rows of ``cells`` of any version with the columns `names`; those that its version did not have are null."""
+    """Rows of ``cells`` of any version with the columns `names`; those that came after it was written are null."""
     there = set(table.schema.names)
     for name in names:
         if name in _SINCE_2 and name not in there:

@@ -20,12 +20,12 @@ from gradcheck.functions.directions.outcome import DirectionalOutcome
 from gradcheck.functions.directions.parameters import parameter
 from gradcheck.functions.directions.search import LOCATED, explain
 from gradcheck.functions.directions.slopes import Asked, direction, parts, slope_along
+from gradcheck.functions.settings import Thresholds
 from gradcheck.numerics.diagnosis.diagnose import diagnose
 from gradcheck.numerics.names import SchemeName
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.steps import Step
-from gradcheck.numerics.verdict import MIN_JUDGED
 from gradcheck.numerics.weight_columns import judgement_of
 
 # With more weights than this directions are checked.  Entry by entry costs 16 losses a weight: 32,000 for this many.
@@ -39,9 +39,8 @@ def check_directions(
     calls: Calls,
     scheme: SchemeName,
     eps: Step,
-    match_at: float,
+    against: Thresholds,
     seed: int = 0,
-    min_judged: float = MIN_JUDGED,
 ) -> DirectionalOutcome:
     """Check the gradient of a large problem along random directions, and entry by entry where they say it is wrong.
 
@@ -54,7 +53,7 @@ def check_directions(
     """
     rng = np.random.default_rng(seed)
     formula = SCHEMES[scheme]
-    asked = Asked(formula, eps, match_at)
+    asked = Asked(formula, eps, against.match_at, against.accept)
     entries = Entries(problem, asked)
     gradient = problem.analytic.astype(np.float64)
     unknown = np.flatnonzero(~np.isfinite(gradient))
@@ -82,12 +81,13 @@ def check_directions(
         scheme=scheme,
         eps=eps,
         dtype=str(problem.theta.dtype),
-        match_at=match_at,
+        match_at=against.match_at,
         nfev=calls.nfev,
         njev=calls.njev,
         notes=tuple(dict.fromkeys(calls.raised)),
-        min_judged=min_judged,
+        min_judged=against.min_judged,
+        accept=against.accept,
         directions=tuple(slopes),
-        parameters=tuple(parameter(problem, name, slopes, gradient, match_at) for name in problem.layout.names),
+        parameters=tuple(parameter(problem, name, slopes, gradient, asked) for name in problem.layout.names),
         explained=explained,
     )

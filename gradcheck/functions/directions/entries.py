@@ -30,8 +30,8 @@ class Entries:
         new = np.array([j for j in np.unique(index).tolist() if j not in self.numeric], dtype=np.intp)
         if not len(new):
             return
-        scheme, eps, match_at = self._asked
-        estimate, judged, *_ = examine(self._problem, scheme, eps, match_at, new)
+        scheme, eps, match_at, accept = self._asked
+        estimate, judged, *_ = examine(self._problem, scheme, eps, match_at, new, accept)
         self._rows.append(columns(self._problem, new, estimate, judged, eps))
         self.numeric.update(zip(new.tolist(), estimate.value.tolist(), strict=True))
         self.wrong.update(j for j, verdict in zip(new.tolist(), judged.verdict, strict=True) if verdict == "mismatch")

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from gradcheck.functions.directions.parameters import Parameter
 from gradcheck.functions.directions.slopes import Slope
-from gradcheck.functions.outcome import Outcome
+from gradcheck.functions.outcome import Outcome, reason_text
 from gradcheck.numerics.names import Verdict
 from gradcheck.numerics.verdict import CORNER, EXEMPT, REASONS, Whole, of_counts
 
@@ -93,14 +93,15 @@ class DirectionalOutcome(Outcome):
     def resolution(self) -> float:
         """The relative error of a parameter's whole gradient that would have been seen in every parameter that matches.
 
-        That is 2 bound / sqrt(sum (v_j g_j)**2) along a direction v; infinite where no parameter matches.
+        That is 2 bound / sqrt(sum (v_j g_j)**2) along a direction v, and ``accept`` added to it; infinite where no parameter
+        matches.
         """
-        return max((p.resolution for p in self.parameters if p.verdict == "match"), default=math.inf)
+        return self.accept + max((p.resolution for p in self.parameters if p.verdict == "match"), default=math.inf)
 
     @property
     def entry_resolution(self) -> float:
         """The error of any one entry that would have been seen, in units of the largest gradient of its parameter."""
-        return max((p.entry for p in self.parameters if p.verdict == "match"), default=math.inf)
+        return self.accept + max((p.entry for p in self.parameters if p.verdict == "match"), default=math.inf)
 
     def _headline(self) -> str:
         n = self.n_weights
@@ -110,7 +111,7 @@ class DirectionalOutcome(Outcome):
             return (
                 f"MATCH  {len(self.directions)} random directions through {n} weights agree, {one_by_one}; "
                 f"an error above {self.resolution:.0e} of the whole gradient, or in one entry above "
-                f"{self.entry_resolution:.0e} of the largest one, would have been seen"
+                f"{self.entry_resolution:.0e} of the largest one{self._accepted()}, would have been seen"
             )
         if self.verdict == "partial":
             counted = n - self._whole.n_exempt
@@ -121,7 +122,7 @@ class DirectionalOutcome(Outcome):
             )
             return (
                 f"PARTIAL  directions through {self._whole.n_judged} of {counted} weights agree, {rest}; {one_by_one}; "
-                f"an error above {self.resolution:.0e} of the whole gradient of these would have been seen"
+                f"an error above {self.resolution:.0e} of the whole gradient of these{self._accepted()} would have been seen"
             )
         if self.verdict != "mismatch":
             return f"{self.verdict.upper()}  {len(self.directions)} random directions through {n} weights tell nothing"
@@ -137,6 +138,8 @@ class DirectionalOutcome(Outcome):
 
     def _not_judged(self) -> list[str]:
         lines = [
-            f"not judged: {p.name} ({p.reason}): {REASONS[p.reason]}" for p in self.parameters if p.reason in REASONS
+            f"not judged: {p.name} ({p.reason}): {reason_text(p.reason, self.eps)}"
+            for p in self.parameters
+            if p.reason in REASONS
         ]
         return lines[:4] or super()._not_judged()

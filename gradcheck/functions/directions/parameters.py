@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.functions.directions.slopes import Slope
+from gradcheck.functions.directions.slopes import Asked, Slope
 from gradcheck.numerics.names import WeightVerdict
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.verdict import EXEMPT
@@ -31,7 +31,7 @@ class Parameter:
     entry: float
 
 
-def parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array, match_at: float) -> Parameter:
+def parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array, asked: Asked) -> Parameter:
     """What the slopes say of the parameter of this name."""
     where = problem.layout.slices[name]
     size = where.stop - where.start
@@ -51,7 +51,7 @@ def parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array,
         if largest > 0 and s.verdict not in ("nondifferentiable", "mismatch"):
             resolution = min(resolution, 2 * s.bound / float(np.linalg.norm(v * g)))
             entry = min(entry, 2 * s.bound / (smallest * largest))
-    if resolution <= match_at:
+    if resolution + asked.accept <= asked.match_at:
         return Parameter(name, size, "match", None, resolution, entry)
     verdict: WeightVerdict = "nondifferentiable" if own.verdict == "nondifferentiable" else "inconclusive"
     reason = own.reason or ("stationary" if largest == 0 else "noise")

@@ -50,7 +50,7 @@ def explain(
         return slope.numeric - dot(slope.v, work[where])
 
     correct()
-    if slope.verdict != "mismatch" or abs(error()) <= slope.bound:
+    if slope.verdict != "mismatch" or abs(error()) <= slope.allowed:
         return True
     here = np.array([j for j in entries.numeric if where.start <= j < where.stop], dtype=np.intp)
     dense = sum(int(j) in entries.wrong for j in here) >= 2
@@ -62,7 +62,7 @@ def explain(
                 entries.judge(np.array([j]))
             lost += len(entries.wrong) == before
             correct()
-            if abs(error()) <= slope.bound:
+            if abs(error()) <= slope.allowed:
                 return True
             if lost >= LOST or len(entries.wrong) >= LOCATED:
                 break
@@ -105,7 +105,7 @@ def _descents(problem: Problem, slope: Slope, scheme: Scheme, work: Array) -> It
     queue = [(-abs(slope.numeric - slope.analytic), base, slope.where.stop)]
     while queue:
         size, low, high = heapq.heappop(queue)
-        if -size < FOLLOWED * slope.bound:
+        if -size < FOLLOWED * slope.allowed:
             return
         while high - low > 1:
             middle = (low + high) // 2
@@ -116,6 +116,6 @@ def _descents(problem: Problem, slope: Slope, scheme: Scheme, work: Array) -> It
             halves.sort()
             heapq.heappush(queue, halves[1])
             size, low, high = halves[0]
-            if -size < FOLLOWED * slope.bound:
+            if -size < FOLLOWED * slope.allowed:
                 break
         yield low if high - low == 1 else None

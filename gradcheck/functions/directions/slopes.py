@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +11,11 @@ from gradcheck.numerics.examine import examine
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.names import WeightVerdict
 from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.quotients import DEVIATIONS
 from gradcheck.numerics.rounding import Rounding
 from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import AUTO, Step
+from gradcheck.numerics.verdict import ACCEPTED
 
 Array = np.ndarray
 Limits = tuple[Array, Array]
@@ -23,11 +25,12 @@ SMALLEST = 0.5
 
 
 class Asked(NamedTuple):
-    """How slopes and entries are checked."""
+    """How slopes and entries are checked.   match_at, accept : as in ``judge``."""
 
     scheme: Scheme
     eps: Step
     match_at: float
+    accept: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Slope:
 
     name : the parameter that it moves, or None for all.   where : its part of theta.   v : (n,) the direction there.
     numeric : the slope by differences at ``step``, which differs from the true one by at most ``bound``.
+    accepted : the difference, beside the bound, that is no mismatch.
     """
 
     name: str | None
@@ -47,6 +51,12 @@ class Slope:
     bound: float
     verdict: WeightVerdict
     reason: str | None
+    accepted: float = 0.0
+
+    @property
+    def allowed(self) -> float:
+        """The largest difference that is no mismatch."""
+        return self.bound + self.accepted
 
 
 def parts(problem: Problem) -> list[tuple[str | None, slice]]:
@@ -95,7 +105,7 @@ def slope_along(problem: Problem, name: str | None, where: slice, v: Array, grad
     line = _along(problem, where, v, gradient, asked.eps)
     index = np.zeros(1, dtype=np.intp)
     estimate, judged, *_ = examine(line, asked.scheme, asked.eps, asked.match_at, index)
-    return Slope(
+    found = Slope(
         name,
         where,
         v,
@@ -105,7 +115,15 @@ def slope_along(problem: Problem, name: str | None, where: slice, v: Array, grad
         float(judged.bound[0]),
         judged.verdict[0],
         judged.reason[0],
+        # the sum of differences that are accepted in the entries; the signs of v are independent, so it is as rarely larger
+        # as a sum of rounding errors
+        asked.accept * DEVIATIONS * float(np.linalg.norm(v.astype(np.float64) * gradient[where])),
     )
+    if found.verdict != "mismatch" or not abs(found.analytic - found.numeric) <= found.allowed:
+        return found
+    if float(judged.resolution[0]) + asked.accept <= asked.match_at:
+        return replace(found, verdict="match", reason=ACCEPTED)
+    return replace(found, verdict="inconclusive", reason="noise")
 
 
 def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: Step) -> Problem:
