@@ -1,0 +1,115 @@
+"""The checker is asked about one instance: with the right gradient or a wrong one, at one step."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck.calibration.zoo.draw import Name, instance
+from gradcheck.calibration.zoo.instance import Array, Instance
+from gradcheck.calibration.zoo.planted import planted
+from gradcheck.functions.gradient import check_gradient
+from gradcheck.functions.outcome import Outcome
+from gradcheck.numerics.steps import AUTO, Step
+
+MATCH_AT = 1e-2
+# float32 functions are asked about at this resolution, too.
+COARSE = 5e-2
+SMALLEST_STEP, LARGEST_STEP = 1e-12, 1.0
+# accept, as a multiple of the bias of a family that has one
+ACCEPT = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the checker said of each weight of an instance.
+
+    mistake : what was planted; empty for the right gradient.   eps : None where each weight chose its step.
+    """
+
+    name: Name
+    of: Instance
+    mistake: str
+    eps: float | None
+    match_at: float
+    accept: float
+    nfev: int
+    seconds: float
+    analytic: Array
+    numeric: Array
+    bound: Array
+    truncation: Array
+    roundoff: Array
+    resolution: Array
+    step: Array
+    verdict: Array
+    reason: Array
+
+
+@dataclass(frozen=True)
+class Raised:
+    """The checker raised an error of an instance that has nothing wrong with it."""
+
+    name: Name
+    mistake: str
+    eps: float | None
+    error: str
+
+
+def asked(name: Name) -> list[Answer | Raised]:
+    """The answers on an instance: its right gradient at an automatic step and a fixed one, a wrong gradient at either."""
+    of = instance(*name)
+    rng = np.random.default_rng([name.seed, 2])
+    eps = float(np.exp(rng.uniform(np.log(SMALLEST_STEP), np.log(LARGEST_STEP))))
+    mistake, wrong = planted(of, rng)
+    found = [answer(name, of), answer(name, of, eps=eps)]
+    found.append(answer(name, of, mistake, wrong, eps=None if rng.random() < 0.5 else eps))
+    if of.float32:
+        found.append(answer(name, of, match_at=COARSE))
+    return found
+
+
+def answer(
+    name: Name,
+    of: Instance,
+    mistake: str = "",
+    jac: Callable[[Array], Array] | None = None,
+    *,
+    eps: float | None = None,
+    match_at: float = MATCH_AT,
+) -> Answer | Raised:
+    """What the checker says of an instance, with this gradient instead of its own, at this step."""
+    step: Step = AUTO if eps is None else eps
+    accept = ACCEPT * of.bias if "accept" in inspect.signature(check_gradient).parameters else 0.0
+    check: Callable[..., Outcome] = check_gradient
+    settings = {"accept": accept} if accept else {}
+    begin = time.perf_counter()
+    try:
+        r = check(of.fun, jac or of.jac, of.x, eps=step, match_at=match_at, **settings)
+    except Exception as error:  # whatever it is, it is a failure of the checker
+        return Raised(name, mistake, eps, f"{type(error).__name__}: {error}")
+    seconds = time.perf_counter() - begin
+    t = r.table
+    return Answer(
+        name,
+        of,
+        mistake,
+        eps,
+        match_at,
+        accept,
+        r.nfev,
+        seconds,
+        analytic=np.asarray(t["analytic"], float),
+        numeric=np.asarray(t["numeric"], float),
+        bound=np.asarray(t["bound"], float),
+        truncation=np.asarray(t["truncation"], float),
+        roundoff=np.asarray(t["roundoff"], float),
+        resolution=np.asarray(t["resolution"], float),
+        step=np.asarray(t["step"], float),
+        verdict=np.array(t["verdict"], dtype=object),
+        reason=np.array(t["reason"], dtype=object),
+    )

@@ -1,0 +1,67 @@
+"""Whether a weight could have been judged: some central step shows its derivative, by the true noise and truncation."""
+
+from __future__ import annotations
+
+import math
+
+import mpmath
+import numpy as np
+
+from gradcheck.calibration.zoo.derivatives import DIGITS
+from gradcheck.calibration.zoo.instance import Array, Instance
+
+# Steps that are looked at, over the size of the weight or 1: half decades, the likeliest first.
+_EXPONENTS = sorted(np.arange(-12, 0.5, 0.5), key=lambda e: abs(e + 4))
+# Where the noise is looked at, over the step.
+_PLACES = (1.0, -1.0, 0.9, -0.9, 0.8, -0.8)
+
+
+def could_be_judged(of: Instance, index: int, match_at: float) -> bool | None:
+    """Whether some central step h has 4 noise / h + truncation(h) <= match_at abs(correct) / 4.
+
+    The noise is half the range of fun less the ideal function about x ± h; the truncation is that of the ideal function.
+    None where the ideal function is not known.
+    """
+    if of.exact is None:
+        return None
+    size = abs(float(of.x[index]))
+    for unit in dict.fromkeys([size or 1.0, 1.0]):
+        for exponent in _EXPONENTS:
+            if shows(of, index, unit * 10.0**exponent, match_at):
+                return True
+    return False
+
+
+def shows(of: Instance, index: int, step: float, match_at: float) -> bool:
+    """Whether the central difference with this step shows the derivative."""
+    assert of.exact is not None
+    allowed = match_at * abs(float(of.correct[index])) / 4
+    noise: list[float] = []
+    truncation = math.inf
+    with mpmath.workdps(DIGITS), np.errstate(all="ignore"):
+        ideal = []
+        for place in _PLACES:
+            at = of.x.copy()
+            at[index] += place * step
+            try:
+                ideal.append(of.exact([mpmath.mpf(float(v)) for v in at]))
+                noise.append(float(of.fun(at) - ideal[-1]))
+            except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+                return False  # outside of where the function is defined
+            if len(ideal) == 2:
+                width = mpmath.mpf(float(_moved(of.x, index, step))) - mpmath.mpf(float(_moved(of.x, index, -step)))
+                if width == 0:
+                    return False
+                truncation = abs(float((ideal[0] - ideal[1]) / width - float(of.correct[index])))
+                if not truncation <= allowed:
+                    return False
+    if not all(map(math.isfinite, noise)):
+        return False
+    spread = (max(noise) - min(noise)) / 2
+    return 4 * spread / step + truncation <= allowed
+
+
+def _moved(x: Array, index: int, by: float) -> Array:
+    moved = x.copy()
+    moved[index] += by
+    return moved[index]
