@@ -22,6 +22,7 @@ COST, COST_99, FLOAT32_SHARE, OVERHEAD_US = 6, 10, 0.9, 25
 
 def requirements(tally: Tally) -> list[Requirement]:
     """Each figure, and whether what is required of it holds."""
+    beside = tally.total("needless beside a kink")
     found = [
         _never(tally, "false alarms, right derivatives", "false alarm", "right", "untouched"),
         _never(tally, "planted errors above the resolution, not mismatch", "missed", "visible"),
@@ -30,6 +31,7 @@ def requirements(tally: Tally) -> list[Requirement]:
             "inconclusive or nondifferentiable without need, auto", tally.total("needless"), tally.total("needless of")
         ),
         _families(tally),
+        Requirement("of those without need, beside a kink", "", str(beside), tally.total("needless"), None),
     ]
     for key, limit in (("auto", TIGHT), ("auto, mostly noise", TIGHT_NOISE), ("fixed", 0), ("fixed, mostly noise", 0)):
         histogram = tally.tightness.get(key)

@@ -57,6 +57,7 @@ def written(
     *,
     kinks: bool = False,
     bias: float = 0.0,
+    float32: bool = False,
     ideal: tuple[Written, Written] | None = None,
 ) -> Instance:
     """The instance of a function and a gradient that are written for NumPy and for ``PRECISE`` alike.
@@ -74,6 +75,7 @@ def written(
         exact=lambda at: ideal_fun(precise(at), PRECISE),
         kinks=kinks,
         bias=bias,
+        float32=float32,
     )
 
 

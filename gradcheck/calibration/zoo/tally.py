@@ -157,6 +157,8 @@ class Tally:
             else:
                 needless[i] = shows(answer.of, int(i), float(answer.step[i]), answer.match_at)
         self._fail(key, group, answer, needless, times=open_.size / looked.size)
+        if answer.of.kinks:
+            count[f"{key} beside a kink"] += round(int(needless.sum()) * open_.size / looked.size)
 
     def _cost(self, answer: Answer) -> None:
         """Evaluations of the whole call over weights, of ordinary functions away from where nothing moves."""
