@@ -18,7 +18,7 @@ from gradcheck.calibration.zoo.tally import Tally
 from gradcheck.calibration.zoo.wrappers import NOISES, SCALES
 
 POINTS = [(family, point) for family, made in sorted(FAMILIES.items()) for point in made.points]
-# weights of one instance whose derivative is computed with 60 digits
+# weights of one instance whose derivative is computed with 80 digits
 LOOKED_AT = 3
 
 

@@ -10,13 +10,13 @@ from mpmath import mpf
 
 from gradcheck.calibration.zoo.instance import Array
 
-DIGITS = 60
-# Truncation of the central difference is about h**2 = 1e-40 of the value over the scale cubed; its rounding 1e-60 / h.
+DIGITS = 80
+# Truncation of the central difference is about h**2 = 1e-40 of the value over the scale cubed; its rounding 1e-80 / h.
 STEP = mpf("1e-20")
 
 
 def derivative(exact: Callable[[list[mpf]], mpf], x: Array, index: int, scale: float) -> mpf:
-    """The derivative of ``exact`` by one coordinate, by a central difference with 60 digits.
+    """The derivative of ``exact`` by one coordinate, by a central difference with 80 digits.
 
     scale : how far the coordinate must move until the function is another one.
     """

@@ -1,4 +1,4 @@
-"""A function that is written once for NumPy runs with 60 digits too: on arrays of mpmath numbers.
+"""A function that is written once for NumPy runs with 80 digits too: on arrays of mpmath numbers.
 
 A function of a family takes x and ``m``, which has ``exp``, ``log`` and so on: NumPy itself, or ``PRECISE``.  Sums, products
 and comparisons of arrays work on either.
