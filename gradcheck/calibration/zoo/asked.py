@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,12 +15,17 @@ from gradcheck.calibration.zoo.instance import Array, Instance
 from gradcheck.calibration.zoo.planted import planted
 from gradcheck.functions.gradient import check_gradient
 from gradcheck.functions.outcome import Outcome
+from gradcheck.numerics.names import SchemeName
 from gradcheck.numerics.steps import AUTO, Step
 
+CENTRAL: SchemeName = "central"
 MATCH_AT = 1e-2
 # float32 functions are asked about at this resolution, too.
 COARSE = 5e-2
 SMALLEST_STEP, LARGEST_STEP = 1e-12, 1.0
+# One instance in four is asked about with another scheme, too.
+OTHER_SCHEMES: tuple[SchemeName, ...] = ("forward", "backward", "five_point", "seven_point", "richardson")
+OTHER_SHARE = 0.25
 # accept, as a multiple of the bias of a family that has one
 ACCEPT = 10.0
 
@@ -35,6 +41,7 @@ class Answer:
     of: Instance
     mistake: str
     eps: float | None
+    scheme: SchemeName
     match_at: float
     accept: float
     nfev: int
@@ -63,11 +70,14 @@ class Raised:
 def asked(name: Name) -> list[Answer | Raised]:
     """The answers on an instance: its right gradient at an automatic step and a fixed one, a wrong gradient at either."""
     of = instance(*name)
-    rng = np.random.default_rng([name.seed, 2])
+    rng = np.random.default_rng([name.seed, zlib.crc32(" ".join(name[:4]).encode()), 2])
     eps = float(np.exp(rng.uniform(np.log(SMALLEST_STEP), np.log(LARGEST_STEP))))
     mistake, wrong = planted(of, rng)
     found = [answer(name, of), answer(name, of, eps=eps)]
     found.append(answer(name, of, mistake, wrong, eps=None if rng.random() < 0.5 else eps))
+    if rng.random() < OTHER_SHARE:
+        scheme = OTHER_SCHEMES[int(rng.integers(len(OTHER_SCHEMES)))]
+        found.append(answer(name, of, eps=None if rng.random() < 0.5 else eps, scheme=scheme))
     if of.float32:
         found.append(answer(name, of, match_at=COARSE))
     return found
@@ -80,6 +90,7 @@ def answer(
     jac: Callable[[Array], Array] | None = None,
     *,
     eps: float | None = None,
+    scheme: SchemeName = CENTRAL,
     match_at: float = MATCH_AT,
 ) -> Answer | Raised:
     """What the checker says of an instance, with this gradient instead of its own, at this step."""
@@ -89,7 +100,7 @@ def answer(
     settings = {"accept": accept} if accept else {}
     begin = time.perf_counter()
     try:
-        r = check(of.fun, jac or of.jac, of.x, eps=step, match_at=match_at, **settings)
+        r = check(of.fun, jac or of.jac, of.x, eps=step, scheme=scheme, match_at=match_at, **settings)
     except Exception as error:  # whatever it is, it is a failure of the checker
         return Raised(name, mistake, eps, f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - begin
@@ -99,6 +110,7 @@ def answer(
         of,
         mistake,
         eps,
+        scheme,
         match_at,
         accept,
         r.nfev,

@@ -38,7 +38,7 @@ def instance(family: str, point: str = "random", noise: str = "none", scale: str
     rng = np.random.default_rng([seed, zlib.crc32(f"{family} {point}".encode())])
     with np.errstate(all="ignore"):
         found = FAMILIES[family].draw(rng, point)
-        more = np.random.default_rng([seed, zlib.crc32(f"{noise} {scale}".encode())])
+        more = np.random.default_rng([seed, zlib.crc32(f"{family} {point} {noise} {scale}".encode())])
         if more.random() < OFFSET_SHARE and not found.float32:
             found = with_offset(found, more)
         found = with_noise(found, noise, more)

@@ -50,6 +50,7 @@ def requirements(tally: Tally) -> list[Requirement]:
         ("other fixed", 0.5, 0),
         ("auto, over 24 + 6 a weight", 1.0, 1),
         ("fixed, over 24 + 6 a weight", 1.0, 1),
+        ("other schemes, beyond their points", 0.5, 4),
     ):
         values = tally.cost.get(key, [])
         name = {0.5: "median", 0.99: "99th percentile", 1.0: "largest"}[q]
@@ -151,14 +152,14 @@ def _by_family(tally: Tally) -> Table:
 
 def _failures(tally: Tally) -> Table:
     """Failures that can be drawn again: ``instance(family, point, noise, scale, seed)``."""
-    header = ["what", "family", "point", "noise", "scale", "seed", "planted", "eps", "weight"]
+    header = ["what", "family", "point", "noise", "scale", "seed", "planted", "eps", "scheme", "weight"]
     header += ["analytic", "numeric", "correct", "bound", "step", "reason"]
     rows = [
         [one.kind, *one.name, one.mistake, "auto" if one.eps is None else one.eps, *one[4:]]
         for one in sorted(tally.failures, key=lambda one: (*FAILURES, one.kind).index(one.kind))
         if one.kind in FAILURES
     ]
-    left = frozenset({"what", "family", "point", "noise", "scale", "planted", "reason"})
+    left = frozenset({"what", "family", "point", "noise", "scale", "planted", "scheme", "reason"})
     return Table("failures", header, rows, left=left)
 
 

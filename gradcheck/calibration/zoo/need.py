@@ -10,7 +10,8 @@ import numpy as np
 from gradcheck.calibration.zoo.derivatives import DIGITS
 from gradcheck.calibration.zoo.instance import Array, Instance
 
-# Steps that are looked at, over the size of the weight or 1: half decades, the likeliest first.
+# Steps that are looked at, over the size of the weight, or 1, or the step that changes the value by its own size: half
+# decades, the likeliest first.
 _EXPONENTS = sorted(np.arange(-12, 0.5, 0.5), key=lambda e: abs(e + 4))
 # Where the noise is looked at, over the step.
 _PLACES = (1.0, -1.0, 0.9, -0.9, 0.8, -0.8)
@@ -24,8 +25,10 @@ def could_be_judged(of: Instance, index: int, match_at: float) -> bool | None:
     """
     if of.exact is None:
         return None
-    size = abs(float(of.x[index]))
-    for unit in dict.fromkeys([size or 1.0, 1.0]):
+    with np.errstate(all="ignore"):
+        moves = abs(of.fun(of.x) / float(of.correct[index]))  # the value changes by its own size
+    units = [abs(float(of.x[index])), 1.0, float(f"{moves:.0e}")]
+    for unit in dict.fromkeys(unit for unit in units if 0 < unit < math.inf):
         for exponent in _EXPONENTS:
             if shows(of, index, unit * 10.0**exponent, match_at):
                 return True

@@ -10,10 +10,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from gradcheck.calibration.histogram import Histogram
-from gradcheck.calibration.zoo.asked import COARSE, Answer, Raised
+from gradcheck.calibration.zoo.asked import CENTRAL, COARSE, Answer, Raised
 from gradcheck.calibration.zoo.draw import Name
 from gradcheck.calibration.zoo.instance import Array
 from gradcheck.calibration.zoo.need import could_be_judged, shows
+from gradcheck.numerics.schemes import SCHEMES
 
 # family, noise, point; the noise of a family with a smooth bias is called so
 Group: TypeAlias = tuple[str, str, str]
@@ -36,6 +37,7 @@ class Failure(NamedTuple):
     name: Name
     mistake: str
     eps: float | None
+    scheme: str
     weight: int
     analytic: float
     numeric: float
@@ -76,7 +78,8 @@ class Tally:
             self._verdicts(group, count, answer)
             self._bounds(group, count, answer)
             if not answer.mistake:
-                self._needless(group, count, answer)
+                if answer.scheme == CENTRAL:
+                    self._needless(group, count, answer)
                 self._cost(answer)
 
     def merge(self, other: Tally) -> None:
@@ -113,6 +116,7 @@ class Tally:
             count["untouched"] += int(right.sum())
         else:
             count["right"] += accused.size
+        if not answer.mistake and answer.scheme == CENTRAL:
             for word in ("match", "inconclusive", "nondifferentiable"):
                 count[word if answer.eps is None else f"{word} fixed"] += int((answer.verdict == word).sum())
         self._fail("false alarm", group, answer, right & accused)
@@ -124,7 +128,7 @@ class Tally:
         allowed = answer.bound + _rounding(answer.of.correct) + answer.of.bias * np.abs(answer.of.correct)
         count["bounds"] += int(known.sum())
         self._fail("error above bound", group, answer, known & ~(error <= allowed))
-        if group[1] == BIASED or answer.of.kinks:
+        if group[1] == BIASED or answer.of.kinks or answer.scheme != CENTRAL:
             return
         steps = "auto" if answer.eps is None else "fixed"
         told = known & (answer.of.correct != 0)
@@ -166,6 +170,11 @@ class Tally:
         known = answer.of.correct != 0
         if answer.of.kinks or answer.of.bias or not known.all() or answer.name.point == "optimum":
             return
+        if answer.scheme != CENTRAL:
+            if n >= MANY:
+                points = SCHEMES[answer.scheme].evaluations
+                self.cost.setdefault("other schemes, beyond their points", []).append(answer.nfev / n - points)
+            return
         if answer.eps is not None and not ORDINARY_STEPS[0] <= answer.eps <= ORDINARY_STEPS[1]:
             key = "other fixed"
         else:
@@ -189,6 +198,7 @@ class Tally:
                     answer.name,
                     answer.mistake,
                     answer.eps,
+                    answer.scheme,
                     i,
                     float(answer.analytic[i]),
                     float(answer.numeric[i]),
