@@ -18,8 +18,8 @@ import gradcheck
 from gradcheck import textbook
 from gradcheck.errors import BadInput
 from gradcheck.functions.outcome import Outcome
-from gradcheck.numerics.names import SchemeName, Verdict, WeightVerdict
-from gradcheck.numerics.schemes import SCHEMES
+from gradcheck.numerics.names import Verdict, WeightVerdict
+from gradcheck.numerics.schemes import SCHEMES, SchemeName
 from gradcheck.numerics.verdict import OF_MANY, VERDICTS
 
 ROOT = Path(__file__).resolve().parent.parent

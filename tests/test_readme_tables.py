@@ -14,10 +14,9 @@ from readme import blocks
 from test_package import FACES, LEAVES, ROOMS
 
 from gradcheck.columns.weights import AXES, ERRORS
-from gradcheck.experiment.config.schema import TABLES, settings
+from gradcheck.experiment.config.schema import LOOKUP, TABLES, settings
 from gradcheck.experiment.engines.engines import ENGINES
 from gradcheck.experiment.results.rows import CELLS, SETTINGS
-from gradcheck.experiment.sources.data import DATA
 from gradcheck.experiment.sources.init import INITS
 from gradcheck.numerics import rules
 from gradcheck.numerics.bounds import evaluations
@@ -102,10 +101,8 @@ def test_the_way_through_a_room_names_modules_that_are_there(folder: Path) -> No
     ("key", "expected"),
     [
         ("`model`", stems("model")),
-        ("`data`", stems("data")),
         ("`init`", stems("init")),
         ("`engine`", stems("engine")),
-        ("`scheme`", set(SCHEMES)),
     ],
 )
 def test_every_choice_of_a_group_is_listed_and_no_other(key: str, expected: Iterable[str]) -> None:
@@ -113,18 +110,24 @@ def test_every_choice_of_a_group_is_listed_and_no_other(key: str, expected: Iter
     assert {name for name in names(listed) if "." not in name} == set(expected)
 
 
-def test_every_setting_of_a_model_and_of_data_is_listed() -> None:
-    for section in ("model", "data"):
-        for name, cls in TABLES[section].items():
-            missing = set(settings(cls)) - names(KEYS[f"`{section}.*`"])
-            assert not missing, f"{section}={name}: {missing}"
+def test_every_setting_of_a_model_is_listed() -> None:
+    for name, cls in TABLES["model"].items():
+        missing = set(settings(cls)) - names(KEYS["`model.*`"])
+        assert not missing, f"model={name}: {missing}"
+
+
+def test_every_source_has_its_row_with_its_settings() -> None:
+    found = {row[0].strip("`"): names(row[2]) for row in rows(CONF, "source | examples")}
+    assert found == {
+        name: {f"data.{key}" for key in settings(cls) if key != LOOKUP["data"]} for name, cls in TABLES["data"].items()
+    }
+    assert set(found) == stems("data")
 
 
 @pytest.mark.parametrize(
     ("folder", "heading", "expected"),
     [
         (CONF, "experiment | what it shows", stems("experiment")),
-        (CONF, "source | examples", set(DATA)),
         ("gradcheck/experiment/sources", "start | parameters", set(INITS)),
         ("gradcheck/experiment/engines", "engine | cells are computed", set(ENGINES)),
         ("gradcheck/numerics/diagnosis", "kind | what it looks like", set(KINDS)),

@@ -20,7 +20,7 @@ from gradcheck.functions.parameters import Start, flatten
 from gradcheck.functions.problems import problems
 from gradcheck.functions.settings import require_functions, sampled, scheme_of, step_of, thresholds
 from gradcheck.functions.surroundings import quiet, untouched
-from gradcheck.numerics.names import SchemeName
+from gradcheck.numerics.schemes import SchemeName
 from gradcheck.numerics.steps import AUTO, Step
 from gradcheck.numerics.verdict import MIN_JUDGED
 
@@ -58,7 +58,7 @@ def check_gradient(
     eps : float or 'auto', optional
         The step of the differences.  By default each weight gets the step with the smallest bound.
     scheme : str, optional
-        The difference formula: central, forward, backward, five_point, seven_point, richardson or complex_step.
+        The difference formula, such as 'five_point' or 'complex_step'.  The message about a wrong name lists all.
     match_at : float, optional
         A weight matches only if a relative error of this size would have been seen.
     accept : float, optional

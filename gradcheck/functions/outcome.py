@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.names import SchemeName, Verdict, WeightVerdict
+from gradcheck.numerics.names import Verdict, WeightVerdict
+from gradcheck.numerics.schemes import SchemeName
 from gradcheck.numerics.steps import AUTO, Step, eps_text
 from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, MIN_JUDGED, REASONS, Whole, is_judged, whole
 from gradcheck.numerics.weight_columns import WeightColumns

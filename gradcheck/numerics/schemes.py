@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -122,6 +122,8 @@ def _to_zero(at: list[Fraction]) -> list[Fraction]:
     return [math.prod((t / (t - s) for t in at if t != s), start=Fraction(1)) for s in at]
 
 
+# what users type, as a type; a test holds it equal to the names in the table
+SchemeName = Literal["central", "forward", "backward", "five_point", "seven_point", "richardson", "complex_step"]
 SCHEMES: dict[str, Scheme] = {
     scheme.name: scheme
     for scheme in (

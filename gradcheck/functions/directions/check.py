@@ -22,9 +22,8 @@ from gradcheck.functions.directions.search import LOCATED, explain
 from gradcheck.functions.directions.slopes import Asked, direction, parts, slope_along
 from gradcheck.functions.settings import Thresholds
 from gradcheck.numerics.diagnosis.diagnose import diagnose
-from gradcheck.numerics.names import SchemeName
 from gradcheck.numerics.problem import Problem
-from gradcheck.numerics.schemes import SCHEMES
+from gradcheck.numerics.schemes import SCHEMES, SchemeName
 from gradcheck.numerics.steps import Step
 from gradcheck.numerics.weight_columns import judgement_of
 
