@@ -15,7 +15,7 @@ from gradcheck.calibration.zoo.instance import Array, Instance
 from gradcheck.calibration.zoo.planted import planted
 from gradcheck.functions.gradient import check_gradient
 from gradcheck.functions.outcome import Outcome
-from gradcheck.numerics.names import SchemeName
+from gradcheck.numerics.schemes import SchemeName
 from gradcheck.numerics.steps import AUTO, Step
 
 CENTRAL: SchemeName = "central"
