@@ -79,7 +79,8 @@ def tridiagonal(A: Values, b: Values, a: Arithmetic) -> Values:
     """A^-1 b for a tridiagonal A that needs no pivoting."""
     if a is FLOAT:
         return a.solve(A, b)
-    diagonal, right, n = scalars(np.diagonal(A)), scalars(b + 0 * A[0]), len(b)
+    A, b, n = A + 0 * b[0], b + 0 * A[0], len(b)  # in the wider of the two types
+    diagonal, right = scalars(np.diagonal(A)), scalars(b)
     for k in range(1, n):
         factor = A[k, k - 1] / diagonal[k - 1]
         diagonal[k] = diagonal[k] - factor * A[k - 1, k]

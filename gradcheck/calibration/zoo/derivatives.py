@@ -15,18 +15,25 @@ DIGITS = 80
 STEP = mpf("1e-20")
 
 
+def along(exact: Callable[[list[mpf]], mpf], x: Array, direction: Array, scale: float) -> mpf:
+    """The derivative of ``exact`` along a direction, by a central difference with 80 digits.
+
+    scale : how far x must move in this direction until the function is another one.
+    """
+    with mpmath.workdps(DIGITS):
+        step = STEP * mpf(scale)
+        above, below = (
+            [mpf(float(v)) + s * mpf(float(d)) for v, d in zip(x, direction, strict=True)] for s in (step, -step)
+        )
+        return (exact(above) - exact(below)) / (2 * step)
+
+
 def derivative(exact: Callable[[list[mpf]], mpf], x: Array, index: int, scale: float) -> mpf:
-    """The derivative of ``exact`` by one coordinate, by a central difference with 80 digits.
+    """The derivative of ``exact`` by one coordinate.
 
     scale : how far the coordinate must move until the function is another one.
     """
-    with mpmath.workdps(DIGITS):
-        at = [mpf(float(v)) for v in x]
-        step = STEP * mpf(scale)
-        above, below = list(at), list(at)
-        above[index] += step
-        below[index] -= step
-        return (exact(above) - exact(below)) / (2 * step)
+    return along(exact, x, np.eye(x.size)[index], scale)
 
 
 def gradient(exact: Callable[[list[mpf]], mpf], x: Array, scale: Array | float | None = None) -> Array:

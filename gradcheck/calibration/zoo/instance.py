@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = np.ndarray
 
-# Where a family may put x.  ``kink``: on a kink of the function; ``near_kink``: 1e-9 to 1e-5 away from one.
-POINTS = ("random", "optimum", "saturated", "zeros", "kink", "near_kink")
+# Where a family may put x.  ``kink``: on a kink of the function; ``near_kink``: 1e-9 to 1e-5 away from one; ``boundary``: near
+# the end of where it is defined.
+POINTS = ("random", "optimum", "saturated", "zeros", "kink", "near_kink", "boundary")
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,8 +77,8 @@ def lotka_volterra(rng: np.random.Generator, point: str) -> Instance:
         return trajectory(_lotka_volterra, e[:2], [e[2:]] * steps, h, a), e
 
     def value(w: Values, a: Arithmetic) -> Values:
-        states = np.array(path(w, a)[0][1:])
-        return ((a.log(states) - data) ** 2).mean()
+        found: Values = np.array(path(w, a)[0][1:])
+        return ((a.log(found) - data) ** 2).mean()
 
     def gradient(w: Values, a: Arithmetic) -> Values:
         states, e = path(w, a)

@@ -6,7 +6,6 @@ from typing import Any
 
 import mpmath
 import numpy as np
-from scipy import linalg
 
 from gradcheck.calibration.zoo.arithmetic import Arithmetic, Values
 from gradcheck.calibration.zoo.instance import Instance, family
@@ -147,12 +146,10 @@ def _array(matrix: Any) -> Values:
 
 
 def _exponential(A: Values) -> Values:
-    """exp(A): SciPy's for float64, else the Taylor series of A / 2^6, squared six times."""
-    if A.dtype == float:
-        return linalg.expm(A)
+    """exp(A): the Taylor series of A / 2^6, squared six times."""
     term = total = np.eye(len(A)) + 0 * A
     small = A / 64
-    for k in range(1, 30):
+    for k in range(1, 10 if A.dtype == float else 30):
         term = term @ small / k
         total = total + term
     for _ in range(6):

@@ -36,7 +36,8 @@ def crf(rng: np.random.Generator, point: str) -> Instance:
     def value(w: Values, a: Arithmetic) -> Values:
         emission, moves = potentials(w)
         log_z = a.logsumexp(forward(emission, moves, a)[-1]).sum()
-        return (log_z - (emission * Y).sum() - (moves * pairs).sum()) / sentences + ridge * (w * w).sum()
+        score = w[: features * k] @ seen.ravel() + (moves * pairs).sum()
+        return (log_z - score) / sentences + ridge * (w * w).sum()
 
     def gradient(w: Values, a: Arithmetic) -> Values:
         emission, moves = potentials(w)
