@@ -63,6 +63,8 @@ LIBRARIES: dict[str, set[str]] = {
     "rich": {"views/terminal"},
     "mpmath": {"calibration/zoo"},
     "scipy": {"calibration/zoo"},
+    "numdifftools": {"calibration/zoo/others"},
+    "jacobi": {"calibration/zoo/others"},
     "altair": {"views", "calibration"},
     "vl_convert": {"views"},
 }

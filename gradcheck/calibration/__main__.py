@@ -25,6 +25,9 @@ def parser() -> argparse.ArgumentParser:
     zoo.add_argument("--functions", action="store_true", help="ask about the functions of the zoo")
     zoo.add_argument("--n", type=int, default=20_000, metavar="N", help="derivatives (default: 20000)")
     zoo.add_argument("--seed", type=int, default=0, metavar="S", help="seed of all that is drawn (default: 0)")
+    zoo.add_argument(
+        "--others", action="store_true", help="how far other tools' estimates of their own error hold on it"
+    )
     zoo.add_argument("--families", default="", metavar="A,B", help="these families only")
     return made
 
@@ -32,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, 1 where a requirement does not hold, 2 for what is no run."""
     typed = parser().parse_args(arguments)
-    return status_of(lambda: _functions(typed) if typed.functions else _calibration(typed))
+    return status_of(lambda: _functions(typed) if typed.functions or typed.others else _calibration(typed))
 
 
 def _calibration(typed: argparse.Namespace) -> int:
@@ -69,12 +72,19 @@ def _functions(typed: argparse.Namespace) -> int:
         raise BadInput(f"--n={typed.n} --seed={typed.seed}: N must be at least 1, S at least 0")
     try:
         from gradcheck.calibration.zoo import figures
-        from gradcheck.calibration.zoo.exam import exam
+        from gradcheck.calibration.zoo.exam import exam, known
     except ModuleNotFoundError as error:
         raise BadInput(f"the zoo needs {error.name}: pip install 'gradcheck[zoo]'") from None
     from gradcheck.views import terminal
 
-    tally = exam(typed.n, typed.seed, [name for name in typed.families.split(",") if name])
+    chosen = known([name for name in typed.families.split(",") if name])
+    if typed.others:
+        from gradcheck.calibration.zoo import others
+
+        others.require_tools()
+        terminal.show([others.table(others.compared(typed.n, typed.seed, chosen))])
+        return 0
+    tally = exam(typed.n, typed.seed, chosen)
     rows = figures.requirements(tally)
     terminal.show([*figures.tables(tally, rows), figures.biased(tally)])
     if typed.json:

@@ -49,12 +49,18 @@ def sat(piece: Piece) -> Tally:
     return tally
 
 
+def known(families: Sequence[str]) -> list[str]:
+    """These families, or all if there are none.  Raises BadInput for one that is not there."""
+    if unknown := sorted(set(families) - set(FAMILIES)):
+        raise BadInput(
+            f"--families={','.join(families)}: no family {unknown[0]}; there are {', '.join(sorted(FAMILIES))}"
+        )
+    return list(families) or sorted(FAMILIES)
+
+
 def exam(n: int, seed: int = 0, families: Sequence[str] = (), processes: int = PROCESSES) -> Tally:
     """Ask about n derivatives of right gradients, shared by the families, and about as many mistakes as come with them."""
-    chosen = list(families) or sorted(FAMILIES)
-    if unknown := sorted(set(chosen) - set(FAMILIES)):
-        raise BadInput(f"--families: no family {unknown[0]}; there are {', '.join(sorted(FAMILIES))}")
-    total = Tally()
+    chosen, total = known(families), Tally()
     if processes == 1:
         for piece in pieces(n, seed, chosen):
             total.merge(sat(piece))
