@@ -38,26 +38,24 @@ def could_be_judged(of: Instance, index: int, match_at: float) -> bool | None:
 def shows(of: Instance, index: int, step: float, match_at: float) -> bool:
     """Whether the central difference with this step shows the derivative."""
     assert of.exact is not None
-    allowed = match_at * abs(float(of.correct[index])) / 4
-    noise: list[float] = []
-    truncation = math.inf
+    correct = float(of.correct[index])
+    allowed = match_at * abs(correct) / 4
+    points = [_moved(of.x, index, place * step) for place in _PLACES]
+    width = float(points[0][index]) - float(points[1][index])
     with mpmath.workdps(DIGITS), np.errstate(all="ignore"):
-        ideal = []
-        for place in _PLACES:
-            at = of.x.copy()
-            at[index] += place * step
-            try:
-                ideal.append(of.exact([mpmath.mpf(float(v)) for v in at]))
-                noise.append(float(of.fun(at) - ideal[-1]))
-            except (ValueError, ZeroDivisionError, OverflowError, TypeError):
-                return False  # outside of where the function is defined
-            if len(ideal) == 2:
-                width = mpmath.mpf(float(_moved(of.x, index, step))) - mpmath.mpf(float(_moved(of.x, index, -step)))
-                if width == 0:
-                    return False
-                truncation = abs(float((ideal[0] - ideal[1]) / width - float(of.correct[index])))
-                if not truncation <= allowed:
-                    return False
+        values = [of.fun(at) for at in points]
+        # The difference of the computed values errs by no more than noise / h + truncation, so most steps end here.
+        if width == 0 or not abs((values[0] - values[1]) / width - correct) <= allowed:
+            return False
+        try:
+            ideal = [of.exact([mpmath.mpf(float(v)) for v in at]) for at in points[:2]]
+            truncation = abs(float((ideal[0] - ideal[1]) / width - correct))
+            if not truncation <= allowed:
+                return False
+            ideal += [of.exact([mpmath.mpf(float(v)) for v in at]) for at in points[2:]]
+            noise = [float(value - known) for value, known in zip(values, ideal, strict=True)]
+        except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+            return False  # outside of where the function is defined
     if not all(map(math.isfinite, noise)):
         return False
     spread = (max(noise) - min(noise)) / 2
@@ -67,4 +65,4 @@ def shows(of: Instance, index: int, step: float, match_at: float) -> bool:
 def _moved(x: Array, index: int, by: float) -> Array:
     moved = x.copy()
     moved[index] += by
-    return moved[index]
+    return moved
