@@ -217,7 +217,7 @@ def _rounding(correct: Array) -> Array:
 
 def _float32(count: Counter[str], answer: Answer) -> None:
     """How many of the larger entries of a float32 gradient at a random point match."""
-    if answer.name.point != "random" or answer.of.bias or answer.name.noise != "none":
+    if answer.name.point != "random" or answer.name[2:4] != ("none", "one") or answer.scheme != CENTRAL:
         return
     correct = np.abs(answer.of.correct)
     large = correct >= PART_OF_LARGEST * np.max(correct, initial=0.0)
