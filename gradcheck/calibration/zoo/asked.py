@@ -68,13 +68,13 @@ class Raised:
 
 
 def asked(name: Name) -> list[Answer | Raised]:
-    """The answers on an instance: its right gradient at an automatic step and a fixed one, a wrong gradient at either."""
+    """The answers on an instance: its right gradient at an automatic step and a fixed one, wrong ones likewise."""
     of = instance(*name)
     rng = np.random.default_rng([name.seed, zlib.crc32(" ".join(name[:4]).encode()), 2])
     eps = float(np.exp(rng.uniform(np.log(SMALLEST_STEP), np.log(LARGEST_STEP))))
-    mistake, wrong = planted(of, rng)
     found = [answer(name, of), answer(name, of, eps=eps)]
-    found.append(answer(name, of, mistake, wrong, eps=None if rng.random() < 0.5 else eps))
+    for chosen in (None, eps)[: 1 + int(rng.random() < 0.5)]:
+        found.append(answer(name, of, *planted(of, rng), eps=chosen))
     if rng.random() < OTHER_SHARE:
         scheme = OTHER_SCHEMES[int(rng.integers(len(OTHER_SCHEMES)))]
         found.append(answer(name, of, eps=None if rng.random() < 0.5 else eps, scheme=scheme))

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck.calibration.requirements import Requirement
 from gradcheck.calibration.zoo.instance import Array
-from gradcheck.calibration.zoo.tally import BIASED, Tally
+from gradcheck.calibration.zoo.tally import BIASED, MANY, Tally
 from gradcheck.functions.gradient import check_gradient
 from gradcheck.views.terminal import Table
 
@@ -97,7 +97,7 @@ def tables(tally: Tally, rows: list[Requirement]) -> list[Table | str]:
         for group, count in sorted(tally.counts.items())
         if any(count[kind] for kind in FAILURES)
     ]
-    shown: list[Table | str] = [must, _by_family(tally)]
+    shown: list[Table | str] = [must, _costs(tally), _by_family(tally)]
     left = frozenset({"family", "noise", "point"})
     shown.append(Table("where something failed", header, groups, left=left))
     shown.append(_failures(tally))
@@ -148,6 +148,15 @@ def _by_family(tally: Tally) -> Table:
         rows.append([family, *_counts(count), share, histogram.quantile(0.5) if histogram else None])
     header = ["family", "derivatives", "match at auto", *FAILURES, "needless", "bound / error"]
     return Table("the families", header, rows, left=frozenset({"family"}))
+
+
+def _costs(tally: Tally) -> Table:
+    rows = [
+        [key, *(float(np.quantile(values, q)) for q in (0.5, 0.9, 0.99, 1.0)), len(values)]
+        for key, values in sorted(tally.cost.items())
+    ]
+    header = ["steps", "median", "90%", "99%", "largest", "calls"]
+    return Table(f"evaluations a weight, functions of {MANY} weights and more", header, rows, left=frozenset({"steps"}))
 
 
 def _failures(tally: Tally) -> Table:
