@@ -247,6 +247,14 @@ def outcome_table(weights: WeightColumns, scheme: str, dtype: str, eps: Step) ->
     return errors_table([CellRows({"cell": None, **dict.fromkeys(AXES.names), **known}, weights)])
 
 
+def with_points(tables: Sequence[pa.Table]) -> pa.Table:
+    """Rows of ``errors`` at several points, one point after the other, with the number of the point in a column ``point``."""
+    return pa.concat_tables(
+        table.add_column(0, "point", pa.array([point] * table.num_rows, pa.int64()))
+        for point, table in enumerate(tables)
+    )
+
+
 SCHEMA_VERSION = 2
 
 

@@ -1,4 +1,4 @@
-"""Somebody else's function and gradient: called with care, and held to their contract at every call."""
+"""Somebody else's function and gradient: called with care, counted, and held to their contract."""
 
 from __future__ import annotations
 
@@ -7,158 +7,247 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradcheck.errors import ContractError, one_line
+from gradcheck.errors import ContractError
 from gradcheck.functions.arguments import Arguments
-from gradcheck.functions.parameters import Parameters, Tree
+from gradcheck.functions.claimed import Wanted, rows
+from gradcheck.functions.evaluation import Batch, Evaluation
+from gradcheck.functions.parameters import Parameters
+from gradcheck.functions.points import Entries, Line, Points, Rows, one
+from gradcheck.functions.processes import Crew, Workers, crew
 
 Array = np.ndarray
 
+# Different exceptions of ``fun`` at perturbed points that are kept.
+KEPT = 20
+# Evaluations that end a check: one at x0; and where all values are the same, those that show whether ``fun`` reads x at all.
+LAST, PROBES = 1, 10
+
 
 @dataclass
+class Cut:
+    """What was not evaluated because ``max_nfev`` was spent.
+
+    weights : flat indices of weights.   other : whether points were cut that belong to no single weight.
+    """
+
+    weights: set[int] = field(default_factory=set)
+    other: bool = False
+
+    def add(self, points: Points) -> None:
+        """These points were cut."""
+        if isinstance(points, Entries):
+            self.weights.update(points.index.tolist())
+        else:
+            self.other = True
+
+    def __bool__(self) -> bool:
+        return self.other or bool(self.weights)
+
+
 class Calls:
     """Calls of ``fun`` and ``jac`` at a flat theta.
 
     jac : None where ``fun`` returns value and gradient.
-    upstream : dout of a vector-Jacobian product, flat.   output : shape of ``fun``'s value, None before the first call.
-    precision : the coarsest floating type of a value.   nfev, njev : calls so far.
+    stacked : ``fun`` takes points with a leading axis.   workers : who evaluates many points, as in SciPy.
+    max_nfev : points at which ``fun`` may be called; None for no limit.   nfev, njev : calls so far.
     low, high : limits (size,) outside which nothing is evaluated.   raised : what ``fun`` raised at perturbed points.
+    cut : what was not evaluated for want of more.
+    until : what ``nfev`` may reach at the point that is checked now; None for no limit.
+    ending : whether what is kept for the end of a check may be spent.
+    same : whether every value so far is the first one, to the bit.
+    given : dtype of x0, None before the first gradient; ``jac`` is called in it, whatever the dtype of theta.
     """
 
-    fun: Callable[..., object]
-    jac: Callable[..., object] | None
-    args: Arguments
-    parameters: Parameters
-    upstream: Array | None = None
-    output: tuple[int, ...] | None = None
-    precision: np.dtype[np.floating] | None = None
-    nfev: int = 0
-    njev: int = 0
-    low: Array | None = None
-    high: Array | None = None
-    raised: list[str] = field(default_factory=list)
+    def __init__(
+        self,
+        fun: Callable[..., object],
+        jac: Callable[..., object] | None,
+        args: Arguments,
+        parameters: Parameters,
+        *,
+        stacked: bool = False,
+        workers: Workers | None = None,
+        max_nfev: int | None = None,
+    ) -> None:
+        self.evaluation = Evaluation(fun, args.values, parameters, pair=jac is None, stacked=stacked)
+        self._jac, self.args, self.parameters = jac, args, parameters
+        self._workers = workers
+        self._crew: Crew | None = None
+        self.max_nfev, self.nfev, self.njev = max_nfev, 0, 0
+        self.until: int | None = None
+        self.ending = False
+        self.low: Array | None = None
+        self.high: Array | None = None
+        self.raised: list[str] = []
+        self.cut = Cut()
+        self.given: np.dtype[np.floating] | None = None
+        self.same = True
+        self._first: Array | None = None
+        self.watch: Callable[[int], None] | None = None
 
-    def call(self, theta: Array) -> tuple[object, object]:
-        """Value and gradient at theta, None for the gradient unless ``fun`` returns both.
+    # ------------------------------------------------------------------------------------------------ the value
 
-        Raises ContractError where ``fun`` changes its argument.
-        """
-        self.nfev += 1
-        x = self.parameters.build(theta)
-        out = self.fun(x, *self.args.values)
-        self._unchanged("fun", x, theta)
-        if self.jac is not None:
-            return out, None
-        if not isinstance(out, (tuple, list)) or len(out) != 2:
-            what = f"{len(out)} things" if isinstance(out, (tuple, list)) else f"one {type(out).__name__}"
-            raise ContractError(f"jac=True means that fun returns (value, gradient), but it returns {what}")
-        return out[0], out[1]
+    @property
+    def precision(self) -> np.dtype[np.floating] | None:
+        """The coarsest floating type of a value; None before the first call."""
+        return self.evaluation.precision
+
+    @property
+    def left(self) -> int | None:
+        """Evaluations that may still be asked for; None for any number."""
+        if self.max_nfev is None:
+            return None
+        kept = 0 if self.ending else LAST + (PROBES if self.same else 0)
+        most = self.max_nfev if self.until is None or self.ending else self.until
+        return max(0, most - self.nfev - kept)
+
+    def share(self, points: int) -> None:
+        """Leave the next of so many points its share of what is left."""
+        if self.max_nfev is not None:
+            self.until = self.nfev + (self.max_nfev - self.nfev) // points
 
     def outputs(self, theta: Array) -> Array:
         """The value of ``fun``, flat (k,), in theta's dtype (complex for a complex theta)."""
-        array = self._number(self.call(theta)[0], theta)
-        if self.output is None:
-            self.output = array.shape
-        elif array.shape != self.output:
-            raise ContractError(f"fun returns the shape {array.shape} at a perturbed x, but {self.output} at x0")
-        return array.reshape(-1)
+        self.nfev += 1
+        value = self.evaluation.outputs(theta)
+        self._compare(value[None])
+        return value
 
     def scalars(self, theta: Array) -> Array:
         """The numbers that are differentiated: the outputs (k,), or their product with the upstream gradient (1,)."""
         value = self.outputs(theta)
         return value if self.upstream is None else (self.upstream * value).sum(keepdims=True)
 
+    @property
+    def upstream(self) -> Array | None:
+        """dout of a vector-Jacobian product, flat."""
+        return self.evaluation.upstream
+
+    @upstream.setter
+    def upstream(self, dout: Array | None) -> None:
+        self.evaluation.upstream = dout
+        self._first = None  # the values so far were other numbers
+
+    # -------------------------------------------------------------------------------------------- many values
+
     def perturbed(self, theta: Array) -> Array:
-        """``scalars`` near x0; NaN outside the limits, and where ``fun`` raises, as it may beyond the edge of its domain."""
-        missing = np.full(1 if self.upstream is not None else _count(self.output or ()), np.nan, theta.dtype)
-        if self.low is not None and ((theta.real < self.low) | (theta.real > self.high)).any():
-            return missing
+        """The numbers that are differentiated at theta (k,); as ``many`` has them."""
+        return self.many(one(theta))[0]
+
+    def entries(self, theta: Array, index: Array, points: Array) -> Array:
+        """The numbers at theta with entry ``index[r]`` replaced by ``points[r, c]``: (m, c, k)."""
+        found = self.many(Entries(theta, np.repeat(index, points.shape[1]), points.reshape(-1)))
+        return found.reshape(*points.shape, found.shape[1])
+
+    def along(self, theta: Array, where: slice, v: Array, t: Array) -> Array:
+        """The numbers at theta + t v (m, k), where v moves a part of theta."""
+        return self.many(Line(theta, where, v, t))
+
+    def many(self, points: Points) -> Array:
+        """The numbers that are differentiated at all points, (count, k).
+
+        NaN outside the limits, where ``fun`` raises, as it may beyond the edge of its domain, and beyond ``max_nfev``.
+        """
+        wanted = np.arange(points.count)
+        if self.low is not None and self.high is not None:
+            wanted = np.flatnonzero(points.inside(self.low, self.high))
+        left = self.left
+        if left is not None and len(wanted) > left:
+            self.cut.add(points.some(wanted[left:]))
+            wanted = wanted[:left]
+        part = points if len(wanted) == points.count else points.some(wanted)
+        batch = self._evaluate(part)
+        if len(wanted) == points.count:
+            return batch.values
+        found = np.full((points.count, batch.values.shape[1]), np.nan, batch.values.dtype)
+        found[wanted] = batch.values
+        return found
+
+    @property
+    def stacked(self) -> bool:
+        """Whether ``fun`` takes points with a leading axis."""
+        return self.evaluation.stacked
+
+    def _evaluate(self, points: Points) -> Batch:
+        if self._crew is None:
+            self._crew = crew(self.evaluation, self._workers)
         try:
-            return self.scalars(theta)
-        except ContractError:
+            batch = self._crew.many(points)
+        except BaseException:
+            self.nfev += points.count
             raise
-        except Exception as error:  # the caller's function may raise anything
-            self.raised.append(f"{type(error).__name__}: {one_line(error)[:200]}")
-            return missing
+        self.nfev += batch.calls
+        if len(batch.raised) and len(self.raised) < KEPT:
+            self.raised = list(dict.fromkeys([*self.raised, *batch.raised]))[:KEPT]
+        if batch.precision is not None:
+            self.evaluation.precision = batch.precision
+        self._compare(batch.values)
+        if self.watch is not None:
+            self.watch(self.nfev)
+        return batch
+
+    def anywhere(self, thetas: Array) -> None:
+        """Evaluate ``fun`` at thetas (count, size) that may be NaN.  It may do anything there; ``same`` tells."""
+        try:
+            self._evaluate(Rows(thetas))
+        except ContractError:
+            self.same = False
+
+    def in_float64(self, theta: Array) -> Array | None:
+        """The numbers at a float64 theta; None where ``fun`` does not return float64."""
+        known = self.evaluation.precision
+        self.evaluation.precision = np.dtype(np.float64)
+        self.nfev += 1
+        try:
+            value = self.evaluation.scalars(theta)
+            return value if self.evaluation.precision == np.float64 else None
+        finally:
+            self.evaluation.precision = known
+
+    def _compare(self, values: Array) -> None:
+        if self.same and len(values):
+            if self._first is None or self._first.shape != values[0].shape:
+                self._first = values[0]
+            # NaN, which stands for an exception too, is another value
+            self.same = bool((values == self._first).all())
+
+    def close(self) -> None:
+        """End the processes that were started."""
+        if self._crew is not None:
+            self._crew.close()
+
+    # --------------------------------------------------------------------------------------------- the gradient
 
     def gradient(self, theta: Array) -> Array:
-        """The caller's gradient, flat, in theta's dtype: (k, size), one row for each of ``scalars``."""
+        """The caller's gradient, flat, in the dtype of x0: (k, size), one row for each of ``scalars``."""
         self.njev += 1
-        if self.jac is None:
-            value = self.call(theta)[1]
+        theta = theta.astype(self.given or theta.dtype)
+        if self._jac is None:
+            self.nfev += 1
+            value = self.evaluation.call(theta)[1]
         else:
-            x = self.parameters.build(theta)
+            x = self.parameters.views(theta.copy())
             if self.upstream is None:
-                value = self.jac(x, *self.args.values)
+                value = self._jac(x, *self.args.values)
             else:
-                dout = self.upstream.reshape(self.output or ()).copy()
-                value = self.jac(x, dout, *self.args.values)
-                if not np.array_equal(dout.reshape(-1), self.upstream):
+                dout = self.upstream.astype(theta.dtype).reshape(self.evaluation.output or ())
+                before = dout.copy()
+                value = self._jac(x, dout, *self.args.values)
+                if not np.array_equal(dout, before):
                     raise ContractError("jac changes its argument dout in place: let it work on a copy")
-            self._unchanged("jac", x, theta)
-        outer = self.outer
-        rows = _count(outer)
-        found = np.empty((rows, theta.size), theta.dtype)
-        named = self.parameters.parts(value, "the gradient", outer)
-        for (name, shape, entry), where in zip(named, self.parameters.layout.slices.values(), strict=True):
-            found[:, where] = self._entry(name, outer + shape, entry, theta).reshape(rows, where.stop - where.start)
-        return found
+            self.evaluation.require_unchanged("jac", x, theta)
+        return rows(value, self._wanted(theta.dtype))
+
+    @property
+    def separate(self) -> bool:
+        """Whether ``jac`` is a function of its own."""
+        return self._jac is not None
 
     @property
     def outer(self) -> tuple[int, ...]:
         """Shape of several outputs, which stands in front of the parameters' own in a Jacobian; () for one output."""
-        output = self.output or ()
-        return () if self.upstream is not None or _count(output) == 1 else output
+        return self._wanted(np.dtype(np.float64)).outer
 
-    def _entry(self, name: str, shape: tuple[int, ...], entry: object, theta: Array) -> Array:
-        what = "the gradient" if self.parameters.kind == "array" else f"the gradient of {name}"
-        if entry is None:
-            raise ContractError(f"{what} is None: it must be an array of shape {shape}")
-        try:
-            array = np.asarray(entry.toarray() if hasattr(entry, "toarray") else entry)
-        except Exception:  # ragged, or something that is no array at all
-            raise ContractError(f"{what} is no array of numbers: it must have the shape {shape}") from None
-        if array.dtype.kind not in "iuf":
-            raise ContractError(f"{what} has dtype {array.dtype}: it must be real numbers, {theta.dtype}")
-        least = theta.dtype if self.precision is None else self.precision
-        if array.dtype.kind == "f" and np.finfo(array.dtype).eps > np.finfo(least).eps:
-            raise ContractError(f"{what} has dtype {array.dtype}, but x0 and the value of fun have {least}")
-        output = self.output or ()
-        if output and self.upstream is None and _count(output) == 1 and array.shape == output + shape:
-            array = array.reshape(shape)
-        if array.shape != shape:
-            hint = ""
-            if array.ndim >= 2 and array.T.shape == shape:
-                hint = ": it is the transpose"
-            elif array.size == _count(shape):
-                hint = ": the same number of entries in another shape"
-            raise ContractError(f"{what} has the shape {array.shape}, but must have {shape}{hint}")
-        return array
-
-    def _number(self, value: object, theta: Array) -> Array:
-        if value is None:
-            raise ContractError("fun returns None: it must return a number or an array")
-        pair = isinstance(value, (tuple, list)) and len(value) == 2 and np.ndim(value[0]) == 0 and self.jac is not None
-        try:
-            array = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
-        except Exception:  # ragged, or something that is no array at all
-            hint = "if it is (value, gradient), say jac=True" if pair else "it must return a number or an array"
-            raise ContractError(f"fun returns a {type(value).__name__} that is no array: {hint}") from None
-        if array.dtype.kind not in ("iufc" if np.iscomplexobj(theta) else "iuf"):
-            raise ContractError(f"fun returns {array.dtype}: it must return real numbers")
-        if array.size == 0:
-            raise ContractError("fun returns an empty array: it must return at least one number")
-        if array.dtype.kind == "f" and not np.iscomplexobj(theta):
-            coarsest = self.precision or theta.dtype
-            self.precision = array.dtype if np.finfo(array.dtype).eps > np.finfo(coarsest).eps else coarsest
-        # at a complex step a real value stays real: `require_complex_safe` finds that it has no imaginary part
-        return array.astype(np.result_type(array.dtype, theta.dtype) if array.dtype.kind == "c" else theta.dtype)
-
-    def _unchanged(self, which: str, x: Tree, theta: Array) -> None:
-        before = self.parameters.layout.split(theta)
-        for name, now in zip(self.parameters.layout.names, self.parameters.leaves(x), strict=True):
-            if now is None or not np.array_equal(now, before[name]):
-                raise ContractError(f"{which} changes its argument {name} in place: let it work on a copy")
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
+    def _wanted(self, dtype: np.dtype[np.floating]) -> Wanted:
+        least = dtype if self.precision is None else max(dtype, self.precision, key=lambda kind: np.finfo(kind).eps)
+        return Wanted(self.parameters, self.evaluation.output or (), self.upstream is not None, dtype, least)

@@ -1,40 +1,91 @@
-"""What must hold of a function and its gradient at x0 before anything is measured."""
+"""What must hold of a function and its gradient at x0 before anything is measured, and after all is."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from gradcheck.errors import ContractError
-from gradcheck.functions.calls import Calls
+from gradcheck.functions.calls import LAST, PROBES, Calls
+from gradcheck.functions.points import Rows
 from gradcheck.numerics.rounding import unit_roundoff
 
 Array = np.ndarray
 
 # Units of rounding by which two calls may differ: threads may add in another order.
 THREADS = 8
+# By how much, relative to the value, a value may depend on the other points of its stack: a sum of products is added in
+# another order where it is one of many.  A function that mixes its points is off by far more.
+ALONE = 1e-6
+# How far the point lies from x0 that shows whether a stack is mixed, in units of max(|x0|, 1).
+ASIDE = 1e-2
+# A value in float64 that differs from that in float32 by more than this share is that of another function.
+NEAR = 1e-2
+# A shift that float32 cannot show: half a spacing of float32 is at least 2**-25 |x|.
+HIDDEN = 2.0**-27
+# How far ``fun`` is looked at before it is said that it does not read x, in units of max(|x0|, 1), each in SIGNS directions.
+REACHES, SIGNS = (1.0, 10.0, 100.0), 3
 
 
-def hold_to_contract(calls: Calls, theta: Array, seed: int, vjp: bool) -> tuple[Array, Array]:
-    """Value (k,) and gradient (k, size) at theta, each computed twice.  With ``vjp`` an upstream gradient is drawn by ``seed``.
+class Held(NamedTuple):
+    """The point at which all is measured, and what was found there: value (k,) and gradient (k, size).
 
+    theta : that of x0; float64 where x0 is float32 and ``fun`` computes in float64.
+    """
+
+    theta: Array
+    value: Array
+    gradient: Array
+
+
+def hold_to_contract(calls: Calls, theta: Array, seed: int, vjp: bool, widen: bool = False, name: str = "x0") -> Held:
+    """Value and gradient at theta, each computed twice.  With ``vjp`` an upstream gradient is drawn by ``seed``.
+
+    name : of the point, in messages.
+    widen : try ``fun`` in float64 where theta is float32; the gradient stays that of float32.
     Raises ContractError where the functions do not keep their contract at theta.
     """
+    calls.given = theta.dtype
     first = calls.outputs(theta)
     calls.args.require_unchanged("fun")
     second = calls.outputs(theta)
     _require_repeated("fun", first, second)
     if not np.isfinite(first).all():
-        raise ContractError(f"fun is {first[~np.isfinite(first)][0]} at x0: it must be finite there")
+        raise ContractError(f"fun is {first[~np.isfinite(first)][0]} at {name}: it must be finite there")
+    rng = np.random.default_rng(seed)
     if vjp:
         # no entry near 0, so that the mistake of no output is multiplied by almost 0
-        rng = np.random.default_rng(seed)
         upstream = rng.uniform(0.5, 1.5, first.size) * rng.choice([-1.0, 1.0], first.size)
         calls.upstream = upstream.astype(theta.dtype)
         first = (calls.upstream * first).sum(keepdims=True)
     gradient = calls.gradient(theta)
-    calls.args.require_unchanged("jac" if calls.jac else "fun")
-    _require_repeated("jac" if calls.jac else "the gradient of fun", gradient, calls.gradient(theta))
-    return first, gradient
+    calls.args.require_unchanged("jac" if calls.separate else "fun")
+    _require_repeated("jac" if calls.separate else "the gradient of fun", gradient, calls.gradient(theta))
+    if calls.stacked:
+        _require_unmixed(calls, theta, rng)
+    if widen and theta.dtype == np.float32:
+        wide = _in_float64(calls, theta, first, rng)
+        if wide is not None:
+            return Held(theta.astype(np.float64), wide, gradient.astype(np.float64))
+    return Held(theta, first, gradient)
+
+
+def end(calls: Calls, held: Held, seed: int) -> None:
+    """Call ``fun`` once more at x0, and where every value was the same see whether it reads x at all.
+
+    Raises ContractError where it does not, where its value has changed meanwhile, or an argument.
+    """
+    calls.ending = True
+    if calls.same and (held.gradient != 0).any() and _allows(calls, LAST + PROBES):
+        _require_read(calls, held, seed)
+    if _allows(calls, LAST):
+        _require_repeated("fun", held.value, calls.scalars(held.theta))
+    calls.args.require_unchanged("fun")
+
+
+def _allows(calls: Calls, evaluations: int) -> bool:
+    return calls.left is None or calls.left >= evaluations
 
 
 def _require_repeated(which: str, first: Array, second: Array) -> None:
@@ -47,3 +98,66 @@ def _require_repeated(which: str, first: Array, second: Array) -> None:
     if not finite or gap.max() > THREADS * unit_roundoff(first.dtype) * float(size):
         by = f"{gap[np.isfinite(gap)].max(initial=0.0):.2g}" if np.isfinite(gap).any() else "nan"
         raise ContractError(f"{which} is not deterministic: two calls with the same x differ by {by}")
+
+
+def _require_unmixed(calls: Calls, theta: Array, rng: np.random.Generator) -> None:
+    """Raise ContractError where the value at a point depends on the points beside it."""
+    other = _inside(calls, theta + (ASIDE * _size(theta) * rng.uniform(-1, 1, theta.size)).astype(theta.dtype))
+    together = calls.many(Rows(np.stack([theta, other])))
+    for point, value in zip((theta, other), together, strict=True):
+        alone = calls.many(Rows(point[None]))[0]
+        if (
+            np.isfinite(value).all()
+            and np.isfinite(alone).all()
+            and (np.abs(value - alone) > ALONE * np.abs(alone)).any()
+        ):
+            raise ContractError(
+                f"vectorized=True: fun returns {value.ravel()[0]:g} at a point beside another and {alone.ravel()[0]:g} at the"
+                " point alone: each value must depend on its own point only"
+            )
+
+
+def _in_float64(calls: Calls, theta: Array, value: Array, rng: np.random.Generator) -> Array | None:
+    """The value at theta in float64 where ``fun`` really computes in it, else None."""
+    wide = theta.astype(np.float64)
+    shifted = wide * (1 + HIDDEN * rng.uniform(0.5, 1, wide.size) * rng.choice([-1, 1], wide.size))
+    try:
+        here, there = calls.in_float64(wide), calls.in_float64(_inside(calls, shifted))
+    except Exception:  # it does not take float64
+        return None
+    if here is None or there is None or not (np.isfinite(here).all() and np.isfinite(there).all()):
+        return None
+    near = (np.abs(here - value) <= NEAR * np.maximum(np.abs(here), np.abs(value))).all()
+    rounded = (here == here.astype(np.float32)) & (there == there.astype(np.float32))
+    moved = (shifted == wide).all() or (here != there).any()
+    if not (near and moved and not rounded.all()):
+        return None
+    calls.evaluation.precision = wide.dtype
+    return here
+
+
+def _require_read(calls: Calls, held: Held, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    theta, size = held.theta, _size(held.theta)
+    signs = rng.choice([-1.0, 1.0], (SIGNS, theta.size))
+    points = [_inside(calls, theta + (t * size * v).astype(theta.dtype)) for v in signs for t in REACHES]
+    calls.anywhere(np.stack([*points, np.full_like(theta, np.nan)]))
+    if not calls.same:
+        return
+    value = held.value.ravel()[0]
+    raise ContractError(
+        f"fun returned the same value, {value:.6g}, at all {calls.nfev} points: near x0, up to 100 max(|x0|, 1) away, and where"
+        " x is NaN. It does not read x, its weights come from elsewhere: let fun compute with the x that it is given (put x"
+        " into the model first)"
+    )
+
+
+def _inside(calls: Calls, theta: Array) -> Array:
+    if calls.low is None or calls.high is None:
+        return theta
+    # rounding a limit to float32 may lead outside; then the point is not evaluated
+    return np.clip(theta, calls.low, calls.high).astype(theta.dtype)
+
+
+def _size(theta: Array) -> Array:
+    return np.maximum(np.abs(theta.astype(np.float64)), 1.0)

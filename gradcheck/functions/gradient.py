@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
-
 from gradcheck.errors import GradientMismatch
 from gradcheck.functions.arguments import Arguments
+from gradcheck.functions.at_point import check_points
+from gradcheck.functions.budget import require_enough
 from gradcheck.functions.calls import Calls
-from gradcheck.functions.contract import hold_to_contract
-from gradcheck.functions.directions.check import LARGE, check_directions
 from gradcheck.functions.directions.outcome import DirectionalOutcome
-from gradcheck.functions.domain import Bounds, limits, require_complex_safe
-from gradcheck.functions.jacobian import check_outputs
+from gradcheck.functions.domain import Bounds, limits
 from gradcheck.functions.outcome import Outcome
 from gradcheck.functions.parameters import Start, flatten
-from gradcheck.functions.problems import problems
-from gradcheck.functions.settings import require_functions, sampled, scheme_of, step_of, thresholds
-from gradcheck.functions.surroundings import quiet, untouched
+from gradcheck.functions.processes import Workers
+from gradcheck.functions.progress import Line
+from gradcheck.functions.settings import Settings, require_functions, require_scheme, step_of, thresholds, whole_number
+from gradcheck.functions.starts import Given, given, require_inside
+from gradcheck.functions.surroundings import untouched
 from gradcheck.numerics.schemes import SchemeName
 from gradcheck.numerics.steps import AUTO, Step
 from gradcheck.numerics.verdict import MIN_JUDGED
@@ -39,6 +38,11 @@ def check_gradient(
     vjp: bool = False,
     bounds: Bounds | None = None,
     sample: int | None = None,
+    points: Given | None = None,
+    max_nfev: int | None = None,
+    workers: Workers | None = None,
+    vectorized: bool = False,
+    progress: bool = False,
     seed: int = 0,
 ) -> Outcome:
     """Compare the gradient ``jac`` of ``fun`` with finite differences at ``x0``, weight by weight.
@@ -74,7 +78,21 @@ def check_gradient(
         No point outside is evaluated; None is no bound.
     sample : int, optional
         Check this many weights, drawn by ``seed``.  Without it, the gradient of one output by more than 2,000 weights is
-        checked along random directions (see DirectionalOutcome).
+        checked along random directions, and a part of the weights one by one (see DirectionalOutcome).
+    points : int, array_like or list, optional
+        Check at k points: at x0 and at k - 1 points around it, x0 + 0.1 max(abs(x0), 1) N(0, 1), drawn by ``seed`` inside
+        ``bounds``; or at these points, an array with one more axis in front or a list of structures like x0.  A weight is
+        a mismatch if it is at any point, else a match if it is at one, else what it is at the first.
+    max_nfev : int, optional
+        ``fun`` is never called more often than this.  Where that is not enough for all weights, directions and a sample of
+        the weights are taken.
+    workers : int or map-like callable, optional
+        Evaluate ``fun`` in so many processes (-1: in one for each core), or with ``workers(f, points)`` instead of
+        ``map(f, points)``, as in SciPy.  Everything must be picklable.  The numbers are the same.
+    vectorized : bool, optional
+        ``fun`` takes k points at once, every array of x with a leading axis k, and returns k values.  ``jac`` takes one.
+    progress : bool, optional
+        Show a line on standard error while it takes, if that is a terminal.
     seed : int, optional
         The seed of everything that is drawn.
 
@@ -123,43 +141,34 @@ def check_gradient(
     >>> r.verdict, r.ok, r.diagnosis_kind
     ('mismatch', False, 'constant_factor')
     """
-    step = step_of(eps)
-    formula = scheme_of(scheme)
-    against = thresholds(match_at, accept, min_judged)
-    require_functions(fun, jac, vjp)
+    require_functions(fun, jac, vjp, vectorized)
     parameters, theta = flatten(x0)
-    if formula.complex_valued and theta.dtype == np.float32:
-        raise ValueError("scheme='complex_step': needs float64 or longdouble parameters, not float32")
-    index = sampled(theta.size, sample, seed)
-    args = args if isinstance(args, tuple) else (args,)
-    calls = Calls(fun, None if jac is True else jac, Arguments(args), parameters)
+    require_scheme(scheme, theta)
+    against = thresholds(match_at, accept, min_judged)
+    asked = Settings(scheme, step_of(eps), against, vjp, whole_number("sample", sample), seed)
+    wanted = given(points, parameters, theta)
+    calls = Calls(
+        fun,
+        None if jac is True else jac,
+        Arguments(args if isinstance(args, tuple) else (args,)),
+        parameters,
+        stacked=vectorized,
+        workers=workers,
+        max_nfev=whole_number("max_nfev", max_nfev),
+    )
     if bounds is not None:
         calls.low, calls.high = limits(bounds, theta)
-    with untouched():
-        value, gradient = hold_to_contract(calls, theta, seed, vjp)
-        with quiet():
-            if formula.complex_valued:
-                require_complex_safe(calls, theta, seed)
-            posed = problems(calls, theta, value, gradient, seed)
-            if sample is None and len(posed) == 1 and theta.size > LARGE:
-                return check_directions(posed[0], calls, scheme, step, against, seed)
-            table, diagnosis, layout = check_outputs(posed, formula, step, against, index, calls.outer)
-    return Outcome(
-        table=table,
-        layout=layout,
-        n_weights=layout.size,
-        diagnosis=diagnosis.words,
-        diagnosis_kind=diagnosis.kind,
-        scheme=scheme,
-        eps=step,
-        dtype="longdouble" if theta.dtype == np.longdouble and theta.dtype != np.float64 else str(theta.dtype),
-        match_at=against.match_at,
-        nfev=calls.nfev,
-        njev=calls.njev,
-        notes=tuple(dict.fromkeys(calls.raised)),
-        min_judged=against.min_judged,
-        accept=against.accept,
-    )
+        require_inside([] if isinstance(wanted, int) else wanted, calls.low, calls.high)
+    require_enough(calls, wanted if isinstance(wanted, int) else len(wanted), theta.dtype)
+    line = Line() if progress else None
+    calls.watch = line
+    try:
+        with untouched():
+            return check_points(calls, theta, wanted, asked)
+    finally:
+        calls.close()
+        if line is not None:
+            line.wipe()
 
 
 def assert_gradient(
@@ -177,6 +186,11 @@ def assert_gradient(
     vjp: bool = False,
     bounds: Bounds | None = None,
     sample: int | None = None,
+    points: Given | None = None,
+    max_nfev: int | None = None,
+    workers: Workers | None = None,
+    vectorized: bool = False,
+    progress: bool = False,
     seed: int = 0,
 ) -> None:
     """Raise GradientMismatch unless the gradient ``jac`` of ``fun`` is right at ``x0``.
@@ -185,7 +199,9 @@ def assert_gradient(
     ----------
     strict : bool, optional
         Every weight that is not exempt must match, one by one.
-    fun, jac, x0, args, eps, scheme, match_at, accept, min_judged, vjp, bounds, sample, seed
+    fun, jac, x0, args, eps, scheme, match_at, accept, min_judged, vjp, bounds
+        Those of check_gradient.
+    sample, points, max_nfev, workers, vectorized, progress, seed
         Those of check_gradient.
 
     Raises
@@ -224,13 +240,18 @@ def assert_gradient(
         vjp=vjp,
         bounds=bounds,
         sample=sample,
+        points=points,
+        max_nfev=max_nfev,
+        workers=workers,
+        vectorized=vectorized,
+        progress=progress,
         seed=seed,
     )
     if not outcome.ok:
         raise GradientMismatch(f"{outcome}{_too_few(outcome)}") from None
     if strict and outcome.verdict != "match":
         raise GradientMismatch(f"{outcome}\nstrict: every weight that is not exempt must match") from None
-    if strict and isinstance(outcome, DirectionalOutcome):
+    if strict and isinstance(outcome, DirectionalOutcome) and max_nfev is None:
         raise GradientMismatch(
             f"{outcome}\nstrict: {outcome.n_weights} weights were looked at along directions, not one by one; sample=n takes n"
         ) from None

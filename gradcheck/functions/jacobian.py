@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.functions.settings import Thresholds
+from gradcheck.functions.budget import groups
+from gradcheck.functions.calls import Calls
+from gradcheck.functions.settings import Settings
 from gradcheck.functions.stacked import stacked
 from gradcheck.numerics.diagnosis.diagnose import diagnose
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
 from gradcheck.numerics.examine import examine
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Problem
-from gradcheck.numerics.schemes import Scheme
-from gradcheck.numerics.steps import Step
+from gradcheck.numerics.verdict import BUDGET
 from gradcheck.numerics.weight_columns import WeightColumns, columns, judgement_of
 
 Array = np.ndarray
@@ -30,27 +31,40 @@ class Checked(NamedTuple):
     layout: Layout
 
 
-def check_outputs(
-    posed: Sequence[Problem], scheme: Scheme, step: Step, against: Thresholds, index: Array, outer: tuple[int, ...]
-) -> Checked:
-    """Check the weights of ``index`` in every output.
+def check_outputs(posed: Sequence[Problem], calls: Calls, asked: Settings, index: Array) -> Checked:
+    """Check the weights of ``index`` in every output, in this order, as many as the evaluations allow.
 
-    posed : one problem for each output.   outer : the shape of the outputs, () for one output.
+    posed : one problem for each output.
     """
-    parts = [(p, *examine(p, scheme, step, against.match_at, index, against.accept)[:2]) for p in posed]
-    tables = [columns(p, index, estimate, judged, step) for p, estimate, judged in parts]
-    first = posed[0]
-    if not outer:
-        _, estimate, judged = parts[0]
-        return Checked(tables[0], diagnose(first, estimate.value, judged, index), first.layout)
-    layout = Layout(first.layout.names, tuple(outer + shape for shape in first.layout.shapes))
-    flat = np.concatenate([_place(first.layout, index, k, len(posed)) for k in range(len(posed))])
+    first, layout = posed[0], posed[0].layout
+    tables, places = [], []
+    for some in groups(calls, index):
+        for k, problem in enumerate(posed):
+            tables.append(checked(problem, calls, asked, some))
+            places.append(_place(layout, some, k, len(posed)) if calls.outer else some)
+    if not tables:
+        tables, places = [checked(first, calls, asked, index[:0])], [index[:0]]
+    flat = np.concatenate(places)
     order = np.argsort(flat, kind="stable")
     table = stacked(tables, order)
-    table["flat_index"] = flat[order]
-    table["param"], table["position"] = layout.columns(flat[order])
-    whole = _whole(posed, layout)
-    return Checked(table, diagnose(whole, table["numeric"], judgement_of(table), table["flat_index"]), layout)
+    if calls.outer:
+        layout = Layout(layout.names, tuple(calls.outer + shape for shape in layout.shapes))
+        table["flat_index"] = flat[order]
+        table["param"], table["position"] = layout.columns(flat[order])
+        first = _whole(posed, layout)
+    return Checked(table, diagnose(first, table["numeric"], judgement_of(table), table["flat_index"]), layout)
+
+
+def checked(problem: Problem, calls: Calls, asked: Settings, index: Array) -> WeightColumns:
+    """The columns of some weights of one output.  Those that the budget left open say so."""
+    against, step = asked.against, asked.step
+    estimate, judged, *_ = examine(problem, asked.formula, step, against.match_at, index, against.accept)
+    table = columns(problem, index, estimate, judged, step)
+    if calls.cut.weights:
+        for row, weight in enumerate(index.tolist()):
+            if weight in calls.cut.weights and table["verdict"][row] == "inconclusive":
+                table["reason"][row] = BUDGET
+    return table
 
 
 def _whole(posed: Sequence[Problem], layout: Layout) -> Problem:

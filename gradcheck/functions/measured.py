@@ -48,7 +48,10 @@ def measured_rounding(calls: Calls, theta: Array, value: Array, gradient: Array,
             noise = np.fmax(noise, coarse_noise(values))
     rows = np.abs(np.where(np.isfinite(gradient), gradient, 0.0)).astype(np.float64)
     # even an exact gradient is rounded a few times
-    own = 2 * max(u, unit_roundoff(returned)) * rows
+    given = calls.given or theta.dtype
+    own = 2 * max(u, unit_roundoff(returned), unit_roundoff(given)) * rows
+    if given != theta.dtype:  # the gradient is that of a coarser x, which moves on a coarser line alone
+        near, _ = _finite_line(calls, theta.astype(given), length, SPACING, rng)
     values = np.stack([_gradient_or_nan(calls, p, gradient) for p in near])
     with np.errstate(all="ignore"):
         own = np.fmax(own, near_noise(values))

@@ -119,9 +119,9 @@ class Function(Model):
             calls.outputs(theta)
             if calls.outer:
                 raise ContractError(f"model.fun={self.fun}: returns the shape {calls.outer}, must return one number")
-            value, gradient = hold_to_contract(calls, theta, SEED, False)
+            held = hold_to_contract(calls, theta, SEED, False)
             # nobody knows whether the gradient is right before the bug, so `correct` is None
-            return problems(calls, theta, value, gradient, SEED)[0]
+            return problems(calls, held.theta, held.value, held.gradient, SEED)[0]
 
     def require_complex(self, theta: Array) -> None:
         with untouched(), quiet():

@@ -66,6 +66,11 @@ class Outcome:
         The columns of the check as NumPy arrays and lists, one entry a weight that was checked.
     layout : Layout
         Names and shapes of the parameters.
+    points : tuple of Outcome
+        Of a check at several points the outcome at each; else empty.  Then a weight is wrong if it is at any point, else a
+        match if it is at one, else what it is at the first; ``table`` has the row of the point that decides.
+    decided : tuple of int
+        The number of the point that decides, one a weight; empty where there is one point.
 
     See Also
     --------
@@ -96,6 +101,8 @@ class Outcome:
     notes: tuple[str, ...] = ()
     min_judged: float = MIN_JUDGED
     accept: float = 0.0
+    points: tuple[Outcome, ...] = ()
+    decided: tuple[int, ...] = ()
 
     @cached_property
     def _whole(self) -> Whole:
@@ -154,6 +161,8 @@ class Outcome:
     def errors(self) -> pd.DataFrame:
         """One row for each weight that was checked, with the columns that a run stores of a weight.
 
+        At several points there are as many rows, and a column ``point`` says at which.
+
         ``correct`` is NaN, since nobody knows it, and so is ``eps`` where it is auto.  Positions are lists of int.
         """
         import pandas as pd
@@ -161,6 +170,11 @@ class Outcome:
 
         from gradcheck.columns.weights import outcome_table
 
+        if self.points:
+            frames = [outcome.errors for outcome in self.points]
+            for point, each in enumerate(frames):
+                each.insert(0, "point", point)
+            return pd.concat(frames, ignore_index=True)
         table = outcome_table(self.table, self.scheme, self.dtype, self.eps)
         frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
         frame["flat_index"] = np.asarray(self.table["flat_index"])
@@ -175,7 +189,8 @@ class Outcome:
         n : int, optional
             How many weights.
         """
-        return self.errors.iloc[self._order()[:n]]
+        frame = self.errors
+        return frame.iloc[_worst_first(*(frame[name].to_numpy(float) for name in ("abs_err", "bound", "analytic")))[:n]]
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write ``errors`` to one Parquet file in the schema of a run's ``errors`` folder.
@@ -185,20 +200,19 @@ class Outcome:
         path : str or path
             The file.  It appears whole or not at all.
         """
-        from gradcheck.columns.weights import outcome_table, write_table
+        from gradcheck.columns.weights import outcome_table, with_points, write_table
 
-        write_table(outcome_table(self.table, self.scheme, self.dtype, self.eps), path)
+        tables = [outcome_table(o.table, o.scheme, o.dtype, o.eps) for o in self.points or (self,)]
+        write_table(with_points(tables) if self.points else tables[0], path)
 
     def _order(self) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            score = self.table["abs_err"] / self.table["bound"]
-        score = np.where(np.isnan(score), np.where(np.isfinite(self.table["analytic"]), 0.0, np.inf), score)
-        return np.argsort(-score, kind="stable")
+        return _worst_first(self.table["abs_err"], self.table["bound"], self.table["analytic"])
 
     def entry(self, row: int) -> str:
-        """The name of the weight in this row of ``errors`` as a person writes it: ``W2[0,1]``, or ``theta`` for a scalar."""
+        """The name of the weight in this row of ``table`` as a person writes it: ``W2[0,1]``, or ``theta`` for a scalar."""
         position = self.table["position"][row]
-        return self.table["param"][row] + (f"[{','.join(map(str, position))}]" if position else "")
+        point = f" at point {self.decided[row]}" if self.decided else ""
+        return self.table["param"][row] + (f"[{','.join(map(str, position))}]" if position else "") + point
 
     def _headline(self) -> str:
         total = len(self.table["verdict"])
@@ -299,7 +313,8 @@ class Outcome:
         lines += self._tolerance()
         lines += self._not_judged()
         lines += [f" fun raised near x0: {note}" for note in self.notes[:2]]
-        lines.append(f"{self.scheme}, step {eps_text(self.eps)}, {self.dtype}; {self.nfev} loss evaluations")
+        points = f"; {len(self.points)} points" if self.points else ""
+        lines.append(f"{self.scheme}, step {eps_text(self.eps)}, {self.dtype}{points}; {self.nfev} loss evaluations")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -317,6 +332,14 @@ class Outcome:
             table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
         notes = "".join(f"<p>{html.escape(line)}</p>" for line in self._not_judged())
         return head + words + table + notes
+
+
+def _worst_first(abs_err: np.ndarray, bound: np.ndarray, analytic: np.ndarray) -> np.ndarray:
+    """The rows in the order of their difference over its bound; what is not finite comes first."""
+    with np.errstate(all="ignore"):
+        score = abs_err / bound
+    score = np.where(np.isnan(score), np.where(np.isfinite(analytic), 0.0, np.inf), score)
+    return np.argsort(-score, kind="stable")
 
 
 def reason_text(reason: str, eps: Step) -> str:

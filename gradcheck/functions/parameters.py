@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -46,9 +47,18 @@ class Parameters:
     keys: tuple[object, ...]
     pack: Callable[[list[Array]], Tree]
 
-    def build(self, theta: Array) -> Tree:
-        """New arrays in the structure of x0, from the flat theta."""
-        return self.pack([part.copy() for part in self.layout.split(theta).values()])
+    def views(self, theta: Array) -> Tree:
+        """The structure of x0 with views into theta (size,); or into a stack of thetas (k, size), with an axis k in front."""
+        if theta.ndim == 1:
+            return self.pack([theta[a:b].reshape(shape) for a, b, shape in self._places])
+        return self.pack([theta[:, a:b].reshape(len(theta), *shape) for a, b, shape in self._places])
+
+    @cached_property
+    def _places(self) -> list[tuple[int, int, tuple[int, ...]]]:
+        return [
+            (where.start, where.stop, shape)
+            for where, shape in zip(self.layout.slices.values(), self.layout.shapes, strict=True)
+        ]
 
     def leaves(self, x: Tree) -> list[Array | None]:
         """The arrays of what ``build`` made, in order; None for one that the caller's function has removed."""

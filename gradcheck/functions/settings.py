@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
 from gradcheck.errors import ContractError
-from gradcheck.numerics.schemes import SCHEMES, Scheme
+from gradcheck.numerics.schemes import SCHEMES, Scheme, SchemeName
 from gradcheck.numerics.steps import AUTO, Step
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a check is asked for.
+
+    scheme : the difference formula.   step : the step, or ``auto``.   against : the thresholds of the verdict.
+    vjp : whether ``jac`` is a product with an upstream gradient.   sample : how many weights are checked, None for all.
+    seed : of all that is drawn.
+    """
+
+    scheme: SchemeName
+    step: Step
+    against: Thresholds
+    vjp: bool = False
+    sample: int | None = None
+    seed: int = 0
+
+    @property
+    def formula(self) -> Scheme:
+        """The difference formula."""
+        return SCHEMES[self.scheme]
 
 
 def step_of(eps: object) -> Step:
@@ -20,11 +43,12 @@ def step_of(eps: object) -> Step:
     return float(eps)
 
 
-def scheme_of(scheme: str) -> Scheme:
-    """The scheme of this name.  Raises ValueError for a name that no scheme has."""
+def require_scheme(scheme: str, theta: np.ndarray) -> None:
+    """Raise ValueError for a name that no scheme has, and for one that theta's dtype does not allow."""
     if scheme not in SCHEMES:
         raise ValueError(f"scheme={scheme!r}: must be one of {', '.join(SCHEMES)}")
-    return SCHEMES[scheme]
+    if SCHEMES[scheme].complex_valued and theta.dtype == np.float32:
+        raise ValueError("scheme='complex_step': needs float64 or longdouble parameters, not float32")
 
 
 class Thresholds(NamedTuple):
@@ -55,8 +79,10 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def require_functions(fun: object, jac: object, vjp: bool) -> None:
+def require_functions(fun: object, jac: object, vjp: bool, vectorized: bool = False) -> None:
     """Raise ContractError unless ``fun`` and ``jac`` can be called together."""
+    if vectorized and jac is True:
+        raise ContractError("vectorized=True: needs jac to be a function of one x, not True")
     if jac is not True and not callable(jac):
         raise ContractError(f"jac={jac!r}: must be a function, or True if fun returns (value, gradient)")
     if vjp and jac is True:
@@ -65,10 +91,17 @@ def require_functions(fun: object, jac: object, vjp: bool) -> None:
         raise ContractError(f"fun={fun!r}: must be a function")
 
 
-def sampled(size: int, sample: object, seed: int) -> np.ndarray:
-    """Flat indices of the weights to check: all, or ``sample`` of them drawn by ``seed``.  Raises ValueError."""
+def whole_number(key: str, value: object) -> int | None:
+    """A number of things, at least one; None stays None.  Raises ValueError."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{key}={value!r}: must be a whole number >= 1")
+    return int(value)
+
+
+def sampled(size: int, sample: int | None, seed: int) -> np.ndarray:
+    """Flat indices of the weights to check: all, or ``sample`` of them drawn by ``seed``."""
     if sample is None:
         return np.arange(size)
-    if isinstance(sample, bool) or not isinstance(sample, (int, np.integer)) or sample < 1:
-        raise ValueError(f"sample={sample!r}: must be a whole number >= 1")
-    return np.sort(np.random.default_rng(seed).choice(size, min(int(sample), size), replace=False))
+    return np.sort(np.random.default_rng(seed).choice(size, min(sample, size), replace=False))

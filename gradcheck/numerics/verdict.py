@@ -29,6 +29,8 @@ MIN_JUDGED = 0.9
 EXEMPT, CORNER = "exempt", "corner"
 # The one reason of a match: the difference is above the bound, and ``accept`` takes it.
 ACCEPTED = "accepted"
+# The gradient is 0 and its derivative cannot be resolved.
+STATIONARY = "stationary"
 # The evaluations that the caller allowed were spent.
 BUDGET = "budget"
 
@@ -196,7 +198,7 @@ def judge(
         ("step_vanished", estimate.step == 0),
         ("overflow", ~estimate.finite),
         ("saturated", bent),
-        ("stationary", np.broadcast_to(analytic == 0, mismatch.shape)),
+        (STATIONARY, np.broadcast_to(analytic == 0, mismatch.shape)),
         ("flat", flat),
         ("truncation", truncation > roundoff),
     ]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradcheck
-from gradcheck.functions.directions.check import LARGE
+from gradcheck.functions.budget import LARGE
 
 Array = np.ndarray
 

@@ -114,8 +114,8 @@ def test_the_function_receives_the_structure_shapes_and_dtype_of_x0() -> None:
     check_gradient(fun, exp_gradient, X0["dict with numbers as keys"])
     assert {tuple(x) for x in seen} == {(1, 2)}
     seen.clear()
-    check_gradient(fun, exp_gradient, X0["matrix"].astype(np.float32))
-    assert {(x.shape, x.dtype) for x in seen} == {((3, 2), np.dtype(np.float32))}
+    check_gradient(fun, exp_gradient, X0["matrix"].astype(np.longdouble))
+    assert {(x.shape, x.dtype) for x in seen} == {((3, 2), np.dtype(np.longdouble))}
 
 
 def test_names_of_the_parameters_are_the_callers() -> None:

@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import gradcheck
-from gradcheck.functions.directions.check import LARGE, SAMPLED
+from gradcheck.functions.budget import LARGE, SAMPLED, entries_taken
 from gradcheck.functions.directions.outcome import DirectionalOutcome
 from gradcheck.functions.directions.search import LOCATED, MORE
 
-N = 4000
+# so many that few entries are taken one by one
+N = 40_000
 Loss = Callable[[Any], Any]
 
 
 def logistic(
-    n: int = N, examples: int = 20, seed: int = 0, dtype: Any = np.float64, scale: float = 1.0
+    n: int = N, examples: int = 6, seed: int = 0, dtype: Any = np.float64, scale: float = 1.0
 ) -> tuple[Loss, Loss, np.ndarray]:
     """Loss, gradient and a point."""
     rng = np.random.default_rng(seed)
@@ -74,19 +77,26 @@ def net(seed: int = 0) -> tuple[Loss, Loss, dict[str, np.ndarray]]:
 
 
 def test_many_right_gradients_are_never_accused() -> None:
-    for seed in range(40):
-        loss, gradient, w = logistic(LARGE + 1, 10, seed, scale=10.0 ** (seed % 4 - 1))
+    for seed in range(12):
+        loss, gradient, w = logistic(N, 4, seed, scale=10.0 ** (seed % 4 - 1))
         r = gradcheck.check_gradient(loss, gradient, w, seed=seed)
         assert isinstance(r, DirectionalOutcome)
         assert r.verdict == "match", (seed, str(r))
-        assert len(r.table["verdict"]) == SAMPLED
+        assert len(r.table["verdict"]) == entries_taken(N)
         assert r.resolution < 1e-5
         assert r.entry_resolution < 1e-2
 
 
+@given(st.integers(LARGE - 100, 10 * LARGE))
+def test_the_entries_taken_one_by_one_fall_without_a_cliff(n: int) -> None:
+    here, next_ = entries_taken(n), entries_taken(n + 1)
+    assert here == n if n <= LARGE else SAMPLED <= here <= LARGE
+    assert abs(next_ - here) <= 1 + 2 * here / n
+
+
 @pytest.mark.parametrize("size", [1e-2, 1e-5])
 def test_one_wrong_entry_is_found_and_no_other(size: float) -> None:
-    for seed in range(8):
+    for seed in range(4):
         loss, gradient, w = logistic(seed=seed)
         entry = int(np.random.default_rng(seed).integers(N))
         r = gradcheck.check_gradient(loss, off(gradient, [entry], size), w, seed=seed)
@@ -154,7 +164,7 @@ def test_one_wrong_entry_of_a_small_parameter_is_found() -> None:
 
 
 def test_float32_finds_what_its_digits_show_and_accuses_nothing_right() -> None:
-    for seed in range(20):
+    for seed in range(8):
         loss, gradient, w = logistic(seed=seed, dtype=np.float32, scale=0.0)
         r = gradcheck.check_gradient(loss, gradient, w, seed=seed)
         assert r.verdict in ("match", "partial", "inconclusive"), str(r)
@@ -241,7 +251,7 @@ def test_the_evaluations_stay_few() -> None:
     loss, gradient, w = logistic()
     right = gradcheck.check_gradient(loss, gradient, w)
     wrong = gradcheck.check_gradient(loss, off(gradient, [77], 1e-2), w)
-    assert right.nfev <= 16 * (2 + SAMPLED) + 50
+    assert right.nfev <= 16 * (2 + entries_taken(N)) + 50
     assert wrong.nfev - right.nfev <= 4 * np.ceil(np.log2(N)) + 16 + 3 * 16 + 10
     assert wrong.njev == right.njev <= 12
 

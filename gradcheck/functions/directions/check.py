@@ -14,46 +14,32 @@ from __future__ import annotations
 
 import numpy as np
 
+from gradcheck.functions.budget import DIRECTION, entries_taken
 from gradcheck.functions.calls import Calls
 from gradcheck.functions.directions.entries import Entries
 from gradcheck.functions.directions.outcome import DirectionalOutcome
 from gradcheck.functions.directions.parameters import parameter
 from gradcheck.functions.directions.search import LOCATED, explain
-from gradcheck.functions.directions.slopes import Asked, direction, parts, slope_along
-from gradcheck.functions.settings import Thresholds
+from gradcheck.functions.directions.slopes import Slope, direction, parts, slope_along
+from gradcheck.functions.settings import Settings
 from gradcheck.numerics.diagnosis.diagnose import diagnose
 from gradcheck.numerics.problem import Problem
-from gradcheck.numerics.schemes import SCHEMES, SchemeName
-from gradcheck.numerics.steps import Step
 from gradcheck.numerics.weight_columns import judgement_of
 
-# With more weights than this directions are checked.  Entry by entry costs 16 losses a weight: 32,000 for this many.
-LARGE = 2_000
-# Entries that are checked one by one in any case.
-SAMPLED = 5
 
-
-def check_directions(
-    problem: Problem,
-    calls: Calls,
-    scheme: SchemeName,
-    eps: Step,
-    against: Thresholds,
-    seed: int = 0,
-) -> DirectionalOutcome:
+def check_directions(problem: Problem, calls: Calls, asked: Settings, dtype: str) -> DirectionalOutcome:
     """Check the gradient of a large problem along random directions, and entry by entry where they say it is wrong.
 
     One direction moves all weights, and one more the weights of each parameter (all again, where there is one parameter).
-    ``SAMPLED`` entries are checked one by one.  A direction takes about 16 losses, an entry too, and the search for a wrong
-    entry 4 log2(n) + 16.
+    ``entries_taken`` entries are checked one by one.  The search for a wrong entry takes 4 log2(n) losses beside the entry.
+    Of directions and entries as many are taken as ``max_nfev`` allows, one direction in any case.
 
     calls : those of the function so far, and its limits: at a limit a direction points inwards.
-    eps : length of the whole step along a direction, and step of an entry.
+    asked : its step is the length of the whole step along a direction, and the step of an entry.
+    dtype : that of x0, for the outcome.
     """
-    rng = np.random.default_rng(seed)
-    formula = SCHEMES[scheme]
-    asked = Asked(formula, eps, against.match_at, against.accept)
-    entries = Entries(problem, asked)
+    rng = np.random.default_rng(asked.seed)
+    entries = Entries(problem, calls, asked)
     gradient = problem.analytic.astype(np.float64)
     unknown = np.flatnonzero(~np.isfinite(gradient))
     # an entry that is not finite is wrong without any check, and would make every slope NaN
@@ -62,13 +48,15 @@ def check_directions(
     limits = None if calls.low is None or calls.high is None else (calls.low, calls.high)
     with np.errstate(all="ignore"):
         entries.judge(unknown[:LOCATED])
-        slopes = [
-            slope_along(problem, name, where, direction(problem, where, eps, unknown, limits, rng), work, asked)
-            for name, where in parts(problem)
-        ]
-        entries.judge(rng.choice(len(gradient), min(SAMPLED, len(gradient)), replace=False))
+        slopes: list[Slope] = []
+        for name, where in parts(problem):
+            if slopes and calls.left is not None and calls.left < DIRECTION:
+                break
+            v = direction(problem, where, asked.step, unknown, limits, rng)
+            slopes.append(slope_along(problem, calls, name, where, v, work, asked))
+        entries.judge(rng.choice(len(gradient), entries_taken(len(gradient)), replace=False))
         for slope in sorted(slopes, key=lambda s: len(s.v)):
-            explained &= explain(problem, slope, formula, work, entries, rng)
+            explained &= explain(problem, slope, asked.formula, work, entries, rng)
         table = entries.table()
         diagnosis = diagnose(problem, table["numeric"], judgement_of(table), table["flat_index"])
     return DirectionalOutcome(
@@ -77,16 +65,16 @@ def check_directions(
         n_weights=problem.theta.size,
         diagnosis=diagnosis.words,
         diagnosis_kind=diagnosis.kind,
-        scheme=scheme,
-        eps=eps,
-        dtype=str(problem.theta.dtype),
-        match_at=against.match_at,
+        scheme=asked.scheme,
+        eps=asked.step,
+        dtype=dtype,
+        match_at=asked.against.match_at,
         nfev=calls.nfev,
         njev=calls.njev,
-        notes=tuple(dict.fromkeys(calls.raised)),
-        min_judged=against.min_judged,
-        accept=against.accept,
+        notes=tuple(calls.raised),
+        min_judged=asked.against.min_judged,
+        accept=asked.against.accept,
         directions=tuple(slopes),
-        parameters=tuple(parameter(problem, name, slopes, gradient, asked) for name in problem.layout.names),
+        parameters=tuple(parameter(problem, name, slopes, gradient, asked.against) for name in problem.layout.names),
         explained=explained,
     )

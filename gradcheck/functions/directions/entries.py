@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck.functions.directions.slopes import Asked
+from gradcheck.functions.budget import groups
+from gradcheck.functions.calls import Calls
+from gradcheck.functions.jacobian import checked
+from gradcheck.functions.settings import Settings
 from gradcheck.functions.stacked import stacked
-from gradcheck.numerics.examine import examine
 from gradcheck.numerics.problem import Problem
-from gradcheck.numerics.weight_columns import WeightColumns, columns
+from gradcheck.numerics.weight_columns import WeightColumns
 
 Array = np.ndarray
 
@@ -19,24 +21,24 @@ class Entries:
     numeric : their numeric derivatives, by flat index.   wrong : the flat indices of those that are a mismatch.
     """
 
-    def __init__(self, problem: Problem, asked: Asked) -> None:
-        self._problem, self._asked = problem, asked
+    def __init__(self, problem: Problem, calls: Calls, asked: Settings) -> None:
+        self._problem, self._calls, self._asked = problem, calls, asked
         self._rows: list[WeightColumns] = []
         self.numeric: dict[int, float] = {}
         self.wrong: set[int] = set()
 
     def judge(self, index: Array) -> None:
-        """Check those of ``index`` that were not checked yet."""
-        new = np.array([j for j in np.unique(index).tolist() if j not in self.numeric], dtype=np.intp)
-        if not len(new):
-            return
-        scheme, eps, match_at, accept = self._asked
-        estimate, judged, *_ = examine(self._problem, scheme, eps, match_at, new, accept)
-        self._rows.append(columns(self._problem, new, estimate, judged, eps))
-        self.numeric.update(zip(new.tolist(), estimate.value.tolist(), strict=True))
-        self.wrong.update(j for j, verdict in zip(new.tolist(), judged.verdict, strict=True) if verdict == "mismatch")
+        """Check those of ``index`` that were not checked yet, as many as the evaluations allow."""
+        new = np.array([j for j in dict.fromkeys(index.tolist()) if j not in self.numeric], dtype=np.intp)
+        for some in groups(self._calls, new):
+            table = checked(self._problem, self._calls, self._asked, some)
+            self._rows.append(table)
+            self.numeric.update(zip(some.tolist(), table["numeric"].tolist(), strict=True))
+            self.wrong.update(j for j, v in zip(some.tolist(), table["verdict"], strict=True) if v == "mismatch")
 
     def table(self) -> WeightColumns:
         """All columns, in the order of theta."""
+        if not self._rows:
+            self._rows.append(checked(self._problem, self._calls, self._asked, np.empty(0, dtype=np.intp)))
         order = np.argsort(np.concatenate([rows["flat_index"] for rows in self._rows]))
         return stacked(self._rows, order)

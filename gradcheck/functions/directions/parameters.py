@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.functions.directions.slopes import Asked, Slope
+from gradcheck.functions.directions.slopes import Slope
+from gradcheck.functions.settings import Thresholds
 from gradcheck.numerics.names import WeightVerdict
 from gradcheck.numerics.problem import Problem
-from gradcheck.numerics.verdict import EXEMPT
+from gradcheck.numerics.verdict import BUDGET, EXEMPT
 
 Array = np.ndarray
 
@@ -31,7 +32,7 @@ class Parameter:
     entry: float
 
 
-def parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array, asked: Asked) -> Parameter:
+def parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array, against: Thresholds) -> Parameter:
     """What the slopes say of the parameter of this name."""
     where = problem.layout.slices[name]
     size = where.stop - where.start
@@ -40,9 +41,9 @@ def parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array,
     g = np.where(np.isfinite(gradient[where]), gradient[where], 0.0)
     largest = float(np.max(np.abs(g), initial=0.0))
     found = [s for s in slopes if s.where.start <= where.start and where.stop <= s.where.stop]
-    own = next(s for s in slopes if s.name == name)
+    own = next((s for s in slopes if s.name == name), None)
     alone = len(problem.layout.names) == 1
-    if own.verdict == "mismatch" or (alone and any(s.verdict == "mismatch" for s in found)):
+    if (own and own.verdict == "mismatch") or (alone and any(s.verdict == "mismatch" for s in found)):
         return Parameter(name, size, "mismatch", None, math.inf, math.inf)
     resolution = entry = math.inf
     for s in found:
@@ -51,8 +52,10 @@ def parameter(problem: Problem, name: str, slopes: list[Slope], gradient: Array,
         if largest > 0 and s.verdict not in ("nondifferentiable", "mismatch"):
             resolution = min(resolution, 2 * s.bound / float(np.linalg.norm(v * g)))
             entry = min(entry, 2 * s.bound / (smallest * largest))
-    if resolution + asked.accept <= asked.match_at:
+    if resolution + against.accept <= against.match_at:
         return Parameter(name, size, "match", None, resolution, entry)
+    if own is None:
+        return Parameter(name, size, "inconclusive", BUDGET, resolution, entry)
     verdict: WeightVerdict = "nondifferentiable" if own.verdict == "nondifferentiable" else "inconclusive"
     reason = own.reason or ("stationary" if largest == 0 else "noise")
     if reason == EXEMPT and largest > 0:

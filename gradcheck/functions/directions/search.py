@@ -24,6 +24,8 @@ Array = np.ndarray
 MORE = 8
 # Wrong entries that are searched for; where there are more, the first ones are enough to act on.
 LOCATED = 10
+# Where this share of the entries that were taken is wrong, too many are for a search.
+DENSE = 0.1
 # Halvings that may end in no wrong entry before the error is called spread out.
 LOST = 3
 # An error whose part of the slope is below this share of the bound cannot be followed further: 2.75 of the noise's
@@ -53,7 +55,8 @@ def explain(
     if slope.verdict != "mismatch" or abs(error()) <= slope.allowed:
         return True
     here = np.array([j for j in entries.numeric if where.start <= j < where.stop], dtype=np.intp)
-    dense = sum(int(j) in entries.wrong for j in here) >= 2
+    wrong = sum(int(j) in entries.wrong for j in here)
+    dense = wrong >= 2 and wrong >= DENSE * len(here)
     if not dense:
         lost = 0
         for j in _descents(problem, slope, scheme, work):

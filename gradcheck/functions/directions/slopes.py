@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
+from gradcheck.functions.calls import Calls
+from gradcheck.functions.settings import Settings
 from gradcheck.numerics.examine import examine
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.names import WeightVerdict
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.quotients import DEVIATIONS
 from gradcheck.numerics.rounding import Rounding
-from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import AUTO, Step
-from gradcheck.numerics.verdict import ACCEPTED
+from gradcheck.numerics.verdict import ACCEPTED, BUDGET
 
 Array = np.ndarray
 Limits = tuple[Array, Array]
 
 # Components of a direction: random signs, sizes between this and 1 in units of the root mean square of the parameter.
 SMALLEST = 0.5
-
-
-class Asked(NamedTuple):
-    """How slopes and entries are checked.   match_at, accept : as in ``judge``."""
-
-    scheme: Scheme
-    eps: Step
-    match_at: float
-    accept: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,11 +91,16 @@ def direction(
     return v.astype(problem.theta.dtype)
 
 
-def slope_along(problem: Problem, name: str | None, where: slice, v: Array, gradient: Array, asked: Asked) -> Slope:
+def slope_along(
+    problem: Problem, calls: Calls, name: str | None, where: slice, v: Array, gradient: Array, asked: Settings
+) -> Slope:
     """The slope along v, which moves the weights of a parameter or (None) all, beside that of the gradient."""
-    line = _along(problem, where, v, gradient, asked.eps)
-    index = np.zeros(1, dtype=np.intp)
-    estimate, judged, *_ = examine(line, asked.scheme, asked.eps, asked.match_at, index)
+    line = _along(problem, calls, where, v, gradient, asked.step)
+    index, against, cut = np.zeros(1, dtype=np.intp), asked.against, calls.cut.other
+    calls.cut.other = False
+    estimate, judged, *_ = examine(line, asked.formula, asked.step, against.match_at, index)
+    unfinished = calls.cut.other
+    calls.cut.other |= cut
     found = Slope(
         name,
         where,
@@ -117,16 +113,18 @@ def slope_along(problem: Problem, name: str | None, where: slice, v: Array, grad
         judged.reason[0],
         # the sum of differences that are accepted in the entries; the signs of v are independent, so it is as rarely larger
         # as a sum of rounding errors
-        asked.accept * DEVIATIONS * float(np.linalg.norm(v.astype(np.float64) * gradient[where])),
+        against.accept * DEVIATIONS * float(np.linalg.norm(v.astype(np.float64) * gradient[where])),
     )
+    if unfinished and found.verdict == "inconclusive":
+        return replace(found, reason=BUDGET)
     if found.verdict != "mismatch" or not abs(found.analytic - found.numeric) <= found.allowed:
         return found
-    if float(judged.resolution[0]) + asked.accept <= asked.match_at:
+    if float(judged.resolution[0]) + against.accept <= against.match_at:
         return replace(found, verdict="match", reason=ACCEPTED)
     return replace(found, verdict="inconclusive", reason="noise")
 
 
-def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: Step) -> Problem:
+def _along(problem: Problem, calls: Calls, where: slice, v: Array, gradient: Array, eps: Step) -> Problem:
     """phi(t) = loss(theta + t v) as a problem of one weight, t = 0."""
     rounding = problem.rounding
     own = float(np.linalg.norm(v.astype(np.float64) * rounding.gradient[where]))
@@ -138,10 +136,14 @@ def _along(problem: Problem, where: slice, v: Array, gradient: Array, eps: Step)
         point[where] += t[0] * v
         return point
 
+    def losses(index: Array, t: Array) -> tuple[Array, Array]:
+        return calls.along(problem.theta, where, v, t.reshape(-1))[:, 0].reshape(t.shape), np.zeros(t.shape)
+
     return Problem(
         layout=Layout(("t",), ((),)),
         theta=np.zeros(1, problem.theta.dtype),
-        loss=lambda t: problem.loss(at(t)),
+        loss=lambda t: problem.loss(at(t)) if t.any() else problem.center,
+        perturbed_losses=losses,
         analytic=np.array([dot(v, gradient[where])]),
         correct=None,
         rounding=Rounding(
