@@ -1,10 +1,10 @@
-"""Three kinds of numbers in which a loss of the zoo runs: float64, complex longdouble, mpmath."""
+"""Three kinds of numbers in which a loss of the zoo runs: float64, complex, mpmath."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mpmath
@@ -61,7 +61,7 @@ def scalars(x: Values) -> list[Values]:
 
 def eliminated(A: Values, b: Values) -> Values:
     """A^-1 b by Gaussian elimination with partial pivoting, for numbers that LAPACK does not know."""
-    A, b = +A, +np.asarray(b)  # copies
+    A, b = +A, +b  # copies
     n = len(A)
     for k in range(n):
         p = k + int(np.argmax(np.abs(A[k:, k])))
@@ -77,9 +77,9 @@ def eliminated(A: Values, b: Values) -> Values:
 
 def tridiagonal(A: Values, b: Values, a: Arithmetic) -> Values:
     """A^-1 b for a tridiagonal A that needs no pivoting."""
-    if a is FLOAT:
+    if a is not EXACT:
         return a.solve(A, b)
-    A, b, n = A + 0 * b[0], b + 0 * A[0], len(b)  # in the wider of the two types
+    A, b, n = A * mpmath.mpf(1), b * mpmath.mpf(1), len(b)
     diagonal, right = scalars(np.diagonal(A)), scalars(b)
     for k in range(1, n):
         factor = A[k, k - 1] / diagonal[k - 1]
@@ -99,14 +99,10 @@ def pivots(A: Values) -> Values:
     return np.diagonal(A)
 
 
-def _mixed_solve(A: Values, b: Values) -> Values:
-    """``eliminated`` in the wider of the two types."""
-    kind = np.result_type(np.asarray(A), np.asarray(b))
-    return eliminated(np.asarray(A).astype(kind), np.asarray(b).astype(kind))
-
-
-def _unknown(z: Values) -> Values:
-    raise NotImplementedError("this special function has no complex longdouble")
+def _solved(A: Values, b: Values) -> Values:
+    """``eliminated`` in mpmath's numbers, whatever is given."""
+    one = mpmath.mpf(1)
+    return eliminated(np.asarray(A, dtype=object) * one, np.asarray(b, dtype=object) * one)
 
 
 def _exactly(f: Callable[[Any], Any]) -> Elementwise:
@@ -132,21 +128,7 @@ FLOAT = Arithmetic(
     digamma=special.digamma,
     log_ndtr=special.log_ndtr,
 )
-WIDE = Arithmetic(
-    exp=np.exp,
-    log=np.log,
-    log1p=np.log1p,
-    expm1=np.expm1,
-    sqrt=np.sqrt,
-    sin=np.sin,
-    cos=np.cos,
-    tanh=np.tanh,
-    solve=_mixed_solve,
-    logdet=lambda A: np.log(pivots(A)).sum(),
-    gammaln=_unknown,
-    digamma=_unknown,
-    log_ndtr=_unknown,
-)
+COMPLEX = replace(FLOAT, logdet=lambda A: np.log(pivots(A)).sum(), gammaln=special.loggamma)
 EXACT = Arithmetic(
     exp=_exactly(mpmath.exp),
     log=_exactly(mpmath.log),
@@ -156,7 +138,7 @@ EXACT = Arithmetic(
     sin=_exactly(mpmath.sin),
     cos=_exactly(mpmath.cos),
     tanh=_exactly(mpmath.tanh),
-    solve=_mixed_solve,
+    solve=_solved,
     logdet=lambda A: _exactly(mpmath.log)(pivots(A)).sum(),
     gammaln=_exactly(mpmath.loggamma),
     digamma=_exactly(mpmath.digamma),

@@ -8,7 +8,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from gradcheck.calibration.zoo.arithmetic import EXACT, FLOAT, WIDE, Arithmetic, Values
+from gradcheck.calibration.zoo.arithmetic import COMPLEX, EXACT, FLOAT, Arithmetic, Values
 from gradcheck.calibration.zoo.instance import Array, Instance
 
 Value = Callable[[Values, Arithmetic], Values]  # the loss at weights (n,)
@@ -31,12 +31,12 @@ def formula(gradient: Gradient, x: Array) -> Array:
 
 
 def complex_step(value: Value, x: Array) -> Array:
-    """Im value(x + i h e_j) / h in complex longdouble, which subtracts nothing: Squire and Trapp, SIAM Review 40, 1998."""
-    wide, found = x.astype(np.clongdouble), np.empty(x.size)
+    """Im value(x + i h e_j) / h, which subtracts nothing: Squire and Trapp, SIAM Review 40, 1998."""
+    found = np.empty(x.size)
     for j in range(x.size):
-        at = wide.copy()
+        at = x.astype(complex)
         at[j] += 1j * TINY
-        found[j] = float(value(at, WIDE).imag / np.longdouble(TINY))
+        found[j] = float(value(at, COMPLEX).imag / TINY)
     return found
 
 

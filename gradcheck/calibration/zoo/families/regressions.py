@@ -118,18 +118,18 @@ def beta_regression(rng: np.random.Generator, point: str) -> Instance:
     """Shares: mean mu = sigmoid(eta), precision phi = exp(last weight); Ferrari and Cribari-Neto, 2004."""
     X = design(rng)
     y = rng.beta(2.0, 3.0, size=EXAMPLES)
-    logit = np.log(y) - np.log1p(-y)
+    log_y, log_rest = np.log(y), np.log1p(-y)
 
     def value(w: Values, a: Arithmetic) -> Values:
         mu, phi = a.sigmoid(X @ w[:-1]), a.exp(w[-1])
         p, q = mu * phi, (1 - mu) * phi
-        return (a.gammaln(p) + a.gammaln(q) - a.gammaln(phi) - (p - 1) * np.log(y) - (q - 1) * np.log1p(-y)).mean()
+        return (a.gammaln(p) + a.gammaln(q) - a.gammaln(phi) - (p - 1) * log_y - (q - 1) * log_rest).mean()
 
     def gradient(w: Values, a: Arithmetic) -> Values:
         mu, phi = a.sigmoid(X @ w[:-1]), a.exp(w[-1])
         p, q = mu * phi, (1 - mu) * phi
-        deta = (a.digamma(p) - a.digamma(q) - logit) * phi * mu * (1 - mu)
-        dp, dq = a.digamma(p) - np.log(y), a.digamma(q) - np.log1p(-y)
+        dp, dq = a.digamma(p) - log_y, a.digamma(q) - log_rest
+        deta = (dp - dq) * phi * mu * (1 - mu)
         dphi = (mu * dp + (1 - mu) * dq - a.digamma(phi)).mean()
         return np.append(X.T @ deta / EXAMPLES, dphi * phi)
 

@@ -162,53 +162,57 @@ def bisection(rng: np.random.Generator, point: str) -> Instance:
     return drawn(halved, gradient, x, point, ideal=lambda w, a: (c * root(w, a)[1]).sum())
 
 
+def stopped_iteration(p: Values, q: Values, a: Arithmetic, tolerance: float) -> Values:
+    """z = cos(p z + q) of each equation, iterated from 0 until it moves less than the tolerance."""
+    z = 0 * q
+    moving = np.ones(z.shape, dtype=bool)
+    while moving.any():
+        new = a.cos(p * z + q)
+        z, still = np.where(moving, new, z), np.abs((new - z).real) >= tolerance
+        moving = moving & still
+    return z
+
+
 @family("iterations_vary", points=("random",))
 def iterations_vary(rng: np.random.Generator, point: str) -> Instance:
-    """Fixed points z = cos(p z + q) of 12 equations, each iterated from 0 until it moves less than 1e-9.
+    """Weighted fixed points z = cos(p z + q) of 100 equations, p = 0.6 tanh(P w), q = Q w, each stopped at a tolerance.
 
-    Where x moves, the numbers of iterations change, each at its own place: the noise of the stops is rough.  Between two
-    changes the stopped iteration has a smooth bias.
+    Where w moves, the numbers of iterations change, each at its own place: the noise of the stops is rough, about the
+    tolerance.  Between two changes the stopped iteration has a smooth bias.
     """
-    equations = 12
-    c = rng.normal(size=equations)
+    equations, n = 100, 20
+    P, Q = rng.normal(size=(2, equations, n)) / np.sqrt(n)
+    c, x = rng.normal(size=equations), rng.normal(size=n)
 
-    def iterated(w: Values, a: Arithmetic, tolerance: float) -> Values:
-        p, q = 0.8 * a.tanh(w[:equations]), w[equations:]
-        z = 0 * q
-        moving = np.ones(equations, dtype=bool)
-        for _ in range(800):
-            new = a.cos(p * z + q)
-            moved = np.abs((new - z).real) >= tolerance
-            z = np.where(moving, new, z)
-            moving = moving & moved
-            if not moving.any():
-                break
-        return z
+    def coefficients(w: Values, a: Arithmetic) -> tuple[Values, Values]:
+        return 0.6 * a.tanh(P @ w), Q @ w
 
-    def stopped(w: Values, a: Arithmetic) -> Values:
-        return (c * iterated(w, a, 1e-9)).sum()
-
-    def solved(w: Values, a: Arithmetic) -> Values:
-        p, q = 0.8 * a.tanh(w[:equations]), w[equations:]
-        z = iterated(w, a, 1e-6)
-        for _ in range(6):
+    def solved(w: Values, a: Arithmetic) -> tuple[Values, Values, Values]:
+        p, q = coefficients(w, a)
+        z = stopped_iteration(p.real.astype(float), q.real.astype(float), FLOAT, 1e-9)
+        for _ in range(1 if a is FLOAT else 5):  # to the last bit by Newton's method
             f = p * z + q
             z = z - (z - a.cos(f)) / (1 + p * a.sin(f))
-        return z
+        return p, q, z
 
     def gradient(w: Values, a: Arithmetic) -> Values:
-        t = a.tanh(w[:equations])
-        p, z = 0.8 * t, solved(w, a)
-        sin = a.sin(p * z + w[equations:])
+        p, q, z = solved(w, a)
+        sin = a.sin(p * z + q)
         dq = -c * sin / (1 + p * sin)
-        return np.append(dq * z * 0.8 * (1 - t * t), dq)
+        t = p / 0.6
+        return P.T @ (dq * z * 0.6 * (1 - t * t)) + Q.T @ dq
 
+    tolerance = 10.0 ** rng.uniform(-10, -7)
     while True:
-        x = start(rng, 2 * equations, point)
-        one = drawn(stopped, gradient, x, point, ideal=lambda w, a: (c * solved(w, a)).sum())
-        bias = deviation(stopped, one)
+
+        def value(w: Values, a: Arithmetic, tolerance: float = tolerance) -> Values:
+            return (c * stopped_iteration(*coefficients(w, a), a, tolerance)).sum()
+
+        one = drawn(value, gradient, x, point, ideal=lambda w, a: (c * solved(w, a)[2]).sum())
+        bias = deviation(value, one)
         if bias <= LARGEST_BIAS:
             return replace(one, bias=bias)
+        tolerance /= 4
 
 
 @family("pagerank", points=("random", "optimum", "saturated", "zeros"))
