@@ -10,11 +10,8 @@ from numpy.typing import ArrayLike
 from gradcheck.errors import ContractError, Meaningless
 from gradcheck.functions.arguments import Arguments
 from gradcheck.functions.calls import Calls
-from gradcheck.functions.contract import hold_to_contract
-from gradcheck.functions.domain import require_complex_safe
 from gradcheck.functions.imports import digest, find, require_name
 from gradcheck.functions.parameters import flatten
-from gradcheck.functions.problems import problems
 from gradcheck.functions.surroundings import quiet, untouched
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import Model
@@ -114,6 +111,10 @@ class Function(Model):
 
         Raises ContractError where the functions do not keep their contract at theta.
         """
+        # only a run of this model measures a function
+        from gradcheck.functions.contract import hold_to_contract
+        from gradcheck.functions.problems import problems
+
         calls = self._calls(theta)
         with untouched(), quiet():
             calls.outputs(theta)
@@ -124,6 +125,8 @@ class Function(Model):
             return problems(calls, held.theta, held.value, held.gradient, SEED)[0]
 
     def require_complex(self, theta: Array) -> None:
+        from gradcheck.functions.domain import require_complex_safe
+
         with untouched(), quiet():
             try:
                 require_complex_safe(self._calls(theta), theta, SEED)

@@ -1,10 +1,16 @@
-"""``python -m tests.benchmarks [--only NAME ...]``: every figure as a row of a table; exit status 1 where one is missed."""
+"""``python -m tests.benchmarks [--only NAME ...]``: every figure as a row of a table; exit status 1 where one is missed.
+
+``--beside OLD`` compares the speed of this checkout with that of another one.
+"""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
+from pathlib import Path
 
+from tests.benchmarks import _beside
 from tests.benchmarks.frame import HEAD, benchmarks, line, machine
 
 
@@ -14,13 +20,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=list(known), default=list(known), metavar="NAME")
     parser.epilog = f"NAME: {', '.join(known)}"
-    chosen = parser.parse_args().only
+    parser.add_argument(
+        "--beside", type=Path, metavar="OLD", help="the folder of another checkout; nothing else is run"
+    )
+    typed = parser.parse_args()
     print(machine(), "", HEAD, sep="\n", flush=True)
+    here = Path(__file__).resolve().parents[2]
+    works = [_beside.rows(typed.beside.resolve(), here)] if typed.beside else [known[name]() for name in typed.only]
     good = True
-    for name in chosen:
-        for row in known[name]():
-            print(line(row), flush=True)
-            good &= row.ok
+    for row in itertools.chain.from_iterable(works):
+        print(line(row), flush=True)
+        good &= row.ok
     return 0 if good else 1
 
 

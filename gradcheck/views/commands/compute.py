@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gradcheck.columns import lock, store
 from gradcheck.columns.places import Place
@@ -16,10 +17,9 @@ from gradcheck.experiment.engines.base import EngineLost, Options, Stream
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
 from gradcheck.experiment.footprint import MAX_MEMORY
 from gradcheck.experiment.grid.record import write_plan
-from gradcheck.experiment.results import provenance, repair
+from gradcheck.experiment.results import provenance
 from gradcheck.experiment.results.plan import Ids, Left, Plan, Planned
 from gradcheck.experiment.results.rows import cell_row
-from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.results.writer import Writer
 from gradcheck.printable import printable
 from gradcheck.views import summary
@@ -28,6 +28,9 @@ from gradcheck.views.commands.settings import RunSettings
 from gradcheck.views.progress import Progress
 from gradcheck.views.tally import TALLY_COLUMNS, Tally
 from gradcheck.views.terminal import say
+
+if TYPE_CHECKING:
+    from gradcheck.experiment.results.stored import Stored
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +118,8 @@ def _tally(jobs: Plan, done: Ids, stored: Stored | None) -> Tally:
 
 def _settle(jobs: Plan, target: Place, overrides: Sequence[str], stored: Stored) -> None:
     """Remove rows that were computed again; once all cells are stored, write the plan with the ids that they have now."""
+    from gradcheck.experiment.results import repair  # a new run has nothing to repair
+
     complete = not repair.untidy(stored, jobs) or repair.tidy(target, jobs.ids, len(jobs))
     if complete and jobs.former:
         write_plan(target, jobs, overrides)

@@ -24,7 +24,6 @@ from gradcheck.views.commands.compute import compute
 from gradcheck.views.commands.credentials import refuse_credentials, without_store
 from gradcheck.views.commands.dry_run import dry_run
 from gradcheck.views.commands.folders import composing, folder_of, own_folder, quoted, refuse_used
-from gradcheck.views.commands.resume import resume
 from gradcheck.views.commands.settings import RunSettings, allowed, settings, store_at
 from gradcheck.views.commands.shown import show
 from gradcheck.views.terminal import say
@@ -39,6 +38,8 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
     refuse_credentials(arguments)
     resumed = [text for text in arguments if text.startswith("resume=")]
     if resumed:
+        from gradcheck.views.commands.resume import resume  # a new run reads no record
+
         others = [text for text in arguments if not text.startswith("resume=")]
         return resume(resumed[-1].partition("=")[2], others, alone=alone)
     options = command_line.parse_arguments(arguments)
