@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 import zlib
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from gradcheck.calibration.zoo.draw import Name, instance
 from gradcheck.calibration.zoo.instance import Array, Instance
 from gradcheck.calibration.zoo.planted import planted
 from gradcheck.functions.gradient import check_gradient
-from gradcheck.functions.outcome import Outcome
 from gradcheck.numerics.schemes import SchemeName
 from gradcheck.numerics.steps import AUTO, Step
 
@@ -95,12 +93,10 @@ def answer(
 ) -> Answer | Raised:
     """What the checker says of an instance, with this gradient instead of its own, at this step."""
     step: Step = AUTO if eps is None else eps
-    accept = ACCEPT * of.bias if "accept" in inspect.signature(check_gradient).parameters else 0.0
-    check: Callable[..., Outcome] = check_gradient
-    settings = {"accept": accept} if accept else {}
+    accept = ACCEPT * of.bias
     begin = time.perf_counter()
     try:
-        r = check(of.fun, jac or of.jac, of.x, eps=step, scheme=scheme, match_at=match_at, **settings)
+        r = check_gradient(of.fun, jac or of.jac, of.x, eps=step, scheme=scheme, match_at=match_at, accept=accept)
     except Exception as error:  # whatever it is, it is a failure of the checker
         return Raised(name, mistake, eps, f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - begin
