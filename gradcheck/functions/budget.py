@@ -33,6 +33,8 @@ def require_enough(calls: Calls, points: int, dtype: np.dtype[np.floating]) -> N
     contract = 2 + (0 if calls.separate else GRADIENTS) + (4 if calls.stacked else 0)
     if dtype == np.float32:
         contract += 2  # float64 is tried
+    if points > 1:
+        contract += 1  # whether the point will do
     least = points * (contract + NOISE + DIRECTION + LAST)
     if calls.max_nfev is not None and calls.max_nfev < least:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,10 +18,16 @@ from gradcheck.functions.processes import Crew, Workers, crew
 
 Array = np.ndarray
 
+# Seconds for which a line on a terminal may stand still.
+SHOWN = 0.2
 # Different exceptions of ``fun`` at perturbed points that are kept.
 KEPT = 20
 # Evaluations that end a check: one at x0; and where all values are the same, those that show whether ``fun`` reads x at all.
 LAST, PROBES = 1, 10
+
+
+class Spent(RuntimeError):
+    """``max_nfev`` does not allow a gradient that ``fun`` returns with its value."""
 
 
 @dataclass
@@ -54,6 +61,7 @@ class Calls:
     cut : what was not evaluated for want of more.
     until : what ``nfev`` may reach at the point that is checked now; None for no limit.
     ending : whether what is kept for the end of a check may be spent.
+    watch : is told how often ``fun`` was called.
     same : whether every value so far is the first one, to the bit.
     given : dtype of x0, None before the first gradient; ``jac`` is called in it, whatever the dtype of theta.
     """
@@ -84,6 +92,7 @@ class Calls:
         self.same = True
         self._first: Array | None = None
         self.watch: Callable[[int], None] | None = None
+        self._shown: int | None = None
 
     # ------------------------------------------------------------------------------------------------ the value
 
@@ -151,17 +160,27 @@ class Calls:
         wanted = np.arange(points.count)
         if self.low is not None and self.high is not None:
             wanted = np.flatnonzero(points.inside(self.low, self.high))
-        left = self.left
-        if left is not None and len(wanted) > left:
-            self.cut.add(points.some(wanted[left:]))
-            wanted = wanted[:left]
-        part = points if len(wanted) == points.count else points.some(wanted)
-        batch = self._evaluate(part)
-        if len(wanted) == points.count:
-            return batch.values
-        found = np.full((points.count, batch.values.shape[1]), np.nan, batch.values.dtype)
-        found[wanted] = batch.values
+        if len(wanted) == points.count and self.max_nfev is None and self.watch is None:
+            return self._evaluate(points).values
+        found = np.full((points.count, self.evaluation.width), np.nan, points.dtype)
+        while len(wanted):
+            room = self._room(len(wanted))
+            if not room:
+                self.cut.add(points.some(wanted))
+                break
+            found[wanted[:room]] = self._evaluate(points.some(wanted[:room])).values
+            wanted = wanted[room:]
         return found
+
+    def _room(self, count: int) -> int:
+        """How many of so many points are evaluated next: as many as are allowed, and as take a moment where it is shown."""
+        if self.left is not None:
+            # where a stack raises, its points are evaluated once more, each alone
+            count = min(count, max(self.left // 2, min(self.left, 1)) if self.stacked else self.left)
+        if self.watch is not None:
+            self._shown = 1 if self._shown is None else self._shown
+            count = min(count, self._shown)
+        return count
 
     @property
     def stacked(self) -> bool:
@@ -171,19 +190,23 @@ class Calls:
     def _evaluate(self, points: Points) -> Batch:
         if self._crew is None:
             self._crew = crew(self.evaluation, self._workers)
+        before = time.monotonic()
         try:
             batch = self._crew.many(points)
         except BaseException:
             self.nfev += points.count
             raise
         self.nfev += batch.calls
+        if self.watch is not None:
+            self.watch(self.nfev)
+            # twice as many, as long as they take no longer than a line on a terminal may stand still
+            quick = time.monotonic() - before < SHOWN
+            self._shown = max(1, points.count * 2 if quick else points.count // 2)
         if len(batch.raised) and len(self.raised) < KEPT:
             self.raised = list(dict.fromkeys([*self.raised, *batch.raised]))[:KEPT]
         if batch.precision is not None:
             self.evaluation.precision = batch.precision
         self._compare(batch.values)
-        if self.watch is not None:
-            self.watch(self.nfev)
         return batch
 
     def anywhere(self, thetas: Array) -> None:
@@ -220,6 +243,8 @@ class Calls:
 
     def gradient(self, theta: Array) -> Array:
         """The caller's gradient, flat, in the dtype of x0: (k, size), one row for each of ``scalars``."""
+        if self._jac is None and self.max_nfev is not None and self.nfev >= self.max_nfev:
+            raise Spent(f"max_nfev={self.max_nfev} calls of fun are spent")
         self.njev += 1
         theta = theta.astype(self.given or theta.dtype)
         if self._jac is None:
