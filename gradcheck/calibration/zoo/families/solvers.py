@@ -175,12 +175,12 @@ def stopped_iteration(p: Values, q: Values, a: Arithmetic, tolerance: float) -> 
 
 @family("iterations_vary", points=("random",))
 def iterations_vary(rng: np.random.Generator, point: str) -> Instance:
-    """Weighted fixed points z = cos(p z + q) of 100 equations, p = 0.6 tanh(P w), q = Q w, each stopped at a tolerance.
+    """Weighted fixed points z = cos(p z + q) of 60 equations, p = 0.6 tanh(P w), q = Q w, each stopped at a tolerance.
 
     Where w moves, the numbers of iterations change, each at its own place: the noise of the stops is rough, about the
     tolerance.  Between two changes the stopped iteration has a smooth bias.
     """
-    equations, n = 100, 20
+    equations, n = 60, 20
     P, Q = rng.normal(size=(2, equations, n)) / np.sqrt(n)
     c, x = rng.normal(size=equations), rng.normal(size=n)
 
@@ -190,7 +190,7 @@ def iterations_vary(rng: np.random.Generator, point: str) -> Instance:
     def solved(w: Values, a: Arithmetic) -> tuple[Values, Values, Values]:
         p, q = coefficients(w, a)
         z = stopped_iteration(p.real.astype(float), q.real.astype(float), FLOAT, 1e-9)
-        for _ in range(1 if a is FLOAT else 5):  # to the last bit by Newton's method
+        for _ in range(1 if a is FLOAT else 4):  # to the last bit by Newton's method
             f = p * z + q
             z = z - (z - a.cos(f)) / (1 + p * a.sin(f))
         return p, q, z

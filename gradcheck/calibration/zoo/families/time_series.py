@@ -256,8 +256,8 @@ def hawkes_process(rng: np.random.Generator, point: str) -> Instance:
 
 @family("soft_time_warping", points=("random", "optimum", "zeros"))
 def soft_time_warping(rng: np.random.Generator, point: str) -> Instance:
-    """Soft dynamic time warping of a series of 20 weights to one of 4 values; Cuturi and Blondel, 2017."""
-    n, m = LENGTH, 4
+    """Soft dynamic time warping of a series of 20 weights to one of 3 values; Cuturi and Blondel, 2017."""
+    n, m = LENGTH, 3
     y = rng.normal(size=m)
 
     def table(w: Values, a: Arithmetic) -> Values:
