@@ -118,9 +118,9 @@ def test_the_exam_sees_what_the_checker_does_wrong() -> None:
 
 def test_what_noise_hides_could_not_be_judged() -> None:
     of = instance("sum_sin", seed=3)
-    assert need.could_be_judged(of, 0, asked.MATCH_AT)
+    assert need.showing_step(of, 0, asked.MATCH_AT)
     blurred = replace(of, fun=lambda x: of.fun(x) + 1e3 * np.sin(1e15 * x[0]))
-    assert not need.could_be_judged(blurred, 0, asked.MATCH_AT)
+    assert not need.showing_step(blurred, 0, asked.MATCH_AT)
 
 
 def test_an_exam_is_the_same_on_one_process_and_on_two_and_counts_every_family() -> None:

@@ -162,7 +162,7 @@ def _costs(tally: Tally) -> Table:
 def _failures(tally: Tally) -> Table:
     """Failures that can be drawn again: ``instance(family, point, noise, scale, seed)``."""
     header = ["what", "family", "point", "noise", "scale", "seed", "planted", "eps", "scheme", "weight"]
-    header += ["analytic", "numeric", "correct", "bound", "step", "reason"]
+    header += ["analytic", "numeric", "correct", "bound", "step", "reason", "shown at"]
     rows = [
         [one.kind, *one.name, one.mistake, "auto" if one.eps is None else one.eps, *one[4:]]
         for one in sorted(tally.failures, key=lambda one: (*FAILURES, one.kind).index(one.kind))

@@ -17,22 +17,19 @@ _EXPONENTS = sorted(np.arange(-12, 0.5, 0.5), key=lambda e: abs(e + 4))
 _PLACES = (1.0, -1.0, 0.9, -0.9, 0.8, -0.8)
 
 
-def could_be_judged(of: Instance, index: int, match_at: float) -> bool | None:
-    """Whether some central step h has 4 noise / h + truncation(h) <= match_at abs(correct) / 4.
+def showing_step(of: Instance, index: int, match_at: float) -> float:
+    """A central step h with 4 noise / h + truncation(h) <= match_at abs(correct) / 4; 0 where there is none.
 
     The noise is half the range of fun less the ideal function about x ± h; the truncation is that of the ideal function.
-    None where the ideal function is not known.
     """
-    if of.exact is None:
-        return None
     with np.errstate(all="ignore"):
         moves = abs(of.fun(of.x) / float(of.correct[index]))  # the value changes by its own size
     units = [abs(float(of.x[index])), 1.0, float(f"{moves:.0e}")]
     for unit in dict.fromkeys(unit for unit in units if 0 < unit < math.inf):
         for exponent in _EXPONENTS:
             if shows(of, index, unit * 10.0**exponent, match_at):
-                return True
-    return False
+                return float(unit * 10.0**exponent)
+    return 0.0
 
 
 def shows(of: Instance, index: int, step: float, match_at: float) -> bool:

@@ -13,7 +13,7 @@ from gradcheck.calibration.histogram import Histogram
 from gradcheck.calibration.zoo.asked import CENTRAL, COARSE, Answer, Raised
 from gradcheck.calibration.zoo.draw import Name
 from gradcheck.calibration.zoo.instance import Array
-from gradcheck.calibration.zoo.need import could_be_judged, shows
+from gradcheck.calibration.zoo.need import showing_step, shows
 from gradcheck.numerics.schemes import SCHEMES
 
 # family, noise, point; the noise of a family with a smooth bias is called so
@@ -45,6 +45,7 @@ class Failure(NamedTuple):
     bound: float
     step: float
     reason: str
+    shown_at: float | None  # a step that shows the derivative
 
 
 @dataclass
@@ -154,13 +155,15 @@ class Tally:
         if not open_.size:
             return
         looked = open_[np.linspace(0, open_.size - 1, min(LOOKED_AT, open_.size)).astype(int)]
-        needless = np.zeros(answer.verdict.size, bool)
+        shown = np.zeros(answer.verdict.size)
         for i in looked:
+            step = float(answer.step[i])
             if answer.eps is None:
-                needless[i] = bool(could_be_judged(answer.of, int(i), answer.match_at))
-            else:
-                needless[i] = shows(answer.of, int(i), float(answer.step[i]), answer.match_at)
-        self._fail(key, group, answer, needless, times=open_.size / looked.size)
+                shown[i] = showing_step(answer.of, int(i), answer.match_at)
+            elif shows(answer.of, int(i), step, answer.match_at):
+                shown[i] = step
+        needless = shown > 0
+        self._fail(key, group, answer, needless, times=open_.size / looked.size, shown=shown)
         if answer.of.kinks:
             count[f"{key} beside a kink"] += round(int(needless.sum()) * open_.size / looked.size)
 
@@ -185,7 +188,9 @@ class Tally:
         else:
             self.cost.setdefault(f"{key}, over 24 + 6 a weight", []).append(answer.nfev / (24 + 6 * n))
 
-    def _fail(self, kind: str, group: Group, answer: Answer, failed: Array, times: float = 1.0) -> None:
+    def _fail(
+        self, kind: str, group: Group, answer: Answer, failed: Array, times: float = 1.0, shown: Array | None = None
+    ) -> None:
         count = self.counts[group]
         places = np.flatnonzero(failed)
         before = count[kind]
@@ -206,6 +211,7 @@ class Tally:
                     float(answer.bound[i]),
                     float(answer.step[i]),
                     str(answer.reason[i]),
+                    None if shown is None else float(shown[i]),
                 )
             )
 
