@@ -14,7 +14,7 @@ from readme import blocks
 from test_package import FACES, LEAVES, ROOMS
 
 from gradcheck.columns.weights import AXES, ERRORS
-from gradcheck.experiment.config.schema import LOOKUP, TABLES, settings
+from gradcheck.experiment.config.schema import TABLES, settings
 from gradcheck.experiment.engines.engines import ENGINES
 from gradcheck.experiment.results.rows import CELLS, SETTINGS
 from gradcheck.experiment.sources.init import INITS
@@ -100,7 +100,6 @@ def test_the_way_through_a_room_names_modules_that_are_there(folder: Path) -> No
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("`model`", stems("model")),
         ("`init`", stems("init")),
         ("`engine`", stems("engine")),
     ],
@@ -110,18 +109,14 @@ def test_every_choice_of_a_group_is_listed_and_no_other(key: str, expected: Iter
     assert {name for name in names(listed) if "." not in name} == set(expected)
 
 
-def test_every_setting_of_a_model_is_listed() -> None:
-    for name, cls in TABLES["model"].items():
-        missing = set(settings(cls)) - names(KEYS["`model.*`"])
-        assert not missing, f"model={name}: {missing}"
-
-
-def test_every_source_has_its_row_with_its_settings() -> None:
-    found = {row[0].strip("`"): names(row[2]) for row in rows(CONF, "source | examples")}
-    assert found == {
-        name: {f"data.{key}" for key in settings(cls) if key != LOOKUP["data"]} for name, cls in TABLES["data"].items()
-    }
-    assert set(found) == stems("data")
+@pytest.mark.parametrize(
+    ("section", "folder", "heading"),
+    [("model", "conf/bug", "model | what it is"), ("data", CONF, "source | examples")],
+)
+def test_every_choice_has_its_row_with_its_settings(section: str, folder: str, heading: str) -> None:
+    found = {row[0].strip("`"): names(row[2]) for row in rows(folder, heading)}
+    assert found == {name: {f"{section}.{key}" for key in settings(cls)} for name, cls in TABLES[section].items()}
+    assert set(found) == stems(section)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ file ``conf/bug/NAME.yaml`` is ``header``.
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
@@ -147,9 +148,14 @@ def _changes(model: type[Model], usual: Mapping[str, object], chosen: Mapping[st
     return _settings(model, [(key, value) for key, value in chosen.items() if value != usual[key]])
 
 
+def _keys(model: type[Model]) -> dict[str, str]:
+    """The keys of a model's settings by attribute."""
+    return {field.name: field.metadata.get("key", field.name) for field in fields(model)}  # type: ignore[arg-type]
+
+
 def _settings(model: type[Model], changed: Iterable[tuple[str, object]]) -> str:
     """Settings as they are typed; several values of one key after a comma."""
-    keys = {field.name: field.metadata.get("key", field.name) for field in fields(model)}  # type: ignore[arg-type]
+    keys = _keys(model)
     typed: dict[str, list[str]] = {}
     for key, value in changed:
         shown = str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "")
@@ -239,7 +245,19 @@ def catalogue(bugs: Mapping[str, type[Bug]], models: Models) -> str:
                 f"| {f'`{model}`' if i == 0 else ''} | {_cell(line)} |"
                 for i, line in enumerate(in_model(made(bug), cls))
             ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_of_models(models)]) + "\n"
+
+
+def _of_models(models: Models) -> list[str]:
+    """The table of the models, with their keys."""
+    lines = ["## The models", "", "| model | what it is | keys |", "| --- | --- | --- |"]
+    for name, model in models.items():
+        said = (inspect.getdoc(model) or "").partition("\n\n")[0].replace("\n", " ").replace("``", "`")
+        # what is no code stands as it is written
+        parts = [re.sub(r"([*_|])", r"\\\1", part) if i % 2 == 0 else part for i, part in enumerate(said.split("`"))]
+        keys = ", ".join(f"`model.{key}`" for key in _keys(model).values())
+        lines.append(f"| `{name}` | {'`'.join(parts)} | {keys} |")
+    return lines
 
 
 def _cell(line: str) -> str:
