@@ -20,7 +20,7 @@ _MINUTE = 60.0
 class Progress:
     """Shows cells done, cells a second, time left and failures so far, on standard error.
 
-    total : number of cells, or None where it is not known.
+    total : number of cells, or None where it is not known.   unit : what is counted instead of cells.
     mode : ``auto`` or ``none``.
     clock : seconds, for tests.
     """
@@ -31,12 +31,13 @@ class Progress:
         mode: str = "auto",
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        unit: str = "cells",
     ) -> None:
         if mode not in MODES:
             raise BadInput(f"progress={mode}: must be one of {', '.join(MODES)}")
         self.total, self.done, self.failed = total, 0, 0
         self._stream = sys.stderr if stream is None else stream
-        self._clock = clock
+        self._clock, self._unit = clock, unit
         self._start = clock()
         self._bar = mode == "auto" and self._stream.isatty()
         self._next = self._start + (float("inf") if mode == "none" else _PATIENCE if self._bar else _MINUTE)
@@ -76,7 +77,7 @@ class Progress:
         spent = max(now - self._start, 1e-9)
         rate = self.done / spent
         words = [
-            f"{self.done}/{self.total} cells" if self.total is not None else f"{self.done} cells",
+            f"{self.done}/{self.total} {self._unit}" if self.total is not None else f"{self.done} {self._unit}",
             f"{_rate(rate)}/s",
         ]
         if self.total is not None and rate > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from gradcheck.calibration.zoo.asked import Answer, asked
 from gradcheck.calibration.zoo.draw import FAMILIES, name
 from gradcheck.calibration.zoo.tally import Tally
 from gradcheck.errors import BadInput
+from gradcheck.views.progress import Progress
 
 PROCESSES = 2
 # Derivatives of one piece of work.
@@ -60,12 +62,11 @@ def known(families: Sequence[str]) -> list[str]:
 
 def exam(n: int, seed: int = 0, families: Sequence[str] = (), processes: int = PROCESSES) -> Tally:
     """Ask about n derivatives of right gradients, shared by the families, and about as many mistakes as come with them."""
-    chosen, total = known(families), Tally()
-    if processes == 1:
-        for piece in pieces(n, seed, chosen):
-            total.merge(sat(piece))
-        return total
-    with ProcessPoolExecutor(processes) as pool:
-        for tally in pool.map(sat, pieces(n, seed, chosen)):
+    work, total = list(pieces(n, seed, known(families))), Tally()
+    with ExitStack() as stack:
+        spread = map if processes == 1 else stack.enter_context(ProcessPoolExecutor(processes)).map
+        progress = stack.enter_context(Progress(len(work), unit="pieces"))
+        for tally in spread(sat, work):
             total.merge(tally)
+            progress.advance()
     return total
