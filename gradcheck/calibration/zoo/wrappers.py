@@ -80,9 +80,16 @@ SCALES = ("one", "spread")
 
 
 def with_noise(of: Instance, kind: str, rng: Rng) -> Instance:
-    """The same function with noise of this kind."""
+    """The same function with noise of this kind.
+
+    A function that computes in float32 has the noise of float32 numbers, also between them.
+    """
     make = NOISES[kind]
-    return of if make is None else replace(of, fun=make(of, rng))
+    if make is None:
+        return of
+    noisy = make(of, rng)
+    single = of.x.dtype == np.float32
+    return replace(of, fun=(lambda x: noisy(x.astype(np.float32))) if single else noisy)
 
 
 def with_scales(of: Instance, rng: Rng) -> Instance:
