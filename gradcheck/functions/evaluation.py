@@ -144,7 +144,7 @@ class Evaluation:
         calls, at = 0, points.at
         length = max(1, min(STACKED, STACKED_BYTES // max(1, points.size * values.itemsize)))
         for start in range(0, points.count, length):
-            stack = np.stack([at(j) for j in range(start, min(start + length, points.count))])
+            stack = points.some(np.arange(start, min(start + length, points.count))).stack()
             calls += len(stack)
             try:
                 values[start : start + len(stack)] = self._stack(stack)

@@ -33,6 +33,9 @@ class Points(Protocol):
     def some(self, which: Array) -> Self:
         """The points ``which`` alone."""
 
+    def stack(self) -> Array:
+        """All of them as new rows (count, size)."""
+
     def inside(self, low: Array, high: Array) -> Array:
         """Which points lie within the limits; bool (count,)."""
 
@@ -68,6 +71,11 @@ class Entries:
             return point
 
         return made
+
+    def stack(self) -> Array:
+        found = np.repeat(self.theta.astype(self.dtype)[None], self.count, axis=0)
+        found[np.arange(self.count), self.index] = self.values
+        return found
 
     def some(self, which: Array) -> Entries:
         return Entries(self.theta, self.index[which], self.values[which])
@@ -109,6 +117,11 @@ class Line:
 
         return made
 
+    def stack(self) -> Array:
+        found = np.repeat(self.theta.astype(self.dtype)[None], self.count, axis=0)
+        found[:, self.where] += self.t[:, None] * self.v
+        return found
+
     def some(self, which: Array) -> Line:
         return Line(self.theta, self.where, self.v, self.t[which])
 
@@ -140,6 +153,9 @@ class Rows:
     @property
     def at(self) -> Callable[[int], Array]:
         return lambda j: self.thetas[j].copy()
+
+    def stack(self) -> Array:
+        return self.thetas.copy()
 
     def some(self, which: Array) -> Rows:
         return Rows(self.thetas[which])

@@ -89,6 +89,7 @@ def test_points_are_inside_where_their_entries_are(seed: int) -> None:
     ):
         plain = [bool(((p >= low) & (p <= high)).all()) for p in map(points.at, range(points.count))]
         assert points.inside(low, high).tolist() == plain
+        assert np.array_equal(points.stack(), [points.at(j) for j in range(points.count)])
         some = np.flatnonzero(plain)
         assert all(np.array_equal(points.some(some).at(k), points.at(j)) for k, j in enumerate(some.tolist()))
 
