@@ -143,7 +143,8 @@ def test_every_rule_has_its_row_with_its_source() -> None:
 
 def test_every_reason_is_explained() -> None:
     assert rows(NUMERICS, "reason | what it says") == [
-        [f"`{code}`", reason.what, reason.fixed or "-", reason.auto or "-"] for code, reason in REASONS.items()
+        [f"`{code}`", reason.what, reason.advice(False) or "-", reason.advice(True) or "-"]
+        for code, reason in REASONS.items()
     ]
 
 

@@ -293,7 +293,7 @@ class Outcome:
             where = ", ".join(f"{c} in {p}" for p, c in list(Counter(params).items())[:4])
             kind = _KINDS.get(reason, "judged" if is_judged("", reason) else "not judged")
             code = "" if reason in _KINDS else f"{reason}: "
-            lines.append(f" {kind}: {where}, {code}{reason_text(reason, self.eps)}")
+            lines.append(f" {kind}: {where}, {code}{reason_text(reason, self.eps, self.dtype)}")
         return lines
 
     def __str__(self) -> str:
@@ -342,9 +342,9 @@ def _worst_first(abs_err: np.ndarray, bound: np.ndarray, analytic: np.ndarray) -
     return np.argsort(-score, kind="stable")
 
 
-def reason_text(reason: str, eps: Step) -> str:
+def reason_text(reason: str, eps: Step, dtype: str) -> str:
     """A reason and what is left to do about it, as the caller of ``check_gradient`` would say it."""
-    return REASONS[reason].text(eps == AUTO).replace("theta", "x0")
+    return REASONS[reason].text(eps == AUTO, dtype).replace("theta", "x0")
 
 
 def _digits(a: float, n: float) -> int:

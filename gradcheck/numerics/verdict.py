@@ -38,36 +38,40 @@ BUDGET = "budget"
 class Reason(NamedTuple):
     """Why a weight was not judged, or not by its bound alone, and what is left to do about it.
 
-    fixed : what to do where the step was given.   auto : where it was chosen, so that no other step would do better.
+    fixed : what to do where the step was given, the best first.   auto : where it was chosen, so that no other step would do
+        better.
     """
 
     what: str
-    fixed: str = ""
-    auto: str = ""
+    fixed: tuple[str, ...] = ()
+    auto: tuple[str, ...] = ()
 
-    def text(self, auto: bool) -> str:
+    def advice(self, auto: bool, dtype: str = "float32") -> str:
+        """What is left to do; nothing that is done already."""
+        left = [way for way in (self.auto if auto else self.fixed) if way != _FLOAT64 or dtype == "float32"]
+        return " or ".join(filter(None, (", ".join(left[:-1]), *left[-1:])))
+
+    def text(self, auto: bool, dtype: str = "float32") -> str:
         """The reason with its advice, for a person."""
-        advice = self.auto if auto else self.fixed
+        advice = self.advice(auto, dtype)
         return f"{self.what}: {advice}" if advice else self.what
 
 
-_ELSEWHERE = "take another theta"
+_FLOAT64, _ELSEWHERE = "compute in float64", "take another theta"
+_SMALLER, _LARGER, _BOUNDS = "take a smaller eps", "take a larger eps", "give bounds inside the domain"
 REASONS: dict[str, Reason] = {
     "step_vanished": Reason(
-        "the step is smaller than the spacing of the numbers at this weight",
-        "take a larger eps",
-        "compute in float64, or take another theta",
+        "the step is smaller than the spacing of the numbers at this weight", (_LARGER,), (_FLOAT64, _ELSEWHERE)
     ),
     "overflow": Reason(
-        "the loss is not finite at a perturbed point",
-        "take a smaller eps, bounds inside the domain, or another theta",
-        "give bounds inside the domain, or take another theta",
+        "the loss is not finite at a perturbed point", (_SMALLER, _BOUNDS, _ELSEWHERE), (_BOUNDS, _ELSEWHERE)
     ),
     "saturated": Reason(
         "clipped probabilities make the loss flat where the textbook gradient is not",
-        *["scale the data or weights down"] * 2,
+        ("scale the data or weights down",),
+        ("scale the data or weights down",),
     ),
-    "kink": Reason("the step crosses a kink of the loss", "take a smaller eps, or another theta", _ELSEWHERE),
+    "kink": Reason("the step crosses a kink of the loss", (_SMALLER, _ELSEWHERE), (_ELSEWHERE,)),
     "corner": Reason(
         "theta lies on a kink of the loss: the gradient lies between the slopes on both sides along this coordinate,"
         " more cannot be told here"
@@ -75,19 +79,25 @@ REASONS: dict[str, Reason] = {
     "exempt": Reason(
         "the gradient is 0 and the loss does not change with this weight: it has no path to the loss, nothing is judged"
     ),
-    "stationary": Reason("the gradient is 0 and no relative error can be seen beside it", *[_ELSEWHERE] * 2),
-    "flat": Reason("the loss does not change with this weight, nor can it beyond its rounding", *[_ELSEWHERE] * 2),
+    "stationary": Reason("the gradient is 0 and no relative error can be seen beside it", (_ELSEWHERE,), (_ELSEWHERE,)),
+    "flat": Reason(
+        "the loss does not change with this weight, nor can it beyond its rounding", (_ELSEWHERE,), (_ELSEWHERE,)
+    ),
     "truncation": Reason(
-        "the step is too large for the curvature of the loss",
-        "take a smaller eps",
-        "a smaller one drowns in rounding; compute in float64, or take another theta",
+        "the step is too large for the curvature of the loss, and a smaller one may drown in rounding",
+        (_SMALLER, _FLOAT64, _ELSEWHERE),
+        (_FLOAT64, _ELSEWHERE),
     ),
     "noise": Reason(
         "rounding of the loss hides the derivative",
-        "take a larger eps, compute in float64, or take another theta",
-        "compute all of it in float64, or take another theta",
+        (_LARGER, "compute all of it in float64", _ELSEWHERE),
+        ("compute all of it in float64", _ELSEWHERE),
     ),
-    "budget": Reason("max_nfev was spent before this weight could be judged", *["take a larger max_nfev"] * 2),
+    "budget": Reason(
+        "max_nfev was spent before this weight could be judged",
+        ("take a larger max_nfev",),
+        ("take a larger max_nfev",),
+    ),
     "accepted": Reason("the difference is above the bound, but no larger than accept allows"),
 }
 

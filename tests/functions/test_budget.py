@@ -99,7 +99,7 @@ def test_fun_is_never_called_more_often_than_that(
     assert c.calls <= limit
     if r is not None:
         assert r.nfev == c.calls
-        if wrong is None and kind != "flat":
+        if wrong is None and kind in ("exp", "sin", "root"):
             assert r.verdict != "mismatch"
 
 

@@ -363,13 +363,20 @@ def test_and_there_is_no_other_reason():
 
 def test_each_reason_says_what_to_do():
     for name, reason in REASONS.items():
-        for words in (reason.fixed, reason.auto):
-            assert bool(words) == (name not in ("exempt", "corner", "accepted"))
+        for auto in (True, False):
+            for dtype in ("float32", "float64"):
+                assert bool(reason.advice(auto, dtype)) == (name not in ("exempt", "corner", "accepted"))
 
 
 def test_where_the_step_was_chosen_nobody_is_sent_for_another():
     for reason in REASONS.values():
         assert "eps" not in reason.text(auto=True)
+
+
+def test_nobody_is_sent_for_a_precision_that_is_there_already():
+    for reason in REASONS.values():
+        assert "compute in float64" not in reason.text(auto=True, dtype="float64")
+    assert "compute in float64 or" in REASONS["truncation"].text(auto=True, dtype="float32")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -138,7 +138,7 @@ class DirectionalOutcome(Outcome):
 
     def _not_judged(self) -> list[str]:
         lines = [
-            f"not judged: {p.name} ({p.reason}): {reason_text(p.reason, self.eps)}"
+            f"not judged: {p.name} ({p.reason}): {reason_text(p.reason, self.eps, self.dtype)}"
             for p in self.parameters
             if p.reason in REASONS
         ]
