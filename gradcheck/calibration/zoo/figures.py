@@ -113,9 +113,11 @@ def export(tally: Tally, rows: list[Requirement]) -> dict[str, object]:
     """The figures as plain values."""
     return {
         "requirements": [row._asdict() for row in rows],
-        "groups": [
+        **{key: _sums(tally, place) for place, key in enumerate(("families", "noises", "points"))},
+        "failed": [
             {"family": family, "noise": noise, "point": point, **dict(sorted(count.items()))}
             for (family, noise, point), count in sorted(tally.counts.items())
+            if any(count[kind] for kind in FAILURES)
         ],
         "bound over true error": {key: h.quantile(0.5) for key, h in sorted(tally.tightness.items())},
         "evaluations a weight": {
@@ -132,16 +134,17 @@ def _counts(count: Counter[str]) -> list[object]:
     return [count["right"], count["match"], *(count[kind] for kind in FAILURES)]
 
 
-def _of_families(tally: Tally) -> dict[str, Counter[str]]:
+def _sums(tally: Tally, place: int) -> dict[str, Counter[str]]:
+    """Counts by the family, the noise or the point of a group."""
     found: dict[str, Counter[str]] = {}
-    for (family, _, _), count in sorted(tally.counts.items()):
-        found.setdefault(family, Counter()).update(count)
+    for group, count in sorted(tally.counts.items()):
+        found.setdefault(group[place], Counter()).update(count)
     return found
 
 
 def _by_family(tally: Tally) -> Table:
     rows = []
-    for family, count in _of_families(tally).items():
+    for family, count in _sums(tally, 0).items():
         histogram = tally.tightness.get(family)
         of, needless = count["needless of"], count["needless"]
         share = f"{needless / of:.0%}" if of else "-"
@@ -176,7 +179,7 @@ def _families(tally: Tally) -> Requirement:
     """The family with the largest share of weights that were not judged without need."""
     shares = {
         family: count["needless"] / count["needless of"]
-        for family, count in _of_families(tally).items()
+        for family, count in _sums(tally, 0).items()
         if count["needless of"]
     }
     worst = max(shares, key=lambda family: shares[family], default="")
