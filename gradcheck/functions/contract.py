@@ -9,6 +9,7 @@ import numpy as np
 from gradcheck.errors import ContractError
 from gradcheck.functions.calls import LAST, PROBES, Calls
 from gradcheck.functions.points import Rows
+from gradcheck.functions.surroundings import quiet
 from gradcheck.numerics.rounding import unit_roundoff
 
 Array = np.ndarray
@@ -62,12 +63,12 @@ def hold_to_contract(calls: Calls, theta: Array, seed: int, vjp: bool, widen: bo
     gradient = calls.gradient(theta)
     calls.args.require_unchanged("jac" if calls.separate else "fun")
     _require_repeated("jac" if calls.separate else "the gradient of fun", gradient, calls.gradient(theta))
-    if calls.stacked:
-        _require_unmixed(calls, theta, rng)
-    if widen and theta.dtype == np.float32:
-        wide = _in_float64(calls, theta, first, rng)
-        if wide is not None:
-            return Held(theta.astype(np.float64), wide, gradient.astype(np.float64))
+    with quiet():
+        if calls.stacked:
+            _require_unmixed(calls, theta, rng)
+        wide = _in_float64(calls, theta, first, rng) if widen and theta.dtype == np.float32 else None
+    if wide is not None:
+        return Held(theta.astype(np.float64), wide, gradient.astype(np.float64))
     return Held(theta, first, gradient)
 
 

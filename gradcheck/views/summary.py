@@ -201,7 +201,8 @@ def _of_gradients(tally: Tally) -> list[str]:
         why = f"none of {correct.total} {checks} can be judged{_why(tally, correct.open)}{exempt}"
         return [f"{correct.verdict.upper()}  {why}{_cells_not_ok(tally)}"]
     # beyond 1 even a gradient of 0 would have passed for one of the weights
-    seen = f"; a relative error above {correct.visible:.0e} would have been seen" if correct.visible <= 1 else ""
+    accept = f" (accept={correct.accept:g} included)" if correct.accept else ""
+    seen = f"; a relative error above {correct.visible:.0e}{accept} would have been seen" if correct.visible <= 1 else ""
     if correct.verdict == "match":
         agree = f"all {correct.total} {checks} agree" if correct.total > 1 else "the check agrees"
         return [f"MATCH  {agree}{exempt}{seen}"]

@@ -9,12 +9,13 @@ from typing import Any, TypedDict, cast
 
 from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truth
-from gradcheck.numerics.verdict import EXEMPT, VERDICTS, of_counts
+from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, VERDICTS, of_counts
 from gradcheck.views.numbers import larger, or_zero
 
 TALLY_COLUMNS = (
     *("cell", "status", "message", "model", "data", "init", "bug", "scheme", "dtype", "eps", "data_n", "data_d"),
     *("n_weights", "max_rel_err", "max_resolution", "median_resolution", "worst_param", "worst_flat_index"),
+    "accept",
     *(f"n_{verdict}" for verdict in VERDICTS),
     *("n_exempt", "n_missed", "verdict", "ok", "diagnosis", "bug_injected"),
 )
@@ -39,6 +40,7 @@ class CellRow(TypedDict, total=False):
     max_rel_err: float | None
     max_resolution: float | None
     median_resolution: float | None
+    accept: float | None
     worst_param: str | None
     worst_flat_index: int | None
     n_match: int | None
@@ -67,8 +69,9 @@ class Group:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
     exempt: int = 0  # of the inconclusive ones
     worst: float | None = None  # relative error
-    visible: float = 0.0  # the worst resolution of a weight
-    half: float = 0.0  # the worst of the cells' medians of the resolution
+    visible: float = 0.0  # the worst resolution of a weight, with what is accepted beside it
+    half: float = 0.0  # the worst of the cells' medians of the same
+    accept: float = 0.0  # the most that is accepted
 
     def add(self, row: CellRow) -> None:
         """Add the weights of a cell."""
@@ -79,8 +82,10 @@ class Group:
         counts["nondifferentiable"] += row.get("n_nondifferentiable") or 0
         self.exempt += row.get("n_exempt") or 0
         self.worst = larger(self.worst, row.get("max_rel_err"))
-        self.visible = max(self.visible, or_zero(row.get("max_resolution")))
-        self.half = max(self.half, or_zero(row.get("median_resolution")))
+        accept = or_zero(row.get("accept"))
+        self.visible = max(self.visible, or_zero(row.get("max_resolution")) + accept)
+        self.half = max(self.half, or_zero(row.get("median_resolution")) + accept)
+        self.accept = max(self.accept, accept)
 
     def merge(self, other: Group) -> None:
         """Add the weights of another group."""
@@ -89,6 +94,7 @@ class Group:
         self.exempt += other.exempt
         self.worst = larger(self.worst, other.worst)
         self.visible, self.half = max(self.visible, other.visible), max(self.half, other.half)
+        self.accept = max(self.accept, other.accept)
 
     @property
     def total(self) -> int:
@@ -172,7 +178,7 @@ class Tally:
             self.planted_mismatch += row.get("verdict") == "mismatch" and truth(row) is Truth.UNKNOWN
             return
         self.checked += 1
-        self.reasons.update(reason for reason in reasons if reason != EXEMPT)
+        self.reasons.update(reason for reason in reasons if reason not in (EXEMPT, ACCEPTED))
         for fail_on in FAIL_ON:
             self.failing[fail_on] += fails(row, fail_on)
         if row.get("verdict") != "mismatch":

@@ -48,6 +48,14 @@ def test_a_run_where_all_agree(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_accepted_is_a_part_of_what_would_have_been_seen(tmp_path: Path) -> None:
+    tally = Tally([cell(0, max_resolution=2e-8, accept=0.0), cell(2, max_resolution=1e-8, accept=1e-3)])
+    tally.add(cell(4, max_resolution=1e-8, accept=1e-3), reasons=["accepted"] * 6)
+    assert "a relative error above 1e-03 (accept=0.001 included) would have been seen" in summary.text(tally, tmp_path)
+    # a match that is accepted was judged
+    assert not tally.reasons
+
+
 def test_a_wrong_gradient_says_where_and_what(tmp_path: Path) -> None:
     tally = Tally([cell(0), cell(1, "mismatch")])
     text = summary.text(tally, tmp_path)
