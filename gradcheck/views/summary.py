@@ -202,7 +202,9 @@ def _of_gradients(tally: Tally) -> list[str]:
         return [f"{correct.verdict.upper()}  {why}{_cells_not_ok(tally)}"]
     # beyond 1 even a gradient of 0 would have passed for one of the weights
     accept = f" (accept={correct.accept:g} included)" if correct.accept else ""
-    seen = f"; a relative error above {correct.visible:.0e}{accept} would have been seen" if correct.visible <= 1 else ""
+    seen = (
+        f"; a relative error above {correct.visible:.0e}{accept} would have been seen" if correct.visible <= 1 else ""
+    )
     if correct.verdict == "match":
         agree = f"all {correct.total} {checks} agree" if correct.total > 1 else "the check agrees"
         return [f"MATCH  {agree}{exempt}{seen}"]
