@@ -111,7 +111,8 @@ class Calls:
         return max(0, most - self.nfev - kept)
 
     def share(self, points: int) -> None:
-        """Leave the next of so many points its share of what is left."""
+        """Leave the next of so many points its share of what is left; nothing of it was cut so far."""
+        self.cut = Cut()
         if self.max_nfev is not None:
             self.until = self.nfev + (self.max_nfev - self.nfev) // points
 

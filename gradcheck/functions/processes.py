@@ -60,7 +60,7 @@ class Mapped:
         try:
             found = list(self._mapping(partial(_at_one, self._evaluation), thetas))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            if "pickle" not in str(error):
+            if not any(word in str(error) for word in ("pickle", "local object")):
                 raise
             raise ContractError(f"workers: {one_line(error)}; {PICKLED}") from None
         batches = [each for each in found if isinstance(each, Batch)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.pool import ThreadPool
@@ -239,3 +240,13 @@ def test_a_function_that_is_not_vectorized_is_told_so(name: str) -> None:
 def test_value_and_gradient_in_one_are_not_vectorized() -> None:
     with pytest.raises(gradcheck.ContractError, match="vectorized=True: needs jac to be a function"):
         gradcheck.check_gradient(both, True, X0, vectorized=True)
+
+
+def test_a_map_that_pickles_says_what_it_cannot() -> None:
+    def pickling(f: Any, points: Any) -> list[Any]:
+
+        return [pickle.loads(pickle.dumps(f))(p) for p in points]
+
+    same(gradcheck.check_gradient(loss, gradient, X0), gradcheck.check_gradient(loss, gradient, X0, workers=pickling))
+    with pytest.raises(gradcheck.ContractError, match=r"^workers: .*local.*top level of a module"):
+        gradcheck.check_gradient(lambda p: loss(p), gradient, X0, workers=pickling)

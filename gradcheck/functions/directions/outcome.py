@@ -18,8 +18,9 @@ from gradcheck.numerics.verdict import CORNER, EXEMPT, REASONS, Whole, of_counts
 class DirectionalOutcome(Outcome):
     """An outcome of ``check_gradient`` whose verdict rests on slopes along random directions.
 
-    A function of one output and more than 2,000 weights is checked in this way: one direction through all weights, one
-    through each parameter, and a few entries one by one.  Where a slope is wrong, bisection finds the wrong entries.
+    A function of one output and more than 2,000 weights, or of more than ``max_nfev`` reaches, is checked in this way: one
+    direction through all weights, one through each parameter, and a part of the entries one by one.  Where a slope is wrong,
+    bisection finds the wrong entries.
 
     Attributes
     ----------
