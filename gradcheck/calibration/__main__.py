@@ -82,7 +82,7 @@ def _functions(typed: argparse.Namespace) -> int:
         from gradcheck.calibration.zoo import others
 
         others.require_tools()
-        terminal.show([others.table(others.compared(typed.n, typed.seed, chosen))])
+        terminal.show(others.tables(others.compared(typed.n, typed.seed, chosen)))
         return 0
     tally = exam(typed.n, typed.seed, chosen)
     rows = figures.requirements(tally)

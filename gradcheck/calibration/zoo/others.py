@@ -77,6 +77,7 @@ TOOLS: dict[str, Callable[[Line, float], Reading]] = {
     "jacobi": jacobi_derivative,
 }
 OWN = "gradcheck"
+Column: TypeAlias = tuple[str, bool]
 
 
 @dataclass
@@ -127,28 +128,33 @@ def require_tools() -> None:
             raise BadInput(f"--others needs {module}: pip install 'gradcheck[zoo,bench]'") from None
 
 
-def compared(n: int, seed: int = 0, families: Sequence[str] = (), processes: int = 2) -> dict[str, Read]:
-    """What each tool says of n derivatives of the zoo, one of an instance; smooth biases and kinks at x are left out."""
+def compared(n: int, seed: int = 0, families: Sequence[str] = (), processes: int = 2) -> dict[Column, Read]:
+    """What each tool says of n derivatives of the zoo, one of an instance; smooth biases and kinks at x are left out.
+
+    By the tool, and by whether noise was added to the function or its weights were scaled.
+    """
     chosen = list(families) or sorted(FAMILIES)
     wanted = [(family, seed * 10_000 + k) for k in range(-(-n // len(chosen))) for family in chosen][:n]
-    total = {tool: Read() for tool in (OWN, *TOOLS)}
+    total: dict[Column, Read] = {}
     with ProcessPoolExecutor(processes) as pool:
         for found in pool.map(_of_one, wanted, chunksize=8):
-            for tool, read in found.items():
-                total[tool].merge(read)
+            for column, read in found.items():
+                total.setdefault(column, Read()).merge(read)
     return total
 
 
-def _of_one(wanted: tuple[str, int]) -> dict[str, Read]:
-    found = {tool: Read() for tool in (OWN, *TOOLS)}
+def _of_one(wanted: tuple[str, int]) -> dict[Column, Read]:
+    found: dict[Column, Read] = {}
     for named, of, weight in _instances(*wanted):
         line, x, correct = _line(of, weight), float(of.x[weight]), float(of.correct[weight])
+        disturbed = (named.noise, named.scale) != ("none", "one")
+        found = {(tool, disturbed): Read() for tool in (OWN, *TOOLS)}
         one = answer(named, of)
         if isinstance(one, Answer):
             own = Reading(float(one.numeric[weight]), float(one.bound[weight]), one.nfev / of.x.size)
-            found[OWN].add(own, correct)
+            found[OWN, disturbed].add(own, correct)
         for tool, read in TOOLS.items():
-            found[tool].add(_read(read, line, x), correct)
+            found[tool, disturbed].add(_read(read, line, x), correct)
     return found
 
 
@@ -179,8 +185,16 @@ def _read(read: Callable[[Line, float], Reading], line: Line, x: float) -> Readi
             return None
 
 
-def table(reads: dict[str, Read]) -> Table:
-    """The tools side by side."""
+def tables(reads: dict[Column, Read]) -> list[Table]:
+    """The tools side by side: on functions as they are, and with noise or on other scales."""
+    titles = {False: "functions as they are", True: "with noise, or weights on other scales"}
+    return [
+        _table(title, {t: read for (t, d), read in reads.items() if d == disturbed})
+        for disturbed, title in titles.items()
+    ]
+
+
+def _table(title: str, reads: dict[str, Read]) -> Table:
     rows = []
     for tool, read in reads.items():
         given = read.asked - read.none
@@ -199,7 +213,7 @@ def table(reads: dict[str, Read]) -> Table:
         )
     header = ["tool", "derivatives", "no estimate", "error beyond it", "10 times beyond", "estimate below 0.5%"]
     header += ["of these beyond", "estimate / error, median", "evaluations"]
-    return Table("true errors and the estimates of the tools", header, rows, left=frozenset({"tool"}))
+    return Table(f"true errors and the estimates of the tools: {title}", header, rows, left=frozenset({"tool"}))
 
 
 def _percent(count: int, of: int) -> str:
