@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcheck.functions.wording import digits, ratio, reason_text
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.names import Verdict, WeightVerdict
 from gradcheck.numerics.schemes import SchemeName
-from gradcheck.numerics.steps import AUTO, Step, eps_text
-from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, MIN_JUDGED, REASONS, Whole, is_judged, whole
+from gradcheck.numerics.steps import Step, eps_text
+from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, MIN_JUDGED, Whole, is_judged, whole
 from gradcheck.numerics.weight_columns import WeightColumns
 
 if TYPE_CHECKING:
@@ -256,13 +257,13 @@ class Outcome:
             if self.table["verdict"][i] != "mismatch":
                 break
             a, n = self.table["analytic"][i], self.table["numeric"][i]
-            digits = _digits(a, n)
+            shown = digits(a, n)
             rows.append(
                 (
                     self.entry(int(i)),
-                    f"{a:.{digits}e}",
-                    f"{n:.{digits}e}",
-                    _ratio(a, n),
+                    f"{a:.{shown}e}",
+                    f"{n:.{shown}e}",
+                    ratio(a, n),
                     f"{self.table['abs_err'][i]:.1e}",
                     f"{self.table['bound'][i]:.0e}",
                 )
@@ -340,22 +341,3 @@ def _worst_first(abs_err: np.ndarray, bound: np.ndarray, analytic: np.ndarray) -
         score = abs_err / bound
     score = np.where(np.isnan(score), np.where(np.isfinite(analytic), 0.0, np.inf), score)
     return np.argsort(-score, kind="stable")
-
-
-def reason_text(reason: str, eps: Step, dtype: str) -> str:
-    """A reason and what is left to do about it, as the caller of ``check_gradient`` would say it."""
-    return REASONS[reason].text(eps == AUTO, dtype).replace("theta", "x0")
-
-
-def _digits(a: float, n: float) -> int:
-    """Digits after the first that show in what two numbers differ, 3 at least."""
-    if not (math.isfinite(a) and math.isfinite(n)) or a == n:
-        return 3
-    return min(16, max(3, 2 - math.floor(math.log10(abs(a - n) / max(abs(a), abs(n))))))
-
-
-def _ratio(a: float, n: float) -> str:
-    if n == 0 or not math.isfinite(a / n):
-        return "-"
-    ratio = a / n
-    return f"{ratio:.{_digits(ratio, 1.0)}f}" if 0.1 < abs(ratio) < 1e3 else f"{ratio:.4g}"

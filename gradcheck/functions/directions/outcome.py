@@ -9,7 +9,8 @@ from functools import cached_property
 
 from gradcheck.functions.directions.parameters import Parameter
 from gradcheck.functions.directions.slopes import Slope
-from gradcheck.functions.outcome import Outcome, reason_text
+from gradcheck.functions.outcome import Outcome
+from gradcheck.functions.wording import reason_text
 from gradcheck.numerics.names import Verdict
 from gradcheck.numerics.verdict import CORNER, EXEMPT, REASONS, Whole, of_counts
 
