@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,10 @@ from gradcheck.numerics import threads
 settings.register_profile("gradcheck", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("gradcheck")
 
+# Ten thousand tests are a million objects that all last to the end: looking through them again and again for what may go
+# is two fifths of collecting them.
+gc.disable()
+
 # What takes longest, and mostly waits, comes first: while it lasts there is other work for whoever is free.
 SLOW = ("cluster", "trials", "readme", "faults", "store", "engines", "sizes", "report_page", "sweep", "plots", "resume")
 
@@ -22,6 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow files first, the others as they were."""
     first = {f"test_{name}": place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: first.get(item.path.stem, len(SLOW)))
+
+
+def pytest_collection_finish() -> None:
+    """What the tests themselves leave behind is looked for; what was there before them is left out of it."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -193,7 +193,7 @@ def test_a_test_that_fails_under_load_is_named(fault: str, named: str, tmp_path:
     tests = tmp_path / "test_planted.py"
     tests.write_text(f"def test_a():\n    pass\n\n\ndef test_b():\n    {fault}\n", encoding="utf-8")
     with pytest.raises(kills.Failure, match=named):
-        load.trial(tmp_path, 1, 1, ["-n", "0", str(tests)])
+        load.trial(tmp_path, 1, 0, ["-n", "0", str(tests)])
 
 
 def test_the_load_lasts_as_long_as_its_block_and_no_longer_than_its_process() -> None:
