@@ -290,7 +290,7 @@ ESCAPED = "\\x1b[2J"
         ("report", ("run", f"--{ACTS}")),
         ("reproduce", ("run", f"--{ACTS}")),
         ("reproduce", ("run", f"--sample={ACTS}")),
-        ("calibration", ("run", f"--{ACTS}")),
+        ("calibration.__main__", ("run", f"--{ACTS}")),
         ("__main__", (ACTS,)),
         ("__main__", ("show", "run", ACTS)),
     ],
