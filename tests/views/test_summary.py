@@ -136,7 +136,9 @@ def many() -> list[dict[str, Any]]:
     return found + [cell(i, scheme=f"s{i % 6}") for i in range(1_000)]
 
 
-STORED: dict[str, Callable[[], list[dict[str, Any]]]] = {  # made where they are wanted, not by whoever collects the tests
+STORED: dict[
+    str, Callable[[], list[dict[str, Any]]]
+] = {  # made where they are wanted, not by whoever collects the tests
     "1": lambda: [cell(0)],
     "10000": many,
     "12": lambda: [cell(i, eps=10.0**-i) for i in range(12)],
