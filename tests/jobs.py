@@ -24,6 +24,8 @@ MISHAPS = {
     "meaningless": (Meaningless, "no effect here"),
 }
 
+NUMPY_BLAS = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]  # type: ignore[call-overload, index]
+
 
 @dataclass(frozen=True)
 class Job:
@@ -69,6 +71,11 @@ def square(given: Any) -> Any:
             time.sleep(given)
             return given
     return given * given
+
+
+def have_blas_threads(found: set[int], number: int = 1) -> bool:
+    """Whether every BLAS of a process has so many threads.  Where NumPy was built without one, there may be none at all."""
+    return found == {number} or (not found and NUMPY_BLAS == "none")
 
 
 def outcomes(given: list[Any], engine: str, **options: Any) -> dict[Any, Any]:
