@@ -10,17 +10,19 @@ from numpy.typing import ArrayLike
 
 from gradcheck.errors import ContractError, one_line
 from gradcheck.functions.calls import Calls
-from gradcheck.functions.measured import length_scales
-from gradcheck.numerics.auto import auto
-from gradcheck.numerics.problem import Evaluations
-from gradcheck.numerics.quotients import Probe
-from gradcheck.numerics.rounding import Rounding, unit_roundoff
+from gradcheck.numerics.examine import examine
+from gradcheck.numerics.measured.pose import along
+from gradcheck.numerics.measured.scales import scales
+from gradcheck.numerics.rounding import unit_roundoff
 from gradcheck.numerics.schemes import SCHEMES
+from gradcheck.numerics.steps import AUTO
 
 Array = np.ndarray
 
 # Random directions along which the complex step is compared with real differences.
 DIRECTIONS = 2
+# The relative difference of a complex step that is certain to be seen.
+MATCH_AT = 1e-2
 UNSAFE = "scheme='complex_step': fun is not complex-safe"
 
 
@@ -73,7 +75,7 @@ def require_complex_safe(calls: Calls, theta: Array, seed: int) -> None:
     """
     rng = np.random.default_rng(seed)
     u = unit_roundoff(theta.dtype)
-    length = length_scales(calls.parameters, theta)
+    length = scales(calls.parameters.layout, theta)
     value = calls.scalars(theta)
     for _ in range(DIRECTIONS):
         direction = (length * rng.uniform(0.5, 1.0, theta.size) * rng.choice([-1.0, 1.0], theta.size)).astype(
@@ -100,24 +102,9 @@ def _slope(calls: Calls, theta: Array, direction: Array, mixture: Array, slope: 
     """Derivative of t -> mixture . f(theta + t direction) at 0 from real differences, and its bound."""
 
     def value(t: Array) -> Array:
-        return (mixture * calls.perturbed(theta + t * direction)).sum()
+        return (mixture * calls.perturbed(theta + t[0] * direction)).sum()
 
-    def evaluate(index: Array, points: Array) -> Evaluations:
-        return Evaluations(np.array([[value(t) for t in row] for row in points], theta.dtype), np.zeros(points.shape))
-
-    u = unit_roundoff(theta.dtype)
-    terms = np.abs(mixture * calls.scalars(theta)).astype(np.float64).sum()
-    # rounding the point x + t v moves the value by up to the gradient times u x, which may exceed the rounding of the terms
-    moved = abs(slope) * float(np.max(np.abs(theta) / np.abs(direction), initial=1.0))
-    noise = 64 * u * (terms + moved)
-    rounding = Rounding(float(noise), np.full(1, noise), np.zeros(1), np.zeros(1), np.ones(1), u)
-    zero = np.zeros(1, theta.dtype)
-    center = value(zero[0])
-    probe = Probe(zero, center, evaluate, _never, rounding, opaque=True)
-    found = auto(probe, SCHEMES["central"], np.zeros(1, np.intp))
-    bound = found.bound + 64 * u * abs(slope)
-    return float(found.value[0]), float(np.where(np.isnan(bound), np.inf, bound)[0])
-
-
-def _never(index: Array, h: Array) -> Array:
-    raise NotImplementedError
+    posed = along(value, theta.dtype, slope, 0.0, 1.0)
+    estimate, judged, *_ = examine(posed, SCHEMES["central"], AUTO, MATCH_AT, np.zeros(1, np.intp))
+    bound = float(judged.bound[0]) + 64 * unit_roundoff(theta.dtype) * abs(slope)
+    return float(estimate.value[0]), bound

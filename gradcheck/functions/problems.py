@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from gradcheck.functions.calls import Calls
-from gradcheck.functions.measured import measured_rounding
+from gradcheck.functions.measured import gradient_or_nan, measured_rounding
 from gradcheck.functions.points import Entries
-from gradcheck.numerics.problem import Problem
-from gradcheck.numerics.quotients import DEVIATIONS
+from gradcheck.numerics.problem import Measured, Problem
 from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
@@ -25,19 +25,22 @@ def problems(calls: Calls, theta: Array, value: Array, gradient: Array, seed: in
 
     value, gradient : those at theta, (k,) and (k, size).
     """
-    measured = measured_rounding(calls, theta, value, gradient, seed)
+    measured, degrees = measured_rounding(calls, theta, value, gradient)
+    known = [Measured(degrees, partial(gradient_or_nan, calls, output=k)) for k in range(len(value))]
     if len(value) == 1:
-        return [_problem(calls, theta, _Losses(calls, theta, value), 0, gradient[0], measured[0])]
+        return [_problem(calls, theta, _Losses(calls, theta, value), 0, gradient[0], measured[0], known[0])]
     shared = _Shared(calls, theta, value)
     # the steps are chosen by one noise for all outputs, so that all are evaluated at the same points
     sizes = np.abs(value).astype(np.float64)
-    relative = [DEVIATIONS * r.loss / s for r, s in zip(measured, sizes, strict=True) if s > DEVIATIONS * r.loss]
+    relative = [r.loss / s for r, s in zip(measured, sizes, strict=True) if s > r.loss]
     common = float(np.median(relative)) if relative else 1.0
-    posed = [_problem(calls, theta, shared, k, gradient[k], measured[k]) for k in range(len(value))]
+    posed = [_problem(calls, theta, shared, k, gradient[k], measured[k], known[k]) for k in range(len(value))]
     return [replace(p, relative_noise=common) for p in posed]
 
 
-def _problem(calls: Calls, theta: Array, losses: _Losses, output: int, gradient: Array, rounding: Rounding) -> Problem:
+def _problem(
+    calls: Calls, theta: Array, losses: _Losses, output: int, gradient: Array, rounding: Rounding, known: Measured
+) -> Problem:
     return Problem(
         layout=calls.parameters.layout,
         theta=theta,
@@ -47,7 +50,7 @@ def _problem(calls: Calls, theta: Array, losses: _Losses, output: int, gradient:
         correct=None,
         rounding=rounding,
         kinked=True,
-        opaque=True,
+        measured=known,
         low=calls.low,
         high=calls.high,
     )

@@ -9,9 +9,9 @@ import numpy as np
 from gradcheck.numerics.auto import auto
 from gradcheck.numerics.bounds import evaluations, fixed, points_of_steps
 from gradcheck.numerics.exempt import Unmoved
+from gradcheck.numerics.measured.estimates import estimates
 from gradcheck.numerics.problem import Evaluations, Problem
 from gradcheck.numerics.quotients import KINK_MARGIN, Estimate, Probe
-from gradcheck.numerics.recheck import confirmed
 from gradcheck.numerics.schemes import Scheme, losses_at
 from gradcheck.numerics.steps import Step
 from gradcheck.numerics.verdict import Judgement, at_corners, judge, without_path
@@ -43,12 +43,20 @@ class Examined(NamedTuple):
 
 
 def examine(
-    problem: Problem, scheme: Scheme, eps: Step | Array, match_at: float, index: Array, accept: float = 0.0
+    problem: Problem,
+    scheme: Scheme,
+    eps: Step | Array,
+    match_at: float,
+    index: Array,
+    accept: float = 0.0,
+    sought: float | None = None,
 ) -> Examined:
     """Estimates and verdicts of the weights ``index`` (m,).
 
     eps : a step; or several, (s,), of a problem that is not opaque.  Then estimates and verdicts are (s, m).
     match_at, accept : as in ``judge``.
+    sought : the relative error that is to be visible where that can be had, of a loss that is measured; by default
+        ``match_at``.
 
     Raises FloatingPointError where the loss at theta is not finite.
     """
@@ -59,13 +67,13 @@ def examine(
     around = _Around(problem, scheme, eps, index, np.flatnonzero(analytic == 0))
     probe = around.probe
 
-    def verdicts(estimate: Estimate) -> Judgement:
-        return judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked, accept)
-
-    estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
-    judged = verdicts(estimate)
     if problem.opaque and not scheme.complex_valued:
-        estimate, judged = confirmed(probe, scheme, eps, index, (estimate, judged), np.isfinite(analytic), verdicts)
+        assert not isinstance(eps, np.ndarray)
+        estimate, rounding = estimates(problem, probe.evaluate, scheme, eps, sought or match_at, index, accept)
+        judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept)
+    else:
+        estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
+        judged = judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked, accept)
     if "nondifferentiable" in judged.verdict:
         judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))
     judged, counts = around.exempted(judged)

@@ -39,6 +39,18 @@ class Evaluations(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Measured:
+    """A loss without an error analysis of its own: its noise, scale and kinks are measured.
+
+    degrees : degrees of freedom with which the noise in ``Problem.rounding`` is known.
+    gradient_at : the claimed gradient at another theta, NaN where there is none; None where it cannot be had.
+    """
+
+    degrees: float
+    gradient_at: Callable[[Array], Array] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A loss around theta and the gradient that is claimed for it.
 
@@ -49,7 +61,7 @@ class Problem:
     rounding : the rounding errors at theta.   rounding_at : those at another theta; None where they are not known.
     crossings : the kinks that steps along some weights cross; None where there are none, or the loss does not know them.
     kinked : whether the loss has kinks of its own, beside the limits of clipped probabilities.
-    opaque : whether the loss does not know its kinks and its scale, so that both are measured.
+    measured : what is known of a loss without an error analysis; None where the loss knows its noise, scale and kinks.
     relative_noise : use this instead of the loss's own relative noise when choosing steps (outputs of one function share their
         steps).
     low, high : (size,) the domain, outside which the loss is not evaluated; None for none.
@@ -66,12 +78,17 @@ class Problem:
     rounding_at: Callable[[Array], Rounding] | None = None
     crossings: Callable[[Array, Array], Crossings] | None = None
     kinked: bool = False
-    opaque: bool = False
+    measured: Measured | None = None
     relative_noise: float | None = None
     low: Array | None = None
     high: Array | None = None
     n: int | None = None
     n_classes: int | None = None
+
+    @property
+    def opaque(self) -> bool:
+        """Whether noise, scale and kinks of the loss are measured."""
+        return self.measured is not None
 
     @cached_property
     def center(self) -> Array:

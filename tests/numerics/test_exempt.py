@@ -16,7 +16,7 @@ from gradcheck.models import MLP
 from gradcheck.numerics.check import check, check_steps
 from gradcheck.numerics.exempt import away, root_mean_square, same_bits
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.problem import Measured, Problem
 from gradcheck.numerics.rounding import Rounding
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.steps import AUTO
@@ -43,7 +43,7 @@ def problem(used: Array, theta: Array, scale: float = 1.0, opaque: bool = False,
         analytic=gradient,
         correct=gradient,
         rounding=rounding,
-        opaque=opaque,
+        measured=Measured(math.inf) if opaque else None,
         low=limits[0],
         high=limits[1],
     )

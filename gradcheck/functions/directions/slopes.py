@@ -9,11 +9,10 @@ import numpy as np
 from gradcheck.functions.calls import Calls
 from gradcheck.functions.settings import Settings
 from gradcheck.numerics.examine import examine
-from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.measured.pose import along
 from gradcheck.numerics.names import WeightVerdict
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.quotients import DEVIATIONS
-from gradcheck.numerics.rounding import Rounding
 from gradcheck.numerics.steps import AUTO, Step
 from gradcheck.numerics.verdict import ACCEPTED, BUDGET
 
@@ -98,7 +97,9 @@ def slope_along(
     line = _along(problem, calls, where, v, gradient, asked.step)
     index, against, cut = np.zeros(1, dtype=np.intp), asked.against, calls.cut.other
     calls.cut.other = False
-    estimate, judged, *_ = examine(line, asked.formula, asked.step, against.match_at, index)
+    estimate, judged, *_ = examine(
+        line, asked.formula, asked.step, against.match_at, index, sought=against.match_at / len(v)
+    )
     unfinished = calls.cut.other
     calls.cut.other |= cut
     found = Slope(
@@ -139,18 +140,14 @@ def _along(problem: Problem, calls: Calls, where: slice, v: Array, gradient: Arr
     def losses(index: Array, t: Array) -> tuple[Array, Array]:
         return calls.along(problem.theta, where, v, t.reshape(-1))[:, 0].reshape(t.shape), np.zeros(t.shape)
 
-    return Problem(
-        layout=Layout(("t",), ((),)),
-        theta=np.zeros(1, problem.theta.dtype),
-        loss=lambda t: problem.loss(at(t)) if t.any() else problem.center,
-        perturbed_losses=losses,
-        analytic=np.array([dot(v, gradient[where])]),
-        correct=None,
-        rounding=Rounding(
-            rounding.loss, np.array([rounding.loss]), np.array([own]), np.zeros(1), np.array([length]), rounding.unit
-        ),
-        kinked=problem.kinked,
-        opaque=True,
+    return along(
+        lambda t: problem.loss(at(t)) if t.any() else problem.center,
+        problem.theta.dtype,
+        dot(v, gradient[where]),
+        own,
+        length,
+        problem.kinked,
+        losses,
     )
 
 

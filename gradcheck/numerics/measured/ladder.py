@@ -1,0 +1,178 @@
+"""The quotients along one weight at several steps, and what they say of each other: truncation, kinks, contradictions."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from gradcheck.numerics.measured.line import Line, Rung
+from gradcheck.numerics.measured.student import quantile
+
+# The leading term of the truncation omits the next one, of relative size (h / scale)**2.
+MARGIN = 1.1
+# Standard deviations from which a kink is seen; below, it lies within the bound of the noise.
+SEEN = 4.0
+# A second difference over the step that grows less than this fraction of the step's growth shows a kink.
+GROWN = 0.9
+# Steps are compared that lie so far apart at least.
+SPACED = 1.5
+# Differences of the quotients that fall as the step grows show that nothing converges.
+DIVERGES = 0.9
+# Orders of truncation that are told apart.
+ORDERS = (2.0, 1.5, 1.0, 0.7, 0.5, 0.35, 0.25, 0.1)
+
+
+class Found(NamedTuple):
+    """A derivative and its bound.
+
+    kink : the part of ``truncation`` that a kink explains.   confirmed : whether the noise was measured at this very step.
+    doubt : what is added before a claim is called wrong: the largest kink at theta that noise could hide.
+    rough : whether the loss is far noisier at this step than it was known to be.
+    """
+
+    step: float
+    value: float
+    truncation: float
+    roundoff: float
+    kink: float
+    confirmed: bool
+    doubt: float = 0.0
+    rough: bool = False
+
+    @property
+    def bound(self) -> float:
+        """How far the value can be from the derivative."""
+        return self.truncation + self.roundoff
+
+
+NOTHING = Found(0.0, math.nan, math.inf, math.inf, 0.0, False)
+
+
+def roundoff(rung: Rung, noise: float, degrees: float) -> float:
+    """The largest error of a quotient by the noise of the loss and by arithmetic."""
+    return quantile(degrees) * noise * rung.gain + rung.arithmetic
+
+
+def spaced(rungs: list[Rung], k: int) -> list[Rung]:
+    """Rung k and those above that lie apart: the difference of two that lie close to each other is mostly noise."""
+    found = [rungs[k]]
+    for rung in rungs[k + 1 :]:
+        if rung.step >= SPACED * found[-1].step and not rung.silent:
+            found.append(rung)
+    return found
+
+
+def appraised(line: Line, rungs: list[Rung]) -> list[Found]:
+    """Each rung of ascending steps with its bound, as the others show it.
+
+    The truncation of a step h follows from the next larger step q h: (D(q h) - D(h)) / (q**2 - 1).  The largest step has
+    the distance from the next smaller one and that one's noise.  What a smaller step contradicts beyond the bounds of both is
+    added: it has less truncation.  A rung that is silent has no bound.
+    """
+    plain: list[float] = []
+    found: list[Found] = []
+    for k, rung in enumerate(rungs):
+        if rung.silent:
+            plain.append(math.inf)
+            found.append(Found(rung.step, rung.value, math.inf, math.inf, 0.0, False))
+            continue
+        above = spaced(rungs, k)
+        spread = [roundoff(r, line.noise, line.degrees) for r in above]
+        own = truncation(above, spread)
+        if len(above) == 1:
+            own = _from_below(line, rungs, k)
+        kink = jump_seen(rung, above[1], line.noise) if len(above) > 1 else 0.0
+        beyond = 0.0
+        for j in range(k):
+            if not rungs[j].silent:
+                gap = abs(rung.value - rungs[j].value)
+                beyond = max(beyond, gap - spread[0] - found[j].roundoff - own - plain[j])
+        plain.append(own + beyond)
+        found.append(Found(rung.step, rung.value, own + beyond + kink, spread[0], kink, False))
+    return found
+
+
+def truncation(rungs: list[Rung], spread: list[float]) -> float:
+    """The truncation of the first of ascending rungs, from the next one; infinite where there is none.
+
+    spread : the roundoff of each.
+    """
+    if len(rungs) < 2:
+        return math.inf
+    gain = (rungs[1].step / rungs[0].step) ** order(rungs, spread)
+    if gain <= 1:
+        return math.inf
+    return (MARGIN * abs(rungs[1].value - rungs[0].value) + spread[0] + spread[1]) / (gain - 1)
+
+
+def _from_below(line: Line, rungs: list[Rung], k: int) -> float:
+    """The truncation of the largest rung: its distance from the next smaller one, and that one's noise."""
+    smaller = [r for r in rungs[:k] if not r.silent and SPACED * r.step <= rungs[k].step]
+    if not smaller:
+        return math.inf
+    gain = (rungs[k].step / smaller[-1].step) ** 2
+    gap = abs(rungs[k].value - smaller[-1].value)
+    return MARGIN * gap * gain / (gain - 1) + roundoff(smaller[-1], line.noise, line.degrees)
+
+
+def order(rungs: list[Rung], spread: list[float]) -> float:
+    """The order of the truncation that ascending rungs show: 2 of a smooth loss, less at a singularity.
+
+    D(h) = f' + c h**p has differences in the ratio (h2**p - h1**p) / (h1**p - h0**p).  Where noise hides the difference of two
+    rungs, the next larger ones are asked.  It is 0 where the differences grow as the step falls: nothing converges.
+    """
+    for j in range(len(rungs) - 2):
+        three = rungs[j : j + 3]
+        lower, upper = abs(three[1].value - three[0].value), abs(three[2].value - three[1].value)
+        noise = spread[j] + spread[j + 1]
+        if lower > 2 * noise:
+            if lower > 4 * noise and upper < DIVERGES * lower:
+                return 0.0
+            seen = (upper - noise) / (lower + noise)
+            h0, h1, h2 = (r.step for r in three)
+            growth = [(h2**p - h1**p) / (h1**p - h0**p) for p in ORDERS]
+            # the next term of a smooth loss, and noise, may halve its growth
+            growth[0] /= 2
+            return next((p for p, g in zip(ORDERS, growth, strict=True) if g <= seen), ORDERS[-1])
+    return ORDERS[0]
+
+
+def converges(rungs: list[Rung], spread: list[float]) -> bool:
+    """Whether three ascending rungs show the order of the truncation above the noise."""
+    return any(
+        abs(b.value - a.value) > 2 * (s + t) for a, b, s, t in zip(rungs, rungs[1:-1], spread, spread[1:], strict=False)
+    )
+
+
+def jump_at_theta(near: Rung, far: Rung, noise: float) -> tuple[float, float]:
+    """Half the jump of the slope at theta, by which a central quotient can be wrong there, and its standard deviation.
+
+    (f(h) - 2 f(0) + f(-h)) / h is h f'' of a smooth loss and the jump at a kink; two steps extrapolate it to 0.
+    """
+    q = far.step / near.step
+    jump = abs(q * near.bend - far.bend) / (q - 1) / 2
+    # three losses, of which that at theta counts twice: sqrt(6) sigma / h
+    deviation = math.hypot(q * math.sqrt(6) / near.step, math.sqrt(6) / far.step) * noise / (q - 1) / 2
+    return jump, deviation + (near.arithmetic * q + far.arithmetic) / (q - 1)
+
+
+def jump_seen(near: Rung, far: Rung, noise: float) -> float:
+    """Half the jump of the slope at theta, 0 where it is not seen above the noise.
+
+    The even part of a smooth loss grows with the step at least as its second derivative says, that of a kink does not.
+    """
+    jump, error = jump_at_theta(near, far, noise)
+    alike = abs(far.bend) < GROWN * far.step / near.step * abs(near.bend)
+    return jump if jump > SEEN * error and alike else 0.0
+
+
+def jump_within(rungs: list[Rung], step: float, noise: float) -> tuple[float, float]:
+    """An upper limit of half the jump of the slope at theta from steps of ``step`` and above, and the part that is seen."""
+    limit, seen = math.inf, 0.0
+    larger = [r for r in rungs if r.step >= 0.99 * step and not r.silent]
+    larger = spaced(larger, 0) if larger else []
+    for near, far in zip(larger, larger[1:], strict=False):
+        jump, error = jump_at_theta(near, far, noise)
+        if jump + 3 * error < limit:
+            limit, seen = jump + 3 * error, jump_seen(near, far, noise)
+    return limit, seen

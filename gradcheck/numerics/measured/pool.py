@@ -1,0 +1,48 @@
+"""The noise of a loss, pooled over many weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradcheck.numerics.measured.line import Line, Rung
+
+# Weights from which their second differences tell more than the line on which the noise was measured.
+LEAST = 8
+# The deviation of a normal variable over its median absolute deviation.
+NORMAL = 1.4826
+# The pool is believed where it differs from the line's noise by no more than this.
+LARGER, SMALLER = 2.0, 0.1
+
+
+def pooled(lines: Sequence[Line], rungs: Sequence[list[Rung]]) -> None:
+    """Set the noise of all lines from the second differences at their first two steps.
+
+    E(h) = f(h) - 2 f(0) + f(-h) is h**2 f'' of a smooth loss, so Q = E(q h) - q**2 E(h) is noise, of variance
+    2 (1 + q**4) sigma**2 beside what f(0), which all weights share, adds to all alike.  The median absolute deviation of
+    many weights is not moved by the few that have kinks or a short scale.
+    """
+    first = [(line, r[0], r[1]) for line, r in zip(lines, rungs, strict=True) if len(r) >= 2 and r[0].moved > 0]
+    if len(first) < LEAST:
+        return
+    q = np.array([far.step / near.step for _, near, far in first])
+    second = np.array(
+        [far.bend * far.step - (far.step / near.step) ** 2 * near.bend * near.step for _, near, far in first]
+    )
+    shared = float(np.median(second / (q**2 - 1)))
+    rest = np.abs(second - shared * (q**2 - 1)) / np.sqrt(2 * (1 + q**4))
+    deviation = NORMAL * float(np.median(rest))
+    # the median absolute deviation has 37% of the efficiency of the mean square
+    freedom = 0.37 * (len(first) - 1)
+    for line in lines:
+        if SMALLER * line.noise <= deviation <= LARGER * line.noise:
+            own = max(deviation, line.floor)
+            total = line.degrees + freedom
+            line.noise = (
+                math.sqrt((line.degrees * line.noise**2 + freedom * own**2) / total)
+                if math.isfinite(total)
+                else line.noise
+            )
+            line.degrees = total

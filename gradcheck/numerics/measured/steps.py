@@ -1,0 +1,117 @@
+"""The steps that were tried along one weight, and the claim that is tested there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from gradcheck.numerics.measured.ladder import NOTHING, Found, appraised
+from gradcheck.numerics.measured.line import Line, Rung
+
+# Asks for offsets and finds the losses in the line afterwards.
+Search = Generator[list[float], None, Found]
+
+# A step is taken up to this fraction of the guessed scale; above, a smaller step must show the derivative to VISIBLE.
+TRUSTED, VISIBLE = 0.1, 0.33
+# A loss that changes by more than this many deviations of its noise does not only make noise.
+ALIVE = 20.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The claimed derivative and what is asked of it.
+
+    match_at : the relative error that must be visible.   accept : a relative difference that is let pass.
+    """
+
+    value: float
+    match_at: float
+    accept: float = 0.0
+
+    def agrees(self, found: Found) -> bool:
+        """Whether the claim lies within the bound of a derivative that shows an error of ``match_at``."""
+        size = max(abs(self.value), abs(found.value))
+        apart = abs(self.value - found.value)
+        return apart <= found.bound + self.accept * size and self.resolved(found, size)
+
+    def resolved(self, found: Found, size: float | None = None) -> bool:
+        """Whether the bound shows a relative error of ``match_at``."""
+        size = abs(found.value) if size is None else size
+        return 2 * found.bound + self.accept * size <= self.match_at * size
+
+
+class Steps:
+    """The steps that were tried along one weight."""
+
+    def __init__(self, line: Line, claim: Claim) -> None:
+        self.line, self.claim = line, claim
+        self._tried: dict[tuple[float, int], None] = {}
+        self.given: Rung | None = None
+
+    def wanted(self, *steps: float) -> list[float]:
+        """The offsets of central or one-sided quotients at these steps that were not evaluated yet."""
+        found = []
+        for h in steps:
+            step = self.line.on_grid(h)
+            side = self.line.side(step)
+            self._tried[step, side] = None
+            found += [t for t in self.line.offsets(step, side) if t not in self.line.changes]
+        return found
+
+    def taken(self, step: float, side: int) -> None:
+        """A quotient at this step was evaluated otherwise."""
+        self._tried[step, side] = None
+
+    def one_sided(self) -> list[float]:
+        """The offsets of the one-sided quotients at the steps whose central ones are not finite."""
+        found = []
+        for step, side in list(self._tried):
+            if side == 0 and self.line.rung(step, 0) is None:
+                for other in (1, -1):
+                    if math.isfinite(self.line.changes.get(other * step, math.nan)):
+                        self._tried[step, other] = None
+                        found += [t for t in self.line.offsets(step, other) if t not in self.line.changes]
+        return found
+
+    def rungs(self) -> list[Rung]:
+        """The finite quotients by ascending step; central ones where there are any."""
+        every = [(self.line.rung(step, side), side) for step, side in sorted(self._tried)]
+        central = [r for r, side in every if r is not None and side == 0]
+        if self.given is not None:
+            own = self.given
+            central = [r for r in central if not 0.99 * own.step < r.step < 1.01 * own.step] + [own]
+        if central:
+            return sorted(central)
+        return [r for r, side in every if r is not None and side != 0]
+
+    def best(self) -> Found:
+        """The quotient with the least bound."""
+        return min(appraised(self.line, self.rungs()), key=lambda f: f.bound, default=NOTHING)
+
+    def clearest(self) -> Found:
+        """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most."""
+        found = min(appraised(self.line, self.rungs()), key=lambda f: f.bound + 2 * f.roundoff, default=NOTHING)
+        return found if math.isfinite(found.bound) else self.best()
+
+    @property
+    def side(self) -> int:
+        """On which side of theta quotients are taken: 0 for both, where losses are finite."""
+        if any(self.line.rung(step, 0) for step, side in self._tried if side == 0):
+            return 0
+        return next((side for step, side in self._tried if side and self.line.rung(step, side)), 0)
+
+    @property
+    def still(self) -> bool:
+        """Whether the loss did not change by a bit at any point, and the claim is 0."""
+        return self.claim.value == 0 and not any(self.line.changes.values())
+
+    @property
+    def lowest(self) -> float:
+        """The smallest step that was tried."""
+        return min(step for step, _ in self._tried)
+
+
+def alive(line: Line, rung: Rung) -> bool:
+    """Whether the loss changes at a step by more than its noise."""
+    return rung.moved > ALIVE * line.noise
