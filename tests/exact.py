@@ -63,7 +63,6 @@ class Neighbourhood:
     model: Any
     theta: np.ndarray
     batch: Batch
-    opaque: bool = False
     count: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -74,15 +73,13 @@ class Neighbourhood:
     @property
     def probe(self) -> Probe:
         center = self.model.loss(self.theta, self.batch)
-        crossings = None if self.opaque or self.model.smooth else self.perturbation.crossings
-        return Probe(
-            self.theta, center, self._evaluate, self._derivative, self.rounding, self.opaque, crossings=crossings
-        )
+        crossings = None if self.model.smooth else self.perturbation.crossings
+        return Probe(self.theta, center, self._evaluate, self._derivative, self.rounding, crossings)
 
     def _evaluate(self, index: np.ndarray, points: np.ndarray) -> Evaluations:
         self.count += points.size
         losses, deviations = self.perturbation.losses(index, points)
-        return Evaluations(losses, np.zeros_like(deviations) if self.opaque else deviations)
+        return Evaluations(losses, deviations)
 
     def _derivative(self, index: np.ndarray, h: np.ndarray) -> np.ndarray:
         self.count += len(index)

@@ -12,7 +12,6 @@ import numpy as np
 from gradcheck.numerics.ladder import Ladder, ladder_of, room, truncations
 from gradcheck.numerics.problem import Crossings
 from gradcheck.numerics.quotients import (
-    CENTRAL,
     DEVIATIONS,
     KINK_MARGIN,
     Estimate,
@@ -24,7 +23,6 @@ from gradcheck.numerics.quotients import (
     estimate,
     merged,
     quotients,
-    slope_jump,
     tiny_step,
 )
 from gradcheck.numerics.schemes import Scheme, perturbed_weights, representable_step
@@ -117,17 +115,8 @@ def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
 def _rungs(probe: Probe, ladder: Ladder) -> list[Rung]:
     """The rungs of an evaluated ladder, by ascending step."""
     levels = ladder.rungs(probe, ladder.nested)
-    if probe.opaque:
-        jump = _jump_at_theta(probe, ladder)
-        levels = [(m, q._replace(kink=q.kink + jump)) for m, q in levels]
-    judged = truncations(levels, ladder.nested.order, ladder.ratio, ladder.trusted(probe), probe.opaque)
+    judged = truncations(levels, ladder.nested.order, ladder.ratio, ladder.trusted(probe))
     return [Rung(m * ladder.size, q, t) for (m, q), t in zip(levels, judged, strict=True)]
-
-
-def _jump_at_theta(probe: Probe, ladder: Ladder) -> Array | float:
-    """Half the jump of an opaque function's derivative at theta itself; (m,) or 0."""
-    central = ladder.rungs(probe, CENTRAL)
-    return slope_jump(central[0][1], central[1][1], ladder.ratio) if len(central) > 1 else 0.0
 
 
 def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: list[Rung]) -> Estimate:
@@ -143,8 +132,7 @@ def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: list[Rung]) -> Es
         anchor = np.stack([rung.found.value for rung in tried])[best, rows]
         # each rung gives an upper bound of |f''|; noise enlarges it at small steps and kinks at large ones
         curvature = np.min([(q.bend + 2 * q.roundoff + 2 * q.kink) / step for step, q, _ in tried], axis=0)
-        jump = _jump_at_theta(probe, ladder) if probe.opaque else 0.0
-        found = [(m * ladder.size, q._replace(kink=q.kink + jump)) for m, q in ladder.rungs(probe, scheme)]
+        found = [(m * ladder.size, q) for m, q in ladder.rungs(probe, scheme)]
         found.append(_one_sided(probe, scheme, ladder, curvature))
         tried = [Rung(step, q, np.abs(q.value - anchor) + bounds[best, rows]) for step, q in found]
     steps, bounds = np.stack([rung.step for rung in tried]), np.stack([rung.bound for rung in tried])

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.numerics.auto import auto
 from gradcheck.numerics.ladder import LARGEST_ANCHOR
 from gradcheck.numerics.problem import Evaluations
 from gradcheck.numerics.quotients import (
@@ -32,7 +31,7 @@ from gradcheck.numerics.quotients import (
     stacked,
     vanished_at,
 )
-from gradcheck.numerics.schemes import ONE_SIDED, Scheme, perturbed_weights, representable_step
+from gradcheck.numerics.schemes import Scheme, perturbed_weights, representable_step
 
 Array = np.ndarray
 
@@ -53,7 +52,7 @@ class Anchored(NamedTuple):
 
 
 def evaluations(scheme: Scheme) -> int:
-    """Evaluations of ``fixed`` for each weight and step by a real scheme, of a loss that is not opaque.
+    """Evaluations of ``fixed`` for each weight and step by a real scheme.
 
     They are those of the scheme and of its anchors: two for forward and backward, four for central, six for five_point, eight
     for richardson.  The sum is at most three times that of the scheme.  (The complex step takes one or two.)
@@ -89,11 +88,7 @@ def fixed(probe: Probe, scheme: Scheme, eps: float | Array, index: Array) -> Est
     h = representable_step(theta, np.broadcast_to(eps.reshape(-1), (len(index), eps.size)))
     points = perturbed_weights(theta, h, scheme.offsets)
     step = h.astype(np.float64)
-    if probe.opaque:
-        (found,) = _evaluated(probe, index, points)
-        here = quotients(probe, scheme, theta, points, found, noise)
-        judged = _anchored_on_ladder(probe, scheme, here, step, index)
-    elif scheme.order == 1:
+    if scheme.order == 1:
         here, judged = _anchored_on_both_sides(probe, scheme, theta, points, step, noise, index)
     else:
         here, judged = _anchored_twice(probe, scheme, theta, points, step, noise, index)
@@ -210,22 +205,3 @@ def _third_derivative(
     noise = here.roundoff + 2 * near.roundoff * (1 + step / a)
     # doubled, since at a step near the scale of the loss higher derivatives may cancel half of it
     return 2 * (rest + noise) / np.abs(reach**2 - a**2)
-
-
-def _anchored_on_ladder(probe: Probe, scheme: Scheme, here: Quotients, step: Array, index: Array) -> Anchored:
-    """What is known of given steps (m, s) of an opaque function: the best step of a ladder is their anchor."""
-    best = auto(probe, CENTRAL if scheme.order <= 2 else scheme, index)
-    for formula in ONE_SIDED:
-        # at the edge of a domain only a one-sided formula has finite losses
-        lost = ~np.isfinite(best.truncation)
-        if lost.any():
-            best = best.replaced(lost, auto(probe, formula, index[lost]))
-    # one column for all steps
-    best = best.transposed((len(index), 1))
-    with np.errstate(all="ignore"):
-        anchored = np.abs(here.value - best.value) + best.truncation + best.roundoff
-        if scheme.order > 1:
-            # below the best step the truncation is smaller than at it
-            anchored = np.where(step <= best.step, np.minimum(anchored, best.truncation), anchored)
-    truncation = np.where(np.isnan(anchored), np.inf, anchored)
-    return Anchored(truncation, np.minimum(best.kink, truncation), here.finite & np.isfinite(truncation))

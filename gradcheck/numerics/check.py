@@ -80,15 +80,15 @@ def check_steps(
 ) -> list[CellResult]:
     """``check`` at each of several steps, the same to the last bit, in fewer and larger operations.
 
-    Fixed steps share the anchors and the model's work for each weight, which are computed once.  Opaque functions, complex
-    steps and ``auto`` are checked step by step.
+    Fixed steps share the anchors and the model's work for each weight, which are computed once.  Losses that are measured,
+    complex steps and ``auto`` are checked step by step.
 
     pack : makes something smaller of the columns of a block of weights.  A problem of more than one block is then examined
         block by block, with the same outcome, and its ``weights`` are the list of these.
     """
     if pack is not None and problem.theta.size > BLOCK_WEIGHTS:
         return [_in_blocks(problem, scheme, h, match_at, bug_injected, min_judged, pack, accept) for h in eps]
-    if scheme.complex_valued or problem.opaque or AUTO in eps:
+    if scheme.complex_valued or problem.measured is not None or AUTO in eps:
         return [check(problem, scheme, h, match_at, bug_injected, min_judged, accept) for h in eps]
     found = examine(problem, scheme, np.array(eps), match_at, np.arange(problem.theta.size), accept)
     return _results(problem, found, eps, bug_injected, min_judged)
@@ -168,9 +168,11 @@ def _diagnosis(problem: Problem, numeric: Array, judged: Judgement) -> Diagnosis
 def _compared_with_plain(problem: Problem, evaluated: tuple[Array, Array] | None, step: Array) -> int:
     """The evaluations spent on comparing a few fast losses with the plain loss; 0 where there are no fast ones.
 
+    A loss that is measured has no error analysis that says how far both may differ.
+
     Raises ArithmeticError where they differ.
     """
-    if problem.perturbed_losses is None or problem.opaque:  # an opaque loss has no other way
+    if problem.perturbed_losses is None or problem.measured is not None:
         return 0
     apart = plain.compare(problem, problem.perturbed_losses, evaluated, step)
     if apart is not None:

@@ -53,7 +53,7 @@ def examine(
 ) -> Examined:
     """Estimates and verdicts of the weights ``index`` (m,).
 
-    eps : a step; or several, (s,), of a problem that is not opaque.  Then estimates and verdicts are (s, m).
+    eps : a step; or several, (s,), of a problem that is not measured.  Then estimates and verdicts are (s, m).
     match_at, accept : as in ``judge``.
     sought : the relative error that is to be visible where that can be had, of a loss that is measured; by default
         ``match_at``.
@@ -67,7 +67,7 @@ def examine(
     around = _Around(problem, scheme, eps, index, np.flatnonzero(analytic == 0))
     probe = around.probe
 
-    if problem.opaque and not scheme.complex_valued:
+    if problem.measured is not None and not scheme.complex_valued:
         assert not isinstance(eps, np.ndarray)
         estimate, rounding = estimates(problem, probe.evaluate, scheme, eps, sought or match_at, index, accept)
         judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept)
@@ -108,8 +108,6 @@ class _Around:
             self._evaluate,
             self._derivative,
             known.rounding,
-            known.opaque,
-            known.relative_noise,
             known.crossings,
         )
 
@@ -166,13 +164,13 @@ class _Around:
 def _corners(problem: Problem, scheme: Scheme, index: Array, estimate: Estimate, judged: Judgement) -> Array:
     """Which nondifferentiable weights have theta itself on the kink; bool, of the shape of the verdicts.
 
-    The kinks of an opaque function are searched at theta alone, so all of its nondifferentiable weights have.  A model that
-    knows its kinks has some at distance 0.  They must explain a part k of the bound B that is at most KINK_MARGIN times the
-    difference of both slopes, and the uncertainty B - k of one slope must be less than half of that difference.
+    The kinks of a loss that is measured are searched at theta alone, so all of its nondifferentiable weights have.  A model
+    that knows its kinks has some at distance 0.  They must explain a part k of the bound B that is at most KINK_MARGIN times
+    the difference of both slopes, and the uncertainty B - k of one slope must be less than half of that difference.
     """
     bent = np.atleast_2d(judged.verdict == "nondifferentiable")
     corner = bent.copy()
-    for s, some in enumerate([] if problem.opaque else map(np.flatnonzero, bent)):
+    for s, some in enumerate([] if problem.measured is not None else map(np.flatnonzero, bent)):
         corner[s] = False
         if not len(some) or problem.crossings is None:
             continue

@@ -19,23 +19,14 @@ from gradcheck.numerics.quotients import (
     optimal_fraction,
     quotients,
 )
-from gradcheck.numerics.schemes import BELOW_OPTIMUM, DISTANCES, Scheme, perturbed_weights, representable_step
+from gradcheck.numerics.schemes import DISTANCES, Scheme, perturbed_weights, representable_step
 
 Array = np.ndarray
 
 # A difference may be judged by its neighbours' convergence only below this fraction of the loss's scale.
 LARGEST_TRUSTED = 0.1
-# The same for a guessed scale: a small term of the loss may have a scale far below the weight's size.
-OPAQUE_TRUSTED = 1e-3
-# An opaque function's two smallest steps must give derivatives within this of each other.
-ASYMPTOTIC = 0.05
 # The anchor stays below this fraction of the loss's scale even where the noise asks for a larger step.
 LARGEST_ANCHOR = 0.02
-# The ladder of an opaque function, whose scale is a guess: the ratio of its steps, their number, and by how much it begins
-# below the ladder of a known scale.
-OPAQUE_RATIO = 8.0
-OPAQUE_LEVELS = 8
-OPAQUE_START = OPAQUE_RATIO**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +95,9 @@ class Ladder:
 
     def trusted(self, probe: Probe) -> Array:
         """The largest multiple that may be judged by its neighbours' convergence; (m,)."""
-        part = OPAQUE_TRUSTED if probe.opaque else LARGEST_TRUSTED
         reach = max(abs(o) for o in self.nested.offsets)
         with np.errstate(all="ignore"):
-            return part * probe.rounding.length[self.index] / self.size / reach
+            return LARGEST_TRUSTED * probe.rounding.length[self.index] / self.size / reach
 
 
 def nested_in(scheme: Scheme) -> Scheme:
@@ -125,12 +115,7 @@ def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
     """The ladder of eps=auto along the weights of ``index``, nothing evaluated yet."""
     theta = probe.theta[index]
     nested = nested_in(scheme)
-    ratio, levels, below, largest = nested.ratio, nested.rungs(room(scheme)), nested.below, LARGEST_ANCHOR
-    if probe.opaque:
-        # the scale of the loss is a guess, so the ladder is wider and begins lower
-        ratio, levels = OPAQUE_RATIO, OPAQUE_LEVELS - (scheme.order == 1)
-        below, largest = BELOW_OPTIMUM * OPAQUE_START, largest / OPAQUE_START
-    fraction = np.minimum(optimal_fraction(probe, scheme.order, index) / below, largest)
+    fraction = np.minimum(optimal_fraction(probe, scheme.order, index) / nested.below, LARGEST_ANCHOR)
     base = representable_step(theta, at_least(probe.rounding.length[index] * fraction, theta, probe.rounding.unit))
     nothing = np.empty((len(index), 0))
     return Ladder(
@@ -138,26 +123,22 @@ def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
         theta,
         noise_along(probe, index),
         nested,
-        ratio,
+        nested.ratio,
         base,
-        tuple(ratio**k for k in range(levels)),
+        tuple(nested.ratio**k for k in range(nested.rungs(room(scheme)))),
         {},
         nothing.astype(theta.dtype),
         Evaluations(nothing.astype(theta.dtype), nothing),
     )
 
 
-def truncations(
-    levels: list[tuple[float, Quotients]], order: int, ratio: float, trusted: Array, opaque: bool
-) -> list[Array]:
+def truncations(levels: list[tuple[float, Quotients]], order: int, ratio: float, trusted: Array) -> list[Array]:
     """Truncation of each level, (m,) each, of a ladder of ascending steps.
 
     At or below ``trusted``, a level's truncation follows from its neighbours, and is at least its distance from every smaller
     level beyond their noise.  Above, it is the distance from a smaller level plus that level's bound.
     """
-    climb = _Climb(levels, ratio**order, trusted, opaque)
-    asymptotic = _asymptotic(levels, climb.gain) if opaque else np.True_
-    witnessed = _witnessed(levels) if opaque else None
+    climb = _Climb(levels, ratio**order)
     found: list[Array] = []
     bounds: list[Array] = []
     for k, (multiple, q) in enumerate(levels):
@@ -170,9 +151,8 @@ def truncations(
             ]
             t = np.maximum(t, np.max(separated, axis=0))
             anchored = np.min([gap + bound for gap, bound in zip(gaps, bounds, strict=True)], axis=0)
-            below = (multiple <= trusted) & (True if witnessed is None else k <= witnessed)
-            t = np.where(below, np.minimum(t, anchored), anchored)
-        t = np.where(np.isnan(t) | ~asymptotic, np.inf, t)
+            t = np.where(multiple <= trusted, np.minimum(t, anchored), anchored)
+        t = np.where(np.isnan(t), np.inf, t)
         found.append(t)
         bounds.append(q.roundoff + t + q.kink)
     return found
@@ -181,9 +161,8 @@ def truncations(
 class _Climb:
     """Neighbouring levels of a ladder: their differences, and by how much the truncation grows between them."""
 
-    def __init__(self, levels: list[tuple[float, Quotients]], gain: float, trusted: Array, opaque: bool) -> None:
-        self.gain, self._trusted, self._opaque = gain, trusted, opaque
-        self._multiples = [multiple for multiple, _ in levels]
+    def __init__(self, levels: list[tuple[float, Quotients]], gain: float) -> None:
+        self.gain = gain
         values = [q.value for _, q in levels]
         self._shape = values[0].shape
         self._noises = [q.roundoff for _, q in levels]
@@ -206,46 +185,5 @@ class _Climb:
         """By how much the truncation grows from level k to k + 1: ``gain`` in theory, less at a singularity."""
         if k >= len(self._gaps) - 1:
             return np.full(self._shape, self.gain)
-        if self._opaque:
-            return self._growth_of_opaque(k)
         seen = self._gaps[k] > 2 * self._noises[k]
         return np.where(seen, np.clip(self._gaps[k + 1] / self._gaps[k], 1.25, self.gain), self.gain)
-
-    def _growth_of_opaque(self, k: int) -> Array:
-        """The growth of an opaque function.  Where noise hides it at level k, the next trusted level that shows it is taken."""
-        g = np.full(self._shape, self.gain)
-        for j in range(len(self._gaps) - 2, k - 1, -1):
-            seen = (self._gaps[j] > 2 * self._noises[j]) & ((j == k) | (self._multiples[j] <= self._trusted))
-            # it may be small: for abs(x)**1.1 at 0 the truncation grows by 1/4 while the step grows eightfold
-            least = (self._gaps[j + 1] - self._noises[j + 1]) / (self._gaps[j] + self._noises[j])
-            g = np.where(seen, np.clip(least, 1.01, self.gain), g)
-        return g
-
-
-def _asymptotic(levels: list[tuple[float, Quotients]], gain: float) -> Array:
-    """Whether the smallest steps already converge as the theory says; bool (m,).
-
-    Their derivatives agree within noise and 5%, or their differences grow as the order says.  Otherwise even the smallest
-    step may lie above the scale of the loss, and the ladder shows nothing.
-    """
-    (_, q0), (_, q1), (_, q2) = levels[:3]
-    gap, next_gap = np.abs(q1.value - q0.value), np.abs(q2.value - q1.value)
-    near = gap <= ASYMPTOTIC * np.abs(q0.value) + q0.roundoff + q1.roundoff
-    growth = next_gap / gap
-    return near | ((growth > gain / 2) & (growth < 2 * gain))
-
-
-def _witnessed(levels: list[tuple[float, Quotients]]) -> Array:
-    """The last level at which an opaque function shows that the step is below its scale; (m,), -1 for none.
-
-    It shows so where the derivative agrees within 5% with that of the next smaller step, whose noise is below 10% of it.
-    Agreement of large steps is no evidence where noise hides the derivative at small ones: far above the scale of a function
-    its quotients shrink, and agree with 0.
-    """
-    last = np.full(levels[0][1].value.shape, -1)
-    for k in range(1, len(levels)):
-        q, smaller = levels[k][1], levels[k - 1][1]
-        size = np.abs(q.value)
-        agrees = np.abs(q.value - smaller.value) <= ASYMPTOTIC * size
-        last = np.where(agrees & (smaller.roundoff <= 2 * ASYMPTOTIC * size), k, last)
-    return last

@@ -85,11 +85,6 @@ class Problem:
     n: int | None = None
     n_classes: int | None = None
 
-    @property
-    def opaque(self) -> bool:
-        """Whether noise, scale and kinks of the loss are measured."""
-        return self.measured is not None
-
     @cached_property
     def center(self) -> Array:
         """The loss at theta."""

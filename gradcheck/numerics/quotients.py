@@ -27,8 +27,7 @@ class Probe(NamedTuple):
     center : the loss at theta.
     evaluate(index, points) : losses with theta[index[r]] replaced by points[r, c].
     derivative(index, h) : the complex step's Im loss(theta + i h e_j) / h for each weight.
-    opaque : whether the loss does not know its kinks, so that they are searched in the derivatives on both sides.
-    relative_noise, crossings : as in ``Problem``.
+    crossings : as in ``Problem``.
     """
 
     theta: Array
@@ -36,8 +35,6 @@ class Probe(NamedTuple):
     evaluate: Callable[[Array, Array], Evaluations]
     derivative: Callable[[Array, Array], Array]
     rounding: Rounding
-    opaque: bool = False
-    relative_noise: float | None = None
     crossings: Callable[[Array, Array], Crossings] | None = None
 
 
@@ -49,7 +46,7 @@ class Estimate(NamedTuple):
     truncation : of the scheme, kinks included.   roundoff : of the numeric derivative alone.
     kink : the part of ``truncation`` that crossed kinks explain.
     finite : whether every loss that was needed is finite, bool.
-    still : True where every perturbed loss equals the loss at theta exactly; always False for opaque functions.
+    still : True where every perturbed loss equals the loss at theta exactly; always False of a loss that is measured.
     """
 
     step: Array
@@ -73,15 +70,6 @@ class Estimate(NamedTuple):
         """The estimates with transposed columns, in this shape."""
         return Estimate(*(np.ascontiguousarray(column.T).reshape(shape) for column in self))
 
-    def replaced(self, where: Array, other: Estimate, better: Array | None = None) -> Estimate:
-        """These estimates, with entries ``where`` (bool) from ``other`` if ``better``, by default if their bound is smaller."""
-        if better is None:
-            better = other.bound < self.bound[where]
-        columns = [column.copy() for column in self]
-        for column, others in zip(columns, other, strict=True):
-            column[where] = np.where(better, others, column[where])
-        return Estimate(*columns)
-
 
 def merged(parts: list[tuple[Array, Estimate]]) -> Estimate:
     """The estimates of m weights from those of its parts; each part comes with its weights, bool (m,)."""
@@ -103,7 +91,7 @@ class Quotients(NamedTuple):
     value : the derivative.   roundoff : its error by rounding.   kink : its error by crossed kinks.
     bend : abs(f(h) - 2 f(0) + f(-h)) / h, float64; 0 for a scheme without a central pair.
     finite : whether all its losses are finite, bool.
-    still : True where every perturbed loss equals the loss at theta exactly; always False for opaque functions.
+    still : True where every perturbed loss equals the loss at theta exactly.
     """
 
     value: Array
@@ -129,15 +117,12 @@ class Noise(NamedTuple):
 
 
 def noise_along(probe: Probe, index: Array) -> Noise:
-    """The noise of the loss along the weights of ``index``; an opaque function's is measured and has no growth."""
-    growth = np.zeros(len(index)) if probe.opaque else probe.rounding.gradient[index]
-    return Noise(probe.rounding.line[index], growth)
+    """The noise of the loss along the weights of ``index``."""
+    return Noise(probe.rounding.line[index], probe.rounding.gradient[index])
 
 
 def relative_noise(probe: Probe, index: Array) -> Array:
-    """The noise of the loss over its size, between u and 1, (m,); or the probe's own, which several outputs share."""
-    if probe.relative_noise is not None:
-        return np.full(len(index), min(1.0, max(probe.relative_noise, probe.rounding.unit)))
+    """The noise of the loss over its size, between u and 1, (m,)."""
     size = abs(float(probe.center))
     noise = DEVIATIONS * probe.rounding.line[index]
     with np.errstate(all="ignore"):
@@ -179,8 +164,7 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
         roundoff = DEVIATIONS * np.hypot(reduce(np.hypot, deviations), noise.growth) + arithmetic + skew
         losses = found.losses.astype(np.float64, copy=False)
     finite = np.isfinite(losses).all(axis=-1) & np.isfinite(probe.center)
-    # the step of an opaque function follows from a guess and may be too small to show a change
-    still = (found.losses == probe.center).all(axis=-1) & (not probe.opaque)
+    still = (found.losses == probe.center).all(axis=-1)
     return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite, still)
 
 
@@ -213,17 +197,6 @@ def _at_points(
     return at
 
 
-def slope_jump(near: Quotients, far: Quotients, ratio: float) -> Array:
-    """Half the jump of the derivative at theta itself where second differences show one, else 0; (m,).
-
-    (f(h) - 2 f(0) + f(-h)) / h is h f'' where f is smooth, so it grows ``ratio`` times with the step.  At a kink it is the
-    difference of the derivatives on both sides, whatever the step.
-    """
-    noise = 2 * near.roundoff
-    seen = (near.bend > 2 * noise) & (far.bend < near.bend * ratio / 2)
-    return np.where(seen, (near.bend + noise) / 2, 0.0)
-
-
 def by_complex_step(probe: Probe, index: Array, h: Array) -> Estimate:
     """The complex step at ``h`` (m,); its truncation is the distance from a tiny step, whose truncation is below rounding."""
     value = probe.derivative(index, h)
@@ -241,7 +214,7 @@ def by_complex_step(probe: Probe, index: Array, h: Array) -> Estimate:
     step = h.astype(np.float64)
     truncation = np.where(finite, truncation, np.inf)
     # the real part differs from the loss at theta by h**2 f'' / 2, which is below rounding at a tiny step
-    still = finite & (h <= tiny) & (not probe.opaque)
+    still = finite & (h <= tiny)
     return Estimate(step, value.astype(np.float64), truncation, roundoff, zero, finite, still)
 
 

@@ -140,9 +140,6 @@ SCHEMES: dict[str, Scheme] = {
     )
 }
 
-# for the edge of a domain: three points on one side of theta, (-3 f(0) + 4 f(h) - f(2h)) / 2h
-ONE_SIDED: tuple[Scheme, ...] = (one_sided("forward_parabola", 1, 2), one_sided("backward_parabola", -1, -2))
-
 
 def perturbed_weights(theta: Array, h: Array, offsets: tuple[float, ...]) -> Array:
     """theta_i + o h_i for each offset o, in theta's dtype; (m, k) for m weights and k offsets, or (m, s, k) for h (m, s)."""

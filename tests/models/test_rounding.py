@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import gradcheck.functions.noise as noise
 import numpy as np
 import pytest
 from exact import EXTENDED, LONG, U, cell, extended
 from instances import INSTANCES
 
-import gradcheck.functions.noise as noise
 import gradcheck.models.rounding as rounding
 import gradcheck.models.sums as sums
 from gradcheck.experiment.sources.gaussian import Gaussian
