@@ -10,6 +10,7 @@ from gradcheck.numerics.auto import auto
 from gradcheck.numerics.bounds import evaluations, fixed, points_of_steps
 from gradcheck.numerics.exempt import Unmoved
 from gradcheck.numerics.measured.estimates import estimates
+from gradcheck.numerics.measured.gradient import with_gradient_noise
 from gradcheck.numerics.problem import Evaluations, Problem
 from gradcheck.numerics.quotients import KINK_MARGIN, Estimate, Probe
 from gradcheck.numerics.schemes import Scheme, losses_at
@@ -73,7 +74,11 @@ def examine(
         judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept)
     else:
         estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
-        judged = judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked, accept)
+        rounding = problem.rounding
+        if problem.measured is not None:
+            apart = np.abs(analytic - estimate.value) > estimate.bound + accept * np.abs(analytic)
+            rounding = with_gradient_noise(problem, index[apart])
+        judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept)
     if "nondifferentiable" in judged.verdict:
         judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))
     judged, counts = around.exempted(judged)

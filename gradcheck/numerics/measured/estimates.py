@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from gradcheck.numerics.measured.given import Given, beside, first_step, given
-from gradcheck.numerics.measured.gradient import gradient_noise
+from gradcheck.numerics.measured.gradient import with_gradient_noise
 from gradcheck.numerics.measured.ladder import Found
 from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.pool import pooled
 from gradcheck.numerics.measured.search import RATIO, search
 from gradcheck.numerics.measured.steps import Claim, Search, Steps
 from gradcheck.numerics.problem import Evaluations, Measured, Problem
-from gradcheck.numerics.quotients import DEVIATIONS, Estimate
+from gradcheck.numerics.quotients import Estimate
 from gradcheck.numerics.rounding import Rounding
 from gradcheck.numerics.schemes import SCHEMES, Scheme
 from gradcheck.numerics.steps import Step
@@ -74,14 +73,8 @@ def estimates(
         _evaluated(problem, evaluate, index[open_ones], [o for _, o in going], [weights[r] for r in open_ones])
     analytic = problem.analytic.astype(np.float64)[index]
     found = [w.found for w in weights if w.found is not None]
-    rounding = problem.rounding
     apart = [accused(a, f, accept) for a, f in zip(analytic.tolist(), found, strict=True)]
-    if any(apart) and problem.measured.gradient_at is not None:
-        own = gradient_noise(problem, problem.measured.gradient_at, index[apart])
-        gradient = rounding.gradient.copy()
-        gradient[index[apart]] = np.fmax(gradient[index[apart]], own / DEVIATIONS)
-        rounding = replace(rounding, gradient=gradient)
-    return _columns(found, apart, match_at), rounding
+    return _columns(found, apart, match_at), with_gradient_noise(problem, index[apart])
 
 
 def accused(claim: float, found: Found, accept: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,11 +21,26 @@ from gradcheck.numerics.measured.noise import (
 )
 from gradcheck.numerics.measured.student import quantile
 from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.quotients import DEVIATIONS
+from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
 
 # Spacings that are tried, each FACTOR times the one before.
 SPACINGS = 6
+
+
+def with_gradient_noise(problem: Problem, index: Array) -> Rounding:
+    """The problem's rounding errors, those of the entries ``index`` (m,) of its claimed gradient measured.
+
+    It costs evaluations of the gradient, so it is asked only where an entry is disputed.
+    """
+    rounding, known = problem.rounding, problem.measured
+    if known is None or known.gradient_at is None or not len(index):
+        return rounding
+    gradient = rounding.gradient.copy()
+    gradient[index] = np.fmax(gradient[index], gradient_noise(problem, known.gradient_at, index) / DEVIATIONS)
+    return replace(rounding, gradient=gradient)
 
 
 def gradient_noise(problem: Problem, gradient_at: Callable[[Array], Array], index: Array) -> Array:
