@@ -120,8 +120,10 @@ def check_gradient(
         bound = truncation + roundoff
 
     where the roundoff contains the noise of f over h and the rounding of the analytic gradient itself.  The noise of f is
-    measured from a table of differences (Moré and Wild, SIAM J. Sci. Comput. 33, 2011), and the truncation from how the
-    differences change with h.  A weight is
+    measured on a line of near points (Moré and Wild, SIAM J. Sci. Comput. 33, 2011), the truncation and the scale of f by
+    each weight from how the differences change with h.  Two steps suffice where they agree with each other and with the
+    gradient.  An accusation is confirmed by points around x at the scale of h, where the noise and kinks are measured anew,
+    and by smaller steps that do not contradict it.  A weight is
 
     - ``mismatch`` if ``|analytic - numeric| > bound + accept max(|analytic|, |numeric|)``: no rounding can explain it,
     - ``match`` if ``2 bound / max(|analytic|, |numeric|) + accept <= match_at``: an error of this size would have been seen,

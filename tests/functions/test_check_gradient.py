@@ -21,6 +21,7 @@ from waiting import PATIENCE
 import gradcheck
 from gradcheck import ContractError, GradientMismatch, assert_gradient, check_gradient
 from gradcheck.columns.weights import ERRORS
+from gradcheck.numerics.measured.noise import POINTS
 from gradcheck.numerics.schemes import SCHEMES
 
 REAL_SCHEMES = [name for name, scheme in SCHEMES.items() if not scheme.complex_valued]
@@ -847,8 +848,11 @@ def test_the_counts_of_calls_are_right() -> None:
 
     outcome = check_gradient(fun, jac, MATRIX)
     assert (outcome.nfev, outcome.njev) == (calls["fun"], calls["jac"])
-    # the noise of the gradient is measured on one line of eight points, after two calls at x0
-    assert outcome.njev == 10
+    assert outcome.njev == 2
+    # where a claim is disputed, the noise of the gradient is measured on lines of so many points, the first of which shows it
+    disputed = check_gradient(fun, lambda x: 1.5 * jac(x), MATRIX)
+    assert disputed.njev == 2 + POINTS
+    assert disputed.njev + 2 == calls["jac"]
 
 
 def test_html_escapes_names_and_shows_the_table() -> None:

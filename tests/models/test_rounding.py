@@ -1,11 +1,10 @@
-"""The predicted rounding errors of losses and gradients against those that are there, and noise that is measured."""
+"""The predicted rounding errors of losses and gradients against those that are there."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-import gradcheck.functions.noise as noise
 import numpy as np
 import pytest
 from exact import EXTENDED, LONG, U, cell, extended
@@ -272,81 +271,6 @@ def test_a_complex_step_whose_product_with_the_derivative_underflows_is_no_misma
     assert result.summary["n_mismatch"] == 0
     if eps != 1e-300:
         assert result.summary["n_match"] >= 6
-
-
-# --- noise that is measured -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("sigma", [1e-3, 1e-12, 1e-200])
-@pytest.mark.parametrize("kind", ["normal", "uniform"])
-def test_a_difference_table_recovers_a_planted_noise(sigma, kind):
-    rng = np.random.default_rng(0)
-    x = np.arange(noise.POINTS)[:, None]
-    # smooth: its third differences vanish
-    smooth = sigma * (5 + 0.3 * x + 0.01 * x**2)
-    shape = (noise.POINTS, 2000)
-    planted = rng.normal(size=shape) if kind == "normal" else rng.uniform(-1, 1, shape) * 3**0.5
-    found = noise.difference_table_noise(smooth + sigma * planted) / sigma
-    assert found.shape == (len(noise.ORDERS), 2000)
-    for of_order in found:
-        # unbiased in its square, whatever the order
-        assert rms(of_order) == pytest.approx(1, abs=0.1)
-    # two lines are measured and the larger noise is taken, so that it is seldom less than half of what there is
-    lines = (sigma * rng.permuted(planted, axis=0) for _ in range(2))
-    near = np.max([noise.near_noise(smooth + values) for values in lines], axis=0) / sigma
-    assert 0.8 < np.median(near) < 1.25
-    assert np.mean((near > 1 / 2) & (near < 2)) > 0.85
-    assert np.mean(near > 1 / 4) > 0.99
-
-
-def test_without_noise_a_polynomial_of_second_degree_leaves_nothing():
-    x = np.arange(noise.POINTS, dtype=float)
-    assert (noise.difference_table_noise(3 + 2 * x + x**2) == 0).all()
-    assert noise.difference_table_noise(x**3)[0] > 1
-
-
-def test_noise_is_unknown_where_a_value_is_not_finite():
-    with np.errstate(invalid="ignore"):
-        assert np.isnan(noise.near_noise(np.array([1.0, np.inf, *[1.0] * 6])))
-        assert np.isnan(noise.near_noise(np.array([1.0, np.nan, *[1.0] * 6])))
-
-
-def test_the_coarse_line_does_not_take_the_function_for_noise():
-    x = np.linspace(0, 1, noise.POINTS)
-    assert noise.coarse_noise(np.exp(x)[:, None])[0] == 0
-    planted = 1e-4 * np.random.default_rng(0).normal(size=(noise.POINTS, 200))
-    found = noise.coarse_noise(1 + 1e-3 * x[:, None] + planted)
-    assert 0.5e-4 < np.median(found) < 2e-4
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, LONG])
-def test_a_line_has_distinct_points_in_every_coordinate(dtype):
-    theta, length = np.array([1.5, -3e4, 1e-6, 0.0], dtype), np.array([1.5, 3e4, 1e-6, 1.0])
-    direction = np.array([1.0, -0.5, 0.7, -1.0])
-    points = np.array(noise.line(theta, direction, length, noise.SPACING))
-    assert points.dtype == dtype
-    assert len(points) == noise.POINTS
-    assert (points[0] == theta).all()
-    steps = np.diff(points, axis=0).astype(float)
-    # equal spacing up to the rounding of each point, a 2**11-th of the spacing for an entry 1 (or less)
-    expected = noise.SPACING * U[np.dtype(dtype)] * length * direction
-    np.testing.assert_allclose(steps, np.tile(expected, (noise.POINTS - 1, 1)), rtol=2.0**-9)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("cancelled", [1.0, 1e3])
-def test_the_measured_noise_of_a_function_is_its_rounding_noise(dtype, cancelled):
-    """(c + f) - c rounds c + f: a uniform error of one spacing, whose standard deviation is known."""
-    rng = np.random.default_rng(1)
-    theta, c = np.array([0.7, -1.3, 0.2], dtype), dtype(cancelled)
-    found = []
-    for _ in range(40):
-        direction = rng.choice([-1.0, 1.0], 3) * rng.uniform(0.5, 1, 3)
-        values = [(c + np.sin(p).sum()) - c for p in noise.line(theta, direction, np.abs(theta), noise.SPACING)]
-        found.append(float(noise.near_noise(np.array(values))))
-    expected = float(np.spacing(c + np.sin(theta).sum())) / math.sqrt(12)
-    # the rounding of the three sines and their sum, less than one unit each, comes on top
-    assert expected / 2 < np.median(found) < 2 * (expected + 4 * U[np.dtype(dtype)])
 
 
 def test_underflow_is_a_thousand_spacings_next_to_zero():
