@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from gradcheck.numerics.measured import window
@@ -94,7 +95,7 @@ def _overlooked(steps: Steps, found: Found) -> float:
     above = [r for r in steps.rungs() if found.step <= r.step <= most]
     larger = spaced(above, 0)[1:] if above else []
     apart = 0.0
-    for near, far in zip(larger, larger[1:], strict=False):
+    for near, far in itertools.pairwise(larger):
         size = max(abs(near.value), abs(far.value))
         bent = max(abs(near.bend), abs(far.bend)) > size / 2 and abs(far.bend) < 2 * abs(near.bend)
         if abs(near.value - far.value) <= ALIKE * size and not bent and abs(found.value) <= ALIKE * size:

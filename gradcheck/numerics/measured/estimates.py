@@ -113,9 +113,9 @@ def _evaluated(
 ) -> None:
     """Evaluate what the weights asked for, those with the same number of points together, and tell their lines."""
     groups: dict[int, list[int]] = {}
-    for r, offsets in enumerate(asked):
-        if offsets:
-            groups.setdefault(len(offsets), []).append(r)
+    for r, wanted in enumerate(asked):
+        if wanted:
+            groups.setdefault(len(wanted), []).append(r)
     for rows in groups.values():
         offsets = np.array([asked[r] for r in rows])
         some = index[rows]

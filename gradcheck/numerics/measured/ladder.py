@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -171,7 +172,7 @@ def jump_within(rungs: list[Rung], step: float, noise: float) -> tuple[float, fl
     limit, seen = math.inf, 0.0
     larger = [r for r in rungs if r.step >= 0.99 * step and not r.silent]
     larger = spaced(larger, 0) if larger else []
-    for near, far in zip(larger, larger[1:], strict=False):
+    for near, far in itertools.pairwise(larger):
         jump, error = jump_at_theta(near, far, noise)
         if jump + 3 * error < limit:
             limit, seen = jump + 3 * error, jump_seen(near, far, noise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 # (degrees of freedom, t) with P(|T| > t) = 1e-7: of ten million bounds of correct derivatives one is too small.
@@ -29,7 +30,7 @@ def quantile(degrees: float) -> float:
     Between the rows of the table log t is linear in 1 / degrees, to 3%.
     """
     nu = max(3.0, degrees)
-    for (low, upper), (high, lower) in zip(TABLE, TABLE[1:], strict=False):
+    for (low, upper), (high, lower) in itertools.pairwise(TABLE):
         if nu <= high:
             part = (1 / low - 1 / nu) / (1 / low - 1 / high)
             return math.exp(math.log(upper) + part * (math.log(lower) - math.log(upper)))

@@ -79,7 +79,9 @@ def test_no_kink_is_seen_in_a_smooth_loss(curvature: float, third: float) -> Non
 # --- windows ----------------------------------------------------------------------------------------------------------
 
 
-def looked(f: Callable[[float], float], step: float, x: float = 0.5, noise: float = 1e-16, side: int = 0) -> window.Window:
+def looked(
+    f: Callable[[float], float], step: float, x: float = 0.5, noise: float = 1e-16, side: int = 0
+) -> window.Window:
     made = Line(x, 1.0, U, noise=noise, degrees=13.0, floor=1e-17)
     step = window.step_of(made, step)
     told(made, f, window.points(made, step, side))
