@@ -16,6 +16,8 @@ from gradcheck.numerics.measured.window import Window
 WINDOWS, SHIFT, NEAR = 5, 8.0, 1.5
 # Larger steps at which a derivative is looked for that was not seen at a window's step.
 HIGHER = (4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
+# The same where it was seen.
+FAR = (64.0, 1024.0)
 # Two steps show the derivative alike within this.
 ALIKE = 0.2
 
@@ -66,9 +68,8 @@ def _checked(steps: Steps, found: Found) -> Search:
         # what looks like noise may be structure, and smaller steps see through it
         low /= 16
         yield steps.wanted(low)
-    for factor in HIGHER:
-        unseen = abs(found.value) <= found.bound
-        if _overlooked(steps, found) or not (unseen or factor * found.step <= TRUSTED * steps.line.scale):
+    for factor in HIGHER if abs(found.value) <= found.bound else FAR:
+        if _overlooked(steps, found):
             break
         yield steps.wanted(factor * found.step)
     return found._replace(doubt=max(found.doubt, _overlooked(steps, found), _below(steps, found)))

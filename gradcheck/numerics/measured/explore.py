@@ -35,7 +35,7 @@ def explored(steps: Steps) -> Search:
             yield wanted
             if not steps.rungs():
                 yield steps.one_sided()
-        elif not checked and rungs:
+        elif not checked and rungs and claim.disputes(best):
             # what the claim disputes must not be contradicted by smaller steps
             checked = True
             yield steps.wanted(best.step / APART, best.step / FAR)
@@ -84,7 +84,7 @@ def _upwards(line: Line, claim: Claim, best: Found, rungs: list[Rung]) -> float:
         return APART * top.step
     if claim.resolved(best) or best.step < sounding[-2].step or best.roundoff < (best.truncation - best.kink) / 4:
         return 0.0
-    unseen = best.roundoff > VISIBLE * abs(best.value)
+    unseen = roundoff(top, line.noise, line.degrees) > VISIBLE * abs(top.value)
     if unseen and alive(line, top) and top.step * NEAR > TRUSTED * line.scale:
         return 0.0
     asked = AIM * claim.match_at * abs(best.value) / 2

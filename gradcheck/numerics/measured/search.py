@@ -20,8 +20,9 @@ from gradcheck.numerics.measured.steps import Search, Steps
 
 # The second of the first two steps over the first.
 RATIO = 4.0
-# A derivative that is known to this is not improved.  Else one more step is taken if its bound is FINER times smaller.
-FINE, FINER, FURTHEST = 5e-6, 4.0, 256.0
+# A derivative that is known to this is not improved.  Else one more step is taken if its bound is FINER times smaller, or
+# BETTER times where the derivative is not known well enough yet.
+FINE, FINER, BETTER, FURTHEST = 5e-6, 4.0, 1.3, 256.0
 
 
 def search(steps: Steps, start: float) -> Search:
@@ -31,17 +32,19 @@ def search(steps: Steps, start: float) -> Search:
     """
     if steps.still:
         return steps.best()
+    claim = steps.claim
     for stage in (_nothing_more, explored):
         best = yield from stage(steps)
-        if steps.claim.agrees(best):
-            finer = _finer(best)
-            if not finer:
-                return best
+        finer = _finer(best, FINER if claim.agrees(best) else BETTER)
+        if finer and (claim.agrees(best) or stage is explored):
             # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
             yield steps.wanted(finer)
             best = steps.best()
-            if steps.claim.agrees(best):
-                return best
+        if claim.agrees(best):
+            return best
+    if not claim.disputes(best) and best.roundoff > best.truncation:
+        # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise
+        return best
     best = steps.clearest()
     return (yield from confirmed(steps, best if math.isfinite(best.bound) else best._replace(step=start)))
 
@@ -52,12 +55,12 @@ def _nothing_more(steps: Steps) -> Search:
     return steps.best()
 
 
-def _finer(best: Found) -> float:
-    """The step where noise meets truncation, if it would show far more than a quotient does; else 0."""
+def _finer(best: Found, times: float) -> float:
+    """The step where noise meets truncation, if its bound is so many times smaller than that of a quotient; else 0."""
     truncation, rounding = best.truncation - best.kink, best.roundoff
     if best.bound <= FINE * abs(best.value) or not 0 < truncation < math.inf or not rounding:
         return 0.0
     # truncation grows with h**2 and noise falls with 1 / h, so their sum is least where the truncation is half of it
     factor = min(max((rounding / (2 * truncation)) ** (1 / 3), 1 / FURTHEST), FURTHEST)
-    improved = FINER * (rounding / factor + truncation * factor**2) < rounding + truncation
+    improved = times * (rounding / factor + truncation * factor**2) < rounding + truncation
     return factor * best.step if improved else 0.0

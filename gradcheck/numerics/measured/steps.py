@@ -35,6 +35,11 @@ class Claim:
         apart = abs(self.value - found.value)
         return apart <= found.bound + self.accept * size and self.resolved(found, size)
 
+    def disputes(self, found: Found) -> bool:
+        """Whether the claim lies outside of the bound of a derivative."""
+        size = max(abs(self.value), abs(found.value))
+        return not abs(self.value - found.value) <= found.bound + self.accept * size
+
     def resolved(self, found: Found, size: float | None = None) -> bool:
         """Whether the bound shows a relative error of ``match_at``."""
         size = abs(found.value) if size is None else size
