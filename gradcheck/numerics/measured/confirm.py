@@ -64,8 +64,9 @@ def _checked(steps: Steps, found: Found) -> Search:
             return found._replace(truncation=math.inf)
     gap = abs(claim.value - found.value) - found.bound
     low = min(r.step for r in steps.rungs())
-    while found.rough and low > steps.line.least and quantile(steps.line.degrees) * steps.line.noise / low < gap:
-        # what looks like noise may be structure, and smaller steps see through it
+    deep = found.rough or found.step > TRUSTED * abs(steps.line.x)
+    while deep and low > steps.line.least and quantile(steps.line.degrees) * steps.line.noise / low < gap:
+        # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
         low /= 16
         yield steps.wanted(low)
     for factor in HIGHER if abs(found.value) <= found.bound else FAR:
