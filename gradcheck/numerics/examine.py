@@ -19,6 +19,10 @@ from gradcheck.numerics.verdict import Judgement, at_corners, judge, without_pat
 
 Array = np.ndarray
 
+# Noise falls with 1 / h and truncation grows with h**2.  Where truncation is less than this many times the noise at a step that
+# was chosen, no smaller step has a bound that is four times smaller: it is noise that hides the derivative.
+OUTWEIGHS = 20.0
+
 
 class Examined(NamedTuple):
     """Estimates and verdicts of some weights.
@@ -71,7 +75,8 @@ def examine(
     if problem.measured is not None and not scheme.complex_valued:
         assert not isinstance(eps, np.ndarray)
         estimate, rounding = estimates(problem, probe.evaluate, scheme, eps, sought or match_at, index, accept)
-        judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept)
+        outweighs = OUTWEIGHS if isinstance(eps, str) else 1.0
+        judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept, outweighs)
     else:
         estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
         rounding = problem.rounding

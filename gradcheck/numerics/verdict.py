@@ -168,6 +168,7 @@ def judge(
     match_at: float,
     kinked: bool,
     accept: float = 0.0,
+    outweighs: float = 1.0,
 ) -> Judgement:
     """The verdicts of the weights of ``index``, at one step or at s of them.
 
@@ -177,6 +178,7 @@ def judge(
     match_at : the relative error that must have been visible for a ``match``.
     kinked : True if the kinks that a step crosses are those of the model; False if they are limits of clipped probabilities.
     accept : the relative difference, beside the bound, that is no ``mismatch``: of a loss that is exact to a tolerance only.
+    outweighs : the reason is ``truncation`` where that is more than so many times the roundoff, else ``noise``.
     """
     numeric = estimate.value
     abs_err = absolute_error(analytic, numeric)
@@ -210,7 +212,7 @@ def judge(
         ("saturated", bent),
         (STATIONARY, np.broadcast_to(analytic == 0, mismatch.shape)),
         ("flat", flat),
-        ("truncation", truncation > roundoff),
+        ("truncation", truncation > outweighs * roundoff),
     ]
     match &= ~mismatch & ~kink
     verdict, reason = _words(mismatch, kink, match, known)

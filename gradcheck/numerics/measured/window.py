@@ -12,7 +12,17 @@ from typing import Literal
 
 import numpy as np
 
-from gradcheck.numerics.measured.ladder import MARGIN, ORDERS, SEEN, Found, converges, jump_within, order, spaced, truncation
+from gradcheck.numerics.measured.ladder import (
+    MARGIN,
+    ORDERS,
+    SEEN,
+    Found,
+    converges,
+    jump_within,
+    order,
+    spaced,
+    truncation,
+)
 from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.measured.student import quantile
 
