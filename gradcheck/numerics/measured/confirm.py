@@ -62,8 +62,7 @@ def _checked(steps: Steps, found: Found) -> Search:
         yield steps.wanted(found.step / 16, found.step / 256)
         if _contradicted(steps, Window("good", found.step, steps.line.noise, steps.line.degrees), found):
             return found._replace(truncation=math.inf)
-    gap = abs(claim.value - found.value) - found.bound
-    low = min(r.step for r in steps.rungs())
+    gap, low = abs(claim.value - found.value) - found.bound, found.step
     deep = found.rough or found.step > TRUSTED * abs(steps.line.x)
     while deep and low > steps.line.least and quantile(steps.line.degrees) * steps.line.noise / low < gap:
         # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
