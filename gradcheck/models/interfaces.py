@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,6 +18,7 @@ from gradcheck.models.batch import Batch
 from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.models.target import Target
 from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.measured.pose import around
 from gradcheck.numerics.problem import Problem
 
 Array = np.ndarray
@@ -115,12 +116,19 @@ class Model(Section):
     def gradient(self, theta: Array, batch: Batch) -> Array:
         """The gradient of ``loss`` that is claimed, flat, in theta's dtype."""
 
-    @abstractmethod
     def pose(self, theta: Array, batch: Batch) -> Problem:
         """The problem at theta, with the model's own gradient as the claim.
 
+        A model that says no more than its loss and its gradient is measured, as somebody else's function is: noise, scale
+        and kinks.  One that knows its rounding errors poses its own problem.
+
         Raises ContractError or ValueError where it cannot be posed there.
         """
+        n = len(batch.X) or None
+        posed = around(
+            self.layout(batch), theta, lambda point: self.loss(point, batch), lambda point: self.gradient(point, batch)
+        )
+        return replace(posed, n=n)
 
     def equations(self, symbols: Symbols) -> Equations:
         """The gradient in symbols; here it is given whole, and nothing is known of what it is made of."""

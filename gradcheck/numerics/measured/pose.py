@@ -1,4 +1,4 @@
-"""A loss of one number as a problem, its noise measured."""
+"""A loss without an error analysis as a problem: its noise is measured."""
 
 from __future__ import annotations
 
@@ -7,11 +7,41 @@ from collections.abc import Callable
 import numpy as np
 
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.measured.noise import measured_noise
+from gradcheck.numerics.measured.noise import Noise, measured_noise
+from gradcheck.numerics.measured.scales import scales
 from gradcheck.numerics.problem import Losses, Measured, Problem
 from gradcheck.numerics.rounding import VARIANCE, Rounding, unit_roundoff
 
 Array = np.ndarray
+
+
+def around(
+    layout: Layout,
+    theta: Array,
+    loss: Callable[[Array], Array],
+    gradient: Callable[[Array], Array],
+) -> Problem:
+    """A loss of many weights around theta as a problem, with a gradient that is known to be right.
+
+    loss, gradient : at any theta.
+    """
+    length, claim = scales(layout, theta), gradient(theta)
+    noise = _noise(loss, theta, length)
+    unit = unit_roundoff(theta.dtype)
+    size = np.abs(np.where(np.isfinite(claim), claim, 0.0)).astype(np.float64)
+    line = np.full(theta.size, noise.deviation[0])
+    # even an exact gradient is rounded a few times
+    rounding = Rounding(float(noise.deviation[0]), line, 2 * unit * size, np.zeros(theta.size), length, unit)
+    return Problem(
+        layout=layout,
+        theta=theta,
+        loss=loss,
+        analytic=claim,
+        correct=claim,
+        rounding=rounding,
+        kinked=True,
+        measured=Measured(noise.degrees, gradient),
+    )
 
 
 def along(
@@ -29,11 +59,8 @@ def along(
     length : a guess of phi's own scale.   losses : many losses at once, as in ``Problem``.
     """
     zero = np.zeros(1, dtype)
-    unit = unit_roundoff(zero.dtype)
-    floor = np.full(1, unit * abs(float(loss(zero))) * VARIANCE**0.5)
-    everywhere = np.full(1, -np.inf), np.full(1, np.inf)
-    noise = measured_noise(lambda t: np.atleast_1d(loss(t)), zero, np.full(1, length), everywhere, floor)
-    own = np.full(1, deviation)
+    noise = _noise(loss, zero, np.full(1, length))
+    own, unit = np.full(1, deviation), unit_roundoff(zero.dtype)
     rounding = Rounding(float(noise.deviation[0]), noise.deviation, own, np.zeros(1), np.full(1, length), unit)
     return Problem(
         layout=Layout(("t",), ((),)),
@@ -46,3 +73,10 @@ def along(
         kinked=kinked,
         measured=Measured(noise.degrees),
     )
+
+
+def _noise(loss: Callable[[Array], Array], theta: Array, length: Array) -> Noise:
+    # the last operation of the loss rounds by half a spacing at most
+    floor = np.full(1, unit_roundoff(theta.dtype) * abs(float(loss(theta))) * VARIANCE**0.5)
+    everywhere = np.full(theta.size, -np.inf), np.full(theta.size, np.inf)
+    return measured_noise(lambda point: np.atleast_1d(loss(point)), theta, length, everywhere, floor)
