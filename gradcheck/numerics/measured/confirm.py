@@ -69,7 +69,7 @@ def _checked(steps: Steps, found: Found) -> Search:
         low /= 16
         yield steps.wanted(low)
     for factor in HIGHER if abs(found.value) <= found.bound else FAR:
-        if _overlooked(steps, found):
+        if _overlooked(steps, found) > gap:
             break
         yield steps.wanted(factor * found.step)
     return found._replace(doubt=max(found.doubt, _overlooked(steps, found), _below(steps, found)))
@@ -94,13 +94,22 @@ def _overlooked(steps: Steps, found: Found) -> float:
     unseen = abs(found.value) <= found.bound
     most = math.inf if unseen else TRUSTED * steps.line.scale
     above = [r for r in steps.rungs() if found.step <= r.step <= most]
-    larger = spaced(above, 0)[1:] if above else []
+    line = steps.line
+    larger = [
+        r for r in (spaced(above, 0)[1:] if above else []) if abs(r.value) > 2 * roundoff(r, line.noise, line.degrees)
+    ]
     apart = 0.0
     for near, far in itertools.pairwise(larger):
         size = max(abs(near.value), abs(far.value))
         bent = max(abs(near.bend), abs(far.bend)) > size / 2 and abs(far.bend) < 2 * abs(near.bend)
         if abs(near.value - far.value) <= ALIKE * size and not bent and abs(found.value) <= ALIKE * size:
             apart = max(apart, (1 + 2 * ALIKE) * size)
+    if unseen:
+        # one step that shows a derivative is enough, unless the loss is flat on one side: then it shows a kink
+        for rung in larger:
+            flat = abs(abs(rung.bend) - 2 * abs(rung.value)) <= ALIKE * abs(rung.value)
+            if rung.step <= line.scale and not flat:
+                apart = max(apart, (1 + 2 * ALIKE) * abs(rung.value))
     return apart
 
 

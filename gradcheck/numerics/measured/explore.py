@@ -6,13 +6,15 @@ import math
 
 from gradcheck.numerics.measured.ladder import Found, jump_seen, roundoff
 from gradcheck.numerics.measured.line import Line, Rung
-from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
+from gradcheck.numerics.measured.steps import TRUSTED, Claim, Search, Steps, alive
 
 # Steps lie so far apart, at least and at most, and so many are tried.
 NEAR, APART, EXPLORED = 4.0, 16.0, 14
 FAR = 256.0
 # A step is hidden by noise where this is above so much of the derivative; two steps are alike within this.
 HIDDEN, ALIKE = 0.3, 0.05
+# A derivative is not seen at all where the noise is above so much of it.
+UNSEEN = 0.7
 # A kink at theta shows at every step; it is followed down to so many steps.
 BENT = 7
 # No step above this many times the guessed scale is tried.
@@ -84,7 +86,7 @@ def _upwards(line: Line, claim: Claim, best: Found, rungs: list[Rung]) -> float:
         return APART * top.step
     if claim.resolved(best) or best.step < sounding[-2].step or best.roundoff < (best.truncation - best.kink) / 4:
         return 0.0
-    unseen = roundoff(top, line.noise, line.degrees) > VISIBLE * abs(top.value)
+    unseen = roundoff(top, line.noise, line.degrees) > UNSEEN * abs(top.value)
     if unseen and alive(line, top) and top.step * NEAR > TRUSTED * line.scale:
         return 0.0
     asked = AIM * claim.match_at * abs(best.value) / 2

@@ -26,6 +26,8 @@ from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
 
+# Standard deviation of a rounding error, uniform in half a unit to both sides.
+UNIFORM = 12**-0.5
 # Spacings that are tried, each FACTOR times the one before.
 SPACINGS = 6
 
@@ -69,8 +71,14 @@ def gradient_noise(problem: Problem, gradient_at: Callable[[Array], Array], inde
         values = np.stack(rows)
         for r in np.flatnonzero(open_ones):
             column = values[:, r]
-            if np.isfinite(column).all() and not plateau(column[:JUDGED]):
+            if not np.isfinite(column).all():
+                continue
+            if not plateau(column[:JUDGED]):
                 found[r], open_ones[r] = residual(column), False
+            else:
+                # a value of few digits is rounded to a multiple of the smallest difference that was seen, uniformly
+                steps = np.abs(np.diff(column))
+                found[r] = float(np.min(steps[steps > 0], initial=np.inf)) * UNIFORM if steps.any() else found[r]
         if not open_ones.any():
             break
     return quantile(POINTS - DEGREE - 1) * found

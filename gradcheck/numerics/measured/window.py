@@ -41,6 +41,8 @@ STRUCTURE = 4.0
 # A measured deviation replaces the one that is known beforehand where their ratio is outside of this: F(8, 13) exceeds 6 once
 # in a thousand times.
 LARGER, SMALLER = 2.5, 0.2
+# The even part of a smooth loss, over the step, grows like the step; beyond a kink it grows so many times more.
+BENT = 4.0
 # A window that is so many times noisier than the loss is known to be may hide structure.
 ROUGH = 10.0
 # Standard deviation of abs(t)'s coefficient beside t**2 and t**4, times the step over the noise, and so many of them.
@@ -151,6 +153,11 @@ def _both(step: float, size: float, at: Array, odd: Array, even: Array, noise: f
     return Window("structure", step, size * noise, degrees, found.slope, error)
 
 
+def _kink_between(near: Rung, far: Rung, spread: float) -> bool:
+    """Whether the even part of the loss grows from one step to the next as only a kink between them makes it grow."""
+    return abs(far.bend) > BENT * far.step / near.step * abs(near.bend) + BENT * spread
+
+
 def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found | None:
     """The quotient at a window's step with its bound; None where none can be given.
 
@@ -162,6 +169,9 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
     rounding = quantile(window.degrees) * window.noise * rung.gain + rung.arithmetic
     larger = spaced([rung, *(r for r in rungs if r.step > window.step)], 0)
     spread = [quantile(window.degrees) * window.noise * r.gain + r.arithmetic for r in larger]
+    if not side and len(larger) > 1 and _kink_between(rung, larger[1], spread[0]):
+        # what lies beyond a kink says nothing of this window
+        larger, spread = larger[:1], spread[:1]
     shown = truncation(larger, spread)
     # the slope of the common cubic has no truncation of second order
     apart = abs(rung.value - window.slope)
