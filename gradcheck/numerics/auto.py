@@ -146,7 +146,9 @@ def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: list[Rung]) -> Es
     truncation = pick([rung.truncation for rung in tried]) + (chosen.kink if scheme.order != 1 else 0.0)
     kink = np.minimum(chosen.kink, truncation)
     vanished = ~(ladder.size > 0)
-    return estimate(steps[best, rows], chosen, truncation, kink, chosen.finite & np.isfinite(truncation), vanished)
+    # where the spacing of the numbers lifts every step above the scale of the loss, no truncation is known of finite losses
+    finite = chosen.finite & (np.isfinite(truncation) | (ladder.trusted(probe) < 1))
+    return estimate(steps[best, rows], chosen, truncation, kink, finite, vanished)
 
 
 def _one_sided(probe: Probe, scheme: Scheme, ladder: Ladder, curvature: Array) -> tuple[Array, Quotients]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.numerics.ladder import LARGEST_ANCHOR
+from gradcheck.numerics.ladder import LARGEST_ANCHOR, LARGEST_TRUSTED
 from gradcheck.numerics.problem import Evaluations
 from gradcheck.numerics.quotients import (
     CENTRAL,
@@ -111,6 +111,12 @@ def _anchor(probe: Probe, formula: Scheme, index: Array) -> Array:
     return (probe.rounding.length[index] * fraction)[:, None]
 
 
+def _trusted(probe: Probe, formula: Scheme, step: Array, index: Array) -> Array:
+    """Whether an anchor (m, s) lies below the scale of the loss; the spacing of the numbers may lift it above."""
+    reach = max(abs(o) for o in formula.offsets)
+    return reach * step <= LARGEST_TRUSTED * probe.rounding.length[index][:, None]
+
+
 @lru_cache(maxsize=64)
 def _anchors_of(offsets: tuple[float, ...], ratio: float) -> tuple[float, ...]:
     """The points of a formula at two steps, one ``ratio`` times the other, in units of the smaller; shared points once."""
@@ -149,6 +155,7 @@ def _anchored_twice(
         gain = ratio**scheme.order
         largest = a * ratio
         far_truncation = TRUNCATION_MARGIN * (np.abs(far.value - near.value) + near.roundoff / 2) * gain / (gain - 1)
+        far_truncation = np.where(_trusted(probe, scheme, largest, index), far_truncation, np.inf)
         near_truncation = far_truncation * (a / largest) ** scheme.order
         # at or below the anchors the truncation is theirs times (step / anchor)**order
         direct = far_truncation * (step / largest) ** scheme.order
@@ -175,6 +182,7 @@ def _anchored_on_both_sides(
         reach = np.minimum(step, probe.rounding.length[index][:, None])
         third = _third_derivative(probe, scheme, here, near, step, a, anchors.losses, reach)
         near_truncation = np.maximum(near.roundoff, third * a**2)
+        near_truncation = np.where(_trusted(probe, CENTRAL, length, index), near_truncation, np.inf)
         # at or below the anchor: the anchor's truncation, scaled down, plus the term of first order
         direct = near_truncation * (step / a) ** CENTRAL.order
         direct = direct + (near.bend / a + 2 * near.roundoff / a) * step / 2 + third * step**2
@@ -187,7 +195,9 @@ def _nearer(here: Quotients, near: Quotients, near_truncation: Array, direct: Ar
         anchored = np.abs(here.value - near.value) + (near.roundoff + near_truncation + near.kink)
         truncation = np.minimum(np.where(below, direct + here.kink, np.inf), anchored)
         kink = np.minimum(np.maximum(here.kink, near.kink), truncation)
-    return Anchored(truncation, kink, here.finite & near.finite & np.isfinite(truncation))
+    # of finite losses no truncation is known where the anchor lies above the scale of the loss
+    unknown = np.isposinf(near_truncation)
+    return Anchored(truncation, kink, here.finite & near.finite & (np.isfinite(truncation) | unknown))
 
 
 def _third_derivative(

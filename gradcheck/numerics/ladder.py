@@ -136,7 +136,8 @@ def truncations(levels: list[tuple[float, Quotients]], order: int, ratio: float,
     """Truncation of each level, (m,) each, of a ladder of ascending steps.
 
     At or below ``trusted``, a level's truncation follows from its neighbours, and is at least its distance from every smaller
-    level beyond their noise.  Above, it is the distance from a smaller level plus that level's bound.
+    level beyond their noise.  Above, it is the distance from a smaller level plus that level's bound.  Where the spacing of the
+    numbers lifts even the smallest step above ``trusted``, nothing is known.
     """
     climb = _Climb(levels, ratio**order)
     found: list[Array] = []
@@ -152,6 +153,8 @@ def truncations(levels: list[tuple[float, Quotients]], order: int, ratio: float,
             t = np.maximum(t, np.max(separated, axis=0))
             anchored = np.min([gap + bound for gap, bound in zip(gaps, bounds, strict=True)], axis=0)
             t = np.where(multiple <= trusted, np.minimum(t, anchored), anchored)
+        else:
+            t = np.where(multiple <= trusted, t, np.inf)
         t = np.where(np.isnan(t), np.inf, t)
         found.append(t)
         bounds.append(q.roundoff + t + q.kink)

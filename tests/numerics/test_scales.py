@@ -13,12 +13,15 @@ import gradcheck.models.rounding as rounding
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.cell import check_cell
 from gradcheck.experiment.config.build import build
+from gradcheck.models import OneD
 from gradcheck.models.activations import ACTIVATIONS
+from gradcheck.models.batch import NO_BATCH
 from gradcheck.models.linear import REDUCTIONS
 from gradcheck.models.mlp import LOSSES
 from gradcheck.models.one_d import CURVES
-from gradcheck.numerics.check import CellResult
+from gradcheck.numerics.check import CellResult, check
 from gradcheck.numerics.schemes import SCHEMES
+from gradcheck.numerics.steps import AUTO
 
 SCALE = st.floats(-300, 300).map(lambda exponent: 10.0**exponent)
 NET = {"activation": st.sampled_from(sorted(ACTIVATIONS)), "l2": st.just(0.0) | SCALE}
@@ -86,3 +89,15 @@ def test_the_square_of_a_python_float_would_be_seen(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(rounding, "binade", lambda x: float(binade(x)) if isinstance(x, float) else binade(x))
     with pytest.raises(OverflowError):
         check_cell(build(config(**SQUARES_OVERFLOW)))
+
+
+@pytest.mark.parametrize("eps", [AUTO, 1e-3])
+@pytest.mark.parametrize("scheme", ["central", "forward", "five_point", "richardson"])
+def test_a_step_that_the_spacing_lifts_above_the_scale_accuses_nothing(scheme: str, eps: Any) -> None:
+    """sin(1e5 theta) near theta = 30 in float32: 64 spacings of theta are twelve periods' worth of steps too long."""
+    model, batch = OneD("sin", x=1e5), NO_BATCH
+    for theta in np.linspace(1, 60, 40, dtype=np.float32):
+        posed = model.pose(np.array([theta]), batch)
+        result = check(posed, SCHEMES[scheme], eps, 1e-2)
+        assert result.summary["verdict"] == "inconclusive"
+        assert result.weights["reason"] in (["truncation"], ["noise"])
