@@ -17,7 +17,7 @@ HELPFUL = 2.0**-10
 # The first step of a formula of order p is this many times the p + 1-st root of the relative noise, in units of the scale, and
 # at most so much of it.  Noise and truncation of a function with derivatives of about its own size are equal at 2.5 times.
 # Above, the truncation, which is known well, is most of the bound.
-ABOVE, LARGEST = 8.0, 0.05
+ABOVE, LARGEST = 12.0, 0.05
 
 
 def first_step(scale: float, relative_noise: float, order: int) -> float:

@@ -42,8 +42,9 @@ def search(steps: Steps, start: float) -> Search:
             best = steps.best()
         if claim.agrees(best):
             return best
-    if not claim.disputes(best) and best.roundoff > best.truncation:
-        # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise
+    if not claim.disputes(best) and best.roundoff > best.truncation and claim.value != 0:
+        # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise; only at an
+        # optimum, where the loss nearly vanishes, noise may grow with the step
         return best
     best = steps.clearest()
     return (yield from confirmed(steps, best if math.isfinite(best.bound) else best._replace(step=start)))
