@@ -16,7 +16,7 @@ LARGE = 2_000
 SAMPLED = 5
 # Evaluations that are planned: for the noise of a function, for one direction, for one entry.  What one entry takes is then
 # counted, so that a guess that is off makes the first groups smaller or larger, no more.
-NOISE, DIRECTION, ENTRY = 24, 18, 18
+NOISE, DIRECTION, ENTRY = 24, 26, 6
 # Entries that are taken before their cost is known.
 GROUP = 4
 # Calls of ``jac`` with x near x0; where ``fun`` returns both, each is one of ``fun``.
