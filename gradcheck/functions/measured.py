@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradcheck.functions.calls import Calls
+from gradcheck.functions.points import Rows
 from gradcheck.numerics.measured.noise import measured_noise
 from gradcheck.numerics.measured.scales import scales
 from gradcheck.numerics.rounding import VARIANCE, Rounding, unit_roundoff
@@ -24,7 +25,7 @@ def measured_rounding(calls: Calls, theta: Array, value: Array, gradient: Array)
     floor = np.spacing(np.abs(value).astype(returned)).astype(np.float64) / 2 * VARIANCE**0.5
     low = np.full(theta.size, -np.inf) if calls.low is None else calls.low
     high = np.full(theta.size, np.inf) if calls.high is None else calls.high
-    noise = measured_noise(calls.perturbed, theta, length, (low, high), floor)
+    noise = measured_noise(lambda points: calls.many(Rows(points)), theta, length, (low, high), floor)
     rows = np.abs(np.where(np.isfinite(gradient), gradient, 0.0)).astype(np.float64)
     own = 2 * max(u, unit_roundoff(returned), unit_roundoff(calls.given or theta.dtype)) * rows
     zero = np.zeros(theta.size)

@@ -115,7 +115,7 @@ def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
 def _rungs(probe: Probe, ladder: Ladder) -> list[Rung]:
     """The rungs of an evaluated ladder, by ascending step."""
     levels = ladder.rungs(probe, ladder.nested)
-    judged = truncations(levels, ladder.nested.order, ladder.ratio, ladder.trusted(probe))
+    judged = truncations(levels, ladder.nested.order, ladder.ratio, ladder.trusted(probe), ladder.lifted(probe))
     return [Rung(m * ladder.size, q, t) for (m, q), t in zip(levels, judged, strict=True)]
 
 
@@ -147,7 +147,7 @@ def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: list[Rung]) -> Es
     kink = np.minimum(chosen.kink, truncation)
     vanished = ~(ladder.size > 0)
     # where the spacing of the numbers lifts every step above the scale of the loss, no truncation is known of finite losses
-    finite = chosen.finite & (np.isfinite(truncation) | (ladder.trusted(probe) < 1))
+    finite = chosen.finite & (np.isfinite(truncation) | ladder.lifted(probe))
     return estimate(steps[best, rows], chosen, truncation, kink, finite, vanished)
 
 

@@ -111,10 +111,12 @@ def _anchor(probe: Probe, formula: Scheme, index: Array) -> Array:
     return (probe.rounding.length[index] * fraction)[:, None]
 
 
-def _trusted(probe: Probe, formula: Scheme, step: Array, index: Array) -> Array:
-    """Whether an anchor (m, s) lies below the scale of the loss; the spacing of the numbers may lift it above."""
+def _lifted(probe: Probe, formula: Scheme, theta: Array, step: Array, index: Array) -> Array:
+    """Whether the spacing of the numbers lifts an anchor (m, s) above the scale of the loss."""
     reach = max(abs(o) for o in formula.offsets)
-    return reach * step <= LARGEST_TRUSTED * probe.rounding.length[index][:, None]
+    # the floor is rounded to a number of the dtype
+    floor = 1.1 * at_least(np.zeros(theta.shape), theta, probe.rounding.unit)
+    return (step <= floor) & (reach * step > LARGEST_TRUSTED * probe.rounding.length[index][:, None])
 
 
 @lru_cache(maxsize=64)
@@ -155,7 +157,7 @@ def _anchored_twice(
         gain = ratio**scheme.order
         largest = a * ratio
         far_truncation = TRUNCATION_MARGIN * (np.abs(far.value - near.value) + near.roundoff / 2) * gain / (gain - 1)
-        far_truncation = np.where(_trusted(probe, scheme, largest, index), far_truncation, np.inf)
+        far_truncation = np.where(_lifted(probe, scheme, theta, a, index), np.inf, far_truncation)
         near_truncation = far_truncation * (a / largest) ** scheme.order
         # at or below the anchors the truncation is theirs times (step / anchor)**order
         direct = far_truncation * (step / largest) ** scheme.order
@@ -182,7 +184,7 @@ def _anchored_on_both_sides(
         reach = np.minimum(step, probe.rounding.length[index][:, None])
         third = _third_derivative(probe, scheme, here, near, step, a, anchors.losses, reach)
         near_truncation = np.maximum(near.roundoff, third * a**2)
-        near_truncation = np.where(_trusted(probe, CENTRAL, length, index), near_truncation, np.inf)
+        near_truncation = np.where(_lifted(probe, CENTRAL, theta, a, index), np.inf, near_truncation)
         # at or below the anchor: the anchor's truncation, scaled down, plus the term of first order
         direct = near_truncation * (step / a) ** CENTRAL.order
         direct = direct + (near.bend / a + 2 * near.roundoff / a) * step / 2 + third * step**2

@@ -93,6 +93,12 @@ class Ladder:
                 found.append((m, quotients(probe, formula, self.theta, self.points[:, wanted], at, self.noise)))
         return found
 
+    def lifted(self, probe: Probe) -> Array:
+        """Whether the spacing of the numbers lifts even the smallest step above the scale of the loss; bool (m,)."""
+        floor = at_least(np.zeros(len(self.index)), self.theta, probe.rounding.unit)
+        # the floor is rounded to a number of the dtype
+        return (self.size <= 1.1 * floor) & (self.trusted(probe) < 1)
+
     def trusted(self, probe: Probe) -> Array:
         """The largest multiple that may be judged by its neighbours' convergence; (m,)."""
         reach = max(abs(o) for o in self.nested.offsets)
@@ -132,12 +138,14 @@ def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
     )
 
 
-def truncations(levels: list[tuple[float, Quotients]], order: int, ratio: float, trusted: Array) -> list[Array]:
+def truncations(
+    levels: list[tuple[float, Quotients]], order: int, ratio: float, trusted: Array, lifted: Array
+) -> list[Array]:
     """Truncation of each level, (m,) each, of a ladder of ascending steps.
 
     At or below ``trusted``, a level's truncation follows from its neighbours, and is at least its distance from every smaller
-    level beyond their noise.  Above, it is the distance from a smaller level plus that level's bound.  Where the spacing of the
-    numbers lifts even the smallest step above ``trusted``, nothing is known.
+    level beyond their noise.  Above, it is the distance from a smaller level plus that level's bound.  Nothing is known where
+    the smallest step is ``lifted`` above the scale of the loss, (m,).
     """
     climb = _Climb(levels, ratio**order)
     found: list[Array] = []
@@ -154,7 +162,7 @@ def truncations(levels: list[tuple[float, Quotients]], order: int, ratio: float,
             anchored = np.min([gap + bound for gap, bound in zip(gaps, bounds, strict=True)], axis=0)
             t = np.where(multiple <= trusted, np.minimum(t, anchored), anchored)
         else:
-            t = np.where(multiple <= trusted, t, np.inf)
+            t = np.where(lifted, np.inf, t)
         t = np.where(np.isnan(t), np.inf, t)
         found.append(t)
         bounds.append(q.roundoff + t + q.kink)

@@ -32,6 +32,8 @@ BASIS = np.linalg.qr(np.vander(np.array(PLACES) / PLACES[-1] * 2 - 1, DEGREE + 1
 SPACING = 2.0**12
 # By how much a spacing is changed, how often, and the largest one in units of the scale.
 FACTOR, TRIES, LARGEST = 100.0, 7, 1e-2
+# Numbers of the points that are evaluated together, at most.
+TOGETHER = 2**21
 # The line begins so far from theta, in units of the scale: at theta itself many roundings vanish, or are special.
 BESIDE = 2.0**-16
 # Orders agree if their estimates differ by no more than this factor (Moré and Wild, section 4).
@@ -88,7 +90,7 @@ def residual(values: Array) -> float:
 def measured_noise(evaluate: Values, theta: Array, scale: Array, limits: tuple[Array, Array], floor: Array) -> Noise:
     """The noise of every output of a function around theta.
 
-    evaluate : values (k,) at a point; NaN where there are none.   scale : (size,) a guess of the function's own.
+    evaluate : values (p, k) at points (p, size); NaN where there are none.   scale : (size,) a guess of the function's own.
     limits : the lowest and highest points that may be evaluated.   floor : (k,) the least deviations, of the last rounding.
     """
     unit = float(np.finfo(theta.dtype).eps) / 2
@@ -109,12 +111,13 @@ def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Arr
 
     def values(spacing: float, count: int) -> Array | None:
         beside, step = steps_along(theta, reach, spacing, unit)
-        for place in PLACES[:count]:
-            if place * spacing not in known:
-                found = evaluate(theta + (beside + place * step).astype(theta.dtype))
-                if not np.isfinite(found).all():
-                    return None
-                known[place * spacing] = found
+        missing = [place for place in PLACES[:count] if place * spacing not in known]
+        together = max(1, TOGETHER // theta.size)
+        for some in (missing[k : k + together] for k in range(0, len(missing), together)):
+            found = evaluate(np.stack([theta + (beside + place * step).astype(theta.dtype) for place in some]))
+            if not np.isfinite(found).all():
+                return None
+            known.update(zip((place * spacing for place in some), found, strict=True))
         return np.stack([known[place * spacing] for place in PLACES[:count]])
 
     spacing, shrunk, best = SPACING * unit, False, None

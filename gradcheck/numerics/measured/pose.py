@@ -79,4 +79,6 @@ def _noise(loss: Callable[[Array], Array], theta: Array, length: Array) -> Noise
     # the last operation of the loss rounds by half a spacing at most
     floor = np.full(1, unit_roundoff(theta.dtype) * abs(float(loss(theta))) * VARIANCE**0.5)
     everywhere = np.full(theta.size, -np.inf), np.full(theta.size, np.inf)
-    return measured_noise(lambda point: np.atleast_1d(loss(point)), theta, length, everywhere, floor)
+    return measured_noise(
+        lambda points: np.stack([np.atleast_1d(loss(p)) for p in points]), theta, length, everywhere, floor
+    )

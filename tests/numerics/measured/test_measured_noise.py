@@ -20,7 +20,13 @@ SMOOTH = noise.JUDGED
 def measured(loss: Callable[[Array], float], theta: Array, low: float = -np.inf, high: float = np.inf) -> noise.Noise:
     limits = np.full(theta.size, low), np.full(theta.size, high)
     floor = np.full(1, U[theta.dtype] * abs(float(loss(theta))) / 3**0.5)
-    return noise.measured_noise(lambda x: np.atleast_1d(loss(x)), theta, np.abs(theta.astype(float)), limits, floor)
+    return noise.measured_noise(
+        lambda points: np.stack([np.atleast_1d(loss(x)) for x in points]),
+        theta,
+        np.abs(theta.astype(float)),
+        limits,
+        floor,
+    )
 
 
 @pytest.mark.parametrize("sigma", [1e-3, 1e-12, 1e-200])
