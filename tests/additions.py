@@ -1,4 +1,4 @@
-"""What somebody adds to the package from outside: a model, its kind of target, a source of data and a bug.
+"""What somebody adds to the package from outside: a model, its kind of target, a source of data, a bug and a rule.
 
 One class and one entry in a table each.  The configs that name them are written by the tests.
 """
@@ -22,6 +22,7 @@ from gradcheck.models.net import Net
 from gradcheck.models.parts import Parts
 from gradcheck.models.target import NoTarget, Target, require_columns
 from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE
+from gradcheck.numerics.rules import RULES, Rule
 
 Array = np.ndarray
 
@@ -109,7 +110,17 @@ ENTRIES: dict[str, dict[str, type]] = {
 }
 
 
+# A rule of another tool: what it accuses is a column of every run.
+TENTH = Rule(
+    "tenth",
+    "|a-n| > 0.1 |n| in some entry",
+    "a rule of thumb",
+    lambda gradients: gradients.difference <= 0.1 * np.abs(gradients.numeric),
+)
+
+
 def add() -> None:
-    """Enter them into the tables, where a process looks for what its configs name."""
+    """Enter them into the tables, where a process looks for what its configs name; the rule before columns are made of it."""
+    RULES[TENTH.name] = TENTH
     for section, entries in ENTRIES.items():
         TABLES[section].update(entries)

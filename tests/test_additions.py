@@ -156,3 +156,5 @@ def test_a_sweep_finds_them_by_configs_of_their_own(tmp_path: Path) -> None:
         for bug in ("none", "halved_bias")
     }
     assert {c["data_n"] for c in cells} == {9}
+    # a bias that is half of what it should be is off by more than a tenth; a right gradient is not
+    assert {(c["bug"], c["rule_tenth"]) for c in cells} == {("none", False), ("halved_bias", True)}
