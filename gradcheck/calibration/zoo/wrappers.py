@@ -50,10 +50,14 @@ def _white(of: Instance, rng: Rng) -> Value:
 
 
 def _wave(of: Instance, rng: Rng) -> Value:
-    """The value swings as a sine of the weights whose wavelength is 3 to 1000 spacings of each."""
+    """The value swings as a sine of the weights whose wavelength is 3 to 1000 spacings of each.
+
+    Beside 0 the numbers lie so close that any wave is a smooth part of the function, so weights of 0 have none.
+    """
     amplitude = _size(of) * float(log_uniform(rng, 1e-15, 1e-7))
     spacing = np.finfo(of.x.dtype).eps * np.where(of.x == 0, 1.0, np.abs(of.x)) / 2
     waves = 2 * np.pi / (spacing.astype(float) * log_uniform(rng, 3, LONGEST_WAVE, of.x.size))
+    waves = np.where(of.x == 0, 0.0, waves)
     phase = float(rng.uniform(0, 2 * np.pi))
     return lambda x: of.fun(x) + amplitude * math.sin(math.fmod(float(waves @ (x - of.x)), 2 * np.pi) + phase)
 
