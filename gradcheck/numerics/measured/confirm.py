@@ -72,16 +72,19 @@ def _checked(steps: Steps, found: Found) -> Search:
         if _overlooked(steps, found) > gap:
             break
         yield steps.wanted(factor * found.step)
-    if _hidden_within(steps, found, gap):
+    if steps.line.x != 0 and found.step > abs(steps.line.x) and not _disputed_within(steps):
         return found._replace(doubt=math.inf)
     return found._replace(doubt=max(found.doubt, _overlooked(steps, found), _below(steps, found)))
 
 
-def _hidden_within(steps: Steps, found: Found, gap: float) -> bool:
-    """Whether a step crosses 0, where a loss may have a pole or a wall, and noise hides what steps within the weight show."""
-    line = steps.line
-    within = quantile(line.degrees) * line.noise / max(abs(line.x), 1e-300)
-    return line.x != 0 and found.step > abs(line.x) and within > gap
+def _disputed_within(steps: Steps) -> bool:
+    """Whether a step that does not cross 0, where a loss may have a pole or a wall, disputes the claim beyond the noise."""
+    line, claim = steps.line, steps.claim.value
+    return any(
+        abs(r.value - claim) > roundoff(r, line.noise, line.degrees)
+        for r in steps.rungs()
+        if r.step <= abs(line.x) / 2 and not r.silent
+    )
 
 
 def _below(steps: Steps, found: Found) -> float:

@@ -175,6 +175,8 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
     shown = truncation(larger, spread)
     # the slope of the common cubic has no truncation of second order
     apart = abs(rung.value - window.slope)
+    # where the larger step and the cubic say the same of the truncation, it is of second order
+    alike = abs(apart - shown) <= max(0.3 * apart, 3 * window.error)
     if order(larger, spread) == ORDERS[0]:
         shown = min(shown, apart + quantile(window.degrees) * window.error)
     shown = max(shown, apart - 3 * window.error)
@@ -191,7 +193,7 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
         kink += abs(abs(rung.bend) - abs(larger[1].bend)) if len(larger) > 1 else BESIDE * kink
     # without a larger step, the even part of the window itself limits a jump that is not seen
     doubt = max(0.0, min(limit, JUMP * window.error) - kink)
-    if len(larger) > 1 and not converges(larger, spread):
+    if len(larger) > 1 and not alike and not converges(larger, spread):
         # where noise hides how the truncation grows, it may be of first order: the second derivative may jump at theta
         doubt += (MARGIN * abs(larger[1].value - rung.value) + spread[1]) / (larger[1].step / rung.step - 1)
     return Found(window.step, rung.value, shown + kink, rounding, kink, True, doubt, rough)
