@@ -116,8 +116,10 @@ def _overlooked(steps: Steps, found: Found) -> float:
         bent = max(abs(near.bend), abs(far.bend)) > size / 2 and abs(far.bend) < 2 * abs(near.bend)
         if abs(near.value - far.value) <= ALIKE * size and not bent and abs(found.value) <= ALIKE * size:
             apart = max(apart, (1 + 2 * ALIKE) * size)
-    if unseen:
-        # one step that shows a derivative is enough, unless the loss is flat on one side: then it shows a kink
+    here = line.rung(found.step, steps.side)
+    if unseen and here is not None and not alive(line, here):
+        # where the loss does not move at all, one larger step that shows a derivative is enough, unless the loss is flat on one
+        # side there: then it shows a kink
         for rung in larger:
             flat = abs(abs(rung.bend) - 2 * abs(rung.value)) <= ALIKE * abs(rung.value)
             if rung.step <= line.scale and not flat:
