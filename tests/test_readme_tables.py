@@ -208,6 +208,15 @@ def test_the_calibration_table_is_that_of_the_committed_figures() -> None:
     assert figures["requirements"][0]["found"] == "0"
 
 
+def test_the_table_of_the_zoo_is_that_of_the_committed_figures() -> None:
+    figures = json.loads((ROOT / "runs" / "calibration" / "functions.json").read_text(encoding="utf-8"))
+    expected = [[row["figure"], row["required"], row["found"], f"{row['of']:,}"] for row in figures["requirements"]]
+    table = rows("runs", "figure on the zoo | required | found | of")
+    assert [[cell.strip("*") for cell in row] for row in table] == expected
+    assert [row[2].startswith("**") for row in table] == [bool(row["holds"]) for row in figures["requirements"]]
+    assert f"has {len(figures['families'])} families" in text("runs").replace("\n", " ")
+
+
 def test_the_comparison_on_the_front_page_is_what_its_run_prints() -> None:
     (shown,) = [b.shown for b in blocks(text("gradcheck/views")) if "runs/steps" in b.text]
     assert shown is not None
