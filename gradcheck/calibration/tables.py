@@ -9,18 +9,22 @@ from gradcheck.calibration.requirements import Requirement
 from gradcheck.views.terminal import Table
 
 
-def tables(figures: Figures, rows: Sequence[Requirement]) -> list[Table | str]:
-    """The heading, what must hold, the worst false alarms, and the rules side by side."""
-    correct = sum(figures.correct.values())
+def must_hold(rows: Sequence[Requirement]) -> Table:
+    """What must hold, a row a requirement."""
     words = {True: "yes", False: "NO", None: "-"}
-    must = Table(
+    return Table(
         "what must hold",
         ["figure", "required", "found", "of", "holds"],
         [[*row[:4], words[row.holds]] for row in rows],
         left=frozenset({"figure"}),
     )
+
+
+def tables(figures: Figures, rows: Sequence[Requirement]) -> list[Table | str]:
+    """The heading, what must hold, the worst false alarms, and the rules side by side."""
+    correct = sum(figures.correct.values())
     heading = f"{figures.cells} cells, {correct} correct weights and {figures.wrong} wrong ones"
-    shown: list[Table | str] = [heading, must]
+    shown: list[Table | str] = [heading, must_hold(rows)]
     if figures.examples:
         header = ["cell", "flat_index", "times_bound", "model", "start", "data_scale", "dtype", "scheme", "eps"]
         worst = [[alarm._asdict()[name] for name in header] for alarm in figures.examples]

@@ -12,7 +12,7 @@ from gradcheck.functions.domain import require_complex_safe
 from gradcheck.functions.jacobian import check_outputs
 from gradcheck.functions.outcome import Outcome
 from gradcheck.functions.problems import problems
-from gradcheck.functions.settings import Settings, sampled
+from gradcheck.functions.settings import Settings, sampled, told
 from gradcheck.functions.several import together
 from gradcheck.functions.starts import around
 from gradcheck.functions.surroundings import quiet
@@ -79,13 +79,6 @@ def _measured(calls: Calls, theta: Array, held: Held, asked: Settings) -> Outcom
         n_weights=layout.size,
         diagnosis=diagnosis.words,
         diagnosis_kind=diagnosis.kind,
-        scheme=asked.scheme,
-        eps=asked.step,
         dtype=dtype,
-        match_at=asked.against.match_at,
-        nfev=calls.nfev,
-        njev=calls.njev,
-        notes=tuple(calls.raised),
-        min_judged=asked.against.min_judged,
-        accept=asked.against.accept,
+        **told(asked, calls),
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple, TypedDict, TypeGuard
 
 import numpy as np
 
 from gradcheck.errors import ContractError
+from gradcheck.functions.calls import Calls
 from gradcheck.numerics.schemes import SCHEMES, Scheme, SchemeName
 from gradcheck.numerics.steps import AUTO, Step
 
@@ -32,6 +33,34 @@ class Settings:
     def formula(self) -> Scheme:
         """The difference formula."""
         return SCHEMES[self.scheme]
+
+
+class Told(TypedDict):
+    """What an outcome says of how the gradient was checked, and what it took."""
+
+    scheme: SchemeName
+    eps: Step
+    match_at: float
+    accept: float
+    min_judged: float
+    nfev: int
+    njev: int
+    notes: tuple[str, ...]
+
+
+def told(asked: Settings, calls: Calls) -> Told:
+    """How the gradient was checked, and what it took so far."""
+    against = asked.against
+    return {
+        "scheme": asked.scheme,
+        "eps": asked.step,
+        "match_at": against.match_at,
+        "accept": against.accept,
+        "min_judged": against.min_judged,
+        "nfev": calls.nfev,
+        "njev": calls.njev,
+        "notes": tuple(calls.raised),
+    }
 
 
 def step_of(eps: object) -> Step:

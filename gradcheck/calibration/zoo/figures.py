@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from gradcheck.calibration.requirements import Requirement
+from gradcheck.calibration.tables import must_hold
 from gradcheck.calibration.zoo.instance import Array
 from gradcheck.calibration.zoo.tally import BIASED, MANY, Tally
 from gradcheck.functions.gradient import check_gradient
@@ -84,20 +85,13 @@ def overhead(n: int = 100, times: int = 5) -> float:
 
 def tables(tally: Tally, rows: list[Requirement]) -> list[Table | str]:
     """What must hold, the families, the groups in which something failed, and failures to look at."""
-    words = {True: "yes", False: "NO", None: "-"}
-    must = Table(
-        "what must hold",
-        ["figure", "required", "found", "of", "holds"],
-        [[*row[:4], words[row.holds]] for row in rows],
-        left=frozenset({"figure"}),
-    )
     header = ["family", "noise", "point", "derivatives", "match", *FAILURES]
     groups = [
         [*group, *_counts(count)]
         for group, count in sorted(tally.counts.items())
         if any(count[kind] for kind in FAILURES)
     ]
-    shown: list[Table | str] = [must, _costs(tally), _by_family(tally)]
+    shown: list[Table | str] = [must_hold(rows), _costs(tally), _by_family(tally)]
     left = frozenset({"family", "noise", "point"})
     shown.append(Table("where something failed", header, groups, left=left))
     shown.append(_failures(tally))

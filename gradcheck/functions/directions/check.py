@@ -21,7 +21,7 @@ from gradcheck.functions.directions.outcome import DirectionalOutcome
 from gradcheck.functions.directions.parameters import parameter
 from gradcheck.functions.directions.search import LOCATED, explain
 from gradcheck.functions.directions.slopes import Slope, direction, parts, slope_along
-from gradcheck.functions.settings import Settings
+from gradcheck.functions.settings import Settings, told
 from gradcheck.numerics.diagnosis.diagnose import diagnose
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.weight_columns import judgement_of
@@ -65,16 +65,9 @@ def check_directions(problem: Problem, calls: Calls, asked: Settings, dtype: str
         n_weights=problem.theta.size,
         diagnosis=diagnosis.words,
         diagnosis_kind=diagnosis.kind,
-        scheme=asked.scheme,
-        eps=asked.step,
         dtype=dtype,
-        match_at=asked.against.match_at,
-        nfev=calls.nfev,
-        njev=calls.njev,
-        notes=tuple(calls.raised),
-        min_judged=asked.against.min_judged,
-        accept=asked.against.accept,
         directions=tuple(slopes),
         parameters=tuple(parameter(problem, name, slopes, gradient, asked.against) for name in problem.layout.names),
         explained=explained,
+        **told(asked, calls),
     )

@@ -30,7 +30,7 @@ def confirmed(steps: Steps, best: Found) -> Search:
     kinks = 0
     h = best.step
     for _ in range(WINDOWS):
-        step = window.step_of(line, h)
+        step = line.on_grid(h)
         if step in looked or step < line.least:
             break
         side = steps.side
@@ -133,11 +133,11 @@ def _contradicted(steps: Steps, seen: Window, found: Found) -> bool:
     Noise explains a single quotient.  It does not where two smaller steps agree with each other by the noise that was known
     beforehand: then the loss has structure within the window.
     """
-    line, factor = steps.line, quantile(seen.degrees) * seen.noise
+    line = steps.line
     smaller = [r for r in steps.rungs() if r.step < seen.step and not r.silent]
     for k, rung in enumerate(smaller):
         gap = abs(rung.value - found.value)
-        if gap > factor * rung.gain + rung.arithmetic + found.bound:
+        if gap > roundoff(rung, seen.noise, seen.degrees) + found.bound:
             return True
         if k + 1 < len(smaller) and gap > found.bound:
             both = smaller[k : k + 2]
@@ -154,9 +154,8 @@ def _witnessed(steps: Steps, seen: Window, found: Found) -> bool:
     """
     if seen.step <= TRUSTED * (abs(steps.line.x) or steps.line.scale):
         return True
-    factor = quantile(seen.degrees) * seen.noise
     return any(
-        abs(r.value - found.value) + factor * r.gain + r.arithmetic <= VISIBLE * abs(found.value)
+        abs(r.value - found.value) + roundoff(r, seen.noise, seen.degrees) <= VISIBLE * abs(found.value)
         for r in steps.rungs()
         if r.step <= seen.step / 2
     )

@@ -48,7 +48,7 @@ def with_gradient_noise(problem: Problem, index: Array) -> Rounding:
 def gradient_noise(problem: Problem, gradient_at: Callable[[Array], Array], index: Array) -> Array:
     """The largest error by rounding of the entries ``index`` (m,) of the claimed gradient; 0 where none was seen.
 
-    The gradient is taken at equally spaced points of a line beside theta, not at theta itself, where it may be wrong.  An entry
+    The gradient is taken at the points of a line beside theta, not at theta itself, where it may be wrong.  An entry
     that is constant on the line shows its noise only with a larger spacing: 1 - s near s = 1 has few digits.
     """
     theta, rounding = problem.theta, problem.rounding

@@ -49,16 +49,13 @@ class Line:
     floor: float = 0.0
     changes: dict[float, float] = field(default_factory=dict)
 
-    def on_grid(self, h: float, parts: int = 1) -> float:
-        """The step nearest to h of which all multiples up to ``parts``, of h / parts, lead to numbers of the dtype.
-
-        At least one spacing of the numbers; x + h and x - h are then exact.
-        """
+    def on_grid(self, h: float) -> float:
+        """The step nearest to h that leads to numbers of the dtype, at least one spacing: x + h and x - h are exact."""
         reach = abs(self.x) + h
         if not 0 < reach < math.inf:
             return h
         spacing = 2 * self.unit * math.ldexp(0.5, math.frexp(reach)[1])
-        return max(1.0, round(h / parts / spacing)) * spacing * parts
+        return max(1.0, round(h / spacing)) * spacing
 
     @property
     def least(self) -> float:

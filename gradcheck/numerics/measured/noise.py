@@ -1,4 +1,4 @@
-"""The noise of a function, measured along a line of equally spaced, very near points.
+"""The noise of a function, measured along a line of very near points.
 
 Moré and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011): the k-th differences of a smooth function
 vanish like the k-th power of the spacing, those of its noise do not, and sigma_k**2 = gamma_k mean((Delta^k f)**2) with

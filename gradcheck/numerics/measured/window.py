@@ -20,6 +20,7 @@ from gradcheck.numerics.measured.ladder import (
     converges,
     jump_within,
     order,
+    roundoff,
     spaced,
     truncation,
 )
@@ -82,11 +83,6 @@ def _fit(values: Array, at: Array, powers: tuple[int, ...]) -> tuple[float, Arra
     part = q.T @ values
     rest = values - q @ part
     return float(rest @ rest), np.linalg.solve(r, part)
-
-
-def step_of(line: Line, h: float) -> float:
-    """The step nearest to h that a window can have."""
-    return line.on_grid(h)
 
 
 def points(line: Line, step: float, side: int) -> list[float]:
@@ -166,9 +162,9 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
     rung = line.rung(window.step, side)
     if rung is None or not window.usable:
         return None
-    rounding = quantile(window.degrees) * window.noise * rung.gain + rung.arithmetic
+    rounding = roundoff(rung, window.noise, window.degrees)
     larger = spaced([rung, *(r for r in rungs if r.step > window.step)], 0)
-    spread = [quantile(window.degrees) * window.noise * r.gain + r.arithmetic for r in larger]
+    spread = [roundoff(r, window.noise, window.degrees) for r in larger]
     if not side and len(larger) > 1 and _kink_between(rung, larger[1], spread[0]):
         # what lies beyond a kink says nothing of this window
         larger, spread = larger[:1], spread[:1]

@@ -83,7 +83,7 @@ def looked(
     f: Callable[[float], float], step: float, x: float = 0.5, noise: float = 1e-16, side: int = 0
 ) -> window.Window:
     made = Line(x, 1.0, U, noise=noise, degrees=13.0, floor=1e-17)
-    step = window.step_of(made, step)
+    step = made.on_grid(step)
     told(made, f, window.points(made, step, side))
     return window.look(made, step, side)
 

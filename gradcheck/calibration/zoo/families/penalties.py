@@ -39,13 +39,19 @@ def quantile_regression(rng: np.random.Generator, point: str) -> Instance:
     return drawn(value, gradient, x, point, kinks=True)
 
 
+def _beside_margin(rng: np.random.Generator, X: Array, y: Array, point: str) -> Array:
+    """A start; near a kink, the first example lies beside the margin, by way of the constant."""
+    x = start(rng, COEFFICIENTS, point)
+    if point == "near_kink":
+        x[0] += y[0] * (1 - near(rng)) - X[0] @ x
+    return x
+
+
 @family("hinge_svm", points=("random", "near_kink", "saturated", "zeros"))
 def hinge_svm(rng: np.random.Generator, point: str) -> Instance:
     """Mean of max(0, 1 - y X w) and |w|^2 / 100."""
     X, y = design(rng), rng.choice([-1.0, 1.0], size=EXAMPLES)
-    x = start(rng, COEFFICIENTS, point)
-    if point == "near_kink":
-        x[0] += y[0] * (1 - near(rng)) - X[0] @ x
+    x = _beside_margin(rng, X, y, point)
 
     def value(w: Values, a: Arithmetic) -> Values:
         return positive_part(1 - y * (X @ w)).mean() + 1e-2 * (w * w).sum()
@@ -61,9 +67,7 @@ def hinge_svm(rng: np.random.Generator, point: str) -> Instance:
 def squared_hinge_svm(rng: np.random.Generator, point: str) -> Instance:
     """Mean of max(0, 1 - y X w)^2 and |w|^2 / 100: the slope bends but does not jump."""
     X, y = design(rng), rng.choice([-1.0, 1.0], size=EXAMPLES)
-    x = start(rng, COEFFICIENTS, point)
-    if point == "near_kink":
-        x[0] += y[0] * (1 - near(rng)) - X[0] @ x
+    x = _beside_margin(rng, X, y, point)
 
     def value(w: Values, a: Arithmetic) -> Values:
         return (positive_part(1 - y * (X @ w)) ** 2).mean() + 1e-2 * (w * w).sum()
