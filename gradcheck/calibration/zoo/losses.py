@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,14 @@ def start(rng: np.random.Generator, n: int, point: str, spread: float = 1.0, far
     return rng.normal(size=n) * (far if point == "saturated" else spread)
 
 
+def _defined(value: Value, x: Array) -> float:
+    """The value at x; infinite where it is not defined."""
+    try:
+        return float(value(x, FLOAT))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return math.inf
+
+
 def descended(value: Value, gradient: Gradient, x: Array, steps: int) -> Array:
     """Weights after some BFGS iterations with halved steps; it ends earlier where the loss does not fall any more."""
     n = x.size
@@ -56,7 +65,7 @@ def descended(value: Value, gradient: Gradient, x: Array, steps: int) -> Array:
         for _ in range(steps):
             move = -inverse @ g
             for _ in range(30):
-                below = value(x + move, FLOAT) <= f + 1e-4 * (g @ move)
+                below = _defined(value, x + move) <= f + 1e-4 * (g @ move)
                 if below or not move.any():
                     break
                 move = move / 2

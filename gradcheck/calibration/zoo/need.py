@@ -40,7 +40,10 @@ def shows(of: Instance, index: int, step: float, match_at: float) -> bool:
     points = [_moved(of.x, index, place * step) for place in _PLACES]
     width = float(points[0][index]) - float(points[1][index])
     with mpmath.workdps(DIGITS), np.errstate(all="ignore"):
-        values = [of.fun(at) for at in points]
+        try:
+            values = [of.fun(at) for at in points]
+        except (ValueError, ZeroDivisionError, OverflowError):
+            return False  # outside of where the function is defined
         # The difference of the computed values errs by no more than noise / h + truncation, so most steps end here.
         if width == 0 or not abs((values[0] - values[1]) / width - correct) <= allowed:
             return False

@@ -76,7 +76,9 @@ def textbook_logistic_regression(rng: Rng, point: str) -> Instance:
     def jac(w: Array, m: Functions) -> Array:
         return X.T @ (1 / (1 + m.exp(-(X @ w))) - y) / ROWS
 
-    return written(fun, jac, rng.normal(0, 1, n) * scale)
+    w = rng.normal(0, 1, n) * scale
+    # beyond 36.7 a probability is rounded to 1, and log(0) times 0 is not a number
+    return written(fun, jac, w * min(1.0, 36.0 / max(1.0, float(np.abs(X @ w).max()))))
 
 
 def _softmax(rng: Rng, d: int, classes: int, dtype: type = np.float64) -> tuple[Written, Written]:
