@@ -6,15 +6,15 @@ import numpy as np
 
 from gradcheck.functions.calls import Calls
 from gradcheck.functions.points import Rows
-from gradcheck.numerics.measured.noise import measured_noise
+from gradcheck.numerics.measured.noise import Noise, measured_noise
 from gradcheck.numerics.measured.scales import scales
 from gradcheck.numerics.rounding import VARIANCE, Rounding, unit_roundoff
 
 Array = np.ndarray
 
 
-def measured_rounding(calls: Calls, theta: Array, value: Array, gradient: Array) -> tuple[list[Rounding], float]:
-    """The rounding errors of each output, and the degrees of freedom with which its noise is known.
+def measured_rounding(calls: Calls, theta: Array, value: Array, gradient: Array) -> tuple[list[Rounding], Noise]:
+    """The rounding errors of each output, and how its noise was measured.
 
     The noise of the gradient is a few units of its last place, as of any correct one; more is measured where it matters.
     """
@@ -25,14 +25,14 @@ def measured_rounding(calls: Calls, theta: Array, value: Array, gradient: Array)
     floor = np.spacing(np.abs(value).astype(returned)).astype(np.float64) / 2 * VARIANCE**0.5
     low = np.full(theta.size, -np.inf) if calls.low is None else calls.low
     high = np.full(theta.size, np.inf) if calls.high is None else calls.high
-    noise = measured_noise(lambda points: calls.many(Rows(points)), theta, length, (low, high), floor)
+    noise = measured_noise(lambda points: calls.many(Rows(points)), theta, length, (low, high), floor, np.abs(value))
     rows = np.abs(np.where(np.isfinite(gradient), gradient, 0.0)).astype(np.float64)
     own = 2 * max(u, unit_roundoff(returned), unit_roundoff(calls.given or theta.dtype)) * rows
     zero = np.zeros(theta.size)
     return [
         Rounding(float(s), np.full(theta.size, float(s)), own[k], zero, length, u)
         for k, s in enumerate(noise.deviation)
-    ], noise.degrees
+    ], noise
 
 
 def gradient_or_nan(calls: Calls, theta: Array, output: int) -> Array:

@@ -25,8 +25,11 @@ def problems(calls: Calls, theta: Array, value: Array, gradient: Array, seed: in
 
     value, gradient : those at theta, (k,) and (k, size).
     """
-    measured, degrees = measured_rounding(calls, theta, value, gradient)
-    known = [Measured(degrees, partial(gradient_or_nan, calls, output=k)) for k in range(len(value))]
+    measured, noise = measured_rounding(calls, theta, value, gradient)
+    known = [
+        Measured(noise.degrees, partial(gradient_or_nan, calls, output=k), float(noise.level[k]))
+        for k in range(len(value))
+    ]
     if len(value) == 1:
         return [_problem(calls, theta, _Losses(calls, theta, value), 0, gradient[0], measured[0], known[0])]
     shared = _Shared(calls, theta, value)

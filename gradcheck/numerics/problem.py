@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,10 +45,12 @@ class Measured:
 
     degrees : degrees of freedom with which the noise in ``Problem.rounding`` is known.
     gradient_at : the claimed gradient at another theta, NaN where there is none; None where it cannot be had.
+    level : size of the loss where its noise was measured.
     """
 
     degrees: float
     gradient_at: Callable[[Array], Array] | None = None
+    level: float = math.inf
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 import gradcheck
 from gradcheck import ContractError
 from gradcheck.functions.outcome import Outcome
+from gradcheck.numerics.schemes import SCHEMES
 
 Array = np.ndarray
 few = settings(max_examples=12)
@@ -338,3 +340,155 @@ def test_advice_is_what_is_left_to_do() -> None:
     assert list(r.table["reason"]) == ["overflow"]
     hidden = check(lambda x: 1.0 + 1e-25 * x[0] + 0 * x[1:].sum(), lambda x: np.array([1e-25, 0.0]), [1.0, 2.0])
     assert "take a larger eps" not in str(hidden)
+
+
+# ------------------------------------------------------------------------------------ flat parts, stairs and fast waves
+
+
+@few
+@given(seed=st.integers(0, 2**32))
+@pytest.mark.parametrize("unit", ["relu", "dropout"])
+def test_a_missing_mask_is_a_mismatch_where_the_unit_is_off(unit: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, c = rng.normal(size=8) + np.copysign(0.1, rng.normal(size=8)), 1 + rng.random(8)
+    on = x > 0 if unit == "relu" else rng.random(8) < 0.5
+    on[0], x[0] = True, abs(x[0])  # something moves the loss
+
+    def loss(x: Array) -> float:
+        return float(np.sum(c * (np.maximum(x, 0) if unit == "relu" else on * np.sin(x))))
+
+    def backward(x: Array) -> Array:  # as if every unit were on
+        return c if unit == "relu" else c * np.cos(x)
+
+    assert [v == "mismatch" for v in verdicts(check(loss, backward, x))] == list(~on)
+    assert check(loss, lambda x: on * backward(x), x).verdict == "match"
+
+
+@pytest.mark.parametrize("w", [25.0, 30.0, 34.0, 36.0])
+@pytest.mark.parametrize("feature", [1.0, 0.05, 1e-3])
+def test_a_plateau_of_the_log_loss_beside_other_weights_is_not_accused(w: float, feature: float) -> None:
+    features = np.array([1.0, feature])
+
+    def loss(x: Array) -> float:
+        return float(-np.log(1 - sigmoid(x[:2] @ features)) + x[2] ** 2)
+
+    def gradient(x: Array) -> Array:
+        return np.append(sigmoid(x[:2] @ features) * features, 2 * x[2])
+
+    assert check(loss, gradient, [w, 0.3, 1.0]).count("mismatch") == 0
+
+
+@few
+@given(width=st.floats(-5.0, -3.0), slope=st.floats(-2.0, 2.0), seed=st.integers(0, 2**32))
+def test_a_loss_of_which_a_part_rises_in_stairs_is_not_accused(width: float, slope: float, seed: int) -> None:
+    x, q = np.random.default_rng(seed).uniform(0.5, 2.0, 4), 10.0**width
+
+    def loss(x: Array) -> float:
+        return float(np.sum(np.sin(x)) + slope * q * round(float(np.sum(x)) / q))
+
+    # on a stair the slope of that part is missing, but larger steps show it
+    assert check(loss, lambda x: np.cos(x) + slope, x).count("mismatch") == 0
+
+
+@few
+@given(rate=st.floats(6.0, 9.0), seed=st.integers(0, 2**32))
+def test_a_wave_far_faster_than_every_step_is_not_taken_for_noise(rate: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rates = 10.0 ** rng.uniform(rate - 1, rate, 3)
+    phases = rng.uniform(0, 6, 3)
+
+    def loss(x: Array) -> float:
+        return 0.25 * round(float(np.sum(20 * np.sin(rates * x + phases))) / 0.25)
+
+    r = check(loss, lambda x: 20 * rates * np.cos(rates * x + phases), np.zeros(3))
+    assert r.count("mismatch") == 0, str(r)
+
+
+@few
+@given(power=st.floats(-8.0, 8.0), seed=st.integers(0, 2**32))
+@example(power=8.0, seed=0)
+def test_weights_of_0_have_any_scale(power: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rate, phase = 10.0**power, rng.uniform(0.1, 1.0, 4)
+    r = check(lambda x: np.sum(np.sin(rate * x + phase)), lambda x: rate * np.cos(rate * x + phase), np.zeros(4))
+    assert r.verdict == "match", str(r)
+
+
+# -------------------------------------------------------------------------------------------- the size of the noise
+
+
+@few
+@given(seed=st.integers(0, 2**32), scale=st.floats(-6.0, 6.0))
+def test_a_bound_holds_at_an_optimum_whose_residuals_are_rounding_errors(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    X, w = rng.normal(size=(9, 4)), rng.normal(size=4) * 10.0**scale
+    y = X @ w
+    r = check(lambda w: np.sum((X @ w - y) ** 2) / 2, lambda w: X.T @ (X @ w - y), w)
+    exactly = [[Fraction(float(v)) for v in row] for row in X]
+    rest = [sum(a * Fraction(float(v)) for a, v in zip(row, w, strict=True)) for row in exactly]
+    rest = [s - Fraction(float(v)) for s, v in zip(rest, y, strict=True)]
+    for i, (numeric, bound) in enumerate(zip(r.table["numeric"], r.table["bound"], strict=True)):
+        true = float(sum(row[i] * s for row, s in zip(exactly, rest, strict=True)))
+        # the true derivative is rounded to float64
+        assert abs(numeric - true) <= bound * (1 + 1e-12), (i, numeric, true, bound)
+
+
+@few
+@given(large=st.floats(4.0, 7.5), seed=st.integers(0, 2**32))
+def test_an_error_of_the_argument_that_is_alike_at_steps_of_powers_of_two_is_seen(large: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x0, big = rng.uniform(0.5, 2.0, 20).astype(np.float32), np.float32(10.0**large)
+
+    def loss(x: Array) -> float:
+        d = (x.astype(np.float32) - x0).astype(np.float32)
+        return float(np.sum(np.sin(x0 + ((big + 1) * d - big * d))))
+
+    r = check(loss, np.cos, x0, dtype=np.float32)
+    # what is rounded is the distance from x0, by up to 10**large units of its last place, at every step alike
+    error = np.abs(np.array(r.table["numeric"]) - np.cos(x0.astype(float)))
+    assert (error <= np.array(r.table["bound"])).all()
+    assert r.count("mismatch") == 0
+
+
+@few
+@given(gap=st.floats(-9.0, -5.0), noise=st.floats(-14.0, -8.0))
+def test_quotients_that_do_not_converge_have_no_bound(gap: float, noise: float) -> None:
+    apart, sigma = 10.0**gap, 10.0**noise
+
+    def loss(x: Array) -> float:
+        with np.errstate(all="ignore"):
+            return float(-np.log(1 - x[0]) + sigma * math.sin(1e13 * x[0]))
+
+    x = np.array([1 - apart])
+    r = check(loss, lambda x: np.zeros(1), x)
+    true = 1 / (1 - x[0])
+    assert abs(r.table["numeric"][0] - true) <= r.table["bound"][0]
+
+
+# ------------------------------------------------------------------------------------------------- how it is searched
+
+
+def test_the_points_of_many_weights_do_not_depend_on_what_is_claimed() -> None:
+    x = np.random.default_rng(5).uniform(0.5, 3.0, 40)
+
+    def points(factor: float) -> set[bytes]:
+        seen: set[bytes] = set()
+
+        def loss(x: Array) -> float:
+            seen.add(x.tobytes())
+            return float(np.sum(np.sin(300 * x)))
+
+        check(loss, lambda x: factor * 300 * np.cos(300 * x), x)
+        return seen
+
+    right, wrong = points(1.0), points(1.5)
+    assert right < wrong
+
+
+@pytest.mark.parametrize("scheme", ["forward", "backward", "five_point", "seven_point", "richardson"])
+def test_another_scheme_takes_its_own_points_and_four_more(scheme: str) -> None:
+    x = np.random.default_rng(0).uniform(0.5, 2.0, 40)
+    r = check(lambda x: np.sum(np.sin(x)), np.cos, x, scheme=scheme)
+    assert r.verdict == "match"
+    # the noise, the leaders' and the last call are shared by all
+    assert r.nfev / 40 <= SCHEMES[scheme].evaluations + 4

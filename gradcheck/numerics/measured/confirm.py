@@ -6,30 +6,36 @@ import itertools
 import math
 
 from gradcheck.numerics.measured import window
-from gradcheck.numerics.measured.ladder import Found, roundoff, spaced
+from gradcheck.numerics.measured.ladder import SPACED, Found, diverges, jump_at_theta, roundoff, spaced
 from gradcheck.numerics.measured.line import Line
-from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
+from gradcheck.numerics.measured.steps import ALIVE, TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
 from gradcheck.numerics.measured.window import Window
 
-# Windows that are tried at most, and how far apart.
-WINDOWS, SHIFT, NEAR = 5, 8.0, 1.5
+# How far apart windows are.
+SHIFT, NEAR = 8.0, 1.5
 # Larger steps at which a derivative is looked for that was not seen at a window's step.
-HIGHER = (4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
+HIGHER = (4.25, 17.0, 67.0, 270.0, 1080.0, 4300.0)
 # The same where it was seen.
-FAR = (64.0, 1024.0)
+FAR = (67.0, 1080.0)
+# Steps above the largest one at which a derivative is looked for that was not seen.
+NEXT = (4.25, 17.0, 67.0)
 # Two steps show the derivative alike within this.
 ALIKE = 0.2
+# A larger step whose derivative differs by more than this part is followed by further ones.
+STEEP = 1e-3
+# How often an interval is halved in which a jump is sought, and how often without a change of the jump.
+HALVED, LAST = 12, 5
 
 
-def confirmed(steps: Steps, best: Found) -> Search:
+def confirmed(steps: Steps, best: Found) -> Search[Found]:
     """The derivative by windows, the first one at the best quotient's step."""
     line, claim = steps.line, steps.claim
     accepted: Found | None = None
     looked: dict[float, Window] = {}
-    kinks = 0
+    kinks = plateaus = 0
     h = best.step
-    for _ in range(WINDOWS):
+    for _ in range(steps.windows_allowed):
         step = line.on_grid(h)
         if step in looked or step < line.least:
             break
@@ -37,47 +43,122 @@ def confirmed(steps: Steps, best: Found) -> Search:
         yield [t for t in window.points(line, step, side) if t not in line.changes]
         steps.taken(step, side)
         seen = looked[step] = window.look(line, step, side)
+        if seen.usable:
+            steps.windows.append(seen.beside)
         found = window.bounded(line, seen, side, steps.rungs())
         holds = found is not None and not _contradicted(steps, seen, found)
         if found is not None and holds and _witnessed(steps, seen, found):
             if accepted is None or found.bound + found.doubt < accepted.bound + accepted.doubt:
                 accepted = found
-            if claim.agrees(accepted):
-                return accepted
-        kinks += seen.state == "kink"
+            if claim.agrees(accepted) or (not claim.disputes(accepted) and found.roundoff > found.truncation):
+                # the claim is right, or noise hides whether it is
+                break
+        kinks, plateaus = kinks + (seen.state == "kink"), plateaus + (seen.state == "plateau")
         h = _next(line, seen, found if holds else None, claim, accepted)
-        if not h or kinks > 1:
+        if not h or kinks > 1 or plateaus > 1:
             break
     if accepted is None:
         return best._replace(truncation=math.inf)
     return (yield from _checked(steps, accepted))
 
 
-def _checked(steps: Steps, found: Found) -> Search:
+def _checked(steps: Steps, found: Found) -> Search[Found]:
     """What windows found, after smaller and larger steps were asked whether they contradict it."""
     claim = steps.claim
+    smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
+    larger = [r for r in steps.rungs() if r.step >= SPACED * found.step and not r.silent]
+    here = steps.line.rung(found.step, steps.side)
+    if here and smaller and larger and diverges(smaller[-1], here, larger[0], steps.line.noise, steps.line.degrees):
+        return found._replace(truncation=math.inf)
     if abs(claim.value - found.value) <= found.bound:
-        return found
+        if abs(found.value) > found.bound or steps.line.x == 0:
+            return found
+        # a flat loss may be one stair of a loss that has a slope
+        yield steps.wanted(*(factor * found.step for factor in HIGHER))
+        return found._replace(truncation=found.truncation + _overlooked(steps, found))
     if not any(r.step <= found.step / 8 for r in steps.rungs()):
-        yield steps.wanted(found.step / 16, found.step / 256)
+        yield steps.wanted(found.step / 17, found.step / 270)
         if _contradicted(steps, Window("good", found.step, steps.line.noise, steps.line.degrees), found):
             return found._replace(truncation=math.inf)
     gap, low = abs(claim.value - found.value) - found.bound, found.step
     deep = found.rough or found.step > TRUSTED * abs(steps.line.x)
+    seen_through = low
     while deep and low > steps.line.least and quantile(steps.line.degrees) * steps.line.noise / low < gap:
         # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
-        low /= 16
+        seen_through, low = low, low / 17
         yield steps.wanted(low)
     for factor in HIGHER if abs(found.value) <= found.bound else FAR:
         if _overlooked(steps, found) > gap:
+            # this window lies on a stair; the noise of the stairs shows at the larger step
+            larger_step = steps.line.on_grid(factor * found.step)
+            yield [t for t in window.points(steps.line, larger_step, steps.side) if t not in steps.line.changes]
+            seen = window.look(steps.line, larger_step, steps.side)
+            steps.windows = [seen.beside] if seen.usable else []
             break
         yield steps.wanted(factor * found.step)
-    if steps.line.x != 0 and found.step > abs(steps.line.x) and not _disputed_within(steps):
+    top = steps.rungs()[-1].step
+    if abs(found.value) <= found.bound and NEXT[0] * top <= steps.line.scale and _overlooked(steps, found) <= gap:
+        yield steps.wanted(*(factor * top for factor in NEXT))
+    if steps.line.x != 0 and found.step > abs(steps.line.x) and not disputed_within(steps):
         return found._replace(doubt=math.inf)
-    return found._replace(doubt=max(found.doubt, _overlooked(steps, found), _below(steps, found)))
+    if found.rough and not (yield from _disputed_below(steps, seen_through)):
+        return found._replace(doubt=math.inf)
+    stairs = yield from _stairs(steps, found)
+    return found._replace(doubt=max(found.doubt, stairs, _overlooked(steps, found), _below(steps, found)))
 
 
-def _disputed_within(steps: Steps) -> bool:
+def _disputed_below(steps: Steps, step: float) -> Search[bool]:
+    """Whether a window at a smaller step disputes the claim as well: a fast wave looks like noise at every step above it."""
+    line, side, h = steps.line, steps.side, steps.line.on_grid(step)
+    yield [t for t in window.points(line, h, side) if t not in line.changes]
+    seen, rung = window.look(line, h, side), line.rung(h, side)
+    if seen.state == "plateau":
+        return True
+    apart = abs(steps.claim.value - rung.value) if rung else 0.0
+    return seen.usable and rung is not None and apart > roundoff(rung, seen.beside, seen.degrees)
+
+
+def _stairs(steps: Steps, found: Found) -> Search[float]:
+    """How far the derivative lies from one that two larger steps show alike, if the loss jumps between its step and theirs.
+
+    A loss of which a part has few digits is smooth on one of its stairs, where that part's slope is missing.  A loss that is
+    continuous changes ever less in a shrinking interval; at a jump it does not.
+    """
+    line = steps.line
+    top = steps.rungs()[-1]
+    if top.step > found.step and abs(top.value - found.value) > found.bound + abs(found.value) * STEEP:
+        yield steps.wanted(*(factor * top.step for factor in NEXT if factor * top.step <= line.scale))
+    above = [r for r in steps.rungs() if found.step < r.step <= line.scale and not r.silent]
+    for near, far in itertools.pairwise(spaced(above, 0) if above else []):
+        gap, other = near.value - found.value, far.value - found.value
+        alike = abs(gap - other) <= ALIKE * abs(gap)
+        # at a kink beside theta larger steps are alike too
+        alike = alike and jump_at_theta(near, far, line.noise)[0] <= abs(gap) / 2
+        if alike and abs(gap) > found.bound and abs(steps.claim.value - found.value) < (1 + 2 * ALIKE) * abs(gap):
+            jumps = yield from _jumps(line, found.value, near.step)
+            return (1 + 2 * ALIKE) * max(abs(gap), abs(other)) if jumps else 0.0
+    return 0.0
+
+
+def _jumps(line: Line, slope: float, step: float) -> Search[bool]:
+    """Whether the loss less its slope jumps between two points that were evaluated, no farther than a step from theta."""
+    rest = {t: change - slope * t for t, change in [(0.0, 0.0), *line.changes.items()] if abs(t) <= step}
+    places = sorted(t for t, value in rest.items() if math.isfinite(value))
+    low, high = max(itertools.pairwise(places), key=lambda two: abs(rest[two[1]] - rest[two[0]]))
+    sizes = [abs(rest[high] - rest[low])]
+    for _ in range(HALVED):
+        middle = math.copysign(line.on_grid(abs(low + high) / 2), low + high)
+        if not low < middle < high:
+            break
+        yield [middle] if middle not in line.changes else []
+        rest[middle] = line.changes.get(middle, math.nan) - slope * middle
+        lower = abs(rest[middle] - rest[low]) >= abs(rest[high] - rest[middle])
+        low, high = (low, middle) if lower else (middle, high)
+        sizes.append(abs(rest[high] - rest[low]))
+    return sizes[-1] > ALIVE * line.noise and sizes[-1] >= sizes[max(0, len(sizes) - LAST)] / 2
+
+
+def disputed_within(steps: Steps) -> bool:
     """Whether a step that does not cross 0, where a loss may have a pole or a wall, disputes the claim beyond the noise."""
     line, claim = steps.line, steps.claim.value
     return any(
@@ -137,7 +218,7 @@ def _contradicted(steps: Steps, seen: Window, found: Found) -> bool:
     smaller = [r for r in steps.rungs() if r.step < seen.step and not r.silent]
     for k, rung in enumerate(smaller):
         gap = abs(rung.value - found.value)
-        if gap > roundoff(rung, seen.noise, seen.degrees) + found.bound:
+        if gap > roundoff(rung, seen.beside, seen.degrees) + found.bound:
             return True
         if k + 1 < len(smaller) and gap > found.bound:
             both = smaller[k : k + 2]
@@ -155,7 +236,7 @@ def _witnessed(steps: Steps, seen: Window, found: Found) -> bool:
     if seen.step <= TRUSTED * (abs(steps.line.x) or steps.line.scale):
         return True
     return any(
-        abs(r.value - found.value) + roundoff(r, seen.noise, seen.degrees) <= VISIBLE * abs(found.value)
+        abs(r.value - found.value) + roundoff(r, seen.beside, seen.degrees) <= VISIBLE * abs(found.value)
         for r in steps.rungs()
         if r.step <= seen.step / 2
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradcheck.numerics.measured.given import Given, beside, first_step, given
+from gradcheck.numerics.measured.explore import scouted
+from gradcheck.numerics.measured.given import RATIO, Given, beside, first_step, given
 from gradcheck.numerics.measured.gradient import with_gradient_noise
 from gradcheck.numerics.measured.ladder import Found
 from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.pool import pooled
-from gradcheck.numerics.measured.search import RATIO, search
-from gradcheck.numerics.measured.steps import Claim, Search, Steps
+from gradcheck.numerics.measured.search import search
+from gradcheck.numerics.measured.steps import WINDOWS, Claim, Search, Steps
 from gradcheck.numerics.problem import Evaluations, Measured, Problem
 from gradcheck.numerics.quotients import Estimate
 from gradcheck.numerics.rounding import Rounding
@@ -23,35 +25,51 @@ Array = np.ndarray
 Evaluate = Callable[[Array, Array], Evaluations]
 
 CENTRAL = SCHEMES["central"]
+# Of MANY weights and more, FIRST are searched before the others, which then begin where those ended.
+MANY, FIRST = 16, 4
+# A first step that is off by no more than this is kept.
+OFF = 4.0
 
 
 class Weight:
-    """One weight under search: what was asked, what is known, and the search that is under way."""
+    """One weight under search: what was asked, and what is known.
 
-    def __init__(self, line: Line, claim: Claim, own: Given | None, first: tuple[float, ...], start: float) -> None:
-        self.line, self.own, self.first = line, own, first
+    own : the formula that was asked for; None where the search's own best quotient is the answer.   start : the first step.
+    """
+
+    def __init__(self, line: Line, claim: Claim, own: Given | None, start: float) -> None:
+        self.line, self.own, self.start = line, own, start
         self.steps = Steps(line, claim)
-        self.search: Search = search(self.steps, start)
-        self.found: Found | None = None
+        self.best: Found | None = None
 
     def begin(self) -> list[float]:
         """The offsets to be evaluated first."""
-        asked = self.steps.wanted(*self.first)
-        return asked + [t for t in (self.own.offsets if self.own else ()) if t and t not in asked]
+        if self.own is None:
+            return self.steps.wanted(self.start, RATIO * self.start)
+        # steps that leave the domain are not taken
+        mirrored = self.own.mirrored if self.line.side(self.own.step) == 0 else ()
+        return [t for t in (*self.own.offsets, *mirrored) if t]
 
-    def go_on(self, central: bool) -> list[float]:
-        """The offsets that are needed next; none at the end."""
-        if self.own and central and self.own.step and not self.steps.given:
-            self.steps.given = self.line.pair(*sorted(self.own.offsets))
-        try:
-            while True:
-                asked = next(self.search)
-                if asked:
-                    return asked
-        except StopIteration as end:
-            found: Found = end.value
-            self.found = self.own.bounded(self.line, found) if self.own else found
+    def beside(self) -> list[float]:
+        """The offsets to be evaluated beside those of a formula."""
+        if self.own is None:
             return []
+        self.steps.own = self.own.rungs(self.line)
+        return self.steps.wanted(*beside(self.steps.own, self.line, self.steps.claim.match_at, self.start))
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether windows were looked at, and showed neither that the claim is right nor that it is wrong."""
+        claim, best = self.steps.claim, self.best
+        if best is None or not self.steps.windows:
+            return False
+        return not (claim.agrees(best) or claim.disputes(best.doubted))
+
+    @property
+    def found(self) -> Found:
+        """The derivative that was asked for, once the search has ended."""
+        assert self.best is not None
+        return self.own.bounded(self.line, self.best) if self.own else self.best
 
 
 def estimates(
@@ -61,20 +79,77 @@ def estimates(
 
     evaluate : losses with theta[index[r]] replaced by points[r, c].
     """
-    assert problem.measured is not None
-    weights = [_weight(problem, problem.measured, scheme, eps, match_at, accept, int(i)) for i in index]
-    _evaluated(problem, evaluate, index, [w.begin() for w in weights], weights)
-    pooled([w.line for w in weights], [w.steps.rungs() for w in weights])
-    open_ones = list(range(len(weights)))
-    while open_ones:
-        asked = [weights[r].go_on(scheme is CENTRAL) for r in open_ones]
-        going = [(r, offsets) for r, offsets in zip(open_ones, asked, strict=True) if offsets]
-        open_ones = [r for r, _ in going]
-        _evaluated(problem, evaluate, index[open_ones], [o for _, o in going], [weights[r] for r in open_ones])
+    known = problem.measured
+    assert known is not None
+    places = np.arange(len(index))
+    few = places[:: -(-len(index) // FIRST)] if len(index) >= MANY else places[:0]
+    weights = {int(r): _weight(problem, known, scheme, eps, match_at, accept, int(index[r])) for r in few}
+    first = list(weights.values())
+    factor = _off(problem, evaluate, index, weights)
+    _searched(problem, evaluate, index, weights)
+    rest = {
+        int(r): _weight(problem, known, scheme, eps, match_at, accept, int(index[r]), factor)
+        for r in places
+        if int(r) not in weights
+    }
+    for weight in rest.values():
+        weight.steps.windows_allowed = 1 if first and all(w.in_vain for w in first) else WINDOWS
+    _begun(problem, evaluate, index, rest)
+    _searched(problem, evaluate, index, rest)
+    weights |= rest
     analytic = problem.analytic.astype(np.float64)[index]
-    found = [w.found for w in weights if w.found is not None]
+    found = [weight.found for _, weight in sorted(weights.items())]
     apart = [accused(a, f, accept) for a, f in zip(analytic.tolist(), found, strict=True)]
     return _columns(found, apart, match_at), with_gradient_noise(problem, index[apart])
+
+
+def _begun(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, Weight]) -> None:
+    """Evaluate the first points of some weights, by their place in ``index``."""
+    places, every = list(weights), list(weights.values())
+    _evaluated(problem, evaluate, index[places], [w.begin() for w in every], every)
+    _evaluated(problem, evaluate, index[places], [w.beside() for w in every], every)
+
+
+def _off(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, Weight]) -> float:
+    """By what factor the first steps of some weights are off, as their quotients show, whatever is claimed."""
+    _begun(problem, evaluate, index, weights)
+    _gone_on(problem, evaluate, index, weights, {r: scouted(w.steps) for r, w in weights.items()})
+    best = [(w.steps.best(), w.start) for w in weights.values()]
+    ratios = [found.step / start for found, start in best if math.isfinite(found.bound) and found.step > 0]
+    factor = float(np.median(ratios)) / 2 if 2 * len(ratios) > len(weights) else 1.0
+    return 1.0 if 1 / OFF <= factor <= OFF else factor
+
+
+def _searched(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, Weight]) -> None:
+    """Let the searches of some weights go on until all have ended."""
+    pooled([w.line for w in weights.values()], [w.steps.rungs() for w in weights.values()])
+    ended = _gone_on(problem, evaluate, index, weights, {r: search(w.steps, w.start) for r, w in weights.items()})
+    for r, found in ended.items():
+        weights[r].best = found
+
+
+def _gone_on(
+    problem: Problem,
+    evaluate: Evaluate,
+    index: Array,
+    weights: dict[int, Weight],
+    searches: dict[int, Search[Found]],
+) -> dict[int, Found]:
+    """What the searches of some weights return; what they ask for is evaluated for all together."""
+    ended: dict[int, Found] = {}
+    while len(ended) < len(searches):
+        asked: dict[int, list[float]] = {}
+        for r, one in searches.items():
+            while r not in ended and r not in asked:
+                try:
+                    offsets = next(one)
+                except StopIteration as end:
+                    ended[r] = end.value
+                else:
+                    if offsets:
+                        asked[r] = offsets
+        _evaluated(problem, evaluate, index[list(asked)], list(asked.values()), [weights[r] for r in asked])
+    return ended
 
 
 def accused(claim: float, found: Found, accept: float) -> bool:
@@ -83,29 +158,35 @@ def accused(claim: float, found: Found, accept: float) -> bool:
 
 
 def _weight(
-    problem: Problem, known: Measured, scheme: Scheme, eps: Step, match_at: float, accept: float, i: int
+    problem: Problem,
+    known: Measured,
+    scheme: Scheme,
+    eps: Step,
+    match_at: float,
+    accept: float,
+    i: int,
+    factor: float = 1.0,
 ) -> Weight:
+    """A weight whose search begins ``factor`` times the usual first step away."""
     theta, rounding = problem.theta[i], problem.rounding
     x, scale, noise = float(theta), float(rounding.length[i]), float(rounding.line[i])
     below = np.inf if problem.low is None else x - float(problem.low[i])
     above = np.inf if problem.high is None else float(problem.high[i]) - x
     # the last operation of the loss rounds by half a spacing at most, by u / sqrt(3) of its size in the mean square
     floor = 0.5 * rounding.unit * abs(float(problem.center))
-    line = Line(x, scale, rounding.unit, below, above, noise, known.degrees, floor)
+    line = Line(
+        x, scale, rounding.unit, below, above, noise, known.degrees, floor, abs(float(problem.center)), known.level
+    )
     claim = Claim(float(problem.analytic[i]), match_at, accept)
     relative = problem.relative_noise or noise / max(abs(float(problem.center)), noise, 5e-324)
     relative = min(1.0, max(relative, rounding.unit))
-    start = first_step(scale, relative, 2)
-    if isinstance(eps, str):
-        if scheme is CENTRAL:
-            return Weight(line, claim, None, (start, RATIO * start), start)
-        own = given(scheme, theta, first_step(scale, relative, scheme.order))
-    else:
+    start = factor * first_step(scale, relative, 2)
+    own = None
+    if not isinstance(eps, str):
         own = given(scheme, theta, eps)
-    # steps that leave the domain are not taken
-    if scheme is CENTRAL and own.step and line.side(own.step) == 0:
-        return Weight(line, claim, own, beside(own.step, start), start)
-    return Weight(line, claim, own, (start, RATIO * start), start)
+    elif scheme is not CENTRAL:
+        own = given(scheme, theta, factor * first_step(scale, relative, scheme.order))
+    return Weight(line, claim, own, start)
 
 
 def _evaluated(

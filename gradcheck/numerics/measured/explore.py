@@ -9,21 +9,27 @@ from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.measured.steps import TRUSTED, Claim, Search, Steps, alive
 
 # Steps lie so far apart, at least and at most, and so many are tried.
-NEAR, APART, EXPLORED = 4.0, 16.0, 14
-FAR = 256.0
+NEAR, APART, EXPLORED = 4.25, 17.0, 14
+FAR = 270.0
 # A step is hidden by noise where this is above so much of the derivative; two steps are alike within this.
 HIDDEN, ALIKE = 0.3, 0.05
 # A derivative is not seen at all where the noise is above so much of it.
 UNSEEN = 0.7
+# So many steps at which the loss does not move are close to each other.
+SILENT = 4
 # A kink at theta shows at every step; it is followed down to so many steps.
 BENT = 7
 # No step above this many times the guessed scale is tried.
 HIGHEST = 1e9
+# Further steps between two that were taken, and how far above what is asked for the noise may be there.
+BETWEEN, WITHIN = 2, 4.0
+# The even part of the loss is that of a parabola within this.
+PARABOLA = 0.1
 # The bound at the next step is to be this fraction of what is asked for.
 AIM = 0.5
 
 
-def explored(steps: Steps) -> Search:
+def explored(steps: Steps) -> Search[Found]:
     """The best quotient after steps above and below were tried."""
     line, claim = steps.line, steps.claim
     checked = False
@@ -43,7 +49,31 @@ def explored(steps: Steps) -> Search:
             yield steps.wanted(best.step / APART, best.step / FAR)
         else:
             break
+    for _ in range(BETWEEN):
+        step = _between(claim, steps.best(), steps.rungs())
+        if step:
+            yield steps.wanted(step)
     return steps.best()
+
+
+def scouted(steps: Steps) -> Search[Found]:
+    """The best quotient after steps above and below were tried, whatever is claimed."""
+    for _ in range(EXPLORED):
+        best, rungs = steps.best(), steps.rungs()
+        step = 0.0 if steps.claim.resolved(best) else _next(steps.line, steps.claim, best, rungs, steps.lowest)
+        if not step:
+            break
+        yield steps.wanted(step)
+    return steps.best()
+
+
+def _between(claim: Claim, best: Found, rungs: list[Rung]) -> float:
+    """A step between the best one and the next larger one, where noise hides the derivative just so; else 0."""
+    above = [r.step for r in rungs if r.step > best.step]
+    noisy = best.roundoff > best.truncation and best.roundoff < WITHIN * claim.match_at * abs(best.value)
+    if claim.resolved(best) or not noisy or not above or above[0] < NEAR / 2 * best.step:
+        return 0.0
+    return math.sqrt(best.step * above[0])
 
 
 def _next(line: Line, claim: Claim, best: Found, rungs: list[Rung], lowest: float) -> float:
@@ -56,10 +86,17 @@ def _next(line: Line, claim: Claim, best: Found, rungs: list[Rung], lowest: floa
     if upwards:
         return upwards
     low = rungs[0].step
-    return low / APART if low > line.least and _downwards(line, rungs) else 0.0
+    return low / APART if low > line.least and _downwards(line, claim, rungs) else 0.0
 
 
-def _downwards(line: Line, rungs: list[Rung]) -> bool:
+def _quadratic(rungs: list[Rung]) -> bool:
+    """Whether the even part of the loss is that of a parabola at the largest steps: there is no scale to exceed."""
+    near, far = rungs[-2:]
+    even = far.step / near.step * near.bend
+    return abs(far.bend - even) <= PARABOLA * abs(even)
+
+
+def _downwards(line: Line, claim: Claim, rungs: list[Rung]) -> bool:
     """Whether a smaller step may show more: the two smallest steps disagree, and noise hides neither."""
     if rungs[0].silent:
         return False
@@ -70,7 +107,7 @@ def _downwards(line: Line, rungs: list[Rung]) -> bool:
     jump = jump_seen(low, next_one, line.noise)
     apart = abs(low.value - next_one.value)
     size = max(abs(low.value), abs(next_one.value))
-    return apart > 2 * spread + ALIKE * size or (jump > ALIKE * size and len(rungs) < BENT)
+    return apart > 2 * spread + ALIKE * size or (2 * jump > claim.match_at * size and len(rungs) < BENT)
 
 
 def _upwards(line: Line, claim: Claim, best: Found, rungs: list[Rung]) -> float:
@@ -83,11 +120,12 @@ def _upwards(line: Line, claim: Claim, best: Found, rungs: list[Rung]) -> float:
         return 0.0
     sounding = [r for r in rungs if not r.silent]
     if len(sounding) < 2 or not math.isfinite(best.bound):
-        return APART * top.step
+        # a loss that did not move at several steps is searched for with larger strides
+        return (APART if sounding or len(rungs) < SILENT else FAR) * top.step
     if claim.resolved(best) or best.step < sounding[-2].step or best.roundoff < (best.truncation - best.kink) / 4:
         return 0.0
     unseen = roundoff(top, line.noise, line.degrees) > UNSEEN * abs(top.value)
-    if unseen and alive(line, top) and top.step * NEAR > TRUSTED * line.scale:
+    if unseen and alive(line, top) and top.step * NEAR > TRUSTED * line.scale and not _quadratic(sounding):
         return 0.0
     asked = AIM * claim.match_at * abs(best.value) / 2
     factor = min(max(best.roundoff / asked, NEAR), APART) if asked > 0 else APART

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.numerics.measured.ladder import Found
-from gradcheck.numerics.measured.line import Line
-from gradcheck.numerics.measured.search import RATIO
+from gradcheck.numerics.measured.ladder import Found, roundoff
+from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.schemes import Scheme
 
+# The second of the first two steps over the first.  Steps are no powers of two of each other: a product with one is rounded
+# like the product with the other, so that both would have the same error.
+RATIO = 4.25
 # Below this fraction of the search's own first step, a given step shows too little to help it.
 HELPFUL = 2.0**-10
+# Noise below this part of match_at lets a quotient be believed.
+SEEN = 0.25
 # The first step of a formula of order p is this many times the p + 1-st root of the relative noise, in units of the scale, and
 # at most so much of it.  Noise and truncation of a function with derivatives of about its own size are equal at 2.5 times.
 # Above, the truncation, which is known well, is most of the bound.
@@ -36,6 +40,20 @@ class Given:
     offsets: tuple[float, ...]
     pairs: tuple[tuple[float, float, float], ...]
     step: float
+
+    @property
+    def mirrored(self) -> tuple[float, ...]:
+        """The point that makes a central quotient of a formula that has none."""
+        if any(low < 0 < high for low, high, _ in self.pairs) or not self.step:
+            return ()
+        return (-min(self.offsets, key=abs),)
+
+    def rungs(self, line: Line) -> list[Rung]:
+        """The central quotients between the formula's points, by ascending step."""
+        pairs = [(low, high) for low, high, _ in self.pairs if low < 0 < high]
+        pairs += [(min(t, -t), max(t, -t)) for t in self.mirrored]
+        found = [line.pair(low, high) for low, high in pairs] if self.step else []
+        return sorted(rung for rung in found if rung is not None)
 
     def value(self, line: Line) -> float:
         """The formula's derivative; NaN where a loss is not finite."""
@@ -67,8 +85,14 @@ def given(scheme: Scheme, theta: np.inexact, step: float) -> Given:
     return Given(tuple(at[o] for o in scheme.offsets), pairs, 0.0 if vanished else step)
 
 
-def beside(step: float, start: float) -> tuple[float, ...]:
-    """The steps at which a search begins beside a given central one: one that shows its truncation, or two of its own."""
-    if step < HELPFUL * start:
+def beside(rungs: list[Rung], line: Line, match_at: float, start: float) -> tuple[float, ...]:
+    """The steps at which a search begins beside the formula's own quotients: one that shows truncation, or two of its own."""
+    own = [r for r in rungs if not r.silent]
+    top = own[-1] if own else None
+    if top and top.step > 2 * start:
+        return (start,)
+    if not top or top.step < HELPFUL * start:
         return start, RATIO * start
-    return (RATIO * step,) if step <= 2 * start else (start,)
+    if roundoff(top, line.noise, line.degrees) > SEEN * match_at * abs(top.value):
+        return start, RATIO * start
+    return () if len(own) > 1 else (RATIO * top.step,)

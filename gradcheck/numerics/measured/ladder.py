@@ -17,8 +17,12 @@ SEEN = 4.0
 GROWN = 0.9
 # Steps are compared that lie so far apart at least.
 SPACED = 1.5
+# Steps are looked at up to so many times a step when kinks within it are sought.
+REACH = 5.0
 # Differences of the quotients that fall as the step grows show that nothing converges.
 DIVERGES = 0.9
+# Steps below a feature of the loss: what truncation is left there is counted by this order.
+BELOW = 0.5
 # Orders of truncation that are told apart.
 ORDERS = (2.0, 1.5, 1.0, 0.7, 0.5, 0.35, 0.25, 0.1)
 
@@ -44,6 +48,11 @@ class Found(NamedTuple):
     def bound(self) -> float:
         """How far the value can be from the derivative."""
         return self.truncation + self.roundoff
+
+    @property
+    def doubted(self) -> Found:
+        """The same with the bound that an accusation must exceed."""
+        return self._replace(truncation=self.truncation + self.doubt)
 
 
 NOTHING = Found(0.0, math.nan, math.inf, math.inf, 0.0, False)
@@ -94,16 +103,22 @@ def appraised(line: Line, rungs: list[Rung]) -> list[Found]:
 
 
 def truncation(rungs: list[Rung], spread: list[float]) -> float:
-    """The truncation of the first of ascending rungs, from the next one; infinite where there is none.
+    """The truncation of the first of ascending rungs, from the next two; infinite where there is none.
 
-    spread : the roundoff of each.
+    spread : the roundoff of each.   The second next one tells more where noise is most of what the next one tells.
     """
     if len(rungs) < 2:
         return math.inf
-    gain = (rungs[1].step / rungs[0].step) ** order(rungs, spread)
-    if gain <= 1:
-        return math.inf
-    return (MARGIN * abs(rungs[1].value - rungs[0].value) + spread[0] + spread[1]) / (gain - 1)
+    power = order(rungs, spread)
+    least, found = 0.0, math.inf
+    for rung, own in zip(rungs[1:3], spread[1:3], strict=False):
+        gain = (rung.step / rungs[0].step) ** power
+        if gain <= 1:
+            return math.inf
+        gap = MARGIN * abs(rung.value - rungs[0].value)
+        least = max(least, (gap - spread[0] - own) / (gain - 1)) if rung is rungs[1] else least
+        found = min(found, (gap + spread[0] + own) / (gain - 1))
+    return max(found, least)
 
 
 def _from_below(line: Line, rungs: list[Rung], k: int) -> float:
@@ -120,7 +135,8 @@ def order(rungs: list[Rung], spread: list[float]) -> float:
     """The order of the truncation that ascending rungs show: 2 of a smooth loss, less at a singularity.
 
     D(h) = f' + c h**p has differences in the ratio (h2**p - h1**p) / (h1**p - h0**p).  Where noise hides the difference of two
-    rungs, the next larger ones are asked.  It is 0 where the differences grow as the step falls: nothing converges.
+    rungs, the next larger ones are asked.  It is 0 where the differences grow as the step falls: nothing converges.  Where
+    the two smallest agree for all that, they lie below a feature of the loss that the larger ones show.
     """
     for j in range(len(rungs) - 2):
         three = rungs[j : j + 3]
@@ -128,7 +144,7 @@ def order(rungs: list[Rung], spread: list[float]) -> float:
         noise = spread[j] + spread[j + 1]
         if lower > 2 * noise:
             if lower > 4 * noise and upper < DIVERGES * lower:
-                return 0.0
+                return 0.0 if j == 0 else BELOW
             seen = (upper - noise) / (lower + noise)
             h0, h1, h2 = (r.step for r in three)
             growth = [(h2**p - h1**p) / (h1**p - h0**p) for p in ORDERS]
@@ -165,6 +181,23 @@ def jump_seen(near: Rung, far: Rung, noise: float) -> float:
     jump, error = jump_at_theta(near, far, noise)
     alike = abs(far.bend) < GROWN * far.step / near.step * abs(near.bend)
     return jump if jump > SEEN * error and alike else 0.0
+
+
+def diverges(low: Rung, rung: Rung, high: Rung, noise: float, degrees: float) -> bool:
+    """Whether quotients at three ascending steps move faster the smaller the step is: then they tell nothing of their limit."""
+    lower, upper = abs(rung.value - low.value), abs(high.value - rung.value)
+    spread = roundoff(low, noise, degrees) + roundoff(rung, noise, degrees)
+    return lower > 4 * spread and upper < DIVERGES * lower
+
+
+def kinks_within(rungs: list[Rung], step: float, noise: float) -> bool:
+    """Whether the loss has kinks within a step: up to REACH steps away its even part grows as that of no smooth loss does.
+
+    Of kinks between theta and the step noise hides the jump that two near steps show; two steps that lie far apart show it.
+    """
+    near = [r for r in rungs if step / REACH <= r.step <= step and not r.silent]
+    far = [r for r in rungs if step <= r.step <= REACH * step and not r.silent]
+    return any(jump_seen(a, b, noise) > 0 for a in near for b in far if b.step >= SPACED * a.step)
 
 
 def jump_within(rungs: list[Rung], step: float, noise: float) -> tuple[float, float]:

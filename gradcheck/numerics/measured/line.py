@@ -13,7 +13,7 @@ ONE_SIDED = math.sqrt(26) / 2
 class Rung(NamedTuple):
     """A quotient of second order at one step h.
 
-    step : h.   value : the derivative.   gain : the quotient's standard deviation for noise of deviation 1.
+    step : h.   value : the derivative.   gain : the quotient's standard deviation for noise of deviation 1 beside theta.
     arithmetic : its error by the subtraction, the division and steps that are not symmetric.
     bend : (f(h) - 2 f(0) + f(-h)) / h; h f'' of a smooth loss, the jump of the slope at a kink at theta; 0 on one side.
     moved : the largest change of the loss at its points.
@@ -34,8 +34,9 @@ class Line:
     """The loss along one weight x.
 
     x : the weight.   scale : a guess of the loss's own scale along it.   unit : unit roundoff of its dtype.
-    below, above : how far it may be moved.   noise : standard deviation of the noise of the loss.
+    below, above : how far it may be moved.   noise : standard deviation of the noise of the loss beside theta.
     degrees : the degrees of freedom with which the noise is known.   floor : the deviation of the last rounding.
+    size : of the loss at theta.   level : of the loss where its noise was measured.
     changes : the loss at x + t minus that at x, by t; NaN where it is not finite.
     """
 
@@ -47,6 +48,8 @@ class Line:
     noise: float = 0.0
     degrees: float = math.inf
     floor: float = 0.0
+    size: float = 0.0
+    level: float = math.inf
     changes: dict[float, float] = field(default_factory=dict)
 
     def on_grid(self, h: float) -> float:
@@ -61,6 +64,15 @@ class Line:
     def least(self) -> float:
         """Steps below 16 spacings of the numbers at x tell nothing."""
         return 32 * self.unit * abs(self.x)
+
+    def growth(self, moved: float) -> float:
+        """The noise where the loss has moved so far, over the noise beside theta.
+
+        A sum of squares r**2 whose parts r carry a rounding error e has the noise 2 r e, so it grows with the root of the sum.
+        At an optimum where the sum nearly vanishes it is many times larger one step away than beside theta.
+        """
+        level = max(self.level, self.size)
+        return math.sqrt(max(1.0, (self.size + moved) / level)) if level > 0 else 1.0
 
     def side(self, h: float) -> int:
         """0 where x may be moved by h both ways; 1 or -1 where only upwards or downwards, by 2 h."""
@@ -82,8 +94,10 @@ class Line:
             value, gain, bend = side * (4 * near - far) / (2 * h), ONE_SIDED / h, 0.0
         else:
             value, gain, bend = (near - far) / (2 * h), math.sqrt(0.5) / h, (near + far) / h
-        # the loss's change is rounded a few times more: 4 u of it, whatever the noise at theta
-        return Rung(h, value, gain, 4 * self.unit * (abs(value) + moved * gain), bend, moved, moved == 0)
+        # the loss's change is rounded a few times more: 4 u of it, whatever the noise at theta; and what rounds x at its first
+        # use moves the derivative by u x f''
+        arithmetic = self.unit * (4 * (abs(value) + moved * gain) + abs(self.x * bend) / h)
+        return Rung(h, value, gain * self.growth(moved), arithmetic, bend, moved, moved == 0)
 
     def pair(self, low: float, high: float) -> Rung | None:
         """The central quotient between offsets low < 0 < high that are not exactly symmetric."""
@@ -94,4 +108,4 @@ class Line:
         value, bend = (up - down) / (high - low), (up + down) / step
         skew = abs(bend) * abs(high + low) / (high - low)
         arithmetic = 4 * self.unit * (abs(value) + moved * math.sqrt(0.5) / step) + skew
-        return Rung(step, value, math.sqrt(0.5) / step, arithmetic, bend, moved, moved == 0)
+        return Rung(step, value, math.sqrt(0.5) / step * self.growth(moved), arithmetic, bend, moved, moved == 0)

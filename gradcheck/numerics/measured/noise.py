@@ -36,16 +36,23 @@ FACTOR, TRIES, LARGEST = 100.0, 7, 1e-2
 TOGETHER = 2**21
 # The line begins so far from theta, in units of the scale: at theta itself many roundings vanish, or are special.
 BESIDE = 2.0**-16
+# Where a weight is 0 nothing tells its scale.  If the loss has changed by more than this part of itself where the line begins,
+# the line is laid nearer to theta.
+NEARER, CHANGED = 2.0**-40, 0.05
 # Orders agree if their estimates differ by no more than this factor (Moré and Wild, section 4).
 AGREE = 4.0
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations of the noise of each output, (k,), and the degrees of freedom with which they are known."""
+    """Standard deviations of the noise of each output, (k,), and the degrees of freedom with which they are known.
+
+    level : (k,) the median size of each output where its noise was measured; infinite where it was not.
+    """
 
     deviation: Array
     degrees: float
+    level: Array
 
 
 def table(values: Array) -> Array:
@@ -87,11 +94,14 @@ def residual(values: Array) -> float:
     return size * math.sqrt(float(rest @ rest) / (POINTS - DEGREE - 1))
 
 
-def measured_noise(evaluate: Values, theta: Array, scale: Array, limits: tuple[Array, Array], floor: Array) -> Noise:
+def measured_noise(
+    evaluate: Values, theta: Array, scale: Array, limits: tuple[Array, Array], floor: Array, size: Array
+) -> Noise:
     """The noise of every output of a function around theta.
 
     evaluate : values (p, k) at points (p, size); NaN where there are none.   scale : (size,) a guess of the function's own.
     limits : the lowest and highest points that may be evaluated.   floor : (k,) the least deviations, of the last rounding.
+    size : (k,) of the outputs at theta.
     """
     unit = float(np.finfo(theta.dtype).eps) / 2
     rng = np.random.default_rng(theta.size)
@@ -99,18 +109,22 @@ def measured_noise(evaluate: Values, theta: Array, scale: Array, limits: tuple[A
     for signs in directions(theta, *limits, (BESIDE + 1e-9) * span, rng):
         if not signs.any():
             continue
-        found = _along(evaluate, theta, signs * span, unit, floor)
+        found = _along(evaluate, theta, signs * span, unit, floor, BESIDE)
         if found is not None:
+            zeros = ((theta == 0) & (signs != 0)).any()
+            elsewhere = np.abs(found.level - size) > CHANGED * np.maximum(found.level, size)
+            if zeros and np.isfinite(found.level).all() and elsewhere.any():
+                found = _along(evaluate, theta, signs * span, unit, floor, NEARER) or found
             return found
-    return Noise(floor, 3.0)
+    return Noise(floor, 3.0, np.full(floor.shape, np.inf))
 
 
-def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Array) -> Noise | None:
-    """The noise along one line; None where the function is not finite on it."""
+def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Array, distance: float) -> Noise | None:
+    """The noise along one line that begins so far from theta; None where the function is not finite on it."""
     known: dict[float, Array] = {}
 
     def values(spacing: float, count: int) -> Array | None:
-        beside, step = steps_along(theta, reach, spacing, unit)
+        beside, step = steps_along(theta, reach, spacing, unit, distance)
         missing = [place for place in PLACES[:count] if place * spacing not in known]
         together = max(1, TOGETHER // theta.size)
         for some in (missing[k : k + together] for k in range(0, len(missing), together)):
@@ -142,27 +156,30 @@ def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Arr
             break
         spacing *= FACTOR
     if best is None:
-        return None if not known else Noise(floor, 3.0)
+        return None if not known else Noise(floor, 3.0, np.full(floor.shape, np.inf))
     found = values(best, POINTS)
     if found is None:
         return None
     deviation = np.array([residual(column) for column in found.T])
-    return Noise(np.fmax(deviation, floor), float(POINTS - DEGREE - 1))
+    level = np.median(np.abs(found), axis=0).astype(np.float64)
+    return Noise(np.fmax(deviation, floor), float(POINTS - DEGREE - 1), level)
 
 
-def steps_along(theta: Array, reach: Array, spacing: float, unit: float) -> tuple[Array, Array]:
+def steps_along(
+    theta: Array, reach: Array, spacing: float, unit: float, distance: float = BESIDE
+) -> tuple[Array, Array]:
     """Where a line begins, as seen from theta, and the step from each of its points to the next one; (size,) both.
 
     They are whole spacings of the numbers, so that every point is exact: rounding a point would move the loss.
     """
-    size = np.abs(theta.astype(np.float64)) + 2 * BESIDE * np.abs(reach)
+    size = np.abs(theta.astype(np.float64)) + 2 * distance * np.abs(reach)
     grid = np.where(size > 0, np.ldexp(2 * unit, np.frexp(size)[1] - 1), 1.0)
 
     def exactly(t: Array) -> Array:
         return np.where(reach != 0, np.copysign(np.maximum(np.rint(np.abs(t) / grid), 1.0) * grid, reach), 0.0)
 
     # an eighth of a step is a whole number of spacings too
-    return exactly(BESIDE * reach), 8 * exactly(spacing / 8 * reach)
+    return exactly(distance * reach), 8 * exactly(spacing / 8 * reach)
 
 
 def directions(theta: Array, low: Array, high: Array, span: Array, rng: np.random.Generator) -> Iterator[Array]:

@@ -40,7 +40,7 @@ def around(
         correct=claim,
         rounding=rounding,
         kinked=True,
-        measured=Measured(noise.degrees, gradient),
+        measured=Measured(noise.degrees, gradient, float(noise.level[0])),
     )
 
 
@@ -71,14 +71,15 @@ def along(
         correct=None,
         rounding=rounding,
         kinked=kinked,
-        measured=Measured(noise.degrees),
+        measured=Measured(noise.degrees, level=float(noise.level[0])),
     )
 
 
 def _noise(loss: Callable[[Array], Array], theta: Array, length: Array) -> Noise:
     # the last operation of the loss rounds by half a spacing at most
-    floor = np.full(1, unit_roundoff(theta.dtype) * abs(float(loss(theta))) * VARIANCE**0.5)
+    size = np.full(1, abs(float(loss(theta))))
+    floor = unit_roundoff(theta.dtype) * size * VARIANCE**0.5
     everywhere = np.full(theta.size, -np.inf), np.full(theta.size, np.inf)
     return measured_noise(
-        lambda points: np.stack([np.atleast_1d(loss(p)) for p in points]), theta, length, everywhere, floor
+        lambda points: np.stack([np.atleast_1d(loss(p)) for p in points]), theta, length, everywhere, floor, size
     )

@@ -13,19 +13,19 @@ from __future__ import annotations
 
 import math
 
-from gradcheck.numerics.measured.confirm import confirmed
+from gradcheck.numerics.measured.confirm import confirmed, disputed_within
 from gradcheck.numerics.measured.explore import explored
 from gradcheck.numerics.measured.ladder import Found
 from gradcheck.numerics.measured.steps import Search, Steps
 
-# The second of the first two steps over the first.
-RATIO = 4.0
 # A derivative that is known to this is not improved.  Else one more step is taken if its bound is FINER times smaller, or
 # BETTER times where the derivative is not known well enough yet.
 FINE, FINER, BETTER, FURTHEST = 5e-6, 4.0, 1.3, 256.0
+# Degrees of freedom with which a window knows the noise.
+WINDOW = 8.0
 
 
-def search(steps: Steps, start: float) -> Search:
+def search(steps: Steps, start: float) -> Search[Found]:
     """The derivative along a weight.
 
     start : the first step of the search's own; the losses at the first steps, whichever they were, are there already.
@@ -35,22 +35,46 @@ def search(steps: Steps, start: float) -> Search:
     claim = steps.claim
     for stage in (_nothing_more, explored):
         best = yield from stage(steps)
-        finer = _finer(best, FINER if claim.agrees(best) else BETTER)
-        if finer and (claim.agrees(best) or stage is explored):
+        finer = _finer(best, FINER if claim.resolved(best) else BETTER)
+        if finer and (claim.resolved(best) or stage is explored):
             # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
             yield steps.wanted(finer)
             best = steps.best()
         if claim.agrees(best):
             return best
+    flat = steps.flat()
+    if flat is not None and claim.disputes(flat):
+        return flat
     if not claim.disputes(best) and best.roundoff > best.truncation and claim.value != 0:
         # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise; only at an
         # optimum, where the loss nearly vanishes, noise may grow with the step
+        return _beyond(steps, best)
+    if steps.rungs() and all(r.silent for r in steps.rungs()):
+        # a loss that moves at no step shows nothing in a window either
         return best
     best = steps.clearest()
-    return (yield from confirmed(steps, best if math.isfinite(best.bound) else best._replace(step=start)))
+    if claim.disputes(best) and steps.line.x != 0 and best.step > abs(steps.line.x) and not disputed_within(steps):
+        # beyond 0 a loss may have a pole or a wall, and at smaller steps noise hides whether the claim is wrong
+        return best._replace(truncation=math.inf)
+    found = yield from confirmed(steps, best if math.isfinite(best.bound) else best._replace(step=start))
+    # smaller steps that were taken to contradict an accusation may show that the claim is right
+    best = steps.best()
+    undecided = not claim.agrees(best) and not claim.disputes(found.doubted)
+    if undecided and steps.learn(steps.heard, WINDOW):
+        # the windows showed no derivative, but the noise with which it is to be sought
+        best = yield from explored(steps)
+    return best if claim.agrees(best) and not claim.agrees(found) else found
 
 
-def _nothing_more(steps: Steps) -> Search:
+def _beyond(steps: Steps, best: Found) -> Found:
+    """A derivative that noise hides, with the kinks that may hide as well where the step reaches beyond 0."""
+    here = steps.line.rung(best.step, steps.side)
+    if here is None or best.step <= abs(steps.line.x) or steps.line.x == 0:
+        return best
+    return best._replace(truncation=best.truncation + abs(here.bend) / 2)
+
+
+def _nothing_more(steps: Steps) -> Search[Found]:
     """The best of the quotients that are there."""
     yield from ()
     return steps.best()

@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 from gradcheck.numerics.measured.ladder import NOTHING, Found, appraised
 from gradcheck.numerics.measured.line import Line, Rung
+from gradcheck.numerics.measured.student import quantile
 
 # Asks for offsets and finds the losses in the line afterwards.
-Search = Generator[list[float], None, Found]
+Result = TypeVar("Result")
+Search: TypeAlias = Generator[list[float], None, Result]
 
 # A step is taken up to this fraction of the guessed scale; above, a smaller step must show the derivative to VISIBLE.
 TRUSTED, VISIBLE = 0.1, 0.33
+# A window that is so many times noisier than the loss is known to be shows another noise, or hides structure.
+ROUGH = 10.0
+# A loss moves on one side alone where its even part is twice its odd part, but for noise.
+ONE_SIDED = 1.8
+# Windows that are looked at, at most.
+WINDOWS = 5
 # A loss that changes by more than this many deviations of its noise does not only make noise.
 ALIVE = 20.0
 
@@ -47,12 +56,31 @@ class Claim:
 
 
 class Steps:
-    """The steps that were tried along one weight."""
+    """The steps that were tried along one weight.
+
+    own : the quotients of a formula that the caller chose.
+    windows : the noise beside theta by each window that was looked at.
+    windows_allowed : how many may be looked at.
+    """
 
     def __init__(self, line: Line, claim: Claim) -> None:
         self.line, self.claim = line, claim
         self._tried: dict[tuple[float, int], None] = {}
-        self.given: Rung | None = None
+        self.own: list[Rung] = []
+        self.windows: list[float] = []
+        self.windows_allowed = WINDOWS
+
+    @property
+    def heard(self) -> float:
+        """The noise beside theta by the windows, 0 without any."""
+        return sorted(self.windows)[(len(self.windows) - 1) // 2] if self.windows else 0.0
+
+    def learn(self, noise: float, degrees: float) -> bool:
+        """Take this noise, where it is far above what was known of it; returns whether it is."""
+        if noise <= ROUGH * self.line.noise:
+            return False
+        self.line.noise, self.line.degrees = noise, degrees
+        return True
 
     def wanted(self, *steps: float) -> list[float]:
         """The offsets of central or one-sided quotients at these steps that were not evaluated yet."""
@@ -83,8 +111,7 @@ class Steps:
         """The finite quotients by ascending step; central ones where there are any."""
         every = [(self.line.rung(step, side), side) for step, side in sorted(self._tried)]
         central = [r for r, side in every if r is not None and side == 0]
-        if self.given is not None:
-            own = self.given
+        for own in self.own:
             central = [r for r in central if not 0.99 * own.step < r.step < 1.01 * own.step] + [own]
         if central:
             return sorted(central)
@@ -98,6 +125,25 @@ class Steps:
         """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most."""
         found = min(appraised(self.line, self.rungs()), key=lambda f: f.bound + 2 * f.roundoff, default=NOTHING)
         return found if math.isfinite(found.bound) else self.best()
+
+    def flat(self) -> Found | None:
+        """The derivative 0 of a loss that is the same to the bit at all steps, or bends on one side of theta alone.
+
+        So are a weight without a path to the loss and a unit that is switched off.  A loss of few digits is flat too, but
+        moves on both sides at larger steps; the unit in which it rises is a part of its noise.  None where the loss is not
+        flat, or where that unit is not known, since the loss moved on no line.
+        """
+        line = self.line
+        within = TRUSTED * (abs(line.x) or line.scale)
+        rungs = self.rungs()
+        still = [r for r in rungs if r.step <= within]
+        if not math.isfinite(line.level) or len(still) < 2 or not all(math.isfinite(c) for c in line.changes.values()):
+            return None
+        one_sided = all(r.silent or abs(r.bend) >= ONE_SIDED * abs(r.value) for r in rungs)
+        if not (one_sided and all(r.silent for r in still)):
+            return None
+        step = still[-1].step
+        return Found(step, 0.0, 0.0, quantile(line.degrees) * line.noise * math.sqrt(0.5) / step, 0.0, True)
 
     @property
     def side(self) -> int:
@@ -114,7 +160,7 @@ class Steps:
     @property
     def lowest(self) -> float:
         """The smallest step that was tried."""
-        return min(step for step, _ in self._tried)
+        return min([step for step, _ in self._tried] + [r.step for r in self.own])
 
 
 def alive(line: Line, rung: Rung) -> bool:

@@ -7,7 +7,7 @@ common polynomial through both sides has a larger residual where the loss has a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,15 +16,19 @@ from gradcheck.numerics.measured.ladder import (
     MARGIN,
     ORDERS,
     SEEN,
+    SPACED,
     Found,
     converges,
+    diverges,
     jump_within,
+    kinks_within,
     order,
     roundoff,
     spaced,
     truncation,
 )
 from gradcheck.numerics.measured.line import Line, Rung
+from gradcheck.numerics.measured.steps import ROUGH
 from gradcheck.numerics.measured.student import quantile
 
 Array = np.ndarray
@@ -44,8 +48,6 @@ STRUCTURE = 4.0
 LARGER, SMALLER = 2.5, 0.2
 # The even part of a smooth loss, over the step, grows like the step; beyond a kink it grows so many times more.
 BENT = 4.0
-# A window that is so many times noisier than the loss is known to be may hide structure.
-ROUGH = 10.0
 # Standard deviation of abs(t)'s coefficient beside t**2 and t**4, times the step over the noise, and so many of them.
 JUMP = 3 * 6.8
 # The part of a jump that a kink beside theta may hide where no larger step shows how it changes.
@@ -61,6 +63,7 @@ class Window:
     noise, degrees : the deviation of the loss's noise in this window, and how well it is known.
     slope : the derivative by a common cubic, 0 on one side.   error : its standard deviation.
     jump : half the jump of the slope at theta, where it was seen.
+    growth : the noise in this window over the noise beside theta, as the size of the loss explains it.
     """
 
     state: State
@@ -70,6 +73,12 @@ class Window:
     slope: float = 0.0
     error: float = math.inf
     jump: float = 0.0
+    growth: float = 1.0
+
+    @property
+    def beside(self) -> float:
+        """The noise beside theta that the noise in this window tells of."""
+        return self.noise / self.growth
 
     @property
     def usable(self) -> bool:
@@ -100,6 +109,7 @@ def look(line: Line, step: float, side: int) -> Window:
     if not np.isfinite(values).all():
         return Window("not finite", step)
     size = float(np.abs(values).max())
+    growth = line.growth(size)
     sides = [values] if side else [values[0::2], values[1::2]]
     if all(2 * np.count_nonzero(np.diff(one, prepend=0.0) == 0) >= len(one) for one in sides):
         return Window("plateau", step)
@@ -112,17 +122,24 @@ def look(line: Line, step: float, side: int) -> Window:
         noise, degrees = _known(line, math.sqrt(left / ONE), ONE, floor, size)
         _, (slope, *_) = _fit(values, at, (1, 2, 3))
         return Window(
-            "good", step, size * noise, degrees, side * size * float(slope) / step, ASIDE * size * noise / step
+            "good",
+            step,
+            size * noise,
+            degrees,
+            side * size * float(slope) / step,
+            ASIDE * size * noise / step,
+            0.0,
+            growth,
         )
     up, down = values[0::2], values[1::2]
     left = _fit(up, at, (0, 1, 2, 3))[0] + _fit(down, at, (0, 1, 2, 3))[0]
     noise, degrees = _known(line, math.sqrt(left / BOTH), BOTH, floor, size)
-    return _both(step, size, at, (up - down) / 2, (up + down) / 2, noise, degrees)
+    return replace(_both(step, size, at, (up - down) / 2, (up + down) / 2, noise, degrees), growth=growth)
 
 
 def _known(line: Line, own: float, freedom: float, floor: float, size: float) -> tuple[float, float]:
     """The deviation of the noise in units of ``size``, and its degrees of freedom; the known one and this one if they agree."""
-    own, known = max(own, floor), line.noise / size
+    own, known = max(own, floor), line.noise * line.growth(size) / size
     if SMALLER * known <= own <= LARGER * known:
         total = line.degrees + freedom
         if math.isinf(total):
@@ -162,9 +179,12 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
     rung = line.rung(window.step, side)
     if rung is None or not window.usable:
         return None
-    rounding = roundoff(rung, window.noise, window.degrees)
+    rounding = roundoff(rung, window.beside, window.degrees)
     larger = spaced([rung, *(r for r in rungs if r.step > window.step)], 0)
-    spread = [roundoff(r, window.noise, window.degrees) for r in larger]
+    spread = [roundoff(r, window.beside, window.degrees) for r in larger]
+    smaller = [r for r in rungs if SPACED * r.step <= window.step and not r.silent]
+    if smaller and len(larger) > 1 and diverges(smaller[-1], rung, larger[1], window.beside, window.degrees):
+        return None
     if not side and len(larger) > 1 and _kink_between(rung, larger[1], spread[0]):
         # what lies beyond a kink says nothing of this window
         larger, spread = larger[:1], spread[:1]
@@ -179,7 +199,7 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
     if apart <= 3 * window.error:
         # nothing but noise is seen in it
         rounding, shown = rounding + shown, 0.0
-    rough = window.noise > ROUGH * line.noise
+    rough = window.beside > ROUGH * line.noise
     if side:
         return Found(window.step, rung.value, shown, rounding, 0.0, True, 0.0, rough)
     limit, seen = jump_within([rung, *(r for r in rungs if r.step > window.step)], window.step, window.noise)
@@ -189,6 +209,9 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
         kink += abs(abs(rung.bend) - abs(larger[1].bend)) if len(larger) > 1 else BESIDE * kink
     # without a larger step, the even part of the window itself limits a jump that is not seen
     doubt = max(0.0, min(limit, JUMP * window.error) - kink)
+    if kink or kinks_within(rungs, window.step, window.beside):
+        # between the slopes of the two chords lies every slope at theta of a loss whose kinks all bend it the same way
+        doubt = max(doubt, abs(rung.bend) / 2 + rounding - kink)
     if len(larger) > 1 and not alike and not converges(larger, spread):
         # where noise hides how the truncation grows, it may be of first order: the second derivative may jump at theta
         doubt += (MARGIN * abs(larger[1].value - rung.value) + spread[1]) / (larger[1].step / rung.step - 1)

@@ -26,6 +26,7 @@ def measured(loss: Callable[[Array], float], theta: Array, low: float = -np.inf,
         np.abs(theta.astype(float)),
         limits,
         floor,
+        np.abs(np.atleast_1d(loss(theta))),
     )
 
 
