@@ -71,6 +71,11 @@ class GradientMismatch(AssertionError):
 
     ``assert_gradient`` raises it.  The message is the report that a printed Outcome shows, and what was missing.
 
+    Attributes
+    ----------
+    finding : str
+        The verdict and the diagnosis, or the worst weight, in one line.
+
     See Also
     --------
     ContractError : Something is wrong with the functions rather than with the numbers.
@@ -85,6 +90,17 @@ class GradientMismatch(AssertionError):
     ...     print(str(error).splitlines()[0])
     MISMATCH  3 of 3 weights are wrong (all of x)
     """
+
+    def __init__(self, message: str = "", finding: str | None = None) -> None:
+        super().__init__(message)
+        self.finding = message.partition("\n")[0] if finding is None else finding
+
+    def __reduce__(self) -> tuple[type[GradientMismatch], tuple[str, str]]:
+        return type(self), (str(self), self.finding)
+
+
+# A traceback and the summary of pytest name it as a user imports it.
+GradientMismatch.__module__ = "gradcheck"
 
 
 class WriteError(RuntimeError):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from gradcheck.errors import GradientMismatch
 from gradcheck.functions.arguments import Arguments
+from gradcheck.functions.assertion import require
 from gradcheck.functions.at_point import check_points
 from gradcheck.functions.budget import require_enough
 from gradcheck.functions.calls import Calls
-from gradcheck.functions.directions.outcome import DirectionalOutcome
 from gradcheck.functions.domain import Bounds, limits
 from gradcheck.functions.outcome import Outcome
 from gradcheck.functions.parameters import Start, flatten
@@ -225,7 +224,7 @@ def assert_gradient(
     >>> gradcheck.assert_gradient(lambda x: np.sum(x**2), lambda x: 2 * x, np.ones(3))
     >>> gradcheck.assert_gradient(lambda x: np.sum(x**2), lambda x: x, np.ones(3))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    gradcheck.errors.GradientMismatch: MISMATCH  3 of 3 weights are wrong (all of x)
+    gradcheck.GradientMismatch: MISMATCH  3 of 3 weights are wrong (all of x)
     ...
     """
     __tracebackhide__ = True
@@ -249,21 +248,4 @@ def assert_gradient(
         progress=progress,
         seed=seed,
     )
-    if not outcome.ok:
-        raise GradientMismatch(f"{outcome}{_too_few(outcome)}") from None
-    if strict and outcome.verdict != "match":
-        raise GradientMismatch(f"{outcome}\nstrict: every weight that is not exempt must match") from None
-    if strict and isinstance(outcome, DirectionalOutcome) and max_nfev is None:
-        raise GradientMismatch(
-            f"{outcome}\nstrict: {outcome.n_weights} weights were looked at along directions, not one by one; sample=n takes n"
-        ) from None
-
-
-def _too_few(outcome: Outcome) -> str:
-    """What is missing where some weights match and the outcome is not ok."""
-    if outcome.verdict != "partial":
-        return ""
-    if outcome.judged < outcome.min_judged:
-        return f"\n{outcome.judged:.3g} of the weights was judged, min_judged={outcome.min_judged:g} asks for more"
-    asked = f"min_judged={outcome.min_judged:g} asks for one in each, min_judged=0 for none"
-    return f"\nin a parameter no weight was judged; {asked}"
+    require(outcome, strict, limited=max_nfev is not None)

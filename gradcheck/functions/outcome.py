@@ -11,25 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcheck.functions.wording import digits, ratio, reason_text
+from gradcheck.functions import frames, report
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.names import Verdict, WeightVerdict
 from gradcheck.numerics.schemes import SchemeName
 from gradcheck.numerics.steps import Step, eps_text
-from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, MIN_JUDGED, Whole, is_judged, whole
+from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, MIN_JUDGED, Whole, whole
 from gradcheck.numerics.weight_columns import WeightColumns
 
 if TYPE_CHECKING:
     import os
 
     import pandas as pd
-
-# Rows of wrong weights that are printed.
-SHOWN = 5
-# A relative difference up to this one may come from a tolerance to which ``fun`` iterates; few wrong gradients are so close.
-SMALL = 1e-4
-# Reasons that are named by these words.
-_KINDS = {EXEMPT: "exempt", ACCEPTED: "accepted"}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -54,7 +47,7 @@ class Outcome:
     resolution : float
         The relative error that would have been seen in every weight that matches, ``accept`` included.
     errors : pandas.DataFrame
-        All numbers, one row a weight.
+        The numbers that matter, one row a weight; ``to_frame(full=True)`` has all.
     nfev, njev : int
         Calls of ``fun`` and of ``jac``.
     notes : tuple of str
@@ -160,27 +153,24 @@ class Outcome:
 
     @property
     def errors(self) -> pd.DataFrame:
-        """One row for each weight that was checked, with the columns that a run stores of a weight.
+        """One row for each weight that was checked, with ten columns.
 
-        At several points there are as many rows, and a column ``point`` says at which.
-
-        ``correct`` is NaN, since nobody knows it, and so is ``eps`` where it is auto.  Positions are lists of int.
+        ``param``, ``position`` (a list of int), ``flat_index``, ``analytic``, ``numeric``, ``ratio`` (analytic / numeric, NaN
+        where numeric is 0), ``abs_err``, ``bound``, ``verdict`` and ``reason``.  At several points there are as many rows a
+        weight, and a column ``point`` comes first.
         """
-        import pandas as pd
-        import pyarrow as pa
+        return frames.short(self._frames())
 
-        from gradcheck.columns.weights import outcome_table
+    def to_frame(self, full: bool = False) -> pd.DataFrame:
+        """The numbers as a DataFrame: the columns of ``errors``, or all.
 
-        if self.points:
-            frames = [outcome.errors for outcome in self.points]
-            for point, each in enumerate(frames):
-                each.insert(0, "point", point)
-            return pd.concat(frames, ignore_index=True)
-        table = outcome_table(self.table, self.scheme, self.dtype, self.eps)
-        frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-        frame["flat_index"] = np.asarray(self.table["flat_index"])
-        frame["position"] = pd.Series(list(self.table["position"]), dtype=object, index=frame.index)
-        return frame
+        Parameters
+        ----------
+        full : bool, optional
+            Give all columns that a run stores of a weight.  ``correct`` is NaN, since nobody knows it, and so is ``eps`` where
+            it is auto.
+        """
+        return frames.full(self._frames()) if full else self.errors
 
     def worst(self, n: int = 5) -> pd.DataFrame:
         """The rows of ``errors`` of the n weights with the largest abs(analytic - numeric) / bound.
@@ -194,17 +184,17 @@ class Outcome:
         return frame.iloc[_worst_first(*(frame[name].to_numpy(float) for name in ("abs_err", "bound", "analytic")))[:n]]
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
-        """Write ``errors`` to one Parquet file in the schema of a run's ``errors`` folder.
+        """Write the columns of ``to_frame(full=True)`` to one Parquet file in the schema of a run's ``errors`` folder.
 
         Parameters
         ----------
         path : str or path
             The file.  It appears whole or not at all.
         """
-        from gradcheck.columns.weights import outcome_table, with_points, write_table
+        frames.to_parquet(self._frames(), path)
 
-        tables = [outcome_table(o.table, o.scheme, o.dtype, o.eps) for o in self.points or (self,)]
-        write_table(with_points(tables) if self.points else tables[0], path)
+    def _frames(self) -> list[frames.Point]:
+        return [frames.Point(o.table, o.scheme, o.dtype, o.eps) for o in self.points or (self,)]
 
     def entry(self, row: int) -> str:
         """The name of the weight in this row of ``table`` as a person writes it: ``W2[0,1]``, or ``theta`` for a scalar."""
@@ -248,88 +238,39 @@ class Outcome:
         """Weights that are not exempt and were not judged."""
         return self._whole.n_weights - self._whole.n_exempt - self._whole.n_judged
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        rows: list[tuple[str, ...]] = []
-        wrong = np.array([i for i, v in enumerate(self.table["verdict"]) if v == "mismatch"], dtype=np.intp)
-        # by the difference, not by how often the bound goes into it: the noise differs between processors
-        size = np.nan_to_num(self.table["abs_err"][wrong], nan=np.inf)
-        for i in wrong[np.argsort(-size, kind="stable")][:SHOWN]:
-            a, n = self.table["analytic"][i], self.table["numeric"][i]
-            shown = digits(a, n)
-            rows.append(
-                (
-                    self.entry(int(i)),
-                    f"{a:.{shown}e}",
-                    f"{n:.{shown}e}",
-                    ratio(a, n),
-                    f"{self.table['abs_err'][i]:.1e}",
-                    f"{self.table['bound'][i]:.0e}",
-                )
-            )
-        return rows
-
-    def _tolerance(self) -> list[str]:
-        """What small differences may come from, where all that are wrong are small."""
-        wrong = np.array([v == "mismatch" for v in self.table["verdict"]], dtype=bool)
-        if not wrong.any():
-            return []
-        a, n = self.table["analytic"][wrong], self.table["numeric"][wrong]
-        with np.errstate(all="ignore"):
-            apart = float(np.max(self.table["abs_err"][wrong] / np.fmax(np.abs(a), np.abs(n))))
-        if not apart <= SMALL:
-            return []
-        accept = 10.0 ** math.ceil(math.log10(2 * apart))
-        remedy = f"; accept={accept:g} takes it" if accept < self.match_at else ""
-        return [f" they agree to {apart:.1e}: if fun iterates to a tolerance, that is it{remedy}"]
-
     def _not_judged(self) -> list[str]:
-        groups: dict[str, list[str]] = {}
-        for param, reason in zip(self.table["param"], self.table["reason"], strict=True):
-            if reason:
-                groups.setdefault(reason, []).append(param)
-        lines = []
-        for reason, params in groups.items():
-            where = ", ".join(f"{c} in {p}" for p, c in list(Counter(params).items())[:4])
-            kind = _KINDS.get(reason, "judged" if is_judged("", reason) else "not judged")
-            code = "" if reason in _KINDS else f"{reason}: "
-            lines.append(f" {kind}: {where}, {code}{reason_text(reason, self.eps, self.dtype)}")
-        return lines
+        return report.not_judged(self.table, self.eps, self.dtype)
+
+    def told(self) -> report.Report:
+        """The parts of the report that is printed."""
+        rows = [report.cells(self.table, row, self.entry(row)) for row in report.worst(self.table)]
+        points = f"; {len(self.points)} points" if self.points else ""
+        raised = [f"fun raised near x0: {note}" for note in self.notes[:2]]
+        return report.Report(
+            headline=self._headline(),
+            diagnosis=self.diagnosis,
+            rows=rows,
+            more=self.count("mismatch") - len(rows),
+            advice=[*report.tolerance(self.table, self.match_at), *self._not_judged(), *raised],
+            foot=f"{self.scheme}, step {eps_text(self.eps)}, {self.dtype}{points}; {self.nfev} loss evaluations",
+        )
 
     def __str__(self) -> str:
-        lines = [self._headline()]
-        if self.diagnosis:
-            lines.append(self.diagnosis)
-        rows = self._rows()
-        if rows:
-            header = ("weight", "analytic", "numeric", "ratio", "difference", "correct could show")
-            widths = [max(len(r[c]) for r in (header, *rows)) for c in range(len(header))]
-            for r in (header, *rows):
-                cells = [r[0].ljust(widths[0]), *(r[c].rjust(widths[c]) for c in range(1, len(header)))]
-                lines.append(" " + "  ".join(cells))
-            more = self.count("mismatch") - len(rows)
-            if more > 0:
-                lines.append(f" … {more} more: r.errors.query(\"verdict == 'mismatch'\")")
-        lines += self._tolerance()
-        lines += self._not_judged()
-        lines += [f" fun raised near x0: {note}" for note in self.notes[:2]]
-        points = f"; {len(self.points)} points" if self.points else ""
-        lines.append(f"{self.scheme}, step {eps_text(self.eps)}, {self.dtype}{points}; {self.nfev} loss evaluations")
-        return "\n".join(lines)
+        return report.text(self.told())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """The same for a notebook: headline, diagnosis and a table, every name escaped."""
-        head = f"<p><b>{html.escape(self._headline())}</b></p>"
-        words = f"<p>{html.escape(self.diagnosis)}</p>" if self.diagnosis else ""
-        rows = self._rows()
+        told = self.told()
+        head = f"<p><b>{html.escape(told.headline)}</b></p>"
+        words = f"<p>{html.escape(told.diagnosis)}</p>" if told.diagnosis else ""
         table = ""
-        if rows:
-            titles = ("weight", "analytic", "numeric", "ratio", "difference", "correct could show")
-            top = "".join(f"<th>{t}</th>" for t in titles)
-            body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+        if told.rows:
+            top = "".join(f"<th>{t}</th>" for t in report.TITLES)
+            body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in told.rows)
             table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-        notes = "".join(f"<p>{html.escape(line)}</p>" for line in self._not_judged())
+        notes = "".join(f"<p>{html.escape(line)}</p>" for line in told.advice)
         return head + words + table + notes
 
 

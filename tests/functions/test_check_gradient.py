@@ -866,8 +866,8 @@ def test_html_escapes_names_and_shows_the_table() -> None:
     assert "MISMATCH" in text
 
 
-def test_errors_have_the_columns_of_a_run() -> None:
-    frame = two_layers_outcome().errors
+def test_the_full_frame_has_the_columns_of_a_run() -> None:
+    frame = two_layers_outcome().to_frame(full=True)
     assert list(frame.columns) == ERRORS.names
     assert isinstance(frame, pd.DataFrame)
     assert frame["flat_index"].tolist() == list(range(43))

@@ -113,7 +113,7 @@ def test_the_counts_are_those_of_all_points() -> None:
 
 def test_the_first_point_is_x0_and_the_others_are_drawn_by_the_seed_inside_bounds() -> None:
     def weights(**options: Any) -> Array:
-        frame = gradcheck.check_gradient(loss, gradient, np.array([0.5, 2.0, 40.0]), **options).errors
+        frame = gradcheck.check_gradient(loss, gradient, np.array([0.5, 2.0, 40.0]), **options).to_frame(full=True)
         return np.array(frame.pivot(index="point", columns="flat_index", values="weight"))
 
     found = weights(points=60, seed=3)
@@ -145,7 +145,7 @@ def tree_gradient(p: Any) -> Any:
     "points", [np.array([X0 + 4, X0 + 5]), [X0 + 4, X0 + 5], (X0 + 4, X0 + 5), [(X0 + 4).tolist(), (X0 + 5).tolist()]]
 )
 def test_points_are_given_as_an_array_or_as_a_list(points: Any) -> None:
-    frame = gradcheck.check_gradient(loss, gradient, X0, points=points).errors
+    frame = gradcheck.check_gradient(loss, gradient, X0, points=points).to_frame(full=True)
     assert frame["weight"].tolist() == [*(X0 + 4), *(X0 + 5)]
     assert frame["point"].tolist() == [0, 0, 0, 1, 1, 1]
 
@@ -154,7 +154,7 @@ def test_points_are_structures_like_x0() -> None:
     r = gradcheck.check_gradient(tree_loss, tree_gradient, tree(0), points=[tree(1), tree(2), tree(3)])
     assert r.verdict == "match"
     assert len(r.points) == 3
-    assert r.errors.query("point == 1 and param == 'b'")["weight"].tolist() == tree(2)["b"].tolist()
+    assert r.to_frame(full=True).query("point == 1 and param == 'b'")["weight"].tolist() == tree(2)["b"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_random_points_stay_where_the_function_is_finite() -> None:
 
     r = gradcheck.check_gradient(fun, lambda x: 1 / x, x0, points=6)
     assert r.ok, str(r)
-    assert (r.errors["weight"] > 0).all()
+    assert (r.to_frame(full=True)["weight"] > 0).all()
 
 
 def test_parquet_holds_the_same_rows(tmp_path: Path) -> None:
