@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import crash, damages, death, flips, fuzz, hostile, interpolations, kills, load, overrides, secrets
+from . import crash, damages, death, diagnoses, flips, fuzz, hostile, interpolations, kills, load, overrides, secrets
 
 
 def killed(engine: str) -> Callable[[argparse.Namespace, Path], str]:
@@ -72,6 +72,10 @@ def crashes(given: argparse.Namespace, folder: Path) -> str:
     return crash.trial(folder, given.crashes)
 
 
+def planted_diagnoses(given: argparse.Namespace, folder: Path) -> str:
+    return diagnoses.trial(folder, given.gradients)
+
+
 TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "kills-serial": killed("serial"),
     "kills-loky": killed("loky"),
@@ -85,6 +89,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "interpolations": random_interpolations,
     "secrets": secret_uris,
     "fuzz": fuzzing,
+    "diagnoses": planted_diagnoses,
     "load": loaded,
 }
 
@@ -106,6 +111,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
     parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
+    parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of the tests under load (default %(default)s)")
     parser.add_argument("--load", type=int, default=4, help="busy processes a core (default %(default)s)")
     parser.add_argument("--tests", nargs="+", default=[], help="what of the tests runs under load (default: all)")

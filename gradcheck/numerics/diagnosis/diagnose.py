@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradcheck.numerics.diagnosis import factors, patterns
+from gradcheck.numerics.diagnosis import factors, patterns, penalties, ratios, symmetry, zeros
 from gradcheck.numerics.diagnosis import wording as say
 from gradcheck.numerics.diagnosis.evidence import Claim, Evidence, gather
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
@@ -28,19 +28,27 @@ Array = np.ndarray
 # From the simplest to the widest; the last one always holds.
 HYPOTHESES: tuple[Callable[[Evidence], Diagnosis | None], ...] = (
     patterns.not_finite,
-    factors.zeros,
+    zeros.zeros,
+    zeros.mask,
     factors.precision,
     factors.single_weight,
+    ratios.alike,
     factors.constant_factor,
-    factors.l2,
+    ratios.bent,
+    penalties.tangent,
+    penalties.l2,
+    symmetry.one_triangle,
+    penalties.l2_part,
     factors.constant_factor_of_data,
     patterns.transposed,
     factors.factors,
+    ratios.repeated,
     patterns.clipped,
     patterns.permutation,
     patterns.other_residuals,
     patterns.biases_alone,
     patterns.activation_derivative,
+    patterns.rows,
     patterns.entries,
     patterns.scattered,
     patterns.unknown,

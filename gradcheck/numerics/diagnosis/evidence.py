@@ -91,6 +91,11 @@ class Evidence:
         return self.judged & ((self.a != 0) | (np.abs(self.n) > self.bound))
 
     @cached_property
+    def flat(self) -> Array:
+        """The judged weights at which the loss has exactly no slope."""
+        return self.judged & (self.n == 0)
+
+    @cached_property
     def faint(self) -> Array:
         """Where the difference is below ten bounds, so that not one digit of it is known."""
         return np.abs(self.a - self.n) < 10 * self.bound

@@ -8,48 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from gradcheck.numerics.diagnosis import wording as say
-from gradcheck.numerics.diagnosis.evidence import Evidence, is_bias, layers
-from gradcheck.numerics.diagnosis.fits import DECADES, Fit, decades_of, decay, fit, tolerance_of
+from gradcheck.numerics.diagnosis.evidence import Evidence, is_bias
+from gradcheck.numerics.diagnosis.fits import DECADES, Fit, fit
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
-
-
-def zeros(e: Evidence) -> Diagnosis | None:
-    """Every wrong entry is exactly 0."""
-    if (e.raw[e.wrong] != 0).any():
-        return None
-    if all((e.raw[e.layout.slices[name]] == 0).all() for name in e.broken):
-        return _nothing_arrives(e, dict.fromkeys(e.broken, 0.0))
-    count = int(e.wrong.sum())
-    return Diagnosis(
-        "zero_entries",
-        f"{say.entries(e, e.wrong)} {say.are(count)} 0 where the slope is not; {say.others(e)}: look for "
-        f"{'an entry that is' if count == 1 else 'entries that are'} skipped or overwritten.",
-    )
-
-
-def _nothing_arrives(e: Evidence, decays: dict[str, float]) -> Diagnosis:
-    """The diagnosis of parameters whose data term is 0; ``decays`` has for each the multiple of theta that is left."""
-    names = list(decays)
-    penalised = any(decays.values())
-    what = f"{say.of_data(names) if penalised else say.listed(names)} {say.are(1 if penalised else len(names))} 0"
-    level = layers(e.layout)
-    if level is not None and len(names) > 1:
-        top = max(level[name] for name in names)
-        below = [name for name in e.layout.names if level[name] <= top and e.layout.slices[name].stop > 0]
-        silent = all(name in decays or not e.raw[e.layout.slices[name]].any() for name in below)
-        if silent and top < max(level.values()):
-            return Diagnosis(
-                "detached",
-                f"{what}, all above is right: nothing flows into layer {top} and below; look at the delta handed down "
-                f"to layer {top}.",
-            )
-    if len(names) == len(e.layout.names) and e.layout.size > 1:
-        return Diagnosis("zero_param", f"The whole gradient {'(its data term) ' if penalised else ''}is 0.")
-    if all(is_bias(name) for name in names):
-        return Diagnosis("bias", f"{what}{say.rest(e)}: look at {say.derivatives(names)}, which may never be computed.")
-    return Diagnosis(
-        "zero_param", f"{what}{say.rest(e)}: look at {say.derivatives(names)}, which may never be computed."
-    )
+from gradcheck.numerics.diagnosis.zeros import nothing_arrives
 
 
 def precision(e: Evidence) -> Diagnosis | None:
@@ -101,34 +63,11 @@ def _factor_words(e: Evidence, found: Fit | None) -> Diagnosis | None:
         return None
     if found.factor == 0 and found.decay:
         everything = dict.fromkeys(e.broken, found.decay)
-        return _nothing_arrives(e, everything)
+        return nothing_arrives(e, everything)
     subject = "The data term of the gradient" if found.decay else "The whole gradient"
     tail = f"; beside it stands {say.number(say.l2_of(e, found))} times the weights, the penalty" if found.decay else ""
     return Diagnosis(
         "constant_factor", f"{subject} {say.times(found)}{say.meaning(e, found)}{tail}.{say.hint(e, found)}"
-    )
-
-
-def l2(e: Evidence) -> Diagnosis | None:
-    """a - n = beta theta on the wrong parameters."""
-    rows = e.among(e.broken) & e.judged
-    a, n, bound = e.a[rows], e.n[rows], e.bound[rows]
-    beta = decay(a - n, e.theta[rows], tolerance_of(1.0, a, n, bound, e.unit))
-    if beta is None or decades_of(1.0, a, n, bound, e.wrong[rows], e.unit, 1) < DECADES:
-        return None
-    size = say.number(abs(e.per_theta(beta)))
-    names = list(e.broken)
-    term = f"{size} {names[0]}" if len(names) == 1 else f"{size} times the weight"
-    where = say.listed(names)
-    if all(is_bias(name) for name in names):
-        cause = "a penalty on the biases that the loss has not" if beta > 0 else "a penalty on the biases is missing"
-    elif beta > 0:
-        cause = f"l2 counted twice or not in the loss (lambda = {size})"
-    else:
-        cause = f"the l2 term is missing or too small (lambda = {size})"
-    return Diagnosis(
-        "l2",
-        f"{where} {say.have(names)} {term} too {'much' if beta > 0 else 'little'}{say.rest(e)}: {cause}.",
     )
 
 
@@ -138,7 +77,7 @@ def factors(e: Evidence) -> Diagnosis | None:
     if not found or sum(one.decades for one in found.values()) < DECADES:
         return None
     if all(one.factor == 0 for one in found.values()):
-        return _nothing_arrives(e, {name: one.decay for name, one in found.items()})
+        return nothing_arrives(e, {name: one.decay for name, one in found.items()})
     groups: dict[str, list[str]] = {}
     for name, one in found.items():
         groups.setdefault(say.times(one) + say.meaning(e, one), []).append(name)

@@ -59,12 +59,31 @@ def tolerance_of(c: float, a: Array, n: Array, bound: Array, unit: float) -> Arr
 
 def decades_of(c: float, a: Array, n: Array, bound: Array, wrong: Array, unit: float, free: int) -> float:
     """Digits to which wrong weights agree with a prediction, summed without the best ``free``, one for each fitted unknown."""
-    room = np.minimum(np.abs(a - n), np.abs(a))
-    digits = np.log10(room / tolerance_of(c, a, n, bound, unit))
+    return sum_of_digits(a, n, tolerance_of(c, a, n, bound, unit), wrong, free)
+
+
+def sum_of_digits(a: Array, n: Array, tolerance: Array, wrong: Array, free: int) -> float:
+    """Digits to which wrong weights agree with a prediction within ``tolerance``, summed without the best ``free``.
+
+    Weights that have the same two numbers, as at an x0 of ones, are one coincidence.
+    """
+    digits = np.log10(np.minimum(np.abs(a - n), np.abs(a)) / tolerance)
     # a predicted 0 agrees to every digit; DECADES keeps it from outweighing all others
     digits = np.where(a == 0, DECADES, digits)[wrong]
-    digits = np.sort(np.clip(np.nan_to_num(digits, nan=0.0), 0.0, 16.0))
+    digits = np.clip(np.nan_to_num(digits, nan=0.0), 0.0, 16.0)
+    digits = np.sort(digits[distinct(a[wrong], n[wrong], tolerance[wrong])])
     return float(digits[: max(0, len(digits) - free)].sum())
+
+
+def distinct(a: Array, n: Array, tolerance: Array) -> Array:
+    """The first of each group of weights whose numbers are the same but for their signs, of ``ENOUGH`` weights at most."""
+    few = np.arange(len(a)) if len(a) <= ENOUGH else np.linspace(0, len(a) - 1, ENOUGH).astype(np.intp)
+    size_a, size_n, slack = np.abs(a[few]), np.abs(n[few]), 2 * tolerance[few]
+    order = np.lexsort((size_a, size_n))
+    a_gap, n_gap = np.abs(np.diff(size_a[order])), np.abs(np.diff(size_n[order]))
+    new = (a_gap > slack[order][1:]) | (n_gap > slack[order][1:])
+    found: Array = few[order[np.append(True, new)]] if len(few) else few
+    return found
 
 
 def decay(rest: Array, t: Array | None, tolerance: Array) -> float | None:

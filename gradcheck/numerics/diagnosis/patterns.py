@@ -80,6 +80,9 @@ def clipped(e: Evidence) -> Diagnosis | None:
     beyond = (np.abs(e.n) > np.abs(e.a))[e.wrong].all() and (np.sign(e.n) == np.sign(e.a))[e.wrong].all()
     if not beyond or (size[e.among(e.broken)] > limit).any():
         return None
+    # a right entry that stands there too tells of a gradient of few values, such as that of a maximum
+    if (size[e.judged & ~e.wrong & e.among(e.broken)] == limit).any():
+        return None
     return Diagnosis(
         "clipped",
         f"{say.some(e)} {say.are(int(e.wrong.sum()))} cut off at {limit:.4g}, no entry is larger and all smaller ones are "
@@ -193,6 +196,28 @@ def other_residuals(e: Evidence) -> Diagnosis | None:
     return None
 
 
+def rows(e: Evidence) -> Diagnosis | None:
+    """Some rows of one matrix are wrong, each as a whole, and the others are right, as where an index chooses rows."""
+    if e.examples is not None or len(e.broken) != 1:
+        return None
+    (name,) = e.broken
+    shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
+    if len(shape) < 2 or int(e.wrong.sum()) < 3:
+        return None
+    seen = e.counted[where].reshape(shape[0], -1)
+    wrong = e.wrong[where].reshape(shape[0], -1) & seen
+    whole, right = (wrong == seen).all(axis=1) & seen.any(axis=1), ~wrong.any(axis=1) & seen.any(axis=1)
+    if not (whole | right | ~seen.any(axis=1)).all() or not right.any() or not (seen.sum(axis=1)[whole] >= 2).all():
+        return None
+    which = np.flatnonzero(whole)
+    shown = ", ".join(map(str, which[:3])) + (" …" if len(which) > 3 else "")
+    return Diagnosis(
+        "entries",
+        f"Row{'s' if len(which) > 1 else ''} {shown} of {say.brief(name)} {say.are(len(which))} wrong as a whole, the other rows "
+        f"are right: if an index chooses rows and repeats, add all contributions (np.add.at).",
+    )
+
+
 def entries(e: Evidence) -> Diagnosis | None:
     """A few entries are wrong among many right ones."""
     count = int(e.wrong.sum())
@@ -216,6 +241,14 @@ def scattered(e: Evidence) -> Diagnosis | None:
     low, high = say.ratios(e)
     ratios = f"analytic/numeric {low:.3g} to {high:.3g}" if math.isfinite(low) and math.isfinite(high) else "no pattern"
     right = [name for name in e.layout.names if name not in e.broken and e.judged[e.layout.slices[name]].any()]
+    if e.examples is None and not (len(right) == 1 and is_bias(right[0]) and len(e.broken) == 1):
+        # whether fun has examples or labels is not known
+        about = "" if ratios == "no pattern" else f" ({ratios})"
+        return Diagnosis(
+            "scattered",
+            f"{int(e.wrong.sum())} of {int(e.judged.sum())} judged weights are off{about}{say.rest(e)}: no pattern that I know; "
+            f"check each layer with check_layer.",
+        )
     if not right:
         return Diagnosis(
             "scattered",

@@ -63,6 +63,11 @@ def some(e: Evidence) -> str:
     return entries(e, e.wrong) if count <= 3 else f"{count} entries of {listed(e.broken)}"
 
 
+def first(phrase: str) -> str:
+    """The phrase as the beginning of a sentence, unless it begins with the name of a parameter."""
+    return re.sub(r"^(all|row|column)\b", lambda match: match[0].capitalize(), phrase)
+
+
 def are(count: int) -> str:
     return "is" if count == 1 else "are"
 
