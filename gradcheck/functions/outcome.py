@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcheck.functions import frames, report
+from gradcheck.functions import frames, notebook, report, squares
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.names import Verdict, WeightVerdict
 from gradcheck.numerics.schemes import SchemeName
@@ -261,17 +260,35 @@ class Outcome:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """The same for a notebook: headline, diagnosis and a table, every name escaped."""
-        told = self.told()
-        head = f"<p><b>{html.escape(told.headline)}</b></p>"
-        words = f"<p>{html.escape(told.diagnosis)}</p>" if told.diagnosis else ""
-        table = ""
-        if told.rows:
-            top = "".join(f"<th>{t}</th>" for t in report.TITLES)
-            body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in told.rows)
-            table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-        notes = "".join(f"<p>{html.escape(line)}</p>" for line in told.advice)
-        return head + words + table + notes
+        """The same for a notebook, with a picture of all entries by verdict; every name is escaped."""
+        rows = report.worst(self.table)
+        pairs = [notebook.Pair(float(self.table["analytic"][i]), float(self.table["numeric"][i])) for i in rows]
+        return notebook.page(self.verdict, self.told(), self._pictures(), pairs)
+
+    def _remark(self, name: str) -> str:
+        """What is said of a parameter beside its picture."""
+        wrong = sum(
+            p == name and v == "mismatch" for p, v in zip(self.table["param"], self.table["verdict"], strict=True)
+        )
+        return f"{wrong:,} wrong" if wrong else ""
+
+    def _pictures(self) -> list[notebook.Picture]:
+        """The entries of each parameter, coloured by verdict; of several points by what decides."""
+        seen = [
+            "exempt" if r == EXEMPT else v for r, v in zip(self.table["reason"], self.table["verdict"], strict=True)
+        ]
+        ranks = squares.ranks(self.layout.size, self.table["flat_index"], seen)
+        titles = {int(self.table["flat_index"][i]): self._title(i) for i, v in enumerate(seen) if v == "mismatch"}
+        found = []
+        for name, shape in zip(self.layout.names, self.layout.shapes, strict=True):
+            where = self.layout.slices[name]
+            mine = {i - where.start: words for i, words in titles.items() if where.start <= i < where.stop}
+            found.append(notebook.Picture(name, squares.Entries(shape, ranks[where], mine), self._remark(name)))
+        return found
+
+    def _title(self, row: int) -> str:
+        a, n = self.table["analytic"][row], self.table["numeric"][row]
+        return f"{self.entry(row)}: {a:.4g} for {n:.4g}"
 
 
 def _worst_first(abs_err: np.ndarray, bound: np.ndarray, analytic: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from gradcheck.functions.wording import reason_text
 from gradcheck.numerics.names import Verdict
 from gradcheck.numerics.verdict import CORNER, EXEMPT, REASONS, Whole, of_counts
 
+_ALONG = {"match": "right", "mismatch": "wrong", "inconclusive": "not judged", "nondifferentiable": "at a kink"}
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class DirectionalOutcome(Outcome):
@@ -137,6 +139,11 @@ class DirectionalOutcome(Outcome):
         rest = "nothing else is seen along random directions" if self.explained else "more are wrong"
         are = "entry is" if len(wrong) == 1 else "entries are"
         return f"MISMATCH  {len(wrong)} {are} wrong ({parts}) of {n} weights, {one_by_one}; {rest}"
+
+    def _remark(self, name: str) -> str:
+        found = next((p for p in self.parameters if p.name == name), None)
+        along = f"along a direction {_ALONG[found.verdict]}" if found is not None and found.size else ""
+        return "; ".join(filter(None, (along, super()._remark(name))))
 
     def _not_judged(self) -> list[str]:
         lines = [

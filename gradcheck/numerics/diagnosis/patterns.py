@@ -211,10 +211,10 @@ def rows(e: Evidence) -> Diagnosis | None:
         return None
     which = np.flatnonzero(whole)
     shown = ", ".join(map(str, which[:3])) + (" …" if len(which) > 3 else "")
+    subject = f"Row{'s' if len(which) > 1 else ''} {shown} of {say.brief(name)} {say.are(len(which))} wrong as a whole"
     return Diagnosis(
         "entries",
-        f"Row{'s' if len(which) > 1 else ''} {shown} of {say.brief(name)} {say.are(len(which))} wrong as a whole, the other rows "
-        f"are right: if an index chooses rows and repeats, add all contributions (np.add.at).",
+        f"{subject}, the other rows are right: if an index chooses rows and repeats, add all contributions (np.add.at).",
     )
 
 
@@ -244,11 +244,8 @@ def scattered(e: Evidence) -> Diagnosis | None:
     if e.examples is None and not (len(right) == 1 and is_bias(right[0]) and len(e.broken) == 1):
         # whether fun has examples or labels is not known
         about = "" if ratios == "no pattern" else f" ({ratios})"
-        return Diagnosis(
-            "scattered",
-            f"{int(e.wrong.sum())} of {int(e.judged.sum())} judged weights are off{about}{say.rest(e)}: no pattern that I know; "
-            f"check each layer with check_layer.",
-        )
+        many = f"{int(e.wrong.sum())} of {int(e.judged.sum())} judged weights are off{about}{say.rest(e)}"
+        return Diagnosis("scattered", f"{many}: no pattern that I know; check each layer with check_layer.")
     if not right:
         return Diagnosis(
             "scattered",
