@@ -76,7 +76,7 @@ def bent(e: Evidence) -> Diagnosis | None:
 
 def repeated(e: Evidence) -> Diagnosis | None:
     """The wrong rows of each parameter are 1/2, 1/3 … of the slope: of contributions to one row the last is kept."""
-    decades, found = 0.0, set()
+    decades, found, whole = 0.0, set(), True
     rows = e.wrong & e.judged
     if len(distinct(e.a[rows], e.n[rows], e.bound[rows])) < 2:
         return None
@@ -92,17 +92,19 @@ def repeated(e: Evidence) -> Diagnosis | None:
             if len(m) != 1 or not 2 <= m[0] <= REPEATS:
                 return None
             times[row == k] = m[0]
+            whole &= int(here.sum()) > 1
             decades -= math.log10(REPEATS)
             found.add(int(m[0]))
         tolerance = tolerance_of(1.0, a, n / times, bound / times, e.unit)
         if not (np.abs(a - n / times) <= tolerance)[e.judged[where]].all():
             return None
         decades += sum_of_digits(a, n, tolerance, wrong, 0)
-    if decades < DECADES:
+    # entries at 1/2 alone may be so for many reasons; not whole rows, and not some at 1/2 and some at 1/3
+    if decades < DECADES or not (whole or len(found) > 1):
         return None
     parts = ", ".join(f"1/{m}" for m in sorted(found)[:3]) + (" …" if len(found) > 3 else "")
     return Diagnosis(
         "repeated_index",
-        f"{say.some(e)} are {parts} of the slope, {say.others(e)}: where an index repeats, one contribution is kept. Add all "
-        f"(np.add.at, not g[index] += or =).",
+        f"{say.some(e)} are {parts} of the slope, {say.others(e)}: where an index repeats or windows overlap, one contribution "
+        f"is kept. Add all (np.add.at).",
     )
