@@ -155,6 +155,43 @@ def test_a_narrow_terminal_shows_the_finding_too(project: pytest.Pytester) -> No
     assert "test_it.py::test_twice: MISMATCH: The whole gradient is 2 times too large." in done.outlines
 
 
+def test_a_wrong_gradient_in_a_fixture_of_the_project_is_in_the_summary_too(project: pytest.Pytester) -> None:
+    test = """
+@pytest.fixture
+def checked(gradient_check):
+    gradient_check(loss, np.exp, X)
+
+def test_it(checked):
+    pass
+"""
+    done = run(project, test)
+    done.assert_outcomes(errors=1)
+    assert any(
+        line.startswith("ERROR test_it.py::test_it - gradcheck.GradientMismatch: MISM") for line in done.outlines
+    )
+    assert any(line.startswith("test_it.py::test_it: MISMATCH: ") for line in done.outlines)
+
+
+@pytest.mark.parametrize("style", ["short", "line", "native", "no"])
+def test_every_style_of_traceback_is_content(project: pytest.Pytester, style: str) -> None:
+    done = run(project, TWICE, f"--tb={style}")
+    done.assert_outcomes(failed=1)
+    assert "test_it.py::test_twice: MISMATCH: The whole gradient is 2 times too large." in done.outlines
+
+
+def test_an_expected_failure_and_an_expected_error_are_none(project: pytest.Pytester) -> None:
+    xfail = TWICE.replace("\ndef", "\n@pytest.mark.xfail\ndef")
+    raises = """
+def test_raises(gradient_check):
+    from gradcheck import GradientMismatch
+    with pytest.raises(GradientMismatch, match="2 times too large"):
+        gradient_check(loss, lambda x: 2 * np.cos(x), X)
+"""
+    done = run(project, xfail + raises)
+    done.assert_outcomes(xfailed=1, passed=1)
+    done.stdout.no_fnmatch_line("*= gradients =*")
+
+
 def test_nothing_is_added_where_no_gradient_is_wrong(project: pytest.Pytester) -> None:
     done = run(project, RIGHT + "\ndef test_other():\n    assert 1 == 2\n")
     done.stdout.no_fnmatch_line("*= gradients =*")

@@ -53,7 +53,7 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Iterator[None]:
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """The findings in full: the short summary cuts its lines at the width of the terminal."""
     lines = []
-    for found in terminalreporter.stats.get("failed", []):
+    for found in (*terminalreporter.stats.get("failed", ()), *terminalreporter.stats.get("error", ())):
         message = getattr(getattr(found.longrepr, "reprcrash", None), "message", "")
         if message.startswith(NAME):
             lines.append(f"{found.nodeid}: {message.removeprefix(NAME)}")
