@@ -74,9 +74,9 @@ def _diagnosis(report: Report) -> str:
 def _pictures(pictures: Sequence[Picture]) -> str:
     if not pictures:
         return ""
-    order = sorted(pictures, key=lambda p: int(p.entries.ranks.min(initial=len(COLOURS))))
+    worst = sorted(range(len(pictures)), key=lambda k: int(pictures[k].entries.ranks.min(initial=len(COLOURS))))
     # in the order of the parameters, those with the worst entries where not all are shown
-    shown = [p for p in pictures if p in order[:PICTURES]] if len(pictures) > PICTURES else list(pictures)
+    shown = [pictures[k] for k in sorted(worst[:PICTURES])]
     parts = []
     for picture in shown:
         drawn, note = svg(picture.entries)

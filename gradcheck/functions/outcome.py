@@ -265,11 +265,8 @@ class Outcome:
         pairs = [notebook.Pair(float(self.table["analytic"][i]), float(self.table["numeric"][i])) for i in rows]
         return notebook.page(self.verdict, self.told(), self._pictures(), pairs)
 
-    def _remark(self, name: str) -> str:
+    def _remark(self, name: str, wrong: int) -> str:
         """What is said of a parameter beside its picture."""
-        wrong = sum(
-            p == name and v == "mismatch" for p, v in zip(self.table["param"], self.table["verdict"], strict=True)
-        )
         return f"{wrong:,} wrong" if wrong else ""
 
     def _pictures(self) -> list[notebook.Picture]:
@@ -278,12 +275,16 @@ class Outcome:
             "exempt" if r == EXEMPT else v for r, v in zip(self.table["reason"], self.table["verdict"], strict=True)
         ]
         ranks = squares.ranks(self.layout.size, self.table["flat_index"], seen)
-        titles = {int(self.table["flat_index"][i]): self._title(i) for i, v in enumerate(seen) if v == "mismatch"}
+        wrong: dict[str, list[int]] = {name: [] for name in self.layout.names}
+        for row, verdict in enumerate(seen):
+            if verdict == "mismatch":
+                wrong[self.table["param"][row]].append(row)
         found = []
         for name, shape in zip(self.layout.names, self.layout.shapes, strict=True):
             where = self.layout.slices[name]
-            mine = {i - where.start: words for i, words in titles.items() if where.start <= i < where.stop}
-            found.append(notebook.Picture(name, squares.Entries(shape, ranks[where], mine), self._remark(name)))
+            titles = {int(self.table["flat_index"][row]) - where.start: self._title(row) for row in wrong[name]}
+            entries = squares.Entries(shape, ranks[where], titles)
+            found.append(notebook.Picture(name, entries, self._remark(name, len(wrong[name]))))
         return found
 
     def _title(self, row: int) -> str:

@@ -140,10 +140,10 @@ class DirectionalOutcome(Outcome):
         are = "entry is" if len(wrong) == 1 else "entries are"
         return f"MISMATCH  {len(wrong)} {are} wrong ({parts}) of {n} weights, {one_by_one}; {rest}"
 
-    def _remark(self, name: str) -> str:
+    def _remark(self, name: str, wrong: int) -> str:
         found = next((p for p in self.parameters if p.name == name), None)
         along = f"along a direction {_ALONG[found.verdict]}" if found is not None and found.size else ""
-        return "; ".join(filter(None, (along, super()._remark(name))))
+        return "; ".join(filter(None, (along, super()._remark(name, wrong))))
 
     def _not_judged(self) -> list[str]:
         lines = [
