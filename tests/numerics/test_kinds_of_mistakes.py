@@ -108,6 +108,13 @@ CASES = {
     "no pattern": Case(
         lambda x: np.sum(x * np.sin(x)), np.exp, X5, "scattered", "no pattern that I know", ("labels", "examples")
     ),
+    "the sign of some": Case(
+        lambda x: np.sum(np.sin(3 * x)),
+        lambda x: np.abs(3 * np.cos(3 * x)),
+        np.linspace(0.1, 4, 7),
+        "scattered",
+        "weights are off in sign",
+    ),
     "three entries at one half": Case(
         lambda x: np.sum(np.exp(x)),
         lambda x: np.exp(x) * [1, 1, 1, 0.5, 0.5, 0.5, 1, 1, 1, 1],

@@ -244,6 +244,8 @@ def scattered(e: Evidence) -> Diagnosis | None:
     if e.examples is None and not (len(right) == 1 and is_bias(right[0]) and len(e.broken) == 1):
         # whether fun has examples or labels is not known
         about = "" if ratios == "no pattern" else f" ({ratios})"
+        if f"{low:.3g}" == f"{high:.3g}":
+            about = " in sign" if low < 0 and f"{low:.3g}" == "-1" else f" (analytic/numeric {low:.3g})"
         many = f"{int(e.wrong.sum())} of {int(e.judged.sum())} judged weights are off{about}{say.rest(e)}"
         return Diagnosis("scattered", f"{many}: no pattern that I know; check each layer with check_layer.")
     if not right:
