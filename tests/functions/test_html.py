@@ -161,7 +161,7 @@ def test_a_colour_is_seen_on_white_and_on_black(verdict: str) -> None:
     assert contrast(colour, luminance("#111418")) >= 3.0
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
 def test_one_wrong_entry_is_one_square_at_its_place(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 90), min_size=0, max_size=3), label="shape"))
