@@ -67,8 +67,8 @@ def _checked(steps: Steps, found: Found) -> Search[Found]:
     claim = steps.claim
     smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
     larger = [r for r in steps.rungs() if r.step >= SPACED * found.step and not r.silent]
-    here = steps.line.rung(found.step, steps.side)
-    if here and smaller and larger and diverges(smaller[-1], here, larger[0], steps.line.noise, steps.line.degrees):
+    here, noise, degrees = steps.line.rung(found.step, steps.side), steps.line.noise, steps.line.degrees
+    if here and larger and any(diverges(low, here, larger[0], noise, degrees, times=1.0) for low in smaller):
         return found._replace(truncation=math.inf)
     if abs(claim.value - found.value) <= found.bound:
         if abs(found.value) > found.bound or steps.line.x == 0:

@@ -27,6 +27,8 @@ Evaluate = Callable[[Array, Array], Evaluations]
 CENTRAL = SCHEMES["central"]
 # Of MANY weights and more, FIRST are searched before the others, which then begin where those ended.
 MANY, FIRST = 16, 4
+# An entry of a gradient may be wrong by so many roundings of the largest.
+ROUNDED = 1e3
 # A first step that is off by no more than this is kept.
 OFF = 4.0
 
@@ -177,7 +179,8 @@ def _weight(
     line = Line(
         x, scale, rounding.unit, below, above, noise, known.degrees, floor, abs(float(problem.center)), known.level
     )
-    claim = Claim(float(problem.analytic[i]), match_at, accept)
+    least = ROUNDED * rounding.unit * float(np.max(np.abs(problem.analytic), initial=0.0))
+    claim = Claim(float(problem.analytic[i]), match_at, accept, least)
     relative = problem.relative_noise or noise / max(abs(float(problem.center)), noise, 5e-324)
     relative = min(1.0, max(relative, rounding.unit))
     start = factor * first_step(scale, relative, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gradcheck.numerics.measured.ladder import Found, jump_seen, roundoff
+from gradcheck.numerics.measured.ladder import SEEN, Found, jump_seen, roundoff
 from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.measured.steps import TRUSTED, Claim, Search, Steps, alive
 
@@ -89,11 +89,13 @@ def _next(line: Line, claim: Claim, best: Found, rungs: list[Rung], lowest: floa
     return low / APART if low > line.least and _downwards(line, claim, rungs) else 0.0
 
 
-def _quadratic(rungs: list[Rung]) -> bool:
-    """Whether the even part of the loss is that of a parabola at the largest steps: there is no scale to exceed."""
+def _quadratic(line: Line, rungs: list[Rung]) -> bool:
+    """Whether the even part of the loss may be that of a parabola at the largest steps: there is no scale to exceed."""
     near, far = rungs[-2:]
     even = far.step / near.step * near.bend
-    return abs(far.bend - even) <= PARABOLA * abs(even)
+    # three losses, of which that at theta counts twice
+    noise = math.sqrt(6) * line.noise * (far.step / near.step / near.step + 1 / far.step)
+    return abs(far.bend - even) <= PARABOLA * abs(even) + SEEN * noise
 
 
 def _downwards(line: Line, claim: Claim, rungs: list[Rung]) -> bool:
@@ -125,7 +127,7 @@ def _upwards(line: Line, claim: Claim, best: Found, rungs: list[Rung]) -> float:
     if claim.resolved(best) or best.step < sounding[-2].step or best.roundoff < (best.truncation - best.kink) / 4:
         return 0.0
     unseen = roundoff(top, line.noise, line.degrees) > UNSEEN * abs(top.value)
-    if unseen and alive(line, top) and top.step * NEAR > TRUSTED * line.scale and not _quadratic(sounding):
+    if unseen and alive(line, top) and top.step * NEAR > TRUSTED * line.scale and not _quadratic(line, sounding):
         return 0.0
     asked = AIM * claim.match_at * abs(best.value) / 2
     factor = min(max(best.roundoff / asked, NEAR), APART) if asked > 0 else APART

@@ -183,11 +183,14 @@ def jump_seen(near: Rung, far: Rung, noise: float) -> float:
     return jump if jump > SEEN * error and alike else 0.0
 
 
-def diverges(low: Rung, rung: Rung, high: Rung, noise: float, degrees: float) -> bool:
-    """Whether quotients at three ascending steps move faster the smaller the step is: then they tell nothing of their limit."""
+def diverges(low: Rung, rung: Rung, high: Rung, noise: float, degrees: float, times: float = 4.0) -> bool:
+    """Whether quotients at three ascending steps move faster the smaller the step is: then they tell nothing of their limit.
+
+    times : how far beyond the noise they must move.
+    """
     lower, upper = abs(rung.value - low.value), abs(high.value - rung.value)
     spread = roundoff(low, noise, degrees) + roundoff(rung, noise, degrees)
-    return lower > 4 * spread and upper < DIVERGES * lower
+    return lower > times * spread and upper < DIVERGES * lower
 
 
 def kinks_within(rungs: list[Rung], step: float, noise: float) -> bool:

@@ -134,7 +134,8 @@ def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Arr
             known.update(zip((place * spacing for place in some), found, strict=True))
         return np.stack([known[place * spacing] for place in PLACES[:count]])
 
-    spacing, shrunk, best = SPACING * unit, False, None
+    # beside 0 the numbers lie so close that a nearer line may be a shorter one
+    spacing, shrunk, best = min(SPACING * unit, distance if distance < BESIDE else math.inf), False, None
     for _ in range(TRIES):
         # three equal values show a plateau without the others
         few = values(spacing, 3)

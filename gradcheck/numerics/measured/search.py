@@ -43,7 +43,7 @@ def search(steps: Steps, start: float) -> Search[Found]:
         if claim.agrees(best):
             return best
     flat = steps.flat()
-    if flat is not None and claim.disputes(flat):
+    if flat is not None and abs(claim.value) > claim.least and claim.disputes(flat):
         return flat
     if not claim.disputes(best) and best.roundoff > best.truncation and claim.value != 0:
         # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise; only at an

@@ -32,11 +32,13 @@ class Claim:
     """The claimed derivative and what is asked of it.
 
     match_at : the relative error that must be visible.   accept : a relative difference that is let pass.
+    least : a claim up to this one may be a rounding error of the larger entries of its gradient.
     """
 
     value: float
     match_at: float
     accept: float = 0.0
+    least: float = 0.0
 
     def agrees(self, found: Found) -> bool:
         """Whether the claim lies within the bound of a derivative that shows an error of ``match_at``."""
