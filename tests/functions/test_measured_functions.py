@@ -492,3 +492,39 @@ def test_another_scheme_takes_its_own_points_and_four_more(scheme: str) -> None:
     assert r.verdict == "match"
     # the noise, the leaders' and the last call are shared by all
     assert r.nfev / 40 <= SCHEMES[scheme].evaluations + 4
+
+
+@few
+@given(center=st.floats(4.0, 7.0), seed=st.integers(0, 2**32))
+def test_a_parabola_has_no_scale_above_which_its_slope_is_not_sought(center: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    offset, x = 10.0**center, rng.uniform(0.5, 2.0, 2)
+
+    def loss(x: Array) -> float:
+        return float((x[0] - offset) ** 2 + (x[1] - 0.9) ** 2)
+
+    # the first term hides the slope of the second one but at steps far above x[1] itself
+    r = check(loss, lambda x: np.array([2 * (x[0] - offset), 2 * (x[1] - 0.9)]), x)
+    assert r.verdict == "match", str(r)
+
+
+@few
+@given(gap=st.floats(-9.0, -6.0), sigma=st.floats(-3.0, 0.0), seed=st.integers(0, 2**32))
+def test_a_wall_beside_x0_under_white_noise_accuses_nobody(gap: float, sigma: float, seed: int) -> None:
+    apart, noise = 10.0**gap, 10.0**sigma
+
+    def loss(x: Array) -> float:
+        with np.errstate(all="ignore"):
+            bits = np.random.default_rng([seed, *x.view(np.uint64).tolist()])
+            return float(-np.log(1 - x).sum() + noise * bits.uniform(-1, 1))
+
+    r = check(loss, lambda x: 1 / (1 - x), np.array([1 - apart, 0.3]))
+    assert r.count("mismatch") == 0, str(r)
+
+
+def test_a_claim_within_the_roundings_of_its_gradient_is_not_accused_where_the_loss_is_flat() -> None:
+    # the second entry is a difference of two large ones, 1e-10 instead of 0
+    r = check(lambda x: np.sum(np.sin(1e6 * x[:1])), lambda x: np.array([1e6 * np.cos(1e6 * x[0]), 1e-10]), [0.3, 2.0])
+    assert r.count("mismatch") == 0
+    r = check(lambda x: np.sum(np.sin(x[:1])), lambda x: np.array([np.cos(x[0]), 1e-10]), [0.3, 2.0])
+    assert verdicts(r) == ["match", "mismatch"]

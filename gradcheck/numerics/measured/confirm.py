@@ -24,6 +24,8 @@ NEXT = (4.25, 17.0, 67.0)
 ALIKE = 0.2
 # A larger step whose derivative differs by more than this part is followed by further ones.
 STEEP = 1e-3
+# Deviations by which two quotients lie apart that hold an accusation back.
+APART = 3.0
 # How often an interval is halved in which a jump is sought, and how often without a change of the jump.
 HALVED, LAST = 12, 5
 
@@ -65,10 +67,7 @@ def confirmed(steps: Steps, best: Found) -> Search[Found]:
 def _checked(steps: Steps, found: Found) -> Search[Found]:
     """What windows found, after smaller and larger steps were asked whether they contradict it."""
     claim = steps.claim
-    smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
-    larger = [r for r in steps.rungs() if r.step >= SPACED * found.step and not r.silent]
-    here, noise, degrees = steps.line.rung(found.step, steps.side), steps.line.noise, steps.line.degrees
-    if here and larger and any(diverges(low, here, larger[0], noise, degrees, times=1.0) for low in smaller):
+    if _diverges(steps, found):
         return found._replace(truncation=math.inf)
     if abs(claim.value - found.value) <= found.bound:
         if abs(found.value) > found.bound or steps.line.x == 0:
@@ -101,10 +100,22 @@ def _checked(steps: Steps, found: Found) -> Search[Found]:
         yield steps.wanted(*(factor * top for factor in NEXT))
     if steps.line.x != 0 and found.step > abs(steps.line.x) and not disputed_within(steps):
         return found._replace(doubt=math.inf)
+    if _diverges(steps, found):
+        return found._replace(truncation=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
     stairs = yield from _stairs(steps, found)
     return found._replace(doubt=max(found.doubt, stairs, _overlooked(steps, found), _below(steps, found)))
+
+
+def _diverges(steps: Steps, found: Found) -> bool:
+    """Whether quotients move the faster the smaller the step is, about the step of a derivative that was found."""
+    smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
+    larger = [r for r in steps.rungs() if r.step >= SPACED * found.step and not r.silent]
+    here = steps.line.rung(found.step, steps.side)
+    if here is None or not larger:
+        return False
+    return any(diverges(low, here, larger[0], steps.line.noise, APART) for low in smaller)
 
 
 def _disputed_below(steps: Steps, step: float) -> Search[bool]:

@@ -89,8 +89,10 @@ def _next(line: Line, claim: Claim, best: Found, rungs: list[Rung], lowest: floa
     return low / APART if low > line.least and _downwards(line, claim, rungs) else 0.0
 
 
-def _quadratic(line: Line, rungs: list[Rung]) -> bool:
+def quadratic(line: Line, rungs: list[Rung]) -> bool:
     """Whether the even part of the loss may be that of a parabola at the largest steps: there is no scale to exceed."""
+    if len(rungs) < 2:
+        return False
     near, far = rungs[-2:]
     even = far.step / near.step * near.bend
     # three losses, of which that at theta counts twice
@@ -127,7 +129,7 @@ def _upwards(line: Line, claim: Claim, best: Found, rungs: list[Rung]) -> float:
     if claim.resolved(best) or best.step < sounding[-2].step or best.roundoff < (best.truncation - best.kink) / 4:
         return 0.0
     unseen = roundoff(top, line.noise, line.degrees) > UNSEEN * abs(top.value)
-    if unseen and alive(line, top) and top.step * NEAR > TRUSTED * line.scale and not _quadratic(line, sounding):
+    if unseen and alive(line, top) and top.step * NEAR > TRUSTED * line.scale and not quadratic(line, sounding):
         return 0.0
     asked = AIM * claim.match_at * abs(best.value) / 2
     factor = min(max(best.roundoff / asked, NEAR), APART) if asked > 0 else APART

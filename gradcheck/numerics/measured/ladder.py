@@ -183,14 +183,14 @@ def jump_seen(near: Rung, far: Rung, noise: float) -> float:
     return jump if jump > SEEN * error and alike else 0.0
 
 
-def diverges(low: Rung, rung: Rung, high: Rung, noise: float, degrees: float, times: float = 4.0) -> bool:
+def diverges(low: Rung, rung: Rung, high: Rung, noise: float, deviations: float) -> bool:
     """Whether quotients at three ascending steps move faster the smaller the step is: then they tell nothing of their limit.
 
-    times : how far beyond the noise they must move.
+    deviations : how many of them, of each quotient's noise, two must lie apart.
     """
     lower, upper = abs(rung.value - low.value), abs(high.value - rung.value)
-    spread = roundoff(low, noise, degrees) + roundoff(rung, noise, degrees)
-    return lower > times * spread and upper < DIVERGES * lower
+    spread = deviations * noise * (low.gain + rung.gain) + low.arithmetic + rung.arithmetic
+    return lower > spread and upper < DIVERGES * lower
 
 
 def kinks_within(rungs: list[Rung], step: float, noise: float) -> bool:

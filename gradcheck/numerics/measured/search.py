@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from gradcheck.numerics.measured.confirm import confirmed, disputed_within
-from gradcheck.numerics.measured.explore import explored
+from gradcheck.numerics.measured.explore import explored, quadratic
 from gradcheck.numerics.measured.ladder import Found
 from gradcheck.numerics.measured.steps import Search, Steps
 
@@ -68,8 +68,8 @@ def search(steps: Steps, start: float) -> Search[Found]:
 
 def _beyond(steps: Steps, best: Found) -> Found:
     """A derivative that noise hides, with the kinks that may hide as well where the step reaches beyond 0."""
-    here = steps.line.rung(best.step, steps.side)
-    if here is None or best.step <= abs(steps.line.x) or steps.line.x == 0:
+    here, rungs = steps.line.rung(best.step, steps.side), [r for r in steps.rungs() if not r.silent]
+    if here is None or best.step <= abs(steps.line.x) or steps.line.x == 0 or quadratic(steps.line, rungs):
         return best
     return best._replace(truncation=best.truncation + abs(here.bend) / 2)
 

@@ -86,10 +86,11 @@ class Steps:
 
     def wanted(self, *steps: float) -> list[float]:
         """The offsets of central or one-sided quotients at these steps that were not evaluated yet."""
-        found = []
+        found, beyond = [], self.side
         for h in steps:
             step = self.line.on_grid(h)
-            side = self.line.side(step)
+            # where the loss is not finite on one side, further steps are taken on the other
+            side = self.line.side(step) or beyond
             self._tried[step, side] = None
             found += [t for t in self.line.offsets(step, side) if t not in self.line.changes]
         return found

@@ -183,7 +183,8 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
     larger = spaced([rung, *(r for r in rungs if r.step > window.step)], 0)
     spread = [roundoff(r, window.beside, window.degrees) for r in larger]
     smaller = [r for r in rungs if SPACED * r.step <= window.step and not r.silent]
-    if smaller and len(larger) > 1 and diverges(smaller[-1], rung, larger[1], window.beside, window.degrees):
+    apart = 4 * quantile(window.degrees)
+    if smaller and len(larger) > 1 and diverges(smaller[-1], rung, larger[1], window.beside, apart):
         return None
     if not side and len(larger) > 1 and _kink_between(rung, larger[1], spread[0]):
         # what lies beyond a kink says nothing of this window
