@@ -189,8 +189,11 @@ def diverges(low: Rung, rung: Rung, high: Rung, noise: float, deviations: float)
     deviations : how many of them, of each quotient's noise, two must lie apart.
     """
     lower, upper = abs(rung.value - low.value), abs(high.value - rung.value)
-    spread = deviations * noise * (low.gain + rung.gain) + low.arithmetic + rung.arithmetic
-    return lower > spread and upper < DIVERGES * lower
+
+    def seen(apart: float, one: Rung, other: Rung) -> bool:
+        return apart > deviations * noise * (one.gain + other.gain) + one.arithmetic + other.arithmetic
+
+    return upper < DIVERGES * lower and seen(lower, low, rung) and seen(upper, rung, high)
 
 
 def kinks_within(rungs: list[Rung], step: float, noise: float) -> bool:
