@@ -75,29 +75,11 @@ def _checked(steps: Steps, found: Found) -> Search[Found]:
         # a flat loss may be one stair of a loss that has a slope
         yield steps.wanted(*(factor * found.step for factor in HIGHER))
         return found._replace(truncation=found.truncation + _overlooked(steps, found))
-    if not any(r.step <= found.step / 8 for r in steps.rungs()):
-        yield steps.wanted(found.step / 17, found.step / 270)
-        if _contradicted(steps, Window("good", found.step, steps.line.noise, steps.line.degrees), found):
-            return found._replace(truncation=math.inf)
-    gap, low = abs(claim.value - found.value) - found.bound, found.step
-    deep = found.rough or found.step > TRUSTED * abs(steps.line.x)
-    seen_through = low
-    while deep and low > steps.line.least and quantile(steps.line.degrees) * steps.line.noise / low < gap:
-        # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
-        seen_through, low = low, low / 17
-        yield steps.wanted(low)
-    for factor in HIGHER if abs(found.value) <= found.bound else FAR:
-        if _overlooked(steps, found) > gap:
-            # this window lies on a stair; the noise of the stairs shows at the larger step
-            larger_step = steps.line.on_grid(factor * found.step)
-            yield [t for t in window.points(steps.line, larger_step, steps.side) if t not in steps.line.changes]
-            seen = window.look(steps.line, larger_step, steps.side)
-            steps.windows = [seen.beside] if seen.usable else []
-            break
-        yield steps.wanted(factor * found.step)
-    top = steps.rungs()[-1].step
-    if abs(found.value) <= found.bound and NEXT[0] * top <= steps.line.scale and _overlooked(steps, found) <= gap:
-        yield steps.wanted(*(factor * top for factor in NEXT))
+    gap = abs(claim.value - found.value) - found.bound
+    seen_through = yield from _smaller(steps, found, gap)
+    if seen_through is None:
+        return found._replace(truncation=math.inf)
+    yield from _larger(steps, found, gap)
     if steps.line.x != 0 and found.step > abs(steps.line.x) and not disputed_within(steps):
         return found._replace(doubt=math.inf)
     if _diverges(steps, found):
@@ -106,6 +88,42 @@ def _checked(steps: Steps, found: Found) -> Search[Found]:
         return found._replace(doubt=math.inf)
     stairs = yield from _stairs(steps, found)
     return found._replace(doubt=max(found.doubt, stairs, _overlooked(steps, found), _below(steps, found)))
+
+
+def _smaller(steps: Steps, found: Found, gap: float) -> Search[float | None]:
+    """Take smaller steps.  Returns the smallest at which noise leaves a gap to be seen; None where they contradict.
+
+    gap : how far a claim lies beyond the bound.
+    """
+    line, low = steps.line, found.step
+    if not any(r.step <= found.step / 8 for r in steps.rungs()):
+        yield steps.wanted(found.step / 17, found.step / 270)
+        if _contradicted(steps, Window("good", found.step, line.noise, line.degrees), found):
+            return None
+    seen_through = low
+    deep = found.rough or found.step > TRUSTED * abs(line.x)
+    while deep and low > line.least and quantile(line.degrees) * line.noise / low < gap:
+        # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
+        seen_through, low = low, low / 17
+        yield steps.wanted(low)
+    return seen_through
+
+
+def _larger(steps: Steps, found: Found, gap: float) -> Search[None]:
+    """Take larger steps, which may show a derivative that was not seen; ``Steps.windows`` has the noise of stairs then."""
+    line, unseen = steps.line, abs(found.value) <= found.bound
+    for factor in HIGHER if unseen else FAR:
+        if _overlooked(steps, found) > gap:
+            # this window lies on a stair; the noise of the stairs shows at the larger step
+            step = line.on_grid(factor * found.step)
+            yield [t for t in window.points(line, step, steps.side) if t not in line.changes]
+            seen = window.look(line, step, steps.side)
+            steps.windows = [seen.beside] if seen.usable else []
+            break
+        yield steps.wanted(factor * found.step)
+    top = steps.rungs()[-1].step
+    if unseen and NEXT[0] * top <= line.scale and _overlooked(steps, found) <= gap:
+        yield steps.wanted(*(factor * top for factor in NEXT))
 
 
 def _diverges(steps: Steps, found: Found) -> bool:

@@ -1,6 +1,6 @@
 """The derivative along one weight, sought step by step: cheap where it is plain, thorough where it is disputed.
 
-1. Two central quotients, at h and 4 h.  Where they agree with each other and with the claimed gradient, the search ends.
+1. Two central quotients, at h and about 4 h.  Where they agree with each other and with the claimed gradient, the search ends.
 2. Steps above and below, until the quotients show where noise ends and truncation begins.
 3. A window of points at the best step.  It measures the noise there anew and shows kinks and structure.  Smaller steps must
    not contradict it beyond that noise.
