@@ -42,7 +42,7 @@ def check_points(calls: Calls, theta: Array, wanted: int | list[Array], asked: S
         first = first or held
     assert first is not None
     with quiet():
-        end(calls, first, asked.seed)
+        end(calls, first, theta, asked.seed)
     return together(outcomes, calls)
 
 

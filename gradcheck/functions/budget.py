@@ -30,12 +30,13 @@ def entries_taken(n: int) -> int:
 
 def require_enough(calls: Calls, points: int, dtype: np.dtype[np.floating]) -> None:
     """Raise ValueError where ``max_nfev`` is too small to tell anything at some points."""
-    contract = 2 + (0 if calls.separate else GRADIENTS) + (4 if calls.stacked else 0)
+    contract = 2 + (GRADIENTS if calls.paired else 0) + (4 if calls.stacked else 0)
     if dtype == np.float32:
         contract += 2  # float64 is tried
     if points > 1:
         contract += 1  # whether the point will do
-    least = points * (contract + NOISE + DIRECTION + LAST)
+    # a call that was made already, to see what is a parameter, counts too
+    least = calls.nfev + points * (contract + NOISE + DIRECTION + LAST)
     if calls.max_nfev is not None and calls.max_nfev < least:
         raise ValueError(
             f"max_nfev={calls.max_nfev}: must be at least {least}"

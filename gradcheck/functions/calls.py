@@ -15,6 +15,7 @@ from gradcheck.functions.evaluation import Batch, Evaluation
 from gradcheck.functions.parameters import Parameters
 from gradcheck.functions.points import Entries, Line, Points, Rows, one
 from gradcheck.functions.processes import Crew, Workers, crew
+from gradcheck.functions.trees.emitted import Emitted
 
 Array = np.ndarray
 
@@ -64,6 +65,7 @@ class Calls:
     watch : is told how often ``fun`` was called.
     same : whether every value so far is the first one, to the bit.
     given : dtype of x0, None before the first gradient; ``jac`` is called in it, whatever the dtype of theta.
+    in_place : ``fun`` and ``jac`` compute with the caller's own arrays; ``jac`` is called directly after ``fun``.
     """
 
     def __init__(
@@ -76,8 +78,19 @@ class Calls:
         stacked: bool = False,
         workers: Workers | None = None,
         max_nfev: int | None = None,
+        vjp: bool = False,
+        in_place: bool = False,
     ) -> None:
-        self.evaluation = Evaluation(fun, args.values, parameters, pair=jac is None, stacked=stacked)
+        self.evaluation = Evaluation(
+            fun,
+            args.values,
+            parameters,
+            args.named,
+            pair=jac is None,
+            stacked=stacked,
+            emitted=Emitted() if vjp else None,
+        )
+        self.in_place = in_place
         self._jac, self.args, self.parameters = jac, args, parameters
         self._workers = workers
         self._crew: Crew | None = None
@@ -244,25 +257,38 @@ class Calls:
 
     def gradient(self, theta: Array) -> Array:
         """The caller's gradient, flat, in the dtype of x0: (k, size), one row for each of ``scalars``."""
-        if self._jac is None and self.max_nfev is not None and self.nfev >= self.max_nfev:
+        theta = theta.astype(self.given or theta.dtype)
+        return rows(self.claim(theta), self._wanted(theta.dtype))
+
+    def claim(self, theta: Array) -> object:
+        """The caller's gradient at theta as it is returned."""
+        if self.paired and self.max_nfev is not None and self.nfev >= self.max_nfev:
             raise Spent(f"max_nfev={self.max_nfev} calls of fun are spent")
         self.njev += 1
-        theta = theta.astype(self.given or theta.dtype)
-        if self._jac is None:
+        if self.paired:
             self.nfev += 1
             value = self.evaluation.call(theta)[1]
+        if self._jac is None:
+            return value
+        x = self.parameters.views(theta.copy())
+        if self.upstream is None:
+            value = self._jac(x, *self.args.values, **self.args.named)
         else:
-            x = self.parameters.views(theta.copy())
-            if self.upstream is None:
-                value = self._jac(x, *self.args.values)
-            else:
-                dout = self.upstream.astype(theta.dtype).reshape(self.evaluation.output or ())
-                before = dout.copy()
-                value = self._jac(x, dout, *self.args.values)
-                if not np.array_equal(dout, before):
-                    raise ContractError("jac changes its argument dout in place: let it work on a copy")
-            self.evaluation.require_unchanged("jac", x, theta)
-        return rows(value, self._wanted(theta.dtype))
+            dout = self.upstream.astype(theta.dtype).reshape(self.evaluation.output or ())
+            before = dout.copy()
+            emitted = self.evaluation.emitted
+            value = self._jac(
+                x, dout if emitted is None else emitted.upstream(dout), *self.args.values, **self.args.named
+            )
+            if not np.array_equal(dout, before):
+                raise ContractError("jac changes its argument dout in place: let it work on a copy")
+        self.evaluation.require_unchanged("jac", x, theta)
+        return value
+
+    @property
+    def paired(self) -> bool:
+        """Whether a gradient takes a call of ``fun``."""
+        return self._jac is None or self.in_place
 
     @property
     def separate(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.errors import ContractError
 from gradcheck.functions.evaluation import count
-from gradcheck.functions.parameters import Parameters
+from gradcheck.functions.parameters import Leaf, Parameters
 
 Array = np.ndarray
 
@@ -34,26 +34,37 @@ class Wanted(NamedTuple):
 
 def rows(value: object, wanted: Wanted) -> Array:
     """The gradient ``value``, flat, in the dtype of x0: (k, size), one row for each output.  ContractError."""
-    outer, layout = wanted.outer, wanted.parameters.layout
+    outer, parameters = wanted.outer, wanted.parameters
     k = count(outer)
-    found = np.empty((k, layout.size), wanted.dtype)
-    named = wanted.parameters.parts(value, "the gradient", outer)
-    for (name, shape, entry), where in zip(named, layout.slices.values(), strict=True):
-        found[:, where] = _entry(name, outer + shape, entry, wanted).reshape(k, where.stop - where.start)
+    found = np.empty((k, parameters.layout.size), wanted.dtype)
+    places = list(parameters.layout.slices.values())
+    for leaf, claims in parameters.entries(value, "the gradient", outer):
+        total = _entry(leaf, claims[0], wanted)
+        for claim in claims[1:]:
+            # an array that stands in several places is one parameter: its gradients add up
+            total = total + _entry(leaf, claim, wanted)
+        for slot, part in zip(leaf.slots, _parts(total, leaf, parameters), strict=True):
+            where = places[slot]
+            found[:, where] = part.reshape(k, where.stop - where.start)
     return found
 
 
-def _entry(name: str, shape: tuple[int, ...], entry: object, wanted: Wanted) -> Array:
-    what = "the gradient" if wanted.parameters.kind == "array" else f"the gradient of {name}"
+def _parts(gradient: Array, leaf: Leaf, parameters: Parameters) -> tuple[Array, ...]:
+    """df/dx, and df/dy where the parameter is x + iy."""
+    if not leaf.is_complex:
+        return (gradient,)
+    return gradient.real, gradient.imag if parameters.convention == "conjugate" else -gradient.imag
+
+
+def _entry(leaf: Leaf, entry: object, wanted: Wanted) -> Array:
+    what = "the gradient" if wanted.parameters.single else f"the gradient of {leaf.name}"
+    shape = wanted.outer + leaf.shape
     if entry is None:
         raise ContractError(f"{what} is None: it must be an array of shape {shape}")
-    try:
-        array = np.asarray(entry.toarray() if hasattr(entry, "toarray") else entry)
-    except Exception:  # ragged, or something that is no array at all
-        raise ContractError(f"{what} is no array of numbers: it must have the shape {shape}") from None
-    if array.dtype.kind not in "iuf":
+    array = _array(leaf, entry, what, shape)
+    if array.dtype.kind not in ("iufc" if leaf.is_complex else "iuf"):
         raise ContractError(f"{what} has dtype {array.dtype}: it must be real numbers, {wanted.dtype}")
-    if array.dtype.kind == "f" and np.finfo(array.dtype).eps > np.finfo(wanted.least).eps:
+    if array.dtype.kind in "fc" and np.finfo(array.dtype).eps > np.finfo(wanted.least).eps:
         raise ContractError(f"{what} has dtype {array.dtype}, but x0 and the value of fun have {wanted.least}")
     output = wanted.output
     if output and not wanted.product and count(output) == 1 and array.shape == output + shape:
@@ -66,3 +77,14 @@ def _entry(name: str, shape: tuple[int, ...], entry: object, wanted: Wanted) -> 
             hint = ": the same number of entries in another shape"
         raise ContractError(f"{what} has the shape {array.shape}, but must have {shape}{hint}")
     return array
+
+
+def _array(leaf: Leaf, entry: object, what: str, shape: tuple[int, ...]) -> Array:
+    try:
+        found = leaf.kind.numbers(entry)
+    except ValueError as error:  # labels that are not those of x0
+        raise ContractError(f"{what} {error}") from None
+    try:
+        return np.asarray(found)
+    except Exception:  # ragged, or something that is no array at all
+        raise ContractError(f"{what} is no array of numbers: it must have the shape {shape}") from None

@@ -66,22 +66,31 @@ def hold_to_contract(calls: Calls, theta: Array, seed: int, vjp: bool, widen: bo
     with quiet():
         if calls.stacked:
             _require_unmixed(calls, theta, rng)
-        wide = _in_float64(calls, theta, first, rng) if widen and theta.dtype == np.float32 else None
+        wide = (
+            _in_float64(calls, theta, first, rng)
+            if widen and not calls.in_place and theta.dtype == np.float32
+            else None
+        )
     if wide is not None:
         return Held(theta.astype(np.float64), wide, gradient.astype(np.float64))
     return Held(theta, first, gradient)
 
 
-def end(calls: Calls, held: Held, seed: int) -> None:
-    """Call ``fun`` once more at x0, and where every value was the same see whether it reads x at all.
+def end(calls: Calls, held: Held, start: Array, seed: int) -> None:
+    """See whether ``fun`` still has its value, and where every value was the same whether it reads x at all.
 
-    Raises ContractError where it does not, where its value has changed meanwhile, or an argument.
+    The last call is at x0, so that an object which keeps what it saw last is left as it was.
+    held : what was found at the first point.   start : x0, where the first point is another one.
+    Raises ContractError where it does not read x, where its value has changed meanwhile, or an argument.
     """
     calls.ending = True
     if calls.same and (held.gradient != 0).any() and _allows(calls, LAST + PROBES):
         _require_read(calls, held, seed)
-    if _allows(calls, LAST):
+    elsewhere = not np.array_equal(held.theta, start)
+    if _allows(calls, LAST + elsewhere):
         _require_repeated("fun", held.value, calls.scalars(held.theta))
+    if elsewhere and _allows(calls, LAST):
+        calls.perturbed(start.astype(held.theta.dtype))
     calls.args.require_unchanged("fun")
 
 
@@ -98,7 +107,19 @@ def _require_repeated(which: str, first: Array, second: Array) -> None:
     finite = np.isfinite(first).all() and np.isfinite(second).all()
     if not finite or gap.max() > THREADS * unit_roundoff(first.dtype) * float(size):
         by = f"{gap[np.isfinite(gap)].max(initial=0.0):.2g}" if np.isfinite(gap).any() else "nan"
-        raise ContractError(f"{which} is not deterministic: two calls with the same x differ by {by}")
+        raise ContractError(
+            f"{which} is not deterministic: two calls with the same x differ by {by}{_why(first, second)}"
+        )
+
+
+def _why(first: Array, second: Array) -> str:
+    """What is likely behind a value that changes, and what to do."""
+    with np.errstate(all="ignore"):
+        # a sum of the same number twice is exact, up to the rounding of what is added
+        doubled = np.abs(second - 2 * first) <= THREADS * unit_roundoff(first.dtype) * np.abs(second)
+    if doubled.all() and (first != 0).any():
+        return "; the second is twice the first: set the gradients to 0 before each call, they add up (zero_grad)"
+    return "; let what it draws begin with the same seed at each call, and switch dropout off"
 
 
 def _require_unmixed(calls: Calls, theta: Array, rng: np.random.Generator) -> None:
@@ -146,10 +167,15 @@ def _require_read(calls: Calls, held: Held, seed: int) -> None:
     if not calls.same:
         return
     value = held.value.ravel()[0]
+    remedy = (
+        "the arrays of x0 are not those that fun computes with (copies, or replaced since?): pass these"
+        if calls.in_place
+        else "let fun compute with the x that it is given (put x into the model first), or say inplace=True where x0 holds the"
+        " very arrays that fun computes with"
+    )
     raise ContractError(
         f"fun returned the same value, {value:.6g}, at all {calls.nfev} points: near x0, up to 100 max(|x0|, 1) away, and where"
-        " x is NaN. It does not read x, its weights come from elsewhere: let fun compute with the x that it is given (put x"
-        " into the model first)"
+        f" x is NaN. It does not read x, its weights come from elsewhere: {remedy}"
     )
 
 

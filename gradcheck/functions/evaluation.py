@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from gradcheck.errors import ContractError, one_line
-from gradcheck.functions.parameters import Parameters, Tree
+from gradcheck.functions.parameters import Parameters
 from gradcheck.functions.points import Points, one
+from gradcheck.functions.trees.emitted import Emitted
+from gradcheck.functions.trees.foreign import numbers
 
 Array = np.ndarray
 
@@ -43,7 +46,9 @@ class Batch(NamedTuple):
 class Evaluation:
     """How ``fun`` is evaluated.  A process that evaluates needs this and the points.
 
+    kwargs : further arguments that ``fun`` gets by name.
     pair : whether ``fun`` returns (value, gradient).   stacked : whether it takes points with a leading axis.
+    emitted : how a value that is a structure becomes one array, None where a value must be an array.
     upstream : dout of a vector-Jacobian product, flat.   output : shape of a value, None before the first call.
     precision : the coarsest floating type of a value.
     """
@@ -51,8 +56,10 @@ class Evaluation:
     fun: Callable[..., object]
     args: tuple[object, ...]
     parameters: Parameters
+    kwargs: dict[str, object] = field(default_factory=dict)
     pair: bool = False
     stacked: bool = False
+    emitted: Emitted | None = None
     upstream: Array | None = None
     output: tuple[int, ...] | None = None
     precision: np.dtype[np.floating] | None = None
@@ -65,7 +72,7 @@ class Evaluation:
     def call(self, theta: Array) -> tuple[object, object]:
         """Value and gradient at theta, None for the gradient unless ``fun`` returns both.  ContractError."""
         x = self.parameters.views(theta[None].copy() if self.stacked else theta.copy())
-        out = self.fun(x, *self.args)
+        out = self.fun(x, *self.args, **self.kwargs)
         self.require_unchanged("fun", x, theta)
         self.seen += 1
         return self._parted(out)
@@ -84,15 +91,11 @@ class Evaluation:
         """How many numbers are differentiated."""
         return 1 if self.upstream is not None else count(self.output or ())
 
-    def require_unchanged(self, which: str, x: Tree, theta: Array) -> None:
+    def require_unchanged(self, which: str, x: object, theta: Array) -> None:
         """Raise ContractError where the function ``which`` changed its argument x, made of theta."""
-        before = self.parameters.layout.split(theta)
-        for name, now in zip(self.parameters.layout.names, self.parameters.leaves(x), strict=True):
-            then = before[name]
-            if now is not None and self.stacked and which == "fun":
-                then = np.broadcast_to(then, np.shape(now)) if np.shape(now)[1:] == then.shape else then
-            if now is None or not np.array_equal(now, then, equal_nan=True):
-                raise ContractError(f"{which} changes its argument {name} in place: let it work on a copy")
+        name = self.parameters.changed(x, theta)
+        if name is not None:
+            raise ContractError(f"{which} changes its argument {name} in place: let it work on a copy")
 
     # ---------------------------------------------------------------------------------------------- many points
 
@@ -107,6 +110,9 @@ class Evaluation:
 
     def _singly(self, points: Points, values: Array, raised: list[str]) -> int:
         fun, args, views, at = self.fun, self.args, self.parameters.views, points.at
+        shares = self.parameters.shares
+        if self.kwargs:
+            fun = partial(fun, **self.kwargs)
         small = points.size * values.itemsize <= WATCHED
         real = values.dtype == np.float64 and self.output == () and self.upstream is None and not self.pair
         column = values[:, 0] if values.shape[1] == 1 else values
@@ -123,7 +129,7 @@ class Evaluation:
                 raised.append(told(error))
                 continue
             self.seen += 1
-            if watched and point.tobytes() != before:
+            if watched and (not shares or point.tobytes() != before):
                 self.require_unchanged("fun", x, at(j))
             if real and type(out) is self._plain:
                 column[j] = out
@@ -163,7 +169,7 @@ class Evaluation:
         watched = self.seen < FIRST or self.seen % EVERY == 0 or stack.nbytes <= WATCHED
         before = stack.copy() if watched else None
         x = self.parameters.views(stack)
-        out = self.fun(x, *self.args)
+        out = self.fun(x, *self.args, **self.kwargs)
         self.seen += 1
         if before is not None and not np.array_equal(stack, before, equal_nan=True):
             name = next(n for n, part in self.parameters.layout.split(stack != before).items() if part.any())
@@ -205,9 +211,15 @@ class Evaluation:
     def _array(self, value: object, dtype: np.dtype[np.inexact]) -> Array:
         if value is None:
             raise ContractError("fun returns None: it must return a number or an array")
+        if self.emitted is not None and not isinstance(value, (np.ndarray, np.number, float)):
+            value = self.emitted.flat(value)
+            if self.stacked and not self.emitted.stacks:
+                raise ContractError(
+                    "vectorized=True with vjp=True: fun must return one array, not a structure of arrays"
+                )
         pair = isinstance(value, (tuple, list)) and len(value) == 2 and np.ndim(value[0]) == 0 and not self.pair
         try:
-            array = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
+            array = np.asarray(numbers(value))
         except Exception:  # ragged, or something that is no array at all
             hint = "if it is (value, gradient), say jac=True" if pair else "it must return a number or an array"
             raise ContractError(f"fun returns a {type(value).__name__} that is no array: {hint}") from None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from gradcheck.functions.arguments import Arguments
 from gradcheck.functions.assertion import require
 from gradcheck.functions.at_point import check_points
 from gradcheck.functions.budget import require_enough
-from gradcheck.functions.calls import Calls
-from gradcheck.functions.domain import Bounds, limits
+from gradcheck.functions.domain import Bounds
 from gradcheck.functions.outcome import Outcome
-from gradcheck.functions.parameters import Start, flatten
+from gradcheck.functions.parameters import Convention, Start
+from gradcheck.functions.posed import Posed, by_name, require_real, require_together, restore, settled
 from gradcheck.functions.processes import Workers
 from gradcheck.functions.progress import Line
 from gradcheck.functions.settings import Settings, require_functions, require_scheme, step_of, thresholds, whole_number
@@ -29,6 +28,7 @@ def check_gradient(
     x0: Start,
     args: tuple[object, ...] = (),
     *,
+    kwargs: Mapping[str, object] | None = None,
     eps: Step = AUTO,
     scheme: SchemeName = "central",
     match_at: float = 1e-2,
@@ -36,11 +36,14 @@ def check_gradient(
     min_judged: float = MIN_JUDGED,
     vjp: bool = False,
     bounds: Bounds | None = None,
+    inplace: bool = False,
     sample: int | None = None,
     points: Given | None = None,
     max_nfev: int | None = None,
     workers: Workers | None = None,
     vectorized: bool = False,
+    names: Sequence[str] | None = None,
+    convention: Convention | None = None,
     progress: bool = False,
     seed: int = 0,
 ) -> Outcome:
@@ -52,12 +55,17 @@ def check_gradient(
         ``fun(x, *args)`` returns a number (or an array of size 1), or an array of k outputs, whose Jacobian is then checked.
     jac : callable or True
         ``jac(x, *args)`` returns an array like ``x``, with the shape of the outputs in front where there are several.
-        True means that ``fun`` returns ``(value, gradient)``.
-    x0 : array_like, or dict, list or tuple of arrays
-        The point at which the gradient is checked.  Integers become float64.  Neither it nor the global random state of
-        NumPy is changed.
+        True means that ``fun`` returns ``(value, gradient)``.  The gradients of a structure have the names of its arrays,
+        or all of them ``d`` or ``grad_`` before it, as entries or attributes; what else there is, is ignored.
+    x0 : array_like, or any nesting of dicts, lists, tuples, NamedTuples and dataclasses of arrays
+        The point at which the gradient is checked.  An array may be one of NumPy, PyTorch or JAX, a Series or DataFrame, or
+        a sparse matrix of SciPy: both functions get each in its kind.  Numbers and arrays of integers become float64; in a
+        structure only those for which ``jac`` has a gradient.  The others are frozen, as are None, bool and text.  Neither
+        x0 nor a global random state is changed.
     args : tuple, optional
         Further arguments of ``fun`` and ``jac``.
+    kwargs : dict, optional
+        Further arguments by name.
     eps : float or 'auto', optional
         The step of the differences.  By default each weight gets the step with the smallest bound.
     scheme : str, optional
@@ -71,10 +79,16 @@ def check_gradient(
         Where some weights match and others cannot be judged, the outcome is ok only if this share of the weights that are
         not exempt was judged, and one weight in every parameter.  0 asks for neither.
     vjp : bool, optional
-        ``jac(x, dout, *args)`` returns the product of an upstream gradient ``dout``, of the shape of ``fun``'s output, with
-        the Jacobian, as the ``backward`` of a layer does.  ``dout`` is drawn by ``seed``.
-    bounds : sequence of (low, high) or scipy.optimize.Bounds, optional
-        No point outside is evaluated; None is no bound.
+        ``jac(x, dout, *args)`` returns the product of an upstream gradient ``dout`` with the Jacobian, as the ``backward`` of
+        a layer does.  ``dout`` has the shape of ``fun``'s output, or its structure, and is drawn by ``seed``.
+    bounds : sequence of (low, high), one such pair, dict of them, or scipy.optimize.Bounds, optional
+        No point outside is evaluated; None is no bound.  One pair holds for all weights, a dict has a pair for the name of
+        an array, of a part of x0, or of a labelled entry.
+    inplace : bool, optional
+        x0 holds the very arrays that the functions compute with.  They are called without x, ``fun(*args)`` and
+        ``jac(*args)``, or ``jac(dout, *args)``; ``jac`` is called directly after ``fun`` at the same point.  The arrays are
+        changed in place and restored to the bit, whatever is raised.  One that stands in several places of x0 is one
+        parameter, and its gradients add up.
     sample : int, optional
         Check this many weights, drawn by ``seed``.  Without it, the gradient of one output by more than 2,000 weights is
         checked along random directions, and a part of the weights one by one (see DirectionalOutcome).
@@ -90,6 +104,11 @@ def check_gradient(
         ``map(f, points)``, as in SciPy.  Everything must be picklable.  The numbers are the same.
     vectorized : bool, optional
         ``fun`` takes k points at once, every array of x with a leading axis k, and returns k values.  ``jac`` takes one.
+    names : list of str, optional
+        Labels of the entries of one array, as in ``x[age]``; or names of the entries of a list or tuple.
+    convention : {'conjugate', 'plain'}, optional
+        What the gradient by a complex array x + iy is: df/dx + i df/dy, as PyTorch has it, or df/dx - i df/dy, as JAX has
+        it.  It must be said where there is one; its rows are ``W.real`` and ``W.imag``.
     progress : bool, optional
         Show a line on standard error while it takes, if that is a terminal.
     seed : int, optional
@@ -141,24 +160,43 @@ def check_gradient(
     >>> r = gradcheck.check_gradient(fun, lambda x: 2 * x**2, [1.0, 2.0, 3.0])
     >>> r.verdict, r.ok, r.diagnosis_kind
     ('mismatch', False, 'constant_factor')
+
+    A net that keeps its parameters, as in courses:
+
+    >>> class Net:
+    ...     def __init__(self):
+    ...         self.params = {"W": np.array([0.5, -1.0]), "b": np.zeros(1)}
+    ...     def loss(self):
+    ...         return np.sum(self.params["W"] ** 2) + np.exp(self.params["b"]).sum()
+    ...     def gradients(self):
+    ...         return {"dW": 2 * self.params["W"], "db": np.exp(self.params["b"])}
+    >>> net = Net()
+    >>> gradcheck.check_gradient(net.loss, net.gradients, net.params, inplace=True).verdict
+    'match'
     """
     require_functions(fun, jac, vjp, vectorized)
-    parameters, theta = flatten(x0)
-    require_scheme(scheme, theta)
     against = thresholds(match_at, accept, min_judged)
     asked = Settings(scheme, step_of(eps), against, vjp, whole_number("sample", sample), seed)
-    wanted = given(points, parameters, theta)
-    calls = Calls(
+    posed = Posed(
         fun,
         None if jac is True else jac,
-        Arguments(args if isinstance(args, tuple) else (args,)),
-        parameters,
-        stacked=vectorized,
+        x0,
+        args if isinstance(args, tuple) else (args,),
+        by_name(kwargs),
+        vjp=vjp,
+        inplace=inplace,
+        names=names,
+        convention=convention,
+        vectorized=vectorized,
         workers=workers,
         max_nfev=whole_number("max_nfev", max_nfev),
     )
-    if bounds is not None:
-        calls.low, calls.high = limits(bounds, theta)
+    require_together(posed, scheme)
+    calls, theta = settled(posed, bounds)
+    require_scheme(scheme, theta)
+    require_real(calls.parameters, scheme)
+    wanted = given(points, calls.parameters, theta)
+    if calls.low is not None and calls.high is not None:
         require_inside([] if isinstance(wanted, int) else wanted, calls.low, calls.high)
     require_enough(calls, wanted if isinstance(wanted, int) else len(wanted), theta.dtype)
     line = Line() if progress else None
@@ -167,6 +205,7 @@ def check_gradient(
         with untouched():
             return check_points(calls, theta, wanted, asked)
     finally:
+        restore(calls)
         calls.close()
         if line is not None:
             line.wipe()
@@ -179,6 +218,7 @@ def assert_gradient(
     args: tuple[object, ...] = (),
     *,
     strict: bool = False,
+    kwargs: Mapping[str, object] | None = None,
     eps: Step = AUTO,
     scheme: SchemeName = "central",
     match_at: float = 1e-2,
@@ -186,11 +226,14 @@ def assert_gradient(
     min_judged: float = MIN_JUDGED,
     vjp: bool = False,
     bounds: Bounds | None = None,
+    inplace: bool = False,
     sample: int | None = None,
     points: Given | None = None,
     max_nfev: int | None = None,
     workers: Workers | None = None,
     vectorized: bool = False,
+    names: Sequence[str] | None = None,
+    convention: Convention | None = None,
     progress: bool = False,
     seed: int = 0,
 ) -> None:
@@ -200,9 +243,9 @@ def assert_gradient(
     ----------
     strict : bool, optional
         Every weight that is not exempt must match, one by one.
-    fun, jac, x0, args, eps, scheme, match_at, accept, min_judged, vjp, bounds
+    fun, jac, x0, args, kwargs, eps, scheme, match_at, accept, min_judged, vjp, bounds, inplace
         Those of check_gradient.
-    sample, points, max_nfev, workers, vectorized, progress, seed
+    sample, points, max_nfev, workers, vectorized, names, convention, progress, seed
         Those of check_gradient.
 
     Raises
@@ -233,6 +276,7 @@ def assert_gradient(
         jac,
         x0,
         args,
+        kwargs=kwargs,
         eps=eps,
         scheme=scheme,
         match_at=match_at,
@@ -240,11 +284,14 @@ def assert_gradient(
         min_judged=min_judged,
         vjp=vjp,
         bounds=bounds,
+        inplace=inplace,
         sample=sample,
         points=points,
         max_nfev=max_nfev,
         workers=workers,
         vectorized=vectorized,
+        names=names,
+        convention=convention,
         progress=progress,
         seed=seed,
     )

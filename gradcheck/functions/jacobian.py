@@ -48,7 +48,7 @@ def check_outputs(posed: Sequence[Problem], calls: Calls, asked: Settings, index
     order = np.argsort(flat, kind="stable")
     table = stacked(tables, order)
     if calls.outer:
-        layout = Layout(layout.names, tuple(calls.outer + shape for shape in layout.shapes))
+        layout = Layout(layout.names, tuple(calls.outer + shape for shape in layout.shapes), layout.labels)
         table["flat_index"] = flat[order]
         table["param"], table["position"] = layout.columns(flat[order])
         first = _whole(posed, layout)

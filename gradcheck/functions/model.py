@@ -11,8 +11,8 @@ from gradcheck.errors import ContractError, Meaningless
 from gradcheck.functions.arguments import Arguments
 from gradcheck.functions.calls import Calls
 from gradcheck.functions.imports import digest, find, require_name
-from gradcheck.functions.parameters import flatten
 from gradcheck.functions.surroundings import quiet, untouched
+from gradcheck.functions.trees.start import flatten
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import Model
 from gradcheck.models.target import NoTarget

@@ -51,6 +51,8 @@ class Outcome:
         Calls of ``fun`` and of ``jac``.
     notes : tuple of str
         What ``fun`` raised at perturbed points.
+    frozen : tuple of str
+        Names of the leaves of x0 that are no parameters: None, bool, text, and whole numbers without a gradient.
     n_weights : int
         How many weights there are, checked or not.
     scheme, eps, dtype, match_at, accept, min_judged
@@ -96,6 +98,7 @@ class Outcome:
     accept: float = 0.0
     points: tuple[Outcome, ...] = ()
     decided: tuple[int, ...] = ()
+    frozen: tuple[str, ...] = ()
 
     @cached_property
     def _whole(self) -> Whole:
@@ -197,9 +200,9 @@ class Outcome:
 
     def entry(self, row: int) -> str:
         """The name of the weight in this row of ``table`` as a person writes it: ``W2[0,1]``, or ``theta`` for a scalar."""
-        position = self.table["position"][row]
+        name, position = self.table["param"][row], self.table["position"][row]
         point = f" at point {self.decided[row]}" if self.decided else ""
-        return self.table["param"][row] + (f"[{','.join(map(str, position))}]" if position else "") + point
+        return name + self.layout.place(name, position) + point
 
     def _headline(self) -> str:
         total = len(self.table["verdict"])
@@ -250,7 +253,12 @@ class Outcome:
             diagnosis=self.diagnosis,
             rows=rows,
             more=self.count("mismatch") - len(rows),
-            advice=[*report.tolerance(self.table, self.match_at), *self._not_judged(), *raised],
+            advice=[
+                *report.tolerance(self.table, self.match_at),
+                *self._not_judged(),
+                *raised,
+                *report.frozen(self.frozen),
+            ],
             foot=f"{self.scheme}, step {eps_text(self.eps)}, {self.dtype}{points}; {self.nfev} loss evaluations",
         )
 

@@ -1,33 +1,54 @@
-"""A caller's parameters, an array or a dict, list or tuple of arrays, as one flat vector and back."""
+"""A caller's parameters, an array or any nesting of arrays, as one flat vector and back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gradcheck.errors import ContractError
+from gradcheck.functions.trees.claims import NONE, Sought, entries
+from gradcheck.functions.trees.foreign import numbers
+from gradcheck.functions.trees.kinds import Kind
+from gradcheck.functions.trees.paths import MISSING, Key, Path, at
 from gradcheck.numerics.layout import Layout
 
 Array = np.ndarray
 
-# What a caller may pass as x0: an array, or a mapping, list or tuple of arrays; the keys may be anything.
-Start: TypeAlias = ArrayLike | Mapping[Any, ArrayLike]
+# What a caller may pass as x0: an array, or any nesting of mappings, lists, tuples and dataclasses of arrays.
+Start: TypeAlias = object
 # What the caller's functions get, in the same structure.
-Tree: TypeAlias = Array | dict[object, Array] | list[Array] | tuple[Array, ...]
-# Smaller floating types have too few digits for a difference to mean anything.
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.longdouble))
+Tree: TypeAlias = object
+Structure = Literal["array", "dict", "list", "tuple", "tree"]
+# Which of two gradients a complex parameter z = x + iy has: df/dx + i df/dy, or df/dx - i df/dy.
+Convention = Literal["conjugate", "plain"]
+LIKE = "must have the structure and the shapes of x0"
 
 
-Structure = Literal["array", "dict", "list", "tuple"]
+@dataclass(frozen=True)
+class Leaf:
+    """An array of the caller's.
+
+    paths : where it stands; in several places only where they share their memory, in place.
+    slots : numbers of its parameters in the layout: one, or two for a complex array, its real and its imaginary part.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    kind: Kind
+    shape: tuple[int, ...]
+    slots: tuple[int, ...]
+
+    @property
+    def is_complex(self) -> bool:
+        return len(self.slots) == 2
 
 
 class Part(NamedTuple):
-    """A parameter, and the caller's entry for it in a structure like that of x0."""
+    """An array, and the caller's entry for it in a structure like that of x0."""
 
     name: str
     shape: tuple[int, ...]
@@ -38,20 +59,43 @@ class Part(NamedTuple):
 class Parameters:
     """How the caller's parameters lie in theta.
 
-    kind : the structure of x0.   layout : a name and a shape for each array.
-    keys : the caller's own keys, of a dict.   pack : makes the caller's structure of a list of arrays.
+    layout : a name and a shape for each part of theta.   arrays : the caller's arrays.
+    pack : makes the caller's structure of a list of arrays, one for each part.
+    kind : the structure of x0.   words : the same for a message.   frozen : names of what is no parameter.
+    doubtful : those of them, and their places, that are parameters if they have a gradient.
+    convention : that of complex gradients.   shares : whether what ``views`` makes shares its memory with theta.
     """
 
-    kind: Structure
     layout: Layout
-    keys: tuple[object, ...]
+    arrays: tuple[Leaf, ...]
     pack: Callable[[list[Array]], Tree]
+    kind: Structure
+    words: str
+    frozen: tuple[str, ...] = ()
+    doubtful: tuple[tuple[str, Path], ...] = ()
+    convention: Convention = "conjugate"
+    shares: bool = True
+
+    @property
+    def single(self) -> bool:
+        """Whether x0 is one array."""
+        return self.kind == "array"
+
+    @property
+    def keys(self) -> tuple[object, ...]:
+        """The caller's own keys of a flat dict; () of anything else."""
+        firsts = [leaf.paths[0][0] for leaf in self.arrays] if self.kind == "dict" else []
+        return tuple(step.key for step in firsts if isinstance(step, Key))
 
     def views(self, theta: Array) -> Tree:
         """The structure of x0 with views into theta (size,); or into a stack of thetas (k, size), with an axis k in front."""
+        return self.pack(self.split(theta))
+
+    def split(self, theta: Array) -> list[Array]:
+        """Views into theta, or into a stack of thetas, one for each part of the layout."""
         if theta.ndim == 1:
-            return self.pack([theta[a:b].reshape(shape) for a, b, shape in self._places])
-        return self.pack([theta[:, a:b].reshape(len(theta), *shape) for a, b, shape in self._places])
+            return [theta[a:b].reshape(shape) for a, b, shape in self._places]
+        return [theta[:, a:b].reshape(len(theta), *shape) for a, b, shape in self._places]
 
     @cached_property
     def _places(self) -> list[tuple[int, int, tuple[int, ...]]]:
@@ -60,110 +104,100 @@ class Parameters:
             for where, shape in zip(self.layout.slices.values(), self.layout.shapes, strict=True)
         ]
 
+    def changed(self, x: object, theta: Array) -> str | None:
+        """The name of the first leaf of x that is not as ``views(theta)`` made it; None where all are.
+
+        theta (size,) stands for any number of equal points where x is a stack of them.
+        """
+        parts = self.split(theta)
+        for leaf in self.arrays:
+            then = joined([parts[slot] for slot in leaf.slots])
+            for path in leaf.paths:
+                here = at(x, path)
+                now = None if here is None or here is MISSING else np.asarray(leaf.kind.numbers(here))
+                if now is not None and now.ndim == then.ndim + 1 and now.shape[1:] == then.shape:
+                    then = np.broadcast_to(then, now.shape)
+                if now is None or not np.array_equal(now, then, equal_nan=True):
+                    return leaf.name
+        return None
+
     def leaves(self, x: Tree) -> list[Array | None]:
-        """The arrays of what ``build`` made, in order; None for one that the caller's function has removed."""
-        if isinstance(x, dict):
-            return [x.get(key) for key in self.keys]
-        if isinstance(x, (list, tuple)):
-            return [x[i] if i < len(x) else None for i in range(len(self.keys))]
-        return [x]
+        """The arrays of what ``views`` made, in order; None for one that the caller's function has removed."""
+        found = [at(x, leaf.paths[0]) for leaf in self.arrays]
+        return [
+            None if here is None or here is MISSING else np.asarray(leaf.kind.numbers(here))
+            for here, leaf in zip(found, self.arrays, strict=True)
+        ]
 
     def parts(self, value: object, what: str, outer: tuple[int, ...] = ()) -> list[Part]:
-        """Name, shape and the caller's entry for each parameter of ``value``, which must have the structure of x0.
+        """Name, shape and the caller's entry for each array in ``value``, which has the structure of x0.
 
         what : its name in messages, such as "the gradient".
-        outer : shape of several outputs, which precedes the shape of each parameter.
+        outer : shape of several outputs, which precedes the shape of each array.
         Raises ContractError where the structure is another.
         """
-        names, shapes = self.layout.names, self.layout.shapes
-        if value is None:
-            raise ContractError(f"{what} is None: it must be like x0")
-        if self.kind == "array":
+        found = self.entries(value, what, outer)
+        return [Part(leaf.name, leaf.shape, claim) for leaf, claims in found for claim in claims]
+
+    def entries(self, value: object, what: str, outer: tuple[int, ...] = ()) -> list[tuple[Leaf, list[object]]]:
+        """Each array with its entries in ``value``, one for each place where it stands; as ``parts``."""
+        if self.single:
+            if value is None:
+                raise ContractError(f"{what} is None: {NONE}")
             if isinstance(value, Mapping):
                 raise ContractError(f"{what} is a dict, but x0 is one array")
-            if isinstance(value, (tuple, list)) and _several(value, outer + shapes[0]):
+            if isinstance(value, (tuple, list)) and several(value, outer + self.arrays[0].shape):
                 kind = type(value).__name__
                 raise ContractError(
                     f"{what} is a {kind} of {len(value)} gradients for one input: return that of x0 alone"
                 )
-            return [Part(names[0], shapes[0], value)]
-        if self.kind == "dict":
-            if not isinstance(value, Mapping):
-                raise ContractError(f"{what} is a {type(value).__name__}, but x0 is a dict of {', '.join(names)}")
-            missing = [str(k) for k in self.keys if k not in value]
-            unknown = [str(k) for k in value if k not in self.keys]
-            if missing:
-                raise ContractError(f"{what} has no entry for {', '.join(missing)}")
-            if unknown:
-                raise ContractError(f"{what} has an entry for {', '.join(unknown)}, which x0 has not")
-            return [Part(n, s, value[k]) for n, s, k in zip(names, shapes, self.keys, strict=True)]
-        if not isinstance(value, (tuple, list)):
-            raise ContractError(f"{what} is a {type(value).__name__}, but x0 is a {self.kind} of {len(names)} arrays")
-        if len(value) != len(names):
-            raise ContractError(f"{what} has {len(value)} arrays, but x0 has {len(names)}")
-        return [Part(n, s, v) for n, s, v in zip(names, shapes, value, strict=True)]
+            return [(leaf, [value]) for leaf in self.arrays]
+        sought = [Sought(leaf.name, leaf.paths) for leaf in self.arrays]
+        return list(zip(self.arrays, entries(value, sought, what, self.words), strict=True))
+
+    def with_entry(self, value: object) -> list[str]:
+        """Names of the doubtful leaves for which ``value``, a gradient, has an entry.  ContractError."""
+        sought = [Sought(leaf.name, leaf.paths) for leaf in self.arrays]
+        asked = [Sought(name, (path,), optional=True) for name, path in self.doubtful]
+        found = entries(value, [*sought, *asked], "the gradient", self.words)[len(sought) :]
+        return [name for (name, _), each in zip(self.doubtful, found, strict=True) if each]
+
+    def read(self, x: object) -> Array:
+        """The flat vector of another structure like x0.  Raises ContractError where it is another structure."""
+        parts: list[Array] = [np.empty(0)] * len(self.layout.names)
+        for leaf in self.arrays:
+            here = at(x, leaf.paths[0])
+            if here is None or here is MISSING:
+                raise ContractError(f"{LIKE}; it has nothing at {leaf.name}")
+            try:
+                array = np.asarray(leaf.kind.numbers(here))
+            except ValueError as error:
+                raise ContractError(f"{LIKE}; {leaf.name} {error}") from None
+            if array.shape != leaf.shape or array.dtype.kind not in ("iufc" if leaf.is_complex else "iuf"):
+                raise ContractError(
+                    f"{LIKE}; {leaf.name} has the shape {array.shape} and dtype {array.dtype}, in x0 {leaf.shape}"
+                )
+            if not np.isfinite(array).all():
+                raise ContractError(f"x0 ({leaf.name}) has an entry that is not finite")
+            for slot, part in zip(leaf.slots, (array.real, array.imag) if leaf.is_complex else (array,), strict=True):
+                parts[slot] = part.reshape(-1)
+        return np.concatenate(parts) if parts else np.empty(0)
 
 
-def _several(value: Sequence[object], shape: tuple[int, ...]) -> bool:
+def joined(parts: Sequence[Array]) -> Array:
+    """One array of its real and its imaginary part, to the bit; a real one as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    found = np.empty(parts[0].shape, np.result_type(parts[0], np.complex64))
+    found.real, found.imag = parts
+    return found
+
+
+def several(value: Sequence[object], shape: tuple[int, ...]) -> bool:
     """Whether a list or tuple holds several gradients rather than the rows of one."""
-    if not any(isinstance(v, np.ndarray) or v is None for v in value):
+    if not any(v is None or isinstance(numbers(v), np.ndarray) for v in value):
         return False
     try:
-        return np.asarray(value).shape != shape
+        return np.asarray([numbers(v) for v in value]).shape != shape
     except ValueError:
         return True
-
-
-def flatten(x0: Start) -> tuple[Parameters, Array]:
-    """The structure of ``x0`` and its flat vector; integers become float64.
-
-    One array is the parameter ``x``; the arrays of a list or tuple are ``x0``, ``x1``, ...  Raises ContractError.
-    """
-    kind: Structure = "array"
-    values: list[object] = [x0]
-    keys: tuple[object, ...] = ("x",)
-    pack: Callable[[list[Array]], Tree] = _first
-    if isinstance(x0, Mapping):
-        kind, keys, values = "dict", tuple(x0), list(x0.values())
-        pack = _Dict(keys)
-    elif isinstance(x0, (list, tuple)) and any(isinstance(v, np.ndarray) for v in x0):
-        kind = "list" if isinstance(x0, list) else "tuple"
-        values = list(x0)
-        pack = list if kind == "list" else getattr(type(x0), "_make", tuple)
-        keys = getattr(x0, "_fields", tuple(f"x{i}" for i in range(len(x0))))
-    names = [str(key) for key in keys]
-    if len(set(names)) != len(names):
-        raise ContractError(f"x0 has two keys that read alike: {', '.join(names)}")
-    arrays = {name: _numbers(name if kind != "array" else "", value) for name, value in zip(names, values, strict=True)}
-    layout = Layout(tuple(arrays), tuple(a.shape for a in arrays.values()))
-    dtype = np.result_type(*arrays.values()) if arrays else np.dtype(np.float64)
-    return Parameters(kind, layout, keys, pack), layout.join(arrays, dtype)
-
-
-def _numbers(name: str, value: object) -> Array:
-    what = f"x0 ({name})" if name else "x0"
-    if value is None:
-        raise ContractError(f"{what} is None: it must be an array")
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ContractError(f"{what} is ragged: its rows have different lengths") from None
-    if array.dtype.kind in "iub":
-        array = array.astype(np.float64)
-    if array.dtype not in DTYPES:
-        raise ContractError(f"{what} has dtype {array.dtype}: must be float32, float64 or longdouble")
-    if not np.isfinite(array).all():
-        raise ContractError(f"{what} has an entry that is not finite")
-    return array
-
-
-def _first(parts: list[Array]) -> Array:
-    return parts[0]
-
-
-@dataclass(frozen=True)
-class _Dict:
-    keys: tuple[object, ...]
-
-    def __call__(self, parts: list[Array]) -> dict[object, Array]:
-        return dict(zip(self.keys, parts, strict=True))

@@ -143,6 +143,7 @@ def crew(evaluation: Evaluation, workers: Workers | None) -> Crew:
 def require_pickled(evaluation: Evaluation, n: int) -> None:
     """Raise ContractError where ``fun`` or an argument cannot be sent to another process."""
     parts = {"fun": evaluation.fun, **{f"args[{i}]": value for i, value in enumerate(evaluation.args)}}
+    parts |= {f"kwargs[{name!r}]": value for name, value in evaluation.kwargs.items()}
     for name, part in (*parts.items(), ("x0", evaluation.parameters)):
         try:
             # large arrays are not copied for this

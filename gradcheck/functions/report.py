@@ -16,6 +16,8 @@ from gradcheck.numerics.weight_columns import WeightColumns
 
 # Rows of wrong weights that are shown.
 SHOWN = 5
+# Frozen leaves that are named.
+NAMED = 8
 # A relative difference up to this one may come from a tolerance to which ``fun`` iterates; few wrong gradients are so close.
 SMALL = 1e-4
 TITLES = ("weight", "analytic", "numeric", "ratio", "difference", "correct could show")
@@ -105,3 +107,9 @@ def not_judged(table: WeightColumns, eps: Step, dtype: str) -> list[str]:
         code = "" if reason in _KINDS else f"{reason}: "
         lines.append(f"{kind}: {shown}, {code}{reason_text(reason, eps, dtype)}")
     return lines
+
+
+def frozen(names: Sequence[str]) -> list[str]:
+    """Which leaves of x0 were no parameters; nothing where all were."""
+    shown = [*names[:NAMED], *(["…"] if len(names) > NAMED else [])]
+    return [f"frozen, no gradient is asked for: {', '.join(shown)}"] if names else []

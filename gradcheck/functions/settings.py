@@ -46,6 +46,7 @@ class Told(TypedDict):
     nfev: int
     njev: int
     notes: tuple[str, ...]
+    frozen: tuple[str, ...]
 
 
 def told(asked: Settings, calls: Calls) -> Told:
@@ -60,6 +61,7 @@ def told(asked: Settings, calls: Calls) -> Told:
         "nfev": calls.nfev,
         "njev": calls.njev,
         "notes": tuple(calls.raised),
+        "frozen": calls.parameters.frozen,
     }
 
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from gradcheck.errors import ContractError
 from gradcheck.functions.calls import Calls
-from gradcheck.functions.parameters import Parameters, flatten
+from gradcheck.functions.parameters import Parameters
+from gradcheck.functions.trees.foreign import numbers
 from gradcheck.numerics.rounding import unit_roundoff
 
 Array = np.ndarray
@@ -29,16 +30,15 @@ def given(points: Given | None, parameters: Parameters, theta: Array) -> int | l
         return 1
     if isinstance(points, (int, np.integer)) and not isinstance(points, bool) and points >= 1:
         return int(points)
-    if not isinstance(points, (list, tuple)) and (not isinstance(points, np.ndarray) or points.ndim == 0):
+    rows = points if isinstance(points, (list, tuple)) else numbers(points)
+    if not isinstance(rows, (list, tuple)) and (not isinstance(rows, np.ndarray) or rows.ndim == 0):
         raise ValueError(f"points={points!r}: must be a number of points >= 1, or the points")
     found = []
-    for i, point in enumerate(points):
+    for i, point in enumerate(rows):
         try:
-            here, flat = flatten(point)
+            flat = parameters.read(point)
         except ContractError as error:
             raise ContractError(f"points[{i}]: {error}") from None
-        if here.kind != parameters.kind or here.layout != parameters.layout:
-            raise ContractError(f"points[{i}]: must have the structure and the shapes of x0")
         found.append(flat.astype(theta.dtype))
     if not found:
         raise ValueError("points: there is none; give a number >= 1, or at least one point")

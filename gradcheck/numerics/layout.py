@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 
@@ -25,10 +25,12 @@ class Layout:
 
     names : parameter names, all different.
     shapes : one shape a name; ``()`` is a scalar parameter and takes one entry.
+    labels : of a parameter whose entries have names of their own, the labels along each of its last axes.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
+    labels: Mapping[str, tuple[Sequence[str], ...]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.shapes):
@@ -89,6 +91,14 @@ class Layout:
         for part, where in zip(parts, self.slices.values(), strict=True):
             theta[where] = part
         return theta
+
+    def place(self, name: str, position: Sequence[int]) -> str:
+        """Where an entry stands in its parameter, as a person writes it: ``[0,1]``, ``[age]``; nothing for a scalar."""
+        words = [str(i) for i in position]
+        labels = self.labels.get(name, ())
+        for axis, labelled in enumerate(labels, start=len(words) - len(labels)):
+            words[axis] = labelled[position[axis]]
+        return f"[{','.join(words)}]" if words else ""
 
     def locate(self, flat_index: int) -> tuple[str, tuple[int, ...]]:
         """Name of the parameter that holds entry `flat_index` of theta, and the index inside the parameter."""

@@ -14,8 +14,8 @@ import gradcheck
 from gradcheck.functions.arguments import Arguments
 from gradcheck.functions.calls import Calls
 from gradcheck.functions.evaluation import WATCHED
-from gradcheck.functions.parameters import flatten
 from gradcheck.functions.points import Entries, Line, Rows
+from gradcheck.functions.trees.start import flatten
 
 Array = np.ndarray
 DTYPES = [np.float32, np.float64, np.longdouble]

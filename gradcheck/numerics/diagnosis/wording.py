@@ -48,10 +48,7 @@ def entries(e: Evidence, where: Array) -> str:
     """``W2[0,1] and b1[2]``; of more than four the first three, and how many more."""
     index = np.flatnonzero(where)
     names, positions = e.layout.columns(index[:4])
-    shown = [
-        brief(name) + (f"[{','.join(map(str, position))}]" if position else "")
-        for name, position in zip(names, positions, strict=True)
-    ]
+    shown = [brief(name) + e.layout.place(name, position) for name, position in zip(names, positions, strict=True)]
     if len(index) > 4:
         return f"{', '.join(shown[:3])} and {len(index) - 3} more entries"
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
