@@ -13,7 +13,7 @@ from gradcheck.errors import ContractError
 from gradcheck.functions.trees.claims import NONE, Sought, entries
 from gradcheck.functions.trees.foreign import numbers
 from gradcheck.functions.trees.kinds import Kind
-from gradcheck.functions.trees.paths import MISSING, Key, Path, at
+from gradcheck.functions.trees.paths import MISSING, Path, at
 from gradcheck.numerics.layout import Layout
 
 Array = np.ndarray
@@ -81,12 +81,6 @@ class Parameters:
         """Whether x0 is one array."""
         return self.kind == "array"
 
-    @property
-    def keys(self) -> tuple[object, ...]:
-        """The caller's own keys of a flat dict; () of anything else."""
-        firsts = [leaf.paths[0][0] for leaf in self.arrays] if self.kind == "dict" else []
-        return tuple(step.key for step in firsts if isinstance(step, Key))
-
     def views(self, theta: Array) -> Tree:
         """The structure of x0 with views into theta (size,); or into a stack of thetas (k, size), with an axis k in front."""
         return self.pack(self.split(theta))
@@ -114,20 +108,12 @@ class Parameters:
             then = joined([parts[slot] for slot in leaf.slots])
             for path in leaf.paths:
                 here = at(x, path)
-                now = None if here is None or here is MISSING else np.asarray(leaf.kind.numbers(here))
+                now = _numbers(leaf, here)
                 if now is not None and now.ndim == then.ndim + 1 and now.shape[1:] == then.shape:
                     then = np.broadcast_to(then, now.shape)
                 if now is None or not np.array_equal(now, then, equal_nan=True):
                     return leaf.name
         return None
-
-    def leaves(self, x: Tree) -> list[Array | None]:
-        """The arrays of what ``views`` made, in order; None for one that the caller's function has removed."""
-        found = [at(x, leaf.paths[0]) for leaf in self.arrays]
-        return [
-            None if here is None or here is MISSING else np.asarray(leaf.kind.numbers(here))
-            for here, leaf in zip(found, self.arrays, strict=True)
-        ]
 
     def parts(self, value: object, what: str, outer: tuple[int, ...] = ()) -> list[Part]:
         """Name, shape and the caller's entry for each array in ``value``, which has the structure of x0.
@@ -182,6 +168,16 @@ class Parameters:
             for slot, part in zip(leaf.slots, (array.real, array.imag) if leaf.is_complex else (array,), strict=True):
                 parts[slot] = part.reshape(-1)
         return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _numbers(leaf: Leaf, here: object) -> Array | None:
+    """The numbers of a leaf as it stands somewhere; None where it is gone, or has other labels."""
+    if here is None or here is MISSING:
+        return None
+    try:
+        return np.asarray(leaf.kind.numbers(here))
+    except ValueError:
+        return None
 
 
 def joined(parts: Sequence[Array]) -> Array:

@@ -94,6 +94,22 @@ def test_a_change_of_a_series_by_the_function_is_seen() -> None:
         check_gradient(fun, lambda b: 2 * b, BETA.copy())
 
 
+def test_a_label_that_the_function_adds_or_a_column_that_it_drops_is_seen() -> None:
+    def adds(b: pd.Series) -> Any:
+        b["intercept"] = 1.0
+        return (b**2).sum()
+
+    with pytest.raises(ContractError, match="fun changes its argument beta in place"):
+        check_gradient(adds, lambda b: 2 * b, BETA.copy())
+
+    def drops(f: pd.DataFrame) -> Any:
+        del f["b"]
+        return (f**2).to_numpy().sum()
+
+    with pytest.raises(ContractError, match="fun changes its argument x in place"):
+        check_gradient(drops, lambda f: 2 * f, pd.DataFrame({"a": [1.0], "b": [2.0]}))
+
+
 def test_points_and_an_upstream_gradient_have_labels_too() -> None:
     r = check_gradient(lambda b: (b**2).sum(), lambda b: 2 * b, BETA, points=[BETA[::-1], BETA + 1])
     assert r.verdict == "match"

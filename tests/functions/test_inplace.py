@@ -503,3 +503,21 @@ def test_an_argument_may_be_the_array_that_is_checked() -> None:
 
     with pytest.raises(ContractError, match=r"fun changes its argument args\[1\] in place"):
         check_gradient(spoils, lambda x, a: a, x, (x, a), inplace=True)
+
+
+def test_all_other_arrays_are_brought_back_where_a_part_of_x0_is_gone() -> None:
+    x = {"a": np.ones(2), "layers": [{"W": np.ones(2)}], "z": np.ones(2)}
+    W, calls = x["layers"][0]["W"], [0]
+
+    def fun() -> Any:
+        calls[0] += 1
+        if calls[0] == 12:
+            x["layers"] = None
+        return sum(np.sum(np.exp(v)) for v in (x["a"], W, x["z"]))
+
+    with pytest.raises(ContractError, match="an array of x0 is replaced"):
+        check_gradient(
+            fun, lambda: {"a": np.exp(x["a"]), "z": np.exp(x["z"]), "layers": [{"W": np.exp(W)}]}, x, inplace=True
+        )
+    for array in (x["a"], W, x["z"]):
+        assert array.tolist() == [1, 1]

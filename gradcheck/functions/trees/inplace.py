@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradcheck.errors import ContractError
+from gradcheck.errors import ContractError, one_line
 from gradcheck.functions.parameters import Convention, Leaf, Parameters, Start, joined
 from gradcheck.functions.trees.kinds import Number
 from gradcheck.functions.trees.live import Live, LiveNumber
@@ -80,11 +80,17 @@ class InPlace(Parameters):
             raise
 
     def _restore(self) -> None:
+        failed: list[Exception] = []
         for leaf, live, held in zip(self.arrays, self.live, self.held, strict=True):
-            live.restore()
-            for path, array in zip(leaf.paths, held, strict=True):
-                if path and at(self.x0, path) is not array and not isinstance(live, LiveNumber):
-                    put(at(self.x0, path[:-1]), path[-1], array)
+            try:
+                live.restore()
+                for path, array in zip(leaf.paths, held, strict=True):
+                    if path and at(self.x0, path) is not array and not isinstance(live, LiveNumber):
+                        put(at(self.x0, path[:-1]), path[-1], array)
+            except Exception as error:  # the others are to be brought back all the same
+                failed.append(error)
+        if failed:
+            raise ContractError(f"x0 could not be brought back to what it was: {one_line(failed[0])}")
 
 
 def in_place(x0: Start, names: object, convention: Convention | None) -> tuple[InPlace, Array]:

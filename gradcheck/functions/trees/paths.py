@@ -107,7 +107,12 @@ def get(container: object, step: Step, prefix: str = "") -> object:
 
 
 def put(container: object, step: Step, value: object) -> None:
-    """Set one entry of a container that can be changed.  Raises TypeError or AttributeError for one that cannot."""
+    """Set one entry of a container that can be changed.  Raises TypeError or AttributeError for one that cannot.
+
+    Nothing is set in a container that is not there any more.
+    """
+    if container is MISSING:
+        return
     if isinstance(step, Field):
         setattr(container, step.name, value)
     else:
