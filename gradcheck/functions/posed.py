@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Literal, get_args
@@ -51,25 +51,30 @@ class Posed:
         Leaves of integers are parameters if ``jac`` has a gradient for them: it is called once at x0 to see.
         Raises ContractError.
         """
-        if self.inplace:
-            live, theta = in_place(self.x0, self.names, self.convention)
-            _require_some(live)
-            self._require_callable()
-            return self._of(live), theta
-        parameters, theta, _ = taken_apart(self.x0, names=self.names, convention=self.convention, thawed=())
+        parameters, theta = self._taken_apart(())
         self._require_callable()
         nfev = njev = 0
         if parameters.doubtful:
             calls = self._of(parameters)
-            thawed = _with_gradient(calls, theta)
+            try:
+                thawed = _with_gradient(calls, theta)
+            finally:
+                restore(calls)
             nfev, njev = calls.nfev, calls.njev
-            parameters, theta, _ = taken_apart(self.x0, names=self.names, convention=self.convention, thawed=thawed)
+            parameters, theta = self._taken_apart(thawed)
         _require_some(parameters)
         if self.vectorized:
             _require_stackable(parameters)
         calls = self._of(parameters)
         calls.nfev, calls.njev = nfev, njev
         return calls, theta
+
+    def _taken_apart(self, thawed: Collection[str]) -> tuple[Parameters, Array]:
+        """x0 and its flat vector, where these leaves of integers are parameters.  ContractError."""
+        if self.inplace:
+            return in_place(self.x0, self.names, self.convention, thawed)
+        flat = taken_apart(self.x0, names=self.names, convention=self.convention, thawed=thawed)
+        return flat.parameters, flat.theta
 
     def _of(self, parameters: Parameters) -> Calls:
         fun, jac = self.fun, self.jac

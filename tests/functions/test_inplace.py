@@ -193,6 +193,27 @@ def test_numbers_in_a_dict_an_object_or_a_list_and_lists_of_numbers_are_changed_
     assert m.rows is rows
 
 
+def test_a_whole_number_that_has_a_gradient_is_changed_as_a_float_and_an_array_of_them_is_frozen() -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.w, self.b, self.epochs, self.order = np.array([0.5, 1.5]), 0, 3, np.array([1, 0])
+
+        def loss(self) -> Any:
+            return float(np.sum(np.exp(self.w[self.order])) + np.exp(self.b) * self.epochs)
+
+        def gradients(self, factor: float = 1.0) -> Any:
+            return {"w": np.exp(self.w), "b": factor * np.exp(self.b) * self.epochs, "order": np.zeros(2)}
+
+    m = Model()
+    r = check_gradient(m.loss, m.gradients, vars(m), inplace=True)
+    assert r.verdict == "match", str(r)
+    assert r.table["param"] == ["w", "w", "b"]
+    assert r.frozen == ("epochs", "order")
+    assert (m.b, type(m.b), m.order.tolist()) == (0, int, [1, 0])
+    assert check_gradient(m.loss, lambda: m.gradients(1.5), vars(m), inplace=True).verdict == "mismatch"
+    assert type(m.b) is int
+
+
 def test_a_dataclass_is_changed_where_it_is() -> None:
     @dataclass
     class Model:

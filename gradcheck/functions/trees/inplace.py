@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,13 +93,17 @@ class InPlace(Parameters):
             raise ContractError(f"x0 could not be brought back to what it was: {one_line(failed[0])}")
 
 
-def in_place(x0: Start, names: object, convention: Convention | None) -> tuple[InPlace, Array]:
+def in_place(
+    x0: Start, names: object, convention: Convention | None, thawed: Collection[str] = ()
+) -> tuple[InPlace, Array]:
     """The caller's own arrays as parameters, and what stands in them.  Nothing is changed yet.
 
-    An array that stands in several places is one parameter under its first name.  Raises ContractError for arrays that
-    overlap, or cannot be changed.
+    An array that stands in several places is one parameter under its first name.
+    thawed : names of whole numbers that are parameters; the others, and arrays of them, are frozen.
+    Raises ContractError for arrays that overlap, or cannot be changed.
     """
-    flat = taken_apart(x0, names=names, convention=convention, thawed=())
+    flat = taken_apart(x0, names=names, convention=convention, thawed=thawed)
+    doubtful = [(name, path) for name, path in flat.parameters.doubtful if isinstance(at(x0, path), (int, np.integer))]
     live = [_live(x0, found) for found in flat.found]
     first = _aliases(flat.found, live)
     kept = [k for k in range(len(live)) if first[k] == k]
@@ -124,6 +128,7 @@ def in_place(x0: Start, names: object, convention: Convention | None) -> tuple[I
         kind=flat.parameters.kind,
         words=flat.parameters.words,
         frozen=flat.parameters.frozen,
+        doubtful=tuple(doubtful),
         convention=flat.parameters.convention,
         shares=False,
         x0=x0,
@@ -145,7 +150,7 @@ def _live(x0: Start, found: Found) -> Live:
         raise ContractError(
             f"{where} is a {kind}, which cannot be changed in place: let fun and jac take x, without inplace"
         )
-    if live.read().dtype.kind not in "fc":
+    if not isinstance(live, LiveNumber) and live.read().dtype.kind not in "fc":
         raise ContractError(f"{where} holds whole numbers, which move by no small step: pass it with astype(float)")
     try:
         live.require_writable()
