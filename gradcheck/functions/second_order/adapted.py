@@ -1,0 +1,103 @@
+"""A gradient as a function of n outputs, and a Hessian as its Jacobian: so the check of a Jacobian checks a Hessian."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gradcheck.errors import ContractError
+from gradcheck.functions.second_order.matrices import HessianError, Shape
+from gradcheck.functions.second_order.structure import Structure
+
+Array = np.ndarray
+
+# Matrices that are kept: those of a line of points, by which rounding is measured, and of x0.
+KEPT = 32
+
+
+@dataclass
+class FlatGradient:
+    """``jac`` as a function of a flat x whose value is flat, (n,).
+
+    pair : ``jac`` is a function that returns (value, gradient).
+    """
+
+    jac: Callable[..., object]
+    structure: Structure
+    pair: bool = False
+
+    def __call__(self, theta: Array, *args: object, **kwargs: object) -> Array:
+        """The gradient at a flat point, in the dtype in which it came."""
+        value = self.jac(self.structure.tree(theta), *args, **kwargs)
+        if self.pair:
+            assert isinstance(value, (tuple, list))
+            value = value[1]
+        return self.structure.flat(value, "the gradient")
+
+
+@dataclass
+class FlatHessian:
+    """``hess`` as a function of a flat x whose value is a matrix (n, n), the Jacobian of a flat gradient."""
+
+    hess: Callable[..., object]
+    structure: Structure
+    shape: Shape
+
+    def __call__(self, theta: Array, *args: object, **kwargs: object) -> Array:
+        """The Hessian at a flat point."""
+        return self.shape.matrix(self.hess(self.structure.tree(theta), *args, **kwargs))
+
+
+@dataclass
+class OfProducts:
+    """A Hessian (n, n) made of the products of ``hessp`` with the n unit vectors."""
+
+    hessp: Callable[..., object]
+    structure: Structure
+
+    def __call__(self, theta: Array, *args: object, **kwargs: object) -> Array:
+        """The Hessian at a flat point, column by column."""
+        units = np.eye(theta.size, dtype=theta.dtype)
+        return np.stack([self.product(theta, unit, *args, **kwargs) for unit in units], axis=1)
+
+    def product(self, theta: Array, p: Array, *args: object, **kwargs: object) -> Array:
+        """H p at a flat point."""
+        tree = self.structure.tree
+        return self.structure.flat(self.hessp(tree(theta), tree(p.copy()), *args, **kwargs), "the product of hessp")
+
+
+@dataclass
+class Remembered:
+    """A matrix as a function of a flat x that is asked for the same points again and again, once for each of its rows.
+
+    What a point gave is kept from the second time on: two calls with the same x show whether the function is deterministic.
+    """
+
+    function: Callable[..., Array]
+    seen: set[bytes] = field(default_factory=set)
+    kept: dict[bytes, Array] = field(default_factory=dict)
+
+    def __call__(self, theta: Array, *args: object, **kwargs: object) -> Array:
+        """The matrix at a flat point."""
+        key = theta.tobytes()
+        if key in self.kept:
+            return self.kept[key]
+        value = self.function(theta, *args, **kwargs)
+        if key in self.seen:
+            if len(self.kept) >= KEPT:
+                self.kept.pop(next(iter(self.kept)))
+            self.kept[key] = value.copy()
+        self.seen.add(key)
+        return value
+
+
+def in_words_of_the_hessian(error: ContractError, differentiated: str = "jac") -> ContractError:
+    """What the check of a Jacobian says of ``fun`` and ``jac`` is said of ``jac``, or what is differentiated, and ``hess``."""
+    if isinstance(error, HessianError):
+        return error
+    words = {"fun": differentiated, "jac": "hess", "gradient": "Hessian", "weights come": "parameters come"}
+    pattern = r"\b(" + "|".join(words) + r")\b"
+    return HessianError(re.sub(pattern, lambda match: words[match[0]], str(error)))
