@@ -25,10 +25,16 @@ check_gradient
     Compare a gradient with finite differences.
 assert_gradient
     The same in a test: raise unless the gradient is right.
+check_hessian
+    Compare gradient and Hessian with finite differences, and the Hessian with its transpose.
+check_adjoint
+    Check a product with a Jacobian against that with its transpose.
 Outcome
     What check_gradient returns: verdict, diagnosis, and all numbers.
 DirectionalOutcome
     The outcome of a gradient by many weights, checked along random directions.
+HessianOutcome, AdjointOutcome
+    What check_hessian and check_adjoint return.
 ContractError, GradientMismatch
     Something is wrong with the functions; something is wrong with the gradient.
 textbook
@@ -57,7 +63,11 @@ __version__ = "0.2.0.dev0"
 _EXPORTS = {
     "check_gradient": "gradcheck.functions.gradient",
     "assert_gradient": "gradcheck.functions.gradient",
+    "check_hessian": "gradcheck.functions.second_order.hessian",
+    "check_adjoint": "gradcheck.functions.second_order.adjoint",
     "Outcome": "gradcheck.functions.outcome",
+    "HessianOutcome": "gradcheck.functions.second_order.outcome",
+    "AdjointOutcome": "gradcheck.functions.second_order.adjoint_outcome",
     "DirectionalOutcome": "gradcheck.functions.directions.outcome",
     "ContractError": "gradcheck.errors",
     "GradientMismatch": "gradcheck.errors",
@@ -72,17 +82,25 @@ if TYPE_CHECKING:
     from gradcheck.functions.directions.outcome import DirectionalOutcome
     from gradcheck.functions.gradient import assert_gradient, check_gradient
     from gradcheck.functions.outcome import Outcome
+    from gradcheck.functions.second_order.adjoint import check_adjoint
+    from gradcheck.functions.second_order.adjoint_outcome import AdjointOutcome
+    from gradcheck.functions.second_order.hessian import check_hessian
+    from gradcheck.functions.second_order.outcome import HessianOutcome
     from gradcheck.views.runs import Runs, load
 
 __all__ = [
+    "AdjointOutcome",
     "ContractError",
     "DirectionalOutcome",
     "GradientMismatch",
+    "HessianOutcome",
     "Outcome",
     "Runs",
     "__version__",
     "assert_gradient",
+    "check_adjoint",
     "check_gradient",
+    "check_hessian",
     "load",
     "textbook",
 ]

@@ -64,6 +64,8 @@ LIBRARIES: dict[str, set[str]] = {
         "views",
         "functions/frames",
         "functions/outcome",
+        "functions/second_order/outcome",
+        "functions/second_order/adjoint_outcome",
         "functions/trees/frames",
         "textbook",
     },

@@ -28,10 +28,19 @@ PUBLIC: dict[str, Any] = {"gradcheck": gradcheck, "BadInput": BadInput} | {n: ge
 FUNCTIONS: list[Callable[..., Any]] = [
     gradcheck.check_gradient,
     gradcheck.assert_gradient,
+    gradcheck.check_hessian,
+    gradcheck.check_adjoint,
     gradcheck.load,
     textbook.logistic_gradient_check,
     textbook.linear_gradient_check,
     textbook.forward_propagation_n,
+]
+
+OUTCOMES: list[type] = [
+    gradcheck.Outcome,
+    gradcheck.DirectionalOutcome,
+    gradcheck.HessianOutcome,
+    gradcheck.AdjointOutcome,
 ]
 
 # --- pages of help ---------------------------------------------------------------------------------------------------
@@ -82,13 +91,13 @@ def test_a_page_that_lacks_something_is_seen() -> None:
     assert lacking(gradcheck.load, doc.split("Raises")[0]) == ["Raises", "Examples"]
 
 
-@pytest.mark.parametrize("kind", [gradcheck.Outcome, gradcheck.DirectionalOutcome, gradcheck.Runs])
+@pytest.mark.parametrize("kind", [*OUTCOMES, gradcheck.Runs])
 def test_a_page_of_a_class_tells_what_it_holds(kind: type) -> None:
     told = set(named(sections(kind.__doc__ or "")["Attributes"]))
     held = {name for name, value in vars(kind).items() if isinstance(value, property) and not name.startswith("_")}
     fields = {name for name in vars(kind).get("__annotations__", {}) if not name.startswith("_")}
     inherited = {name for base in kind.__mro__[1:] for name in vars(base)}
-    assert told == (held | fields) - (inherited if kind is not Outcome else set())
+    assert told == (held | fields) - (inherited if kind is gradcheck.DirectionalOutcome else set())
 
 
 def examples(name: str, thing: Any) -> Iterator[doctest.DocTest]:

@@ -12,7 +12,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import crash, damages, death, diagnoses, flips, fuzz, hostile, interpolations, kills, load, overrides, secrets
+from . import (
+    adjoints,
+    crash,
+    damages,
+    death,
+    diagnoses,
+    flips,
+    fuzz,
+    hessians,
+    hostile,
+    interpolations,
+    kills,
+    load,
+    overrides,
+    secrets,
+)
 
 
 def killed(engine: str) -> Callable[[argparse.Namespace, Path], str]:
@@ -76,6 +91,14 @@ def planted_diagnoses(given: argparse.Namespace, folder: Path) -> str:
     return diagnoses.trial(folder, given.gradients)
 
 
+def random_adjoints(given: argparse.Namespace, folder: Path) -> str:
+    return adjoints.trial(given.operators)
+
+
+def random_hessians(given: argparse.Namespace, folder: Path) -> str:
+    return hessians.trial(given.entries)
+
+
 TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "kills-serial": killed("serial"),
     "kills-loky": killed("loky"),
@@ -91,6 +114,8 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "fuzz": fuzzing,
     "diagnoses": planted_diagnoses,
     "load": loaded,
+    "adjoint": random_adjoints,
+    "hessians": random_hessians,
 }
 
 
@@ -112,6 +137,8 @@ def main() -> int:
     parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
     parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")
+    parser.add_argument("--operators", type=int, default=10_000, help="with their adjoints (default %(default)s)")
+    parser.add_argument("--entries", type=int, default=100_000, help="of Hessians (default %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of the tests under load (default %(default)s)")
     parser.add_argument("--load", type=int, default=4, help="busy processes a core (default %(default)s)")
     parser.add_argument("--tests", nargs="+", default=[], help="what of the tests runs under load (default: all)")
