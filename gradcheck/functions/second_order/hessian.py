@@ -140,14 +140,7 @@ def check_hessian(
     """
     _require_functions(fun, jac, hess, hessp)
     arguments, named = args if isinstance(args, tuple) else (args,), by_name(kwargs)
-    for name, function, before in (
-        ("fun", fun, ["x"]),
-        ("jac", jac, ["x"]),
-        ("hess", hess, ["x"]),
-        ("hessp", hessp, ["x", "p"]),
-    ):
-        if callable(function):
-            require_taken(name, function, before, arguments, named)
+    _require_taken(fun, jac, hess, hessp, arguments, named)
     # without a gradient the value stands for it: nothing of it is read
     posed = Posed(fun, None if jac is True else jac or fun, x0, arguments, named, names=names, convention="conjugate")
     calls, theta = _calls(posed, jac, bounds)
@@ -158,7 +151,6 @@ def check_hessian(
         raise ContractError(
             "max_nfev: needs jac; second differences of fun take what they take, sample=k takes k columns"
         )
-    low_high = (calls.low, calls.high)
     with untouched():
         claim = Claim(
             fun=fun,
@@ -172,13 +164,23 @@ def check_hessian(
             points=_points(calls, theta, points, seed),
             several=points is not None,
             large=large,
-            limits=low_high,
+            limits=(calls.low, calls.high),
             labels=labels_of(structure.layout, structure.single),
             how=How(
                 eps, scheme, match_at, accept, min_judged, bounds, sample, max_nfev, workers, names, progress, seed
             ),
         )
         return checked(claim)
+
+
+def _require_taken(
+    fun: object, jac: object, hess: object, hessp: object, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> None:
+    """Raise ContractError where one of the functions does not take what it gets."""
+    x = ["x"]
+    for name, function, before in (("fun", fun, x), ("jac", jac, x), ("hess", hess, x), ("hessp", hessp, ["x", "p"])):
+        if callable(function):
+            require_taken(name, function, before, args, kwargs)
 
 
 def _calls(posed: Posed, jac: object, bounds: Bounds | None) -> tuple[Calls, Array]:
