@@ -29,8 +29,14 @@ check_hessian
     Compare gradient and Hessian with finite differences, and the Hessian with its transpose.
 check_adjoint
     Check a product with a Jacobian against that with its transpose.
+check_layer
+    Check a layer with forward and backward: the gradient of its input and of all its parameters.
+check_layers, check_intermediates
+    Find the first wrong step of a backward pass, by the list of its layers or by its intermediates.
 Outcome
     What check_gradient returns: verdict, diagnosis, and all numbers.
+ChainOutcome
+    What check_layers returns: the first wrong step, and the outcome of each.
 DirectionalOutcome
     The outcome of a gradient by many weights, checked along random directions.
 HessianOutcome, AdjointOutcome
@@ -65,6 +71,10 @@ _EXPORTS = {
     "assert_gradient": "gradcheck.functions.gradient",
     "check_hessian": "gradcheck.functions.second_order.hessian",
     "check_adjoint": "gradcheck.functions.second_order.adjoint",
+    "check_layer": "gradcheck.functions.layers.check",
+    "check_layers": "gradcheck.functions.layers.chain",
+    "check_intermediates": "gradcheck.functions.layers.intermediates",
+    "ChainOutcome": "gradcheck.functions.layers.chain_outcome",
     "Outcome": "gradcheck.functions.outcome",
     "HessianOutcome": "gradcheck.functions.second_order.outcome",
     "AdjointOutcome": "gradcheck.functions.second_order.adjoint_outcome",
@@ -81,6 +91,10 @@ if TYPE_CHECKING:
     from gradcheck.errors import ContractError, GradientMismatch
     from gradcheck.functions.directions.outcome import DirectionalOutcome
     from gradcheck.functions.gradient import assert_gradient, check_gradient
+    from gradcheck.functions.layers.chain import check_layers
+    from gradcheck.functions.layers.chain_outcome import ChainOutcome
+    from gradcheck.functions.layers.check import check_layer
+    from gradcheck.functions.layers.intermediates import check_intermediates
     from gradcheck.functions.outcome import Outcome
     from gradcheck.functions.second_order.adjoint import check_adjoint
     from gradcheck.functions.second_order.adjoint_outcome import AdjointOutcome
@@ -90,6 +104,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdjointOutcome",
+    "ChainOutcome",
     "ContractError",
     "DirectionalOutcome",
     "GradientMismatch",
@@ -101,6 +116,9 @@ __all__ = [
     "check_adjoint",
     "check_gradient",
     "check_hessian",
+    "check_intermediates",
+    "check_layer",
+    "check_layers",
     "load",
     "textbook",
 ]

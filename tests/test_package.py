@@ -63,6 +63,7 @@ LIBRARIES: dict[str, set[str]] = {
         "experiment/truth",
         "views",
         "functions/frames",
+        "functions/layers/chain_outcome",
         "functions/outcome",
         "functions/second_order/outcome",
         "functions/second_order/adjoint_outcome",

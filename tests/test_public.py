@@ -30,6 +30,9 @@ FUNCTIONS: list[Callable[..., Any]] = [
     gradcheck.assert_gradient,
     gradcheck.check_hessian,
     gradcheck.check_adjoint,
+    gradcheck.check_layer,
+    gradcheck.check_layers,
+    gradcheck.check_intermediates,
     gradcheck.load,
     textbook.logistic_gradient_check,
     textbook.linear_gradient_check,
@@ -63,7 +66,7 @@ def sections(doc: str) -> dict[str, list[str]]:
 
 def named(lines: list[str]) -> list[str]:
     """The names that a section describes: those of the lines that are not indented."""
-    heads = [line.partition(" : ")[0] for line in lines if line and not line.startswith(" ")]
+    heads = [line.partition(" : ")[0].lstrip("*") for line in lines if line and not line.startswith(" ")]
     return [name for head in heads for name in re.split(r", *", head)]
 
 
@@ -91,7 +94,7 @@ def test_a_page_that_lacks_something_is_seen() -> None:
     assert lacking(gradcheck.load, doc.split("Raises")[0]) == ["Raises", "Examples"]
 
 
-@pytest.mark.parametrize("kind", [*OUTCOMES, gradcheck.Runs])
+@pytest.mark.parametrize("kind", [*OUTCOMES, gradcheck.ChainOutcome, gradcheck.Runs])
 def test_a_page_of_a_class_tells_what_it_holds(kind: type) -> None:
     told = set(named(sections(kind.__doc__ or "")["Attributes"]))
     held = {name for name, value in vars(kind).items() if isinstance(value, property) and not name.startswith("_")}
@@ -180,4 +183,6 @@ def test_public_signatures_name_their_types(function: Callable[..., Any]) -> Non
     signature = inspect.signature(function)
     annotations = [p.annotation for n, p in signature.parameters.items() if n != "self"] + [signature.return_annotation]
     assert all(re.search(r"\bAny\b", str(a)) is None and a is not inspect.Parameter.empty for a in annotations)
-    assert all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
+    further = [p for p in signature.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD]
+    # further settings are those of a TypedDict, each with its type
+    assert all(str(p.annotation).startswith("Unpack[") for p in further)

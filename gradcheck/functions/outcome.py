@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+# Notes that are printed.
+NOTED = 4
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Outcome:
@@ -50,7 +53,7 @@ class Outcome:
     nfev, njev : int
         Calls of ``fun`` and of ``jac``.
     notes : tuple of str
-        What ``fun`` raised at perturbed points.
+        What else was seen: what ``fun`` raised at perturbed points, what check_layer found out about a layer.
     frozen : tuple of str
         Names of the leaves of x0 that are no parameters: None, bool, text, and whole numbers without a gradient.
     n_weights : int
@@ -247,7 +250,6 @@ class Outcome:
         """The parts of the report that is printed."""
         rows = [report.cells(self.table, row, self.entry(row)) for row in report.worst(self.table)]
         points = f"; {len(self.points)} points" if self.points else ""
-        raised = [f"fun raised near x0: {note}" for note in self.notes[:2]]
         return report.Report(
             headline=self._headline(),
             diagnosis=self.diagnosis,
@@ -256,7 +258,7 @@ class Outcome:
             advice=[
                 *report.tolerance(self.table, self.match_at),
                 *self._not_judged(),
-                *raised,
+                *self.notes[:NOTED],
                 *report.frozen(self.frozen),
             ],
             foot=f"{self.scheme}, step {eps_text(self.eps)}, {self.dtype}{points}; {self.nfev} loss evaluations",

@@ -60,9 +60,14 @@ def told(asked: Settings, calls: Calls) -> Told:
         "min_judged": against.min_judged,
         "nfev": calls.nfev,
         "njev": calls.njev,
-        "notes": tuple(calls.raised),
+        "notes": noted(calls),
         "frozen": calls.parameters.frozen,
     }
+
+
+def noted(calls: Calls) -> tuple[str, ...]:
+    """What ``fun`` raised at perturbed points, each in a sentence."""
+    return tuple(f"fun raised near x0: {error}" for error in calls.raised)
 
 
 def step_of(eps: object) -> Step:

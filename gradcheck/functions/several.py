@@ -14,6 +14,7 @@ import numpy as np
 from gradcheck.functions.calls import Calls
 from gradcheck.functions.directions.outcome import DirectionalOutcome
 from gradcheck.functions.outcome import Outcome
+from gradcheck.functions.settings import noted
 from gradcheck.functions.stacked import stacked
 from gradcheck.numerics.verdict import EXEMPT, STATIONARY
 
@@ -32,7 +33,7 @@ def together(outcomes: Sequence[Outcome], calls: Calls) -> Outcome:
     """One outcome for all points; of one point it is that point's own."""
     first = outcomes[0]
     if len(outcomes) == 1:
-        return replace(first, nfev=calls.nfev, notes=tuple(calls.raised))
+        return replace(first, nfev=calls.nfev, notes=noted(calls))
     rows, points = _deciding(outcomes)
     starts = np.cumsum([0, *(len(o.table["flat_index"]) for o in outcomes)])
     table = stacked([o.table for o in outcomes], starts[points] + rows)
@@ -46,7 +47,7 @@ def together(outcomes: Sequence[Outcome], calls: Calls) -> Outcome:
         diagnosis_kind=wrong.diagnosis_kind,
         nfev=calls.nfev,
         njev=calls.njev,
-        notes=tuple(calls.raised),
+        notes=noted(calls),
         points=tuple(outcomes),
         decided=tuple(points.tolist()),
     )

@@ -27,6 +27,7 @@ from . import (
     load,
     overrides,
     secrets,
+    steps,
 )
 
 
@@ -99,6 +100,10 @@ def random_hessians(given: argparse.Namespace, folder: Path) -> str:
     return hessians.trial(given.entries)
 
 
+def wrong_steps(given: argparse.Namespace, folder: Path) -> str:
+    return steps.trial(given.nets)
+
+
 TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "kills-serial": killed("serial"),
     "kills-loky": killed("loky"),
@@ -113,6 +118,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "secrets": secret_uris,
     "fuzz": fuzzing,
     "diagnoses": planted_diagnoses,
+    "steps": wrong_steps,
     "load": loaded,
     "adjoint": random_adjoints,
     "hessians": random_hessians,
@@ -139,6 +145,7 @@ def main() -> int:
     parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")
     parser.add_argument("--operators", type=int, default=10_000, help="with their adjoints (default %(default)s)")
     parser.add_argument("--entries", type=int, default=100_000, help="of Hessians (default %(default)s)")
+    parser.add_argument("--nets", type=int, default=10, help="with each mistake of a layer (default %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of the tests under load (default %(default)s)")
     parser.add_argument("--load", type=int, default=4, help="busy processes a core (default %(default)s)")
     parser.add_argument("--tests", nargs="+", default=[], help="what of the tests runs under load (default: all)")
