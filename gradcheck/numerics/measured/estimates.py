@@ -116,9 +116,10 @@ def _off(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, 
     """By what factor the first steps of some weights are off, as their quotients show, whatever is claimed."""
     _begun(problem, evaluate, index, weights)
     _gone_on(problem, evaluate, index, weights, {r: scouted(w.steps) for r, w in weights.items()})
-    best = [(w.steps.best(), w.start) for w in weights.values()]
-    ratios = [found.step / start for found, start in best if math.isfinite(found.bound) and found.step > 0]
-    factor = float(np.median(ratios)) / 2 if 2 * len(ratios) > len(weights) else 1.0
+    # a loss that moves on one side alone has a kink there, which says nothing of its scale
+    best = [(w.steps.best(), w.start) for w in weights.values() if not w.steps.one_sided_at_last]
+    ratios = sorted(found.step / start for found, start in best if math.isfinite(found.bound) and found.step > 0)
+    factor = ratios[(len(ratios) - 1) // 2] / 2 if 2 * len(ratios) >= len(weights) > 0 else 1.0
     return 1.0 if 1 / OFF <= factor <= OFF else factor
 
 

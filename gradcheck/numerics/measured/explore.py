@@ -32,23 +32,17 @@ AIM = 0.5
 def explored(steps: Steps) -> Search[Found]:
     """The best quotient after steps above and below were tried."""
     line, claim = steps.line, steps.claim
-    checked = False
     for _ in range(EXPLORED):
         best, rungs = steps.best(), steps.rungs()
         if claim.agrees(best):
             break
         step = _next(line, claim, best, rungs, steps.lowest)
         wanted = steps.wanted(step) if step else []
-        if wanted:
-            yield wanted
-            if not steps.rungs():
-                yield steps.one_sided()
-        elif not checked and rungs and claim.disputes(best):
-            # what the claim disputes must not be contradicted by smaller steps
-            checked = True
-            yield steps.wanted(best.step / APART, best.step / FAR)
-        else:
+        if not wanted:
             break
+        yield wanted
+        if not steps.rungs():
+            yield steps.one_sided()
     for _ in range(BETWEEN):
         step = _between(claim, steps.best(), steps.rungs())
         if step:
@@ -56,9 +50,16 @@ def explored(steps: Steps) -> Search[Found]:
     return steps.best()
 
 
+def contradicted(steps: Steps) -> Search[Found]:
+    """The best quotient after smaller steps were asked whether they contradict it, and what they show was followed."""
+    best = steps.best()
+    yield steps.wanted(best.step / APART, best.step / FAR)
+    return (yield from explored(steps))
+
+
 def scouted(steps: Steps) -> Search[Found]:
-    """The best quotient after steps above and below were tried, whatever is claimed."""
-    for _ in range(EXPLORED):
+    """The best quotient after steps above and below were tried, whatever is claimed, but 0 of a loss that does not move."""
+    for _ in range(0 if steps.still else EXPLORED):
         best, rungs = steps.best(), steps.rungs()
         step = 0.0 if steps.claim.resolved(best) else _next(steps.line, steps.claim, best, rungs, steps.lowest)
         if not step:

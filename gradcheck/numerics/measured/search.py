@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from gradcheck.numerics.measured.confirm import confirmed, disputed_within
-from gradcheck.numerics.measured.explore import explored, quadratic
+from gradcheck.numerics.measured.explore import contradicted, explored, quadratic
 from gradcheck.numerics.measured.ladder import Found
 from gradcheck.numerics.measured.steps import Search, Steps
 
@@ -42,6 +42,14 @@ def search(steps: Steps, start: float) -> Search[Found]:
             best = steps.best()
         if claim.agrees(best):
             return best
+    if claim.disputes(best) and steps.rungs():
+        best = yield from contradicted(steps)
+        if claim.agrees(best):
+            return best
+    rungs = steps.rungs()
+    if claim.disputes(best) and rungs and (rungs[0].silent or rungs[0].step > steps.trusted):
+        # whether a loss is flat shows at steps that are believed
+        yield steps.wanted(steps.trusted, steps.trusted / 17)
     flat = steps.flat()
     if flat is not None and abs(claim.value) > claim.least and claim.disputes(flat):
         return flat

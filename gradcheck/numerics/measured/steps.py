@@ -129,6 +129,17 @@ class Steps:
         found = min(appraised(self.line, self.rungs()), key=lambda f: f.bound + 2 * f.roundoff, default=NOTHING)
         return found if math.isfinite(found.bound) else self.best()
 
+    @property
+    def trusted(self) -> float:
+        """The largest step that is believed without a smaller one."""
+        return TRUSTED * (abs(self.line.x) or self.line.scale)
+
+    @property
+    def one_sided_at_last(self) -> bool:
+        """Whether the loss moves at the largest step, on one side of theta alone."""
+        rungs = self.rungs()
+        return bool(rungs) and not rungs[-1].silent and _on_one_side(rungs[-1])
+
     def flat(self) -> Found | None:
         """The derivative 0 of a loss that is the same to the bit at all steps, or bends on one side of theta alone.
 
@@ -136,14 +147,11 @@ class Steps:
         moves on both sides at larger steps; the unit in which it rises is a part of its noise.  None where the loss is not
         flat, or where that unit is not known, since the loss moved on no line.
         """
-        line = self.line
-        within = TRUSTED * (abs(line.x) or line.scale)
-        rungs = self.rungs()
-        still = [r for r in rungs if r.step <= within]
+        line, rungs = self.line, self.rungs()
+        still = [r for r in rungs if r.step <= 1.01 * self.trusted]
         if not math.isfinite(line.level) or len(still) < 2 or not all(math.isfinite(c) for c in line.changes.values()):
             return None
-        one_sided = all(r.silent or abs(r.bend) >= ONE_SIDED * abs(r.value) for r in rungs)
-        if not (one_sided and all(r.silent for r in still)):
+        if not (all(map(_on_one_side, rungs)) and all(r.silent for r in still)):
             return None
         step = still[-1].step
         return Found(step, 0.0, 0.0, quantile(line.degrees) * line.noise * math.sqrt(0.5) / step, 0.0, True)
@@ -164,6 +172,11 @@ class Steps:
     def lowest(self) -> float:
         """The smallest step that was tried."""
         return min([step for step, _ in self._tried] + [r.step for r in self.own])
+
+
+def _on_one_side(rung: Rung) -> bool:
+    """Whether the loss does not move at a step, or moves on one side alone."""
+    return rung.silent or abs(rung.bend) >= ONE_SIDED * abs(rung.value)
 
 
 def alive(line: Line, rung: Rung) -> bool:
