@@ -12,6 +12,7 @@ from gradcheck.errors import ContractError
 from gradcheck.functions.arguments import Arguments
 from gradcheck.functions.claimed import Wanted, rows
 from gradcheck.functions.evaluation import Batch, Evaluation
+from gradcheck.functions.explained import explained
 from gradcheck.functions.parameters import Parameters
 from gradcheck.functions.points import Entries, Line, Points, Rows, one
 from gradcheck.functions.processes import Crew, Workers, crew
@@ -230,6 +231,15 @@ class Calls:
         except ContractError:
             self.same = False
 
+    def constant(self, thetas: Array) -> bool:
+        """Whether ``fun`` has the very same value at thetas (count, size), which may be NaN."""
+        try:
+            values = self._evaluate(Rows(thetas)).values
+        except ContractError:
+            return False
+        # NaN, which stands for an exception too, is another value
+        return bool((values == values[0]).all())
+
     def in_float64(self, theta: Array) -> Array | None:
         """The numbers at a float64 theta; None where ``fun`` does not return float64."""
         known = self.evaluation.precision
@@ -272,18 +282,27 @@ class Calls:
             return value
         x = self.parameters.views(theta.copy())
         if self.upstream is None:
-            value = self._jac(x, *self.args.values, **self.args.named)
+            value = self._returned(x)
         else:
             dout = self.upstream.astype(theta.dtype).reshape(self.evaluation.output or ())
             before = dout.copy()
             emitted = self.evaluation.emitted
-            value = self._jac(
-                x, dout if emitted is None else emitted.upstream(dout), *self.args.values, **self.args.named
-            )
+            value = self._returned(x, dout if emitted is None else emitted.upstream(dout))
             if not np.array_equal(dout, before):
                 raise ContractError("jac changes its argument dout in place: let it work on a copy")
         self.evaluation.require_unchanged("jac", x, theta)
         return value
+
+    def _returned(self, *before: object) -> object:
+        """What ``jac`` returns for these, and the further arguments."""
+        assert self._jac is not None
+        try:
+            return self._jac(*before, *self.args.values, **self.args.named)
+        except Exception as error:
+            why = None if isinstance(error, ContractError) else explained(error, self.evaluation.emitted)
+            if why is None:
+                raise
+            raise why from error
 
     @property
     def paired(self) -> bool:

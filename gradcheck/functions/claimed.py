@@ -9,6 +9,7 @@ import numpy as np
 from gradcheck.errors import ContractError
 from gradcheck.functions.evaluation import count
 from gradcheck.functions.parameters import Leaf, Parameters
+from gradcheck.functions.trees.paths import Key
 
 Array = np.ndarray
 
@@ -60,23 +61,41 @@ def _entry(leaf: Leaf, entry: object, wanted: Wanted) -> Array:
     what = "the gradient" if wanted.parameters.single else f"the gradient of {leaf.name}"
     shape = wanted.outer + leaf.shape
     if entry is None:
-        raise ContractError(f"{what} is None: it must be an array of shape {shape}")
+        unless = "" if wanted.parameters.single else f"; if {leaf.name} is no parameter, leave it out of x0"
+        raise ContractError(f"{what} is None: it must be an array of shape {shape}{unless}")
     array = _array(leaf, entry, what, shape)
     if array.dtype.kind not in ("iufc" if leaf.is_complex else "iuf"):
-        raise ContractError(f"{what} has dtype {array.dtype}: it must be real numbers, {wanted.dtype}")
+        part = "; return its real part" if array.dtype.kind == "c" else ""
+        raise ContractError(f"{what} has dtype {array.dtype}: it must be real numbers, {wanted.dtype}{part}")
     if array.dtype.kind in "fc" and np.finfo(array.dtype).eps > np.finfo(wanted.least).eps:
-        raise ContractError(f"{what} has dtype {array.dtype}, but x0 and the value of fun have {wanted.least}")
+        raise ContractError(
+            f"{what} has dtype {array.dtype}, but x0 and the value of fun have {wanted.least}: compute it in {wanted.least}"
+        )
     output = wanted.output
     if output and not wanted.product and count(output) == 1 and array.shape == output + shape:
         array = array.reshape(shape)
     if array.shape != shape:
-        hint = ""
-        if array.ndim >= 2 and array.T.shape == shape:
-            hint = ": it is the transpose"
-        elif array.size == count(shape):
-            hint = ": the same number of entries in another shape"
+        hint = _why(array.shape, leaf, wanted)
         raise ContractError(f"{what} has the shape {array.shape}, but must have {shape}{hint}")
     return array
+
+
+def _why(shape: tuple[int, ...], leaf: Leaf, wanted: Wanted) -> str:
+    """What a gradient of this shape may be instead of that of a leaf, and what to do."""
+    due = wanted.outer + leaf.shape
+    if len(shape) >= 2 and shape[::-1] == due:
+        return ": it is the transpose"
+    if count(shape) == count(due):
+        return ": the same number of entries in another shape; return it as an array, reshaped"
+    if wanted.outer and shape == leaf.shape:
+        return (
+            f": fun has outputs of shape {wanted.outer}, so jac must return their Jacobian (np.diag(derivative) of a function"
+            " entry by entry), or with vjp=True its product with an upstream gradient"
+        )
+    if not leaf.paths[0] or isinstance(leaf.paths[0][0], Key):
+        return ""
+    others = [each.name for each in wanted.parameters.arrays if wanted.outer + each.shape == shape]
+    return f": it is that of {others[0]}; do the gradients stand in the order of x0?" if len(others) == 1 else ""
 
 
 def _array(leaf: Leaf, entry: object, what: str, shape: tuple[int, ...]) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,8 @@ from gradcheck.errors import ContractError
 from gradcheck.functions.calls import LAST, PROBES, Calls
 from gradcheck.functions.points import Rows
 from gradcheck.functions.surroundings import quiet
+from gradcheck.functions.trees.inplace import InPlace
+from gradcheck.functions.trees.live import LiveNumber
 from gradcheck.numerics.rounding import unit_roundoff
 
 Array = np.ndarray
@@ -62,7 +66,9 @@ def hold_to_contract(calls: Calls, theta: Array, seed: int, vjp: bool, widen: bo
         first = (calls.upstream * first).sum(keepdims=True)
     gradient = calls.gradient(theta)
     calls.args.require_unchanged("jac" if calls.separate else "fun")
-    _require_repeated("jac" if calls.separate else "the gradient of fun", gradient, calls.gradient(theta))
+    which = "jac" if calls.separate else "the gradient of fun"
+    again = None if calls.paired and calls.max_nfev is not None else partial(calls.gradient, theta)
+    _require_repeated(which, gradient, calls.gradient(theta), again)
     with quiet():
         if calls.stacked:
             _require_unmixed(calls, theta, rng)
@@ -86,6 +92,8 @@ def end(calls: Calls, held: Held, start: Array, seed: int) -> None:
     calls.ending = True
     if calls.same and (held.gradient != 0).any() and _allows(calls, LAST + PROBES):
         _require_read(calls, held, seed)
+    if isinstance(calls.parameters, InPlace):
+        _require_numbers_read(calls, calls.parameters, held)
     elsewhere = not np.array_equal(held.theta, start)
     if _allows(calls, LAST + elsewhere):
         _require_repeated("fun", held.value, calls.scalars(held.theta))
@@ -98,7 +106,8 @@ def _allows(calls: Calls, evaluations: int) -> bool:
     return calls.left is None or calls.left >= evaluations
 
 
-def _require_repeated(which: str, first: Array, second: Array) -> None:
+def _require_repeated(which: str, first: Array, second: Array, again: Callable[[], Array] | None = None) -> None:
+    """Raise ContractError where two calls differ by more than rounding.   again : makes a third one, to see how."""
     if np.array_equal(first, second, equal_nan=True):
         return
     with np.errstate(all="ignore"):
@@ -108,18 +117,28 @@ def _require_repeated(which: str, first: Array, second: Array) -> None:
     if not finite or gap.max() > THREADS * unit_roundoff(first.dtype) * float(size):
         by = f"{gap[np.isfinite(gap)].max(initial=0.0):.2g}" if np.isfinite(gap).any() else "nan"
         raise ContractError(
-            f"{which} is not deterministic: two calls with the same x differ by {by}{_why(first, second)}"
+            f"{which} is not deterministic: two calls with the same x differ by {by}{_why(first, second, again)}"
         )
 
 
-def _why(first: Array, second: Array) -> str:
+def _why(first: Array, second: Array, again: Callable[[], Array] | None) -> str:
     """What is likely behind a value that changes, and what to do."""
     with np.errstate(all="ignore"):
         # a sum of the same number twice is exact, up to the rounding of what is added
         doubled = np.abs(second - 2 * first) <= THREADS * unit_roundoff(first.dtype) * np.abs(second)
     if doubled.all() and (first != 0).any():
         return "; the second is twice the first: set the gradients to 0 before each call, they add up (zero_grad)"
-    return "; let what it draws begin with the same seed at each call, and switch dropout off"
+    if again is not None and _adds_up(first, second, again()):
+        return "; each adds the same to the one before: set the gradients to 0 before each call (zero_grad)"
+    return "; let what it draws begin with the same seed at each call, or switch dropout off"
+
+
+def _adds_up(first: Array, second: Array, third: Array) -> bool:
+    """Whether each of three values is the one before and the same more."""
+    with np.errstate(all="ignore"):
+        size = np.abs(first) + np.abs(second) + np.abs(third)
+        # each of the three is a sum that was rounded, and so are the two differences
+        return bool((np.abs(third - 2 * second + first) <= THREADS * unit_roundoff(first.dtype) * size).all())
 
 
 def _require_unmixed(calls: Calls, theta: Array, rng: np.random.Generator) -> None:
@@ -177,6 +196,23 @@ def _require_read(calls: Calls, held: Held, seed: int) -> None:
         f"fun returned the same value, {value:.6g}, at all {calls.nfev} points: near x0, up to 100 max(|x0|, 1) away, and where"
         f" x is NaN. It does not read x, its weights come from elsewhere: {remedy}"
     )
+
+
+def _require_numbers_read(calls: Calls, parameters: InPlace, held: Held) -> None:
+    """Raise ContractError where a number of x0 is not that with which ``fun`` computes: taken out of an object it is a copy."""
+    places = list(parameters.layout.slices.values())
+    for leaf, live in zip(parameters.arrays, parameters.live, strict=True):
+        where = places[leaf.slots[0]]
+        if not isinstance(live, LiveNumber) or not (held.gradient[:, where] != 0).any():
+            continue
+        theta = held.theta
+        points = np.repeat(theta[None], 1 + len(REACHES), axis=0)
+        points[1:, where.start] += [t * max(abs(theta[where.start]), 1.0) for t in REACHES[:-1]] + [np.nan]
+        if _allows(calls, LAST + len(points)) and calls.constant(_inside(calls, points)):
+            raise ContractError(
+                f"fun does not compute with {leaf.name} of x0: it is a number, and taken out of an object a number is a copy;"
+                " let x0 be what holds it, such as vars(obj), or make it an array, np.array(…), in the object itself"
+            )
 
 
 def _inside(calls: Calls, theta: Array) -> Array:

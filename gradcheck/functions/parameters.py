@@ -13,7 +13,7 @@ from gradcheck.errors import ContractError
 from gradcheck.functions.trees.claims import NONE, Sought, entries
 from gradcheck.functions.trees.foreign import numbers
 from gradcheck.functions.trees.kinds import Kind
-from gradcheck.functions.trees.paths import MISSING, Path, at
+from gradcheck.functions.trees.paths import MISSING, Path, at, is_setting
 from gradcheck.numerics.layout import Layout
 
 Array = np.ndarray
@@ -141,12 +141,14 @@ class Parameters:
         sought = [Sought(leaf.name, leaf.paths) for leaf in self.arrays]
         return list(zip(self.arrays, entries(value, sought, what, self.words), strict=True))
 
-    def with_entry(self, value: object) -> list[str]:
-        """Names of the doubtful leaves for which ``value``, a gradient, has an entry.  ContractError."""
+    def with_entry(self, value: object, x: object) -> list[str]:
+        """Names of the doubtful leaves of x for which ``value``, a gradient, has an entry.  ContractError."""
         sought = [Sought(leaf.name, leaf.paths) for leaf in self.arrays]
         asked = [Sought(name, (path,), optional=True) for name, path in self.doubtful]
         found = entries(value, [*sought, *asked], "the gradient", self.words)[len(sought) :]
-        return [name for (name, _), each in zip(self.doubtful, found, strict=True) if each]
+        entry = {name: path for (name, path), each in zip(self.doubtful, found, strict=True) if each}
+        # of whole numbers alone each may be its own slope, as of x**2 / 2
+        return [name for name, path in entry.items() if not (self.arrays and is_setting(x, value, path))]
 
     def read(self, x: object) -> Array:
         """The flat vector of another structure like x0.  Raises ContractError where it is another structure."""

@@ -202,7 +202,7 @@ def _with_gradient(calls: Calls, theta: Array) -> list[str]:
             claim = calls.claim(theta)
     except Exception:  # as float64 they may do, else the same is raised again
         return [name for name, _ in calls.parameters.doubtful]
-    return calls.parameters.with_entry(claim)
+    return calls.parameters.with_entry(claim, calls.parameters.views(theta.copy()))
 
 
 def _require_some(parameters: Parameters) -> None:

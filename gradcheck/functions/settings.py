@@ -12,6 +12,9 @@ from gradcheck.functions.calls import Calls
 from gradcheck.numerics.schemes import SCHEMES, Scheme, SchemeName
 from gradcheck.numerics.steps import AUTO, Step
 
+# A longer value is not shown in a message.
+SHOWN = 80
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -120,11 +123,17 @@ def require_functions(fun: object, jac: object, vjp: bool, vectorized: bool = Fa
     if vectorized and jac is True:
         raise ContractError("vectorized=True: needs jac to be a function of one x, not True")
     if jac is not True and not callable(jac):
-        raise ContractError(f"jac={jac!r}: must be a function, or True if fun returns (value, gradient)")
+        raise ContractError(f"{_said('jac', jac)}: must be a function, or True if fun returns (value, gradient)")
     if vjp and jac is True:
         raise ContractError("vjp=True: needs jac to be a function of (x, dout), not True")
     if not callable(fun):
-        raise ContractError(f"fun={fun!r}: must be a function")
+        raise ContractError(f"{_said('fun', fun)}: must be a function")
+
+
+def _said(key: str, value: object) -> str:
+    """What stands for a function, in a few words of one line."""
+    text = repr(value)
+    return f"{key}={text}" if len(text) <= SHOWN and "\n" not in text else f"{key} is a {type(value).__name__}"
 
 
 def whole_number(key: str, value: object) -> int | None:

@@ -50,7 +50,9 @@ def entries(value: object, leaves: Sequence[Sought], what: str, structure: str) 
     if whole or not leaves:
         return whole
     if not isinstance(value, Mapping) and not is_record(value) and not any(best):
-        raise ContractError(f"{what} is a {type(value).__name__}, but x0 is {structure}{_zipped(value, leaves)}")
+        raise ContractError(
+            f"{what} is a {type(value).__name__}, but x0 is {structure}{_alike(value, leaves, structure)}"
+        )
     best = best or [[] for _ in leaves]
     missing = [leaf.name for leaf, each in zip(leaves, best, strict=True) if not each and not leaf.optional]
     hint = _hint(value, missing)
@@ -99,11 +101,11 @@ def _require_lengths(value: object, leaves: Sequence[Sought], what: str, structu
                     raise ContractError(f"{inner} has {len(here)} arrays, but x0 has {place.length}")
 
 
-def _zipped(value: object, leaves: Sequence[Sought]) -> str:
-    """How a tuple of gradients, as ``torch.autograd.grad`` returns it, becomes a dict."""
+def _alike(value: object, leaves: Sequence[Sought], structure: str) -> str:
+    """What to return instead; a tuple of gradients, as ``torch.autograd.grad`` returns it, becomes a dict."""
     if isinstance(value, (list, tuple)) and len(value) == len(leaves):
         return ": return dict(zip(x, gradients))"
-    return ""
+    return f": return {structure.partition(' of ')[0]} like it, with a gradient for each"
 
 
 def _hint(value: object, missing: Sequence[str]) -> str:

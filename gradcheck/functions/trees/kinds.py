@@ -114,6 +114,15 @@ def require_numbers(array: Array, what: str) -> Array:
     return array
 
 
+def _may_be_leaf(value: object) -> bool:
+    """Whether an attribute looks like a parameter: an array, or a list of such."""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_may_be_leaf, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "fc"
+    return isinstance(value, float) or hasattr(value, "__array__") or adaptor(value) is not None
+
+
 def _is_buffer(value: object) -> bool:
     try:
         memoryview(value)  # type: ignore[arg-type]
@@ -128,13 +137,18 @@ def _described(value: object, inner: bool) -> str:
     if callable(getattr(value, "named_parameters", None)):
         return f"a module of the class {name}: pass dict(module.named_parameters()), and inplace=True if fun calls the module"
     if isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
-        return f"a {name}: pass a list or a dict of arrays"
+        return f"a {name}: pass a list or a dict of arrays" + (
+            ", such as list(x0)" if hasattr(value, "__next__") else ""
+        )
     if callable(value):
         what = f"a function ({value.__name__})" if hasattr(value, "__name__") else f"a {name}, which can be called"
         return f"{what}: pass the parameters alone, such as {{'W': net.W, 'b': net.b}}"
     if hasattr(value, "__dict__"):
-        return (
-            f"an object of the class {name}: pass vars(obj), or a dict of its arrays such as {{'W': obj.W, 'b': obj.b}}"
-        )
+        own = [key for key, held in vars(value).items() if not key.startswith("grad") and _may_be_leaf(held)][:2] or [
+            "W",
+            "b",
+        ]
+        such = ", ".join(f"{key!r}: obj.{key}" for key in own)
+        return f"an object of the class {name}: pass vars(obj), or a dict of its arrays such as {{{such}}}"
     remedy = "leave it out of x0, or let fun take it from args" if inner else "pass an array, or a structure of arrays"
     return f"a {name}, which is no array: {remedy}"

@@ -142,5 +142,20 @@ def fields_of(value: object) -> tuple[str, ...]:
     return ()
 
 
+def is_setting(x: object, gradient: object, path: Path) -> bool:
+    """Whether a field with whole numbers of a dataclass is copied into its gradient, an object of the same class.
+
+    ``dataclasses.replace(x, W=dW)``, or a tree of JAX, keeps the settings of x beside the gradients: they are no slopes.
+    """
+    if not path or not isinstance(path[-1], Field) or path[-1].place is not None:
+        return False
+    if type(at(x, path[:-1])) is not type(at(gradient, path[:-1])):
+        return False
+    here, there = at(x, path), at(gradient, path)
+    if not isinstance(there, (int, np.integer, np.ndarray)) or type(here) is not type(there):
+        return False
+    return np.asarray(there).dtype.kind in "iu" and np.array_equal(np.asarray(here), np.asarray(there))
+
+
 def _word(step: Step) -> str:
     return str(step.key) if isinstance(step, Key) else step.name if isinstance(step, Field) else str(step.index)

@@ -87,8 +87,8 @@ def mask(e: Evidence) -> Diagnosis | None:
     if len(dead) == len(e.broken):
         return Diagnosis(
             "mask",
-            f"The loss does not change at all with {say.listed(dead)}, and the gradient is not 0{say.rest(e)}: look for a mask "
-            f"(relu, dropout, max) that the backward pass lacks.",
+            f"The loss does not change at all with {say.listed(dead)}, and the gradient is not 0{say.rest(e)}: is it "
+            f"what the loss computes with, no copy? If so, a mask (relu, max) is missing.",
         )
     if int(silent.sum()) >= 2:
         return Diagnosis(
