@@ -342,6 +342,16 @@ def test_no_numbers_raise_or_warn(data: st.DataObject) -> None:
     assert found.kind is None or (found.kind in kinds.KINDS and 0 < len(found.words or "") <= wording.LONGEST)
 
 
+@pytest.mark.parametrize("small", [1e-200, 1e-210])
+def test_numbers_whose_products_are_0_are_no_evidence_of_a_tangent(small: float) -> None:
+    layout = LAYOUTS[1]
+    theta = np.append(np.full(6, 1e-100), np.ones(3))
+    analytic = np.append(small * np.array([1.0, -1.0, 0.0, 0.0, 0.0, 0.0]), np.ones(3))
+    numeric = analytic - np.append(np.full(6, 2 * small), np.zeros(3))
+    verdicts = judged(analytic, numeric, np.append(np.full(6, 1e-250), np.full(3, 1e-9)))
+    assert diagnose(Claimed(layout, theta, analytic), numeric, verdicts).kind != "tangent"
+
+
 @settings(max_examples=400)
 @given(st.data())
 def test_gradients_related_at_random_raise_nothing(data: st.DataObject) -> None:

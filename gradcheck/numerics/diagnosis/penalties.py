@@ -95,7 +95,8 @@ def _projected(e: Evidence, rows: Array) -> float | None:
     # <a, x> is what two products leave of each other, each rounded as often as there are entries, by chance as its root
     rounding = UNITS * e.unit * math.sqrt(len(rows)) * float(np.linalg.norm(np.append(a, beta * x))) * length
     taken = abs(beta) * length**2
-    if not abs(float(a @ x)) <= rounding or taken <= rounding:
+    # where the products are so small that they are 0, nothing is known of them
+    if not rounding > 0 or not abs(float(a @ x)) <= rounding or taken <= rounding:
         return None
     along = min(math.log10(taken / rounding), 16.0)
     wrong = e.wrong[rows][known]
