@@ -375,6 +375,21 @@ def test_frozen_tensors_and_numbers_beside_tensors() -> None:
     assert r.count("match") == 3
 
 
+def test_a_tensor_that_torch_does_not_follow_is_said_to_need_requires_grad() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.tensor([0.5, 1.5], dtype=torch.float64)
+
+    def loss(x: Any) -> Any:
+        return (x**2).sum()
+
+    def gradient(x: Any) -> Any:
+        return torch.autograd.grad(loss(x), x)[0]
+
+    with pytest.raises(ContractError, match=r"does not require grad .*x0\.requires_grad_\(\)"):
+        check_gradient(loss, gradient, x)
+    assert check_gradient(loss, gradient, x.requires_grad_()).verdict == "match"
+
+
 # ---------------------------------------------------------------------------------------------------------------- jax
 
 
