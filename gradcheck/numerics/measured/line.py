@@ -57,7 +57,8 @@ class Line:
         reach = abs(self.x) + h
         if not 0 < reach < math.inf:
             return h
-        spacing = 2 * self.unit * math.ldexp(0.5, math.frexp(reach)[1])
+        # the smallest of all numbers has no smaller spacing than itself
+        spacing = max(2 * self.unit * math.ldexp(0.5, math.frexp(reach)[1]), math.ulp(0.0))
         return max(1.0, round(h / spacing)) * spacing
 
     @property
