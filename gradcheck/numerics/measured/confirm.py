@@ -24,8 +24,9 @@ NEXT = (4.25, 17.0, 67.0)
 ALIKE = 0.2
 # A larger step whose derivative differs by more than this part is followed by further ones.
 STEEP = 1e-3
-# Deviations by which two quotients lie apart that hold an accusation back.
-APART = 3.0
+# Deviations by which two quotients lie apart that hold an accusation back, and the steps beside the smaller one at which they
+# are looked at again.
+APART, AGAIN = 3.0, (1.13, 0.83)
 # How often an interval is halved in which a jump is sought, and how often without a change of the jump.
 HALVED, LAST = 12, 5
 
@@ -67,7 +68,7 @@ def confirmed(steps: Steps, best: Found) -> Search[Found]:
 def _checked(steps: Steps, found: Found) -> Search[Found]:
     """What windows found, after smaller and larger steps were asked whether they contradict it."""
     claim = steps.claim
-    if _diverges(steps, found):
+    if (yield from _diverges(steps, found)):
         return found._replace(truncation=math.inf)
     if abs(claim.value - found.value) <= found.bound:
         if abs(found.value) > found.bound or steps.line.x == 0:
@@ -82,7 +83,7 @@ def _checked(steps: Steps, found: Found) -> Search[Found]:
     yield from _larger(steps, found, gap)
     if steps.line.x != 0 and found.step > abs(steps.line.x) and not disputed_within(steps):
         return found._replace(doubt=math.inf)
-    if _diverges(steps, found):
+    if (yield from _diverges(steps, found)):
         return found._replace(truncation=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
@@ -126,14 +127,24 @@ def _larger(steps: Steps, found: Found, gap: float) -> Search[None]:
         yield steps.wanted(*(factor * top for factor in NEXT))
 
 
-def _diverges(steps: Steps, found: Found) -> bool:
-    """Whether quotients move the faster the smaller the step is, about the step of a derivative that was found."""
+def _diverges(steps: Steps, found: Found) -> Search[bool]:
+    """Whether quotients move the faster the smaller the step is, about the step of a derivative that was found.
+
+    Of the quotients at some smaller steps, noise moves one so far in a hundred cases: one beside it must show it again.
+    """
+    line, side = steps.line, steps.side
     smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
     larger = [r for r in steps.rungs() if r.step >= SPACED * found.step and not r.silent]
-    here = steps.line.rung(found.step, steps.side)
+    here = line.rung(found.step, side)
     if here is None or not larger:
         return False
-    return any(diverges(low, here, larger[0], steps.line.noise, APART) for low in smaller)
+    for low in smaller:
+        if diverges(low, here, larger[0], line.noise, APART):
+            yield steps.wanted(*(factor * low.step for factor in AGAIN))
+            again = [line.rung(line.on_grid(factor * low.step), side) for factor in AGAIN]
+            if any(r is None or diverges(r, here, larger[0], line.noise, APART) for r in again):
+                return True
+    return False
 
 
 def _disputed_below(steps: Steps, step: float) -> Search[bool]:

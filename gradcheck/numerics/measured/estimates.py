@@ -68,6 +68,12 @@ class Weight:
         return not (claim.agrees(best) or claim.disputes(best.doubted))
 
     @property
+    def reached(self) -> float:
+        """How far the weight was moved for the derivative that the search found; infinite where it found none."""
+        assert self.best is not None
+        return self.best.step if math.isfinite(self.best.bound) and self.best.step > 0 else math.inf
+
+    @property
     def found(self) -> Found:
         """The derivative that was asked for, once the search has ended."""
         assert self.best is not None
@@ -102,7 +108,9 @@ def estimates(
     analytic = problem.analytic.astype(np.float64)[index]
     found = [weight.found for _, weight in sorted(weights.items())]
     apart = [accused(a, f, accept) for a, f in zip(analytic.tolist(), found, strict=True)]
-    return _columns(found, apart, match_at), with_gradient_noise(problem, index[apart])
+    steps = np.full(problem.theta.size, np.inf)
+    steps[index] = [w.reached for _, w in sorted(weights.items())]
+    return _columns(found, apart, match_at), with_gradient_noise(problem, index[apart], steps)
 
 
 def _begun(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, Weight]) -> None:

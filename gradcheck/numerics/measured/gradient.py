@@ -32,28 +32,34 @@ UNIFORM = 12**-0.5
 SPACINGS = 6
 
 
-def with_gradient_noise(problem: Problem, index: Array) -> Rounding:
+def with_gradient_noise(problem: Problem, index: Array, steps: Array | None = None) -> Rounding:
     """The problem's rounding errors, those of the entries ``index`` (m,) of its claimed gradient measured.
 
+    steps : (size,) how far each weight was moved for its derivative, infinite where it was not.
     It costs evaluations of the gradient, so it is asked only where an entry is disputed.
     """
     rounding, known = problem.rounding, problem.measured
     if known is None or known.gradient_at is None or not len(index):
         return rounding
     gradient = rounding.gradient.copy()
-    gradient[index] = np.fmax(gradient[index], gradient_noise(problem, known.gradient_at, index) / DEVIATIONS)
+    gradient[index] = np.fmax(gradient[index], gradient_noise(problem, known.gradient_at, index, steps) / DEVIATIONS)
     return replace(rounding, gradient=gradient)
 
 
-def gradient_noise(problem: Problem, gradient_at: Callable[[Array], Array], index: Array) -> Array:
+def gradient_noise(
+    problem: Problem, gradient_at: Callable[[Array], Array], index: Array, steps: Array | None = None
+) -> Array:
     """The largest error by rounding of the entries ``index`` (m,) of the claimed gradient; 0 where none was seen.
 
     The gradient is taken at the points of a line beside theta, not at theta itself, where it may be wrong.  An entry
     that is constant on the line shows its noise only with a larger spacing: 1 - s near s = 1 has few digits.
+    The line begins no farther away than the derivative was seen: beyond, a pole or a wall would be taken for noise.
     """
     theta, rounding = problem.theta, problem.rounding
     rng = np.random.default_rng(theta.size)
     span = np.maximum(rounding.length, np.abs(theta.astype(np.float64)))
+    if steps is not None:
+        span = np.minimum(span, steps / BESIDE)
     signs = rng.choice([-1.0, 1.0], theta.size) * rng.uniform(0.5, 1.0, theta.size)
     low = np.full(theta.size, -np.inf) if problem.low is None else problem.low
     high = np.full(theta.size, np.inf) if problem.high is None else problem.high
