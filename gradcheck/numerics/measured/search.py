@@ -47,7 +47,8 @@ def search(steps: Steps, start: float) -> Search[Found]:
         if claim.agrees(best):
             return best
     rungs = steps.rungs()
-    if claim.disputes(best) and rungs and (rungs[0].silent or rungs[0].step > steps.trusted):
+    unknown = claim.disputes(best) or not math.isfinite(best.bound)
+    if unknown and rungs and (rungs[0].silent or rungs[0].step > steps.trusted):
         # whether a loss is flat shows at steps that are believed
         yield steps.wanted(steps.trusted, steps.trusted / 17)
     flat = steps.flat()

@@ -7,9 +7,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from gradcheck.numerics.measured.ladder import NOTHING, Found, appraised
+from gradcheck.numerics.measured.ladder import NOTHING, SEEN, Found, appraised, roundoff
 from gradcheck.numerics.measured.line import Line, Rung
-from gradcheck.numerics.measured.student import quantile
 
 # Asks for offsets and finds the losses in the line afterwards.
 Result = TypeVar("Result")
@@ -141,20 +140,23 @@ class Steps:
         return bool(rungs) and not rungs[-1].silent and _on_one_side(rungs[-1])
 
     def flat(self) -> Found | None:
-        """The derivative 0 of a loss that is the same to the bit at all steps, or bends on one side of theta alone.
+        """The derivative 0 of a loss that moves by no more than its noise within the weight's own size.
 
-        So are a weight without a path to the loss and a unit that is switched off.  A loss of few digits is flat too, but
-        moves on both sides at larger steps; the unit in which it rises is a part of its noise.  None where the loss is not
-        flat, or where that unit is not known, since the loss moved on no line.
+        So are a weight without a path to the loss, a unit that is switched off, and a bias that a normalisation takes off
+        again.  A loss of few digits is flat too, but larger steps show its slope; the unit in which it rises is a part of its
+        noise.  Larger steps may show what noise hides here, or a loss that bends on one side of theta alone.  None where the
+        loss is not flat, or where that unit is not known, since the loss moved on no line.
         """
         line, rungs = self.line, self.rungs()
         still = [r for r in rungs if r.step <= 1.01 * self.trusted]
         if not math.isfinite(line.level) or len(still) < 2 or not all(math.isfinite(c) for c in line.changes.values()):
             return None
-        if not (all(map(_on_one_side, rungs)) and all(r.silent for r in still)):
-            return None
-        step = still[-1].step
-        return Found(step, 0.0, 0.0, quantile(line.degrees) * line.noise * math.sqrt(0.5) / step, 0.0, True)
+        here = still[-1]
+        found = Found(here.step, here.value, 0.0, roundoff(here, line.noise, line.degrees), 0.0, True)
+        larger = rungs[len(still) :]
+        hidden = all(r.moved <= SEEN * line.noise for r in still)
+        alike = all(abs(r.value) <= found.bound or abs(r.bend) >= ONE_SIDED * abs(r.value) for r in larger)
+        return found if hidden and alike else None
 
     @property
     def side(self) -> int:
