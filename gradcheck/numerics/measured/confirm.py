@@ -138,11 +138,13 @@ def _diverges(steps: Steps, found: Found) -> Search[bool]:
     here = line.rung(found.step, side)
     if here is None or not larger:
         return False
+    # the windows may have heard a little more noise than was known
+    noise = line.noise if found.rough else max(line.noise, steps.heard)
     for low in smaller:
-        if diverges(low, here, larger[0], line.noise, APART):
+        if diverges(low, here, larger[0], noise, APART):
             yield steps.wanted(*(factor * low.step for factor in AGAIN))
             again = [line.rung(line.on_grid(factor * low.step), side) for factor in AGAIN]
-            if any(r is None or diverges(r, here, larger[0], line.noise, APART) for r in again):
+            if any(r is None or diverges(r, here, larger[0], noise, APART) for r in again):
                 return True
     return False
 

@@ -20,8 +20,10 @@ Values = Callable[[Array], Array]
 # Points of a line by which its spacing is judged, equally spaced.
 JUDGED = 8
 # Places of further points in units of a spacing.  They are irregular: a loss of few digits that rises by just one of them at
-# every spacing would seem to have no noise.
-FURTHER = (0.375, 1.625, 2.625, 3.75, 5.25, 6.375, 7.625, 8.625, 9.375, 10.625)
+# every spacing would seem to have no noise.  So would one that rises by a multiple of as many digits as a spacing has parts,
+# which is the rarer the finer the parts are.
+PARTS = 64
+FURTHER = tuple(part / PARTS for part in (25, 103, 171, 237, 333, 411, 485, 559, 597, 681))
 PLACES = (*(float(j) for j in range(JUDGED)), *FURTHER)
 POINTS = len(PLACES)
 # Degree of the polynomial that is taken off: POINTS - DEGREE - 1 degrees of freedom are left.
@@ -179,8 +181,8 @@ def steps_along(
     def exactly(t: Array) -> Array:
         return np.where(reach != 0, np.copysign(np.maximum(np.rint(np.abs(t) / grid), 1.0) * grid, reach), 0.0)
 
-    # an eighth of a step is a whole number of spacings too
-    return exactly(distance * reach), 8 * exactly(spacing / 8 * reach)
+    # a part of a step is a whole number of spacings too
+    return exactly(distance * reach), PARTS * exactly(spacing / PARTS * reach)
 
 
 def directions(theta: Array, low: Array, high: Array, span: Array, rng: np.random.Generator) -> Iterator[Array]:

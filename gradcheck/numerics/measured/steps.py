@@ -144,8 +144,9 @@ class Steps:
 
         So are a weight without a path to the loss, a unit that is switched off, and a bias that a normalisation takes off
         again.  A loss of few digits is flat too, but larger steps show its slope; the unit in which it rises is a part of its
-        noise.  Larger steps may show what noise hides here, or a loss that bends on one side of theta alone.  None where the
-        loss is not flat, or where that unit is not known, since the loss moved on no line.
+        noise.  Larger steps may show what noise hides here, or a loss that bends on one side of theta alone.  Noise far above
+        the last digits may be a fast wave: then the loss must be the same to the bit.  None where the loss is not flat, or
+        where that unit is not known, since the loss moved on no line.
         """
         line, rungs = self.line, self.rungs()
         still = [r for r in rungs if r.step <= 1.01 * self.trusted]
@@ -154,9 +155,10 @@ class Steps:
         here = still[-1]
         found = Found(here.step, here.value, 0.0, roundoff(here, line.noise, line.degrees), 0.0, True)
         larger = rungs[len(still) :]
-        hidden = all(r.moved <= SEEN * line.noise for r in still)
-        alike = all(abs(r.value) <= found.bound or abs(r.bend) >= ONE_SIDED * abs(r.value) for r in larger)
-        return found if hidden and alike else None
+        digits = line.noise <= ROUGH * line.unit * line.size
+        most, slope = (SEEN * line.noise, found.bound) if digits else (0.0, 0.0)
+        alike = all(abs(r.value) <= slope or abs(r.bend) >= ONE_SIDED * abs(r.value) for r in larger)
+        return found if alike and all(r.moved <= most for r in still) else None
 
     @property
     def side(self) -> int:
