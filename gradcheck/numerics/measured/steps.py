@@ -157,7 +157,7 @@ class Steps:
         larger = rungs[len(still) :]
         digits = line.noise <= ROUGH * line.unit * line.size
         most, slope = (SEEN * line.noise, found.bound) if digits else (0.0, 0.0)
-        alike = all(abs(r.value) <= slope or abs(r.bend) >= ONE_SIDED * abs(r.value) for r in larger)
+        alike = all(abs(r.value) <= slope or _on_one_side(r) for r in larger)
         return found if alike and all(r.moved <= most for r in still) else None
 
     @property
