@@ -177,13 +177,21 @@ def _stairs(steps: Steps, found: Found) -> Search[float]:
         # at a kink beside theta larger steps are alike too
         alike = alike and jump_at_theta(near, far, line.noise)[0] <= abs(gap) / 2
         if alike and abs(gap) > found.bound and abs(steps.claim.value - found.value) < (1 + 2 * ALIKE) * abs(gap):
-            jumps = yield from _jumps(line, found.value, near.step)
-            return (1 + 2 * ALIKE) * max(abs(gap), abs(other)) if jumps else 0.0
-    return 0.0
+            jump = yield from _jump(line, found.value, near.step)
+            return (1 + 2 * ALIKE) * max(abs(gap), abs(other)) if jump else 0.0
+    if len(above) < 2:
+        return 0.0
+    near, last = above[-2:]
+    gap, bent = abs(last.value - found.value), abs(last.bend - last.step / near.step * near.bend) / 2
+    if gap <= found.bound + abs(found.value) * STEEP and bent <= abs(last.bend) / 4:
+        return 0.0
+    # of a few stairs alone the slope is known to one stair
+    jump = yield from _jump(line, found.value, last.step)
+    return gap + bent + jump / last.step if jump else 0.0
 
 
-def _jumps(line: Line, slope: float, step: float) -> Search[bool]:
-    """Whether the loss less its slope jumps between two points that were evaluated, no farther than a step from theta."""
+def _jump(line: Line, slope: float, step: float) -> Search[float]:
+    """How far the loss less its slope jumps between two points that were evaluated, no farther than a step from theta."""
     rest = {t: change - slope * t for t, change in [(0.0, 0.0), *line.changes.items()] if abs(t) <= step}
     places = sorted(t for t, value in rest.items() if math.isfinite(value))
     low, high = max(itertools.pairwise(places), key=lambda two: abs(rest[two[1]] - rest[two[0]]))
@@ -197,7 +205,8 @@ def _jumps(line: Line, slope: float, step: float) -> Search[bool]:
         lower = abs(rest[middle] - rest[low]) >= abs(rest[high] - rest[middle])
         low, high = (low, middle) if lower else (middle, high)
         sizes.append(abs(rest[high] - rest[low]))
-    return sizes[-1] > ALIVE * line.noise and sizes[-1] >= sizes[max(0, len(sizes) - LAST)] / 2
+    jumps = sizes[-1] > ALIVE * line.noise and sizes[-1] >= sizes[max(0, len(sizes) - LAST)] / 2
+    return sizes[-1] if jumps else 0.0
 
 
 def disputed_within(steps: Steps) -> bool:

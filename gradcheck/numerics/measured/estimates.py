@@ -29,7 +29,9 @@ CENTRAL = SCHEMES["central"]
 MANY, FIRST = 16, 4
 # An entry of a gradient may be wrong by so many roundings of the largest.
 ROUNDED = 1e3
-# A first step that is off by no more than this is kept.
+# The part of match_at that is left for the search beside a quotient of first order.
+FIRST_ORDER = 0.1
+# First steps that are off by no more than this are kept.
 OFF = 4.0
 
 
@@ -57,7 +59,9 @@ class Weight:
         if self.own is None:
             return []
         self.steps.own = self.own.rungs(self.line)
-        return self.steps.wanted(*beside(self.steps.own, self.line, self.steps.claim.match_at, self.start))
+        # the error of a quotient of first order, which is added to the bound, takes a part of what is asked for
+        asked = self.steps.claim.match_at * (FIRST_ORDER if self.own.mirrored else 1.0)
+        return self.steps.wanted(*beside(self.steps.own, self.line, asked, self.start))
 
     @property
     def in_vain(self) -> bool:
@@ -123,12 +127,19 @@ def _begun(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int
 def _off(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, Weight]) -> float:
     """By what factor the first steps of some weights are off, as their quotients show, whatever is claimed."""
     _begun(problem, evaluate, index, weights)
+    first = {r: [rung.step for rung in w.steps.rungs()] for r, w in weights.items()}
     _gone_on(problem, evaluate, index, weights, {r: scouted(w.steps) for r, w in weights.items()})
-    # a loss that moves on one side alone has a kink there, which says nothing of its scale
-    best = [(w.steps.best(), w.start) for w in weights.values() if not w.steps.one_sided_at_last]
-    ratios = sorted(found.step / start for found, start in best if math.isfinite(found.bound) and found.step > 0)
-    factor = ratios[(len(ratios) - 1) // 2] / 2 if 2 * len(ratios) >= len(weights) > 0 else 1.0
-    return 1.0 if 1 / OFF <= factor <= OFF else factor
+    ratios = []
+    for r, w in weights.items():
+        best = w.steps.best()
+        # a loss that moves on one side alone has a kink there, which says nothing of its scale
+        if first[r] and math.isfinite(best.bound) and best.step > 0 and not w.steps.one_sided_at_last:
+            ratios.append(best.step / min(max(best.step, first[r][0]), first[r][-1]))
+    if 2 * len(ratios) < len(weights) or not ratios:
+        return 1.0
+    off = sorted(ratios)[(len(ratios) - 1) // 2]
+    # so that two steps RATIO apart lie about the best one
+    return 1.0 if 1 / OFF <= off <= OFF else off * (2.0 if off > 1 else 0.5)
 
 
 def _searched(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, Weight]) -> None:

@@ -85,14 +85,17 @@ def given(scheme: Scheme, theta: np.inexact, step: float) -> Given:
     return Given(tuple(at[o] for o in scheme.offsets), pairs, 0.0 if vanished else step)
 
 
-def beside(rungs: list[Rung], line: Line, match_at: float, start: float) -> tuple[float, ...]:
-    """The steps at which a search begins beside the formula's own quotients: one that shows truncation, or two of its own."""
+def beside(rungs: list[Rung], line: Line, asked: float, start: float) -> tuple[float, ...]:
+    """The steps at which a search begins beside the formula's own quotients: one that shows truncation, or two of its own.
+
+    asked : the relative error that must be visible.
+    """
     own = [r for r in rungs if not r.silent]
     top = own[-1] if own else None
     if top and top.step > 2 * start:
         return (start,)
     if not top or top.step < HELPFUL * start:
         return start, RATIO * start
-    if roundoff(top, line.noise, line.degrees) > SEEN * match_at * abs(top.value):
+    if roundoff(top, line.noise, line.degrees) > SEEN * asked * abs(top.value):
         return start, RATIO * start
     return () if len(own) > 1 else (RATIO * top.step,)
