@@ -87,8 +87,9 @@ def _checked(steps: Steps, found: Found) -> Search[Found]:
         return found._replace(truncation=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
-    stairs = yield from _stairs(steps, found)
-    return found._replace(doubt=max(found.doubt, stairs, _overlooked(steps, found), _below(steps, found)))
+    if (yield from _stairs(steps, found)):
+        return found._replace(doubt=math.inf)
+    return found._replace(doubt=max(found.doubt, _overlooked(steps, found), _below(steps, found)))
 
 
 def _smaller(steps: Steps, found: Found, gap: float) -> Search[float | None]:
@@ -160,11 +161,11 @@ def _disputed_below(steps: Steps, step: float) -> Search[bool]:
     return seen.usable and rung is not None and apart > roundoff(rung, seen.beside, seen.degrees)
 
 
-def _stairs(steps: Steps, found: Found) -> Search[float]:
-    """How far the derivative lies from one that two larger steps show alike, if the loss jumps between its step and theirs.
+def _stairs(steps: Steps, found: Found) -> Search[bool]:
+    """Whether the loss jumps between the step of a derivative and larger ones, which show another derivative.
 
-    A loss of which a part has few digits is smooth on one of its stairs, where that part's slope is missing.  A loss that is
-    continuous changes ever less in a shrinking interval; at a jump it does not.
+    A loss of which a part has few digits is smooth on one of its stairs, where that part's slope is missing, and larger stairs
+    may follow.  A loss that is continuous changes ever less in a shrinking interval; at a jump it does not.
     """
     line = steps.line
     top = steps.rungs()[-1]
@@ -176,22 +177,19 @@ def _stairs(steps: Steps, found: Found) -> Search[float]:
         alike = abs(gap - other) <= ALIKE * abs(gap)
         # at a kink beside theta larger steps are alike too
         alike = alike and jump_at_theta(near, far, line.noise)[0] <= abs(gap) / 2
-        if alike and abs(gap) > found.bound and abs(steps.claim.value - found.value) < (1 + 2 * ALIKE) * abs(gap):
-            jump = yield from _jump(line, found.value, near.step)
-            return (1 + 2 * ALIKE) * max(abs(gap), abs(other)) if jump else 0.0
+        if alike and abs(gap) > found.bound:
+            return (yield from _jumps(line, found.value, near.step))
     if len(above) < 2:
-        return 0.0
+        return False
     near, last = above[-2:]
     gap, bent = abs(last.value - found.value), abs(last.bend - last.step / near.step * near.bend) / 2
     if gap <= found.bound + abs(found.value) * STEEP and bent <= abs(last.bend) / 4:
-        return 0.0
-    # of a few stairs alone the slope is known to one stair
-    jump = yield from _jump(line, found.value, last.step)
-    return gap + bent + jump / last.step if jump else 0.0
+        return False
+    return (yield from _jumps(line, found.value, last.step))
 
 
-def _jump(line: Line, slope: float, step: float) -> Search[float]:
-    """How far the loss less its slope jumps between two points that were evaluated, no farther than a step from theta."""
+def _jumps(line: Line, slope: float, step: float) -> Search[bool]:
+    """Whether the loss less its slope jumps between two points that were evaluated, no farther than a step from theta."""
     rest = {t: change - slope * t for t, change in [(0.0, 0.0), *line.changes.items()] if abs(t) <= step}
     places = sorted(t for t, value in rest.items() if math.isfinite(value))
     low, high = max(itertools.pairwise(places), key=lambda two: abs(rest[two[1]] - rest[two[0]]))
@@ -205,8 +203,7 @@ def _jump(line: Line, slope: float, step: float) -> Search[float]:
         lower = abs(rest[middle] - rest[low]) >= abs(rest[high] - rest[middle])
         low, high = (low, middle) if lower else (middle, high)
         sizes.append(abs(rest[high] - rest[low]))
-    jumps = sizes[-1] > ALIVE * line.noise and sizes[-1] >= sizes[max(0, len(sizes) - LAST)] / 2
-    return sizes[-1] if jumps else 0.0
+    return sizes[-1] > ALIVE * line.noise and sizes[-1] >= sizes[max(0, len(sizes) - LAST)] / 2
 
 
 def disputed_within(steps: Steps) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from gradcheck.numerics.measured.confirm import confirmed, disputed_within
-from gradcheck.numerics.measured.explore import contradicted, explored, quadratic
+from gradcheck.numerics.measured.explore import APART, NEAR, contradicted, explored, quadratic
 from gradcheck.numerics.measured.ladder import Found
 from gradcheck.numerics.measured.steps import Search, Steps
 
@@ -51,6 +51,9 @@ def search(steps: Steps, start: float) -> Search[Found]:
     if unknown and rungs and (rungs[0].silent or rungs[0].step > steps.trusted):
         # whether a loss is flat shows at steps that are believed
         yield steps.wanted(steps.trusted, steps.trusted / 17)
+    if unknown and steps.one_sided_at_last:
+        # one stair looks like a kink; at larger steps a loss of few digits moves on both sides
+        yield steps.wanted(NEAR * steps.rungs()[-1].step, APART * steps.rungs()[-1].step)
     flat = steps.flat()
     if flat is not None and abs(claim.value) > claim.least and claim.disputes(flat):
         return flat
