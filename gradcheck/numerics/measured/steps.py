@@ -20,6 +20,8 @@ TRUSTED, VISIBLE = 0.1, 0.33
 ROUGH = 10.0
 # A loss moves on one side alone where its even part is twice its odd part, but for noise.
 ONE_SIDED = 1.8
+# Noise of so many units of the last place is that of a loss of few digits; a sum that cancels has less.
+DIGITS = 1e4
 # Windows that are looked at, at most.
 WINDOWS = 5
 # A loss that changes by more than this many deviations of its noise does not only make noise.
@@ -144,9 +146,9 @@ class Steps:
 
         So are a weight without a path to the loss, a unit that is switched off, and a bias that a normalisation takes off
         again.  A loss of few digits is flat too, but larger steps show its slope; the unit in which it rises is a part of its
-        noise.  Larger steps may show what noise hides here, or a loss that bends on one side of theta alone.  Noise far above
-        the last digits may be a fast wave: then the loss must be the same to the bit.  None where the loss is not flat, or
-        where that unit is not known, since the loss moved on no line.
+        noise.  Larger steps may show what noise hides here, or a loss that bends on one side of theta alone.  None where the
+        loss is not flat; where that unit is not known, since the loss moved on no line; and where noise is far above the last
+        digits: it may be a fast wave, or hide what moves the loss by less.
         """
         line, rungs = self.line, self.rungs()
         still = [r for r in rungs if r.step <= 1.01 * self.trusted]
@@ -155,10 +157,10 @@ class Steps:
         here = still[-1]
         found = Found(here.step, here.value, 0.0, roundoff(here, line.noise, line.degrees), 0.0, True)
         larger = rungs[len(still) :]
-        digits = line.noise <= ROUGH * line.unit * line.size
-        most, slope = (SEEN * line.noise, found.bound) if digits else (0.0, 0.0)
-        alike = all(abs(r.value) <= slope or _on_one_side(r) for r in larger)
-        return found if alike and all(r.moved <= most for r in still) else None
+        if line.noise > DIGITS * line.unit * line.size:
+            return None
+        alike = all(abs(r.value) <= found.bound or _on_one_side(r) for r in larger)
+        return found if alike and all(r.moved <= SEEN * line.noise for r in still) else None
 
     @property
     def side(self) -> int:
