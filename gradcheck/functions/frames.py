@@ -71,6 +71,15 @@ def _full(point: Point) -> pd.DataFrame:
     return frame
 
 
+def worst(frame: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The n rows with the largest difference over its bound; what is not finite comes first, 0 over 0 last."""
+    abs_err, bound, analytic = (frame[name].to_numpy(float) for name in ("abs_err", "bound", "analytic"))
+    with np.errstate(all="ignore"):
+        score = abs_err / bound
+    score = np.where(np.isnan(score), np.where(np.isfinite(analytic), 0.0, np.inf), score)
+    return frame.iloc[np.argsort(-score, kind="stable")[:n]]
+
+
 def to_parquet(points: Sequence[Point], path: str | os.PathLike[str]) -> None:
     """Write the columns of ``full`` to one file in the schema of a run.  It appears whole or not at all."""
     from gradcheck.columns.weights import outcome_table, with_points, write_table

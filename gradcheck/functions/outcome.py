@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gradcheck.functions import frames, notebook, report, squares
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.names import Verdict, WeightVerdict
@@ -185,8 +183,7 @@ class Outcome:
         n : int, optional
             How many weights.
         """
-        frame = self.errors
-        return frame.iloc[_worst_first(*(frame[name].to_numpy(float) for name in ("abs_err", "bound", "analytic")))[:n]]
+        return frames.worst(self.errors, n)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write the columns of ``to_frame(full=True)`` to one Parquet file in the schema of a run's ``errors`` folder.
@@ -300,11 +297,3 @@ class Outcome:
     def _title(self, row: int) -> str:
         a, n = self.table["analytic"][row], self.table["numeric"][row]
         return f"{self.entry(row)}: {a:.4g} for {n:.4g}"
-
-
-def _worst_first(abs_err: np.ndarray, bound: np.ndarray, analytic: np.ndarray) -> np.ndarray:
-    """The rows in the order of their difference over its bound; what is not finite comes first."""
-    with np.errstate(all="ignore"):
-        score = abs_err / bound
-    score = np.where(np.isnan(score), np.where(np.isfinite(analytic), 0.0, np.inf), score)
-    return np.argsort(-score, kind="stable")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from gradcheck.functions import frames
 from gradcheck.functions.layers.steps import FirstWrong, Step, first_wrong
 from gradcheck.functions.outcome import Outcome
 from gradcheck.numerics.names import Verdict
@@ -156,13 +157,13 @@ class ChainOutcome:
         """
         import pandas as pd
 
-        frames = []
+        parts = []
         for step in self.steps:
             if step.outcome is not None:
                 frame = step.outcome.to_frame(full)
                 frame.insert(0, "layer", step.index)
-                frames.append(frame)
-        return pd.concat(frames, ignore_index=True)
+                parts.append(frame)
+        return pd.concat(parts, ignore_index=True)
 
     def worst(self, n: int = 5) -> pd.DataFrame:
         """The rows of ``errors`` of the n weights with the largest abs(analytic - numeric) / bound.
@@ -172,8 +173,7 @@ class ChainOutcome:
         n : int, optional
             How many weights.
         """
-        frame = self.errors
-        return frame.loc[(frame["abs_err"] / frame["bound"]).fillna(math.inf).sort_values(ascending=False).index[:n]]
+        return frames.worst(self.errors, n)
 
     # ------------------------------------------------------------------------------------------------ for a person
 

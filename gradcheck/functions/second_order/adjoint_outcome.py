@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from gradcheck.functions import frames
 from gradcheck.functions.second_order.pairs import Pair
 from gradcheck.functions.wording import digits, ratio
 
@@ -141,10 +142,7 @@ class AdjointOutcome:
         n : int, optional
             How many pairs.
         """
-        frame = self.errors
-        with np.errstate(all="ignore"):
-            score = frame["abs_err"].to_numpy(float) / frame["bound"].to_numpy(float)
-        return frame.iloc[np.argsort(-np.nan_to_num(score, nan=np.inf), kind="stable")[:n]]
+        return frames.worst(self.errors, n)
 
     def _headline(self) -> str:
         n = len(self.pairs)

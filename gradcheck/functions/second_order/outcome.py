@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcheck.functions import frames
 from gradcheck.functions.outcome import Outcome
 from gradcheck.functions.second_order.entries import Labels
 from gradcheck.functions.second_order.products import Products
@@ -199,14 +200,14 @@ class HessianOutcome:
         """
         import pandas as pd
 
-        frames = []
+        parts = []
         for part in self.parts:
             frame = part.to_frame(full)
             tables = [p.table for p in part.points] or [part.table]
             names = [self.name(part, i) for t in tables for i in t["flat_index"].tolist()]
             frame.insert(0, "entry", pd.Series(names, dtype=object, index=frame.index))
-            frames.append(frame)
-        return pd.concat(frames, ignore_index=True)
+            parts.append(frame)
+        return pd.concat(parts, ignore_index=True)
 
     def worst(self, n: int = 5) -> pd.DataFrame:
         """The rows of ``errors`` of the n entries with the largest abs(analytic - numeric) / bound.
@@ -216,12 +217,7 @@ class HessianOutcome:
         n : int, optional
             How many entries.
         """
-        frame = self.errors
-        a, apart, bound = (frame[name].to_numpy(float) for name in ("analytic", "abs_err", "bound"))
-        with np.errstate(all="ignore"):
-            score = apart / bound
-        score = np.where(np.isnan(score), np.where(np.isfinite(a), 0.0, np.inf), score)
-        return frame.iloc[np.argsort(-score, kind="stable")[:n]]
+        return frames.worst(self.errors, n)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write the numbers of the Hessian to one Parquet file in the schema of a run's ``errors`` folder.
