@@ -6,7 +6,7 @@ import itertools
 import math
 
 from gradcheck.numerics.measured import window
-from gradcheck.numerics.measured.ladder import SPACED, Found, diverges, jump_at_theta, roundoff, spaced
+from gradcheck.numerics.measured.ladder import SPACED, STRIDES, Found, diverges, jump_at_theta, roundoff, spaced
 from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.steps import ALIVE, TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
@@ -15,11 +15,11 @@ from gradcheck.numerics.measured.window import Window
 # How far apart windows are.
 SHIFT, NEAR = 8.0, 1.5
 # Larger steps at which a derivative is looked for that was not seen at a window's step.
-HIGHER = (4.25, 17.0, 67.0, 270.0, 1080.0, 4300.0)
+HIGHER = STRIDES
 # The same where it was seen.
-FAR = (67.0, 1080.0)
+FAR = STRIDES[2], STRIDES[4]
 # Steps above the largest one at which a derivative is looked for that was not seen.
-NEXT = (4.25, 17.0, 67.0)
+NEXT = STRIDES[:3]
 # Two steps show the derivative alike within this.
 ALIKE = 0.2
 # A larger step whose derivative differs by more than this part is followed by further ones.
@@ -43,9 +43,8 @@ def confirmed(steps: Steps, best: Found) -> Search[Found]:
         if step in looked or step < line.least:
             break
         side = steps.side
-        yield [t for t in window.points(line, step, side) if t not in line.changes]
+        seen = looked[step] = yield from _looked(line, step, side)
         steps.taken(step, side)
-        seen = looked[step] = window.look(line, step, side)
         if seen.usable:
             steps.windows.append(seen.beside)
         found = window.bounded(line, seen, side, steps.rungs())
@@ -63,6 +62,12 @@ def confirmed(steps: Steps, best: Found) -> Search[Found]:
     if accepted is None:
         return best._replace(truncation=math.inf)
     return (yield from _checked(steps, accepted))
+
+
+def _looked(line: Line, step: float, side: int) -> Search[Window]:
+    """The window at a step, after its points were evaluated."""
+    yield [t for t in window.points(line, step, side) if t not in line.changes]
+    return window.look(line, step, side)
 
 
 def _checked(steps: Steps, found: Found) -> Search[Found]:
@@ -99,14 +104,14 @@ def _smaller(steps: Steps, found: Found, gap: float) -> Search[float | None]:
     """
     line, low = steps.line, found.step
     if not any(r.step <= found.step / 8 for r in steps.rungs()):
-        yield steps.wanted(found.step / 17, found.step / 270)
+        yield steps.wanted(found.step / STRIDES[1], found.step / STRIDES[3])
         if _contradicted(steps, Window("good", found.step, line.noise, line.degrees), found):
             return None
     seen_through = low
     deep = found.rough or found.step > TRUSTED * abs(line.x)
     while deep and low > line.least and quantile(line.degrees) * line.noise / low < gap:
         # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
-        seen_through, low = low, low / 17
+        seen_through, low = low, low / STRIDES[1]
         yield steps.wanted(low)
     return seen_through
 
@@ -117,9 +122,7 @@ def _larger(steps: Steps, found: Found, gap: float) -> Search[None]:
     for factor in HIGHER if unseen else FAR:
         if _overlooked(steps, found) > gap:
             # this window lies on a stair; the noise of the stairs shows at the larger step
-            step = line.on_grid(factor * found.step)
-            yield [t for t in window.points(line, step, steps.side) if t not in line.changes]
-            seen = window.look(line, step, steps.side)
+            seen = yield from _looked(line, line.on_grid(factor * found.step), steps.side)
             steps.windows = [seen.beside] if seen.usable else []
             break
         yield steps.wanted(factor * found.step)
@@ -153,8 +156,8 @@ def _diverges(steps: Steps, found: Found) -> Search[bool]:
 def _disputed_below(steps: Steps, step: float) -> Search[bool]:
     """Whether a window at a smaller step disputes the claim as well: a fast wave looks like noise at every step above it."""
     line, side, h = steps.line, steps.side, steps.line.on_grid(step)
-    yield [t for t in window.points(line, h, side) if t not in line.changes]
-    seen, rung = window.look(line, h, side), line.rung(h, side)
+    seen = yield from _looked(line, h, side)
+    rung = line.rung(h, side)
     if seen.state == "plateau":
         return True
     apart = abs(steps.claim.value - rung.value) if rung else 0.0

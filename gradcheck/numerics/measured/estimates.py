@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import median_low
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +35,16 @@ ROUNDED = 1e3
 FIRST_ORDER = 0.1
 # First steps that are off by no more than this are kept.
 OFF = 4.0
+
+
+class Asked(NamedTuple):
+    """What is asked of every weight.   least : a claim up to this one may be a rounding error of the others."""
+
+    scheme: Scheme
+    eps: Step
+    match_at: float
+    accept: float
+    least: float
 
 
 class Weight:
@@ -93,17 +105,16 @@ def estimates(
     """
     known = problem.measured
     assert known is not None
+    # an entry may be wrong by roundings of the largest one
+    least = ROUNDED * problem.rounding.unit * float(np.max(np.abs(problem.analytic), initial=0.0))
+    asked = Asked(scheme, eps, match_at, accept, least)
     places = np.arange(len(index))
     few = places[:: -(-len(index) // FIRST)] if len(index) >= MANY else places[:0]
-    weights = {int(r): _weight(problem, known, scheme, eps, match_at, accept, int(index[r])) for r in few}
+    weights = {int(r): _weight(problem, known, asked, int(index[r])) for r in few}
     first = list(weights.values())
     factor = _off(problem, evaluate, index, weights)
     _searched(problem, evaluate, index, weights)
-    rest = {
-        int(r): _weight(problem, known, scheme, eps, match_at, accept, int(index[r]), factor)
-        for r in places
-        if int(r) not in weights
-    }
+    rest = {int(r): _weight(problem, known, asked, int(index[r]), factor) for r in places if int(r) not in weights}
     for weight in rest.values():
         weight.steps.windows_allowed = 1 if first and all(w.in_vain for w in first) else WINDOWS
     _begun(problem, evaluate, index, rest)
@@ -137,7 +148,7 @@ def _off(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, 
             ratios.append(best.step / min(max(best.step, first[r][0]), first[r][-1]))
     if 2 * len(ratios) < len(weights) or not ratios:
         return 1.0
-    off = sorted(ratios)[(len(ratios) - 1) // 2]
+    off = median_low(ratios)
     # so that two steps RATIO apart lie about the best one
     return 1.0 if 1 / OFF <= off <= OFF else off * (2.0 if off > 1 else 0.5)
 
@@ -179,16 +190,7 @@ def accused(claim: float, found: Found, accept: float) -> bool:
     return abs(claim - found.value) > found.bound + accept * max(abs(claim), abs(found.value))
 
 
-def _weight(
-    problem: Problem,
-    known: Measured,
-    scheme: Scheme,
-    eps: Step,
-    match_at: float,
-    accept: float,
-    i: int,
-    factor: float = 1.0,
-) -> Weight:
+def _weight(problem: Problem, known: Measured, asked: Asked, i: int, factor: float = 1.0) -> Weight:
     """A weight whose search begins ``factor`` times the usual first step away."""
     theta, rounding = problem.theta[i], problem.rounding
     x, scale, noise = float(theta), float(rounding.length[i]), float(rounding.line[i])
@@ -199,16 +201,15 @@ def _weight(
     line = Line(
         x, scale, rounding.unit, below, above, noise, known.degrees, floor, abs(float(problem.center)), known.level
     )
-    least = ROUNDED * rounding.unit * float(np.max(np.abs(problem.analytic), initial=0.0))
-    claim = Claim(float(problem.analytic[i]), match_at, accept, least)
+    claim = Claim(float(problem.analytic[i]), asked.match_at, asked.accept, asked.least)
     relative = problem.relative_noise or noise / max(abs(float(problem.center)), noise, 5e-324)
     relative = min(1.0, max(relative, rounding.unit))
     start = factor * first_step(scale, relative, 2)
     own = None
-    if not isinstance(eps, str):
-        own = given(scheme, theta, eps)
-    elif scheme is not CENTRAL:
-        own = given(scheme, theta, factor * first_step(scale, relative, scheme.order))
+    if not isinstance(asked.eps, str):
+        own = given(asked.scheme, theta, asked.eps)
+    elif asked.scheme is not CENTRAL:
+        own = given(asked.scheme, theta, factor * first_step(scale, relative, asked.scheme.order))
     return Weight(line, claim, own, start)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from gradcheck.numerics.measured.ladder import SEEN, Found, jump_seen, roundoff
+from gradcheck.numerics.measured.ladder import SEEN, STRIDES, Found, jump_seen, roundoff
 from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.measured.steps import TRUSTED, Claim, Search, Steps, alive
 
 # Steps lie so far apart, at least and at most, and so many are tried.
-NEAR, APART, EXPLORED = 4.25, 17.0, 14
-FAR = 270.0
+NEAR, APART, EXPLORED = *STRIDES[:2], 14
+FAR = STRIDES[3]
 # A step is hidden by noise where this is above so much of the derivative; two steps are alike within this.
 HIDDEN, ALIKE = 0.3, 0.05
 # A derivative is not seen at all where the noise is above so much of it.
@@ -31,13 +32,9 @@ AIM = 0.5
 
 def explored(steps: Steps) -> Search[Found]:
     """The best quotient after steps above and below were tried."""
-    line, claim = steps.line, steps.claim
+    claim = steps.claim
     for _ in range(EXPLORED):
-        best, rungs = steps.best(), steps.rungs()
-        if claim.agrees(best):
-            break
-        step = _next(line, claim, best, rungs, steps.lowest)
-        wanted = steps.wanted(step) if step else []
+        wanted = _stride(steps, claim.agrees)
         if not wanted:
             break
         yield wanted
@@ -60,12 +57,18 @@ def contradicted(steps: Steps) -> Search[Found]:
 def scouted(steps: Steps) -> Search[Found]:
     """The best quotient after steps above and below were tried, whatever is claimed, but 0 of a loss that does not move."""
     for _ in range(0 if steps.still else EXPLORED):
-        best, rungs = steps.best(), steps.rungs()
-        step = 0.0 if steps.claim.resolved(best) else _next(steps.line, steps.claim, best, rungs, steps.lowest)
-        if not step:
+        wanted = _stride(steps, steps.claim.resolved)
+        if not wanted:
             break
-        yield steps.wanted(step)
+        yield wanted
     return steps.best()
+
+
+def _stride(steps: Steps, enough: Callable[[Found], bool]) -> list[float]:
+    """The offsets of the step to be tried next; none where the best quotient is enough, or none helps."""
+    best = steps.best()
+    step = 0.0 if enough(best) else _next(steps.line, steps.claim, best, steps.rungs(), steps.lowest)
+    return steps.wanted(step) if step else []
 
 
 def _between(claim: Claim, best: Found, rungs: list[Rung]) -> float:

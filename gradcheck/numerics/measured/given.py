@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.numerics.measured.ladder import Found, roundoff
+from gradcheck.numerics.measured.ladder import STRIDES, Found, roundoff
 from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.schemes import Scheme
 
-# The second of the first two steps over the first.  Steps are no powers of two of each other: a product with one is rounded
-# like the product with the other, so that both would have the same error.
-RATIO = 4.25
+# The second of the first two steps over the first.
+RATIO = STRIDES[0]
 # Below this fraction of the search's own first step, a given step shows too little to help it.
 HELPFUL = 2.0**-10
 # Noise below this part of match_at lets a quotient be believed.

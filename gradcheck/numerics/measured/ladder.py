@@ -9,6 +9,9 @@ from typing import NamedTuple
 from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.measured.student import quantile
 
+# How far further steps lie from one that was taken.  They are no powers of two of each other: a product with one is rounded
+# like the product with the other, so that both would have the same error.
+STRIDES = (4.25, 17.0, 67.0, 270.0, 1080.0, 4300.0)
 # The leading term of the truncation omits the next one, of relative size (h / scale)**2.
 MARGIN = 1.1
 # Standard deviations from which a kink is seen; below, it lies within the bound of the noise.

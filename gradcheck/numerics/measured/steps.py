@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from statistics import median_low
 from typing import TypeAlias, TypeVar
 
 from gradcheck.numerics.measured.ladder import NOTHING, SEEN, Found, appraised, roundoff
@@ -76,7 +77,7 @@ class Steps:
     @property
     def heard(self) -> float:
         """The noise beside theta by the windows, 0 without any."""
-        return sorted(self.windows)[(len(self.windows) - 1) // 2] if self.windows else 0.0
+        return median_low(self.windows) if self.windows else 0.0
 
     def learn(self, noise: float, degrees: float) -> bool:
         """Take this noise, where it is far above what was known of it; returns whether it is."""
