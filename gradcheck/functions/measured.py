@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from gradcheck.functions.calls import Calls
@@ -11,6 +13,9 @@ from gradcheck.numerics.measured.scales import scales
 from gradcheck.numerics.rounding import VARIANCE, Rounding, unit_roundoff
 
 Array = np.ndarray
+
+# Bytes of gradients that are kept.
+KEPT_BYTES = 2**26
 
 
 def measured_rounding(calls: Calls, theta: Array, value: Array, gradient: Array) -> tuple[list[Rounding], Noise]:
@@ -35,9 +40,28 @@ def measured_rounding(calls: Calls, theta: Array, value: Array, gradient: Array)
     ], noise
 
 
-def gradient_or_nan(calls: Calls, theta: Array, output: int) -> Array:
-    """One output's gradient at theta; NaN where it raises, as it may beyond the edge of its domain."""
-    try:
-        return calls.gradient(theta)[output]
-    except Exception:  # the caller's function may raise anything
-        return np.full(theta.size, np.nan, theta.dtype)
+@dataclass(eq=False)
+class Gradients:
+    """The claimed gradients of all outputs beside theta, each asked for once: all outputs are looked at on the same line.
+
+    outputs : how many.   kept : those of the last points, by the bits of the point.
+    """
+
+    calls: Calls
+    outputs: int
+    kept: dict[bytes, Array] = field(default_factory=dict)
+
+    def at(self, theta: Array, output: int) -> Array:
+        """One output's gradient at theta; NaN where it raises, as it may beyond the edge of its domain."""
+        key = theta.tobytes()
+        if key not in self.kept:
+            if (len(self.kept) + 1) * self.outputs * theta.nbytes > KEPT_BYTES and self.kept:
+                self.kept.pop(next(iter(self.kept)))
+            self.kept[key] = self._called(theta)
+        return self.kept[key][output]
+
+    def _called(self, theta: Array) -> Array:
+        try:
+            return self.calls.gradient(theta)
+        except Exception:  # the caller's function may raise anything
+            return np.full((self.outputs, theta.size), np.nan, theta.dtype)

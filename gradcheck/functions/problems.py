@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from gradcheck.functions.calls import Calls
-from gradcheck.functions.measured import gradient_or_nan, measured_rounding
+from gradcheck.functions.measured import Gradients, measured_rounding
 from gradcheck.functions.points import Entries
 from gradcheck.numerics.problem import Measured, Problem
 from gradcheck.numerics.rounding import Rounding
@@ -26,10 +26,8 @@ def problems(calls: Calls, theta: Array, value: Array, gradient: Array, seed: in
     value, gradient : those at theta, (k,) and (k, size).
     """
     measured, noise = measured_rounding(calls, theta, value, gradient)
-    known = [
-        Measured(noise.degrees, partial(gradient_or_nan, calls, output=k), float(noise.level[k]))
-        for k in range(len(value))
-    ]
+    beside = Gradients(calls, len(value))
+    known = [Measured(noise.degrees, partial(beside.at, output=k), float(noise.level[k])) for k in range(len(value))]
     if len(value) == 1:
         return [_problem(calls, theta, _Losses(calls, theta, value), 0, gradient[0], measured[0], known[0])]
     shared = _Shared(calls, theta, value)

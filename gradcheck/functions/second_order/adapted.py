@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from gradcheck.functions.second_order.matrices import HessianError, Shape
 from gradcheck.functions.second_order.structure import Structure
 
 Array = np.ndarray
-
-# Matrices that are kept: those of a line of points, by which rounding is measured, and of x0.
-KEPT = 32
 
 
 @dataclass
@@ -67,31 +64,6 @@ class OfProducts:
         """H p at a flat point."""
         tree = self.structure.tree
         return self.structure.flat(self.hessp(tree(theta), tree(p.copy()), *args, **kwargs), "the product of hessp")
-
-
-@dataclass
-class Remembered:
-    """A matrix as a function of a flat x that is asked for the same points again and again, once for each of its rows.
-
-    What a point gave is kept from the second time on: two calls with the same x show whether the function is deterministic.
-    """
-
-    function: Callable[..., Array]
-    seen: set[bytes] = field(default_factory=set)
-    kept: dict[bytes, Array] = field(default_factory=dict)
-
-    def __call__(self, theta: Array, *args: object, **kwargs: object) -> Array:
-        """The matrix at a flat point."""
-        key = theta.tobytes()
-        if key in self.kept:
-            return self.kept[key]
-        value = self.function(theta, *args, **kwargs)
-        if key in self.seen:
-            if len(self.kept) >= KEPT:
-                self.kept.pop(next(iter(self.kept)))
-            self.kept[key] = value.copy()
-        self.seen.add(key)
-        return value
 
 
 def in_words_of_the_hessian(error: ContractError, differentiated: str = "jac") -> ContractError:

@@ -13,7 +13,7 @@ from gradcheck.functions.gradient import check_gradient
 from gradcheck.functions.outcome import Outcome
 from gradcheck.functions.parameters import Start
 from gradcheck.functions.processes import Workers
-from gradcheck.functions.second_order.adapted import FlatGradient, FlatHessian, OfProducts, Remembered
+from gradcheck.functions.second_order.adapted import FlatGradient, FlatHessian, OfProducts
 from gradcheck.functions.second_order.entries import Labels
 from gradcheck.functions.second_order.matrices import Shape
 from gradcheck.functions.second_order.structure import Structure
@@ -124,11 +124,11 @@ class Claim:
         """The Jacobian ``hessian`` of a flat ``gradient`` against differences of it."""
         low, high = self.limits
         bounds = None if low is None or high is None else list(zip(low.tolist(), high.tolist(), strict=True))
-        return self._run(gradient, Remembered(hessian), self.points[0], bounds, self.points if self.several else None)
+        return self._run(gradient, hessian, self.points[0], bounds, self.points if self.several else None)
 
     def along(self, gradient: Callable[..., Array], products: Callable[..., Array], count: int) -> Outcome:
         """The Jacobian of a gradient by ``count`` numbers at 0."""
-        return self._run(gradient, Remembered(products), np.zeros(count, self.points[0].dtype), None, None)
+        return self._run(gradient, products, np.zeros(count, self.points[0].dtype), None, None)
 
     def _run(
         self,
