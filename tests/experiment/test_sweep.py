@@ -26,6 +26,7 @@ from gradcheck.experiment.config import compose, registration
 from gradcheck.experiment.config.build import build
 from gradcheck.experiment.config.canonical import canonical_json
 from gradcheck.experiment.grid import axes, sweep
+from gradcheck.experiment.grid.dimensions import grid
 from gradcheck.experiment.grid.points import points
 from gradcheck.experiment.grid.record import read_plan, write_plan
 from gradcheck.experiment.results.plan import Planned
@@ -47,7 +48,7 @@ def composed(hydra: Hydra, *overrides: str) -> DictConfig:
 
 def ours(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
     master = interpolations.masters(hydra, overrides)
-    return list(points(hydra, master, axes.grid(hydra, axes.typed(master), LIMIT)))
+    return list(points(hydra, master, grid(hydra, axes.typed(master), LIMIT)))
 
 
 def hydras(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
@@ -343,9 +344,9 @@ def test_keys_without_a_column_of_their_own_are_told_with_their_values(hydra: Hy
 def test_the_limit_is_refused_before_anything_is_expanded(hydra: Hydra) -> None:
     start = time.process_time()
     with pytest.raises(BadInput, match="max_cells"):
-        axes.grid(hydra, ["init.seed=range(1000000000000)"], LIMIT)
+        grid(hydra, ["init.seed=range(1000000000000)"], LIMIT)
     with pytest.raises(BadInput, match="max_cells"):
-        axes.grid(hydra, [f"{key}=range(10000)" for key in ("init.seed", "data.seed", "bug.seed")], LIMIT)
+        grid(hydra, [f"{key}=range(10000)" for key in ("init.seed", "data.seed", "bug.seed")], LIMIT)
     assert time.process_time() - start < 5
 
 
@@ -386,7 +387,7 @@ def test_a_ready_grid_is_a_sweep_without_minus_m_whose_cells_all_build(hydra: Hy
 
 def test_the_zoo_holds_every_bug_and_every_model(hydra: Hydra) -> None:
     lines = axes.typed(interpolations.masters(hydra, ["+experiment=bug_zoo"]))
-    found = {axis.key: [o.value() for o in axis.points] for axis in axes.grid(hydra, lines, LIMIT)}
+    found = {one.axes[0].key: [o.value() for (o,) in one] for one in grid(hydra, lines, LIMIT)}
     assert set(found["bug"]) == {path.stem for path in (registration.conf_dir() / "bug").glob("*.yaml")}
     assert set(found["model"]) == {path.stem for path in (registration.conf_dir() / "model").glob("*.yaml")} - {
         "function"

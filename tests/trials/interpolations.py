@@ -39,6 +39,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import command_line, compose, registration, schema
 from gradcheck.experiment.grid import axes
+from gradcheck.experiment.grid.dimensions import grid, in_groups, job_number
 from gradcheck.experiment.grid.points import points
 from gradcheck.views.commands import launch
 
@@ -150,10 +151,10 @@ def masters(hydra: Hydra, overrides: Sequence[str]) -> DictConfig:
 def ours(hydra: Hydra, overrides: Sequence[str]) -> list[dict[str, Any]]:
     """The points of the same sweep as we plan them, in Hydra's order.  Raises BadInput, also for too many of them."""
     master = masters(hydra, overrides)
-    ordered = axes.in_groups(axes.grid(hydra, axes.typed(master), LIMIT))
-    if math.prod(len(axis.points) for axis in ordered) > MOST:
+    ordered = in_groups(grid(hydra, axes.typed(master), LIMIT))
+    if math.prod(map(len, ordered)) > MOST:
         raise TooMany
-    found = {axes.job_number(ordered, i): point for i, point in enumerate(points(hydra, master, ordered))}
+    found = {job_number(ordered, i): point for i, point in enumerate(points(hydra, master, ordered))}
     return [found[number] for number in range(len(found))]
 
 

@@ -15,6 +15,7 @@ _KEYS_LEFT_OUT = {"fun", "jac", "args", "path", "max_bytes"}
 _NAMES = re.compile(r"[\w-]+(,[\w-]+)*")
 _VALUES = re.compile(r"[\w.,:+*() \[\]{}'\"-]{0,2000}", re.ASCII)
 _LISTS = re.compile(r"\$\{logspace:[\w.,+ -]*\}", re.ASCII)
+_KEY_LISTS = re.compile(r"[\w.,\[\] ]{0,2000}", re.ASCII)
 _FUNCTION = "function"
 
 
@@ -25,6 +26,8 @@ def harmless(override: str) -> bool:
         return False
     if key in schema.TABLES or (key == "experiment" and sign == "+"):
         return _NAMES.fullmatch(value) is not None and _FUNCTION not in value.split(",")
+    if key == "zip":  # without it, its lists would make another grid
+        return not sign and _KEY_LISTS.fullmatch(value) is not None
     section, _, setting = key.partition(".")
     known = {name for cls in schema.TABLES.get(section, {}).values() for name in schema.settings(cls)}
     plain = key in schema.SCIENCE or setting in known - _KEYS_LEFT_OUT

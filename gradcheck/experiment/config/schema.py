@@ -119,6 +119,7 @@ class Run:
     match_at: float = 1e-2
     accept: float = field(default=0.0, metadata={"since": 2})
     min_judged: float = field(default=MIN_JUDGED, metadata={"since": 2})
+    zip: list[Any] = field(default_factory=list)
     engine: Any = MISSING
     store: Optional[str] = None
     fail_on: str = "auto"

@@ -37,6 +37,7 @@ COMPOSE_ERRORS = (
     LookupError,
 )
 MAX_WORDS = 400  # characters
+ENGINES_INSTEAD = "engine=loky computes in several processes, engine=dask on a cluster"
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,8 @@ def _missing(error: MissingConfigException, said: Said) -> str:
     sign = sign if group == "experiment" else ""
     if not error.options:
         return f"{sign}{group}={name}: no such config"
-    return f"{sign}{group}={name}: must be one of {', '.join(sorted(error.options))}"
+    found = f"{sign}{group}={name}: must be one of {', '.join(sorted(error.options))}"
+    return f"{found}, or that of a plugin; or leave it out: {ENGINES_INSTEAD}" if group == "hydra/launcher" else found
 
 
 def _unresolved(error: InterpolationResolutionError, said: Said) -> str:

@@ -28,6 +28,7 @@ from gradcheck.experiment.config.words import COMPOSE_ERRORS, one_line
 
 # They do not change the problem.  As innermost axes their cells are adjacent and share it.
 SAME_PROBLEM = ("eps", "scheme", "match_at", "accept", "min_judged")
+ZIP = "zip"  # the key that says which axes are varied together
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,20 @@ def typed(master: DictConfig) -> list[str]:
         if "${" in str(params) and master.hydra.runtime.choices.get("hydra/sweeper") == "basic":
             # what Hydra resolves when it makes its own sweeper differs between its versions
             params = sweeper_params(master)
+        if ZIP in params:
+            raise BadInput(
+                f"hydra.sweeper.params.{ZIP}: is no axis; write {ZIP}: [...] beside hydra, not among its params"
+            )
         lines = [f"{key}={value}" for key, value in params.items()]
     except COMPOSE_ERRORS as error:
         raise BadInput(one_line(error)) from error
     return lines + compose.as_typed(master.hydra.overrides.task)
 
 
-def grid(hydra: Hydra, lines: Sequence[str], max_cells: int) -> list[Axis]:
-    """The axes of a sweep as Hydra's basic sweeper reads them.
+def last_of_each(hydra: Hydra, lines: Sequence[str]) -> tuple[Parser, dict[str, Override]]:
+    """The overrides of a sweep as Hydra's basic sweeper reads them, by their keys, and the parser that read them.
 
-    A key that is given twice has its last values, at its first place.
-
-    Raises BadInput for keys that cannot be swept and for grids larger than max_cells, before anything is expanded.
+    A key that is given twice has its last values, at its first place.  Raises BadInput for keys that cannot be swept.
     """
     last: dict[str, Override] = {}
     parser = Parser.create(config_loader=hydra.config_loader)
@@ -88,16 +91,9 @@ def grid(hydra: Hydra, lines: Sequence[str], max_cells: int) -> list[Axis]:
             last[override.get_key_element()] = override
     except COMPOSE_ERRORS as error:
         raise BadInput(one_line(error, lines)) from error
-    size = 1
     for override in last.values():
         _refuse_axis(override)
-        size *= _length(override)
-        if size > max_cells:
-            raise BadInput(f"{override.input_line}: more than max_cells={max_cells} cells; raise it with max_cells=...")
-    try:
-        return [_axis(hydra, parser, place, key, last[key]) for place, key in enumerate(last)]
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error, lines)) from error
+    return parser, last
 
 
 def _refuse_axis(override: Override) -> None:
@@ -110,13 +106,16 @@ def _refuse_axis(override: Override) -> None:
         raise BadInput(f"{line}: an interval has no points to check; write range(start,stop,step) or a list")
     if top == "hydra":
         raise BadInput(f"{line}: keys of Hydra cannot be swept; give one value")
+    if top == ZIP:
+        raise BadInput(f"{line}: is no axis; write several groups of keys as a list of lists, as {ZIP}=[[...],[...]]")
     if top not in SCIENCE:
         known = top in {"engine", *Run.__dataclass_fields__}
         reason = "is no scientific key and cannot be swept; give one value" if known else "no such key"
         raise BadInput(f"{line}: {reason}; axes of a grid are {', '.join(SCIENCE)} and their settings")
 
 
-def _length(override: Override) -> int:
+def length(override: Override) -> int:
+    """How many values an override has; nothing is expanded that could be large."""
     value = parsed_value(override)
     if not isinstance(value, RangeSweep):
         return 1 if not override.is_sweep_override() else sum(1 for _ in override.sweep_iterator())
@@ -128,7 +127,8 @@ def _length(override: Override) -> int:
     return max(0, math.ceil((stop - start) / step))
 
 
-def _axis(hydra: Hydra, parser: Parser, place: int, key: str, override: Override) -> Axis:
+def axis_of(hydra: Hydra, parser: Parser, place: int, key: str, override: Override) -> Axis:
+    """The axis of a key.  Raises BadInput for a list without values and for what names no config of a group."""
     points: Sequence[Override]
     if not override.is_sweep_override():
         # written out and read again, as Hydra hands it to its jobs
@@ -170,19 +170,3 @@ class _Numbers(Sequence[Override]):
             return [self[j] for j in range(len(self))[i]]
         number = self._numbers[i]
         return numbered(self._override, number, f"{self._key}={number}")
-
-
-def in_groups(axes: Sequence[Axis]) -> list[Axis]:
-    """Axes in the order in which neighbouring points share most: groups first, since composing takes most of the time."""
-    return sorted(axes, key=lambda axis: (not axis.group, axis.path in SAME_PROBLEM))
-
-
-def job_number(axes: Sequence[Axis], i: int) -> int:
-    """Which job of Hydra's is the point i of axes that stand in another order."""
-    digits = {}
-    for axis in reversed(axes):
-        i, digits[axis.place] = divmod(i, len(axis.points))
-    number = 0
-    for axis in sorted(axes, key=lambda axis: axis.place):
-        number = number * len(axis.points) + digits[axis.place]
-    return number

@@ -21,7 +21,8 @@ from gradcheck.experiment.config import compose
 from gradcheck.experiment.config.canonical import Form, section_of
 from gradcheck.experiment.config.hydra_private import Hydra, holds, parsed_value, raw, set_number
 from gradcheck.experiment.config.schema import SCIENCE
-from gradcheck.experiment.grid.axes import SAME_PROBLEM, Axis, job_number
+from gradcheck.experiment.grid.axes import SAME_PROBLEM, Axis
+from gradcheck.experiment.grid.dimensions import Dimension, job_number
 from gradcheck.experiment.grid.recent import Recent
 
 BASES = 100  # composed configs that are kept
@@ -30,8 +31,9 @@ _CONSTANT = re.compile(r"\$\{logspace:[^${}]*\}")
 _REFERS = object()  # stands for a value that refers to others, so that it changes with them
 
 
-def points(hydra: Hydra, master: DictConfig, axes: Sequence[Axis]) -> Iterator[Form]:
-    """Scientific config (``eps`` may be a list) of every point of the grid, in the order of the axes."""
+def points(hydra: Hydra, master: DictConfig, dimensions: Sequence[Dimension]) -> Iterator[Form]:
+    """Scientific config (``eps`` may be a list) of every point of the grid, in the order of the dimensions."""
+    axes = [axis for one in dimensions for axis in one.axes]
     typed = sorted(range(len(axes)), key=lambda i: axes[i].place)
     # where one key takes names and mappings, its names cannot be told from the values that others take
     named = typed if any(axis.mixed for axis in axes) else [i for i in typed if axes[i].group]
@@ -44,22 +46,22 @@ def points(hydra: Hydra, master: DictConfig, axes: Sequence[Axis]) -> Iterator[F
     def base(*groups: str) -> _Base:
         return _Base(compose.compose_point(hydra, master, groups, lines), values, fast)
 
-    for i, chosen in enumerate(_product([axis.points for axis in axes])):
+    for i, chosen in enumerate(_product(dimensions)):
         found = base(*[chosen[j].input_line or "" for j in named])
         if found.whole:
-            found.enter_job([chosen[j] for j in typed], job_number(axes, i))
+            found.enter_job([chosen[j] for j in typed], job_number(dimensions, i))
         yield found.at([chosen[j] for j in valued])
 
 
-def _product(sequences: Sequence[Sequence[Override]]) -> Iterator[tuple[Override, ...]]:
-    """``itertools.product`` that does not hold all entries of a sequence at once."""
-    if not sequences:
+def _product(dimensions: Sequence[Dimension]) -> Iterator[tuple[Override, ...]]:
+    """One override of each axis: ``itertools.product`` that does not hold all points of a dimension at once."""
+    if not dimensions:
         yield ()
         return
-    *slow, fast = sequences
+    *slow, fast = dimensions
     for first in _product(slow):
         for last in fast:
-            yield (*first, last)
+            yield (*first, *last)
 
 
 def _separable(axes: Sequence[Axis]) -> bool:

@@ -16,8 +16,10 @@ from gradcheck.experiment.config.form import eps_values
 from gradcheck.experiment.config.hydra_private import Hydra
 from gradcheck.experiment.config.schema import SCIENCE
 from gradcheck.experiment.footprint import MAX_MEMORY
-from gradcheck.experiment.grid.axes import grid, in_groups, typed
+from gradcheck.experiment.grid.axes import typed
+from gradcheck.experiment.grid.dimensions import grid, in_groups
 from gradcheck.experiment.grid.forms import Forms
+from gradcheck.experiment.grid.paired import groups
 from gradcheck.experiment.grid.points import points, value_at
 from gradcheck.experiment.results.plan import Plan
 
@@ -28,9 +30,9 @@ def sweep(
     hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
 ) -> Plan:
     """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput."""
-    axes = in_groups(grid(hydra, typed(master), max_cells))
-    swept = [axis.path for axis in axes if axis.swept]
-    return plan(points(hydra, master, axes), max_cells, swept=swept, allow=allow, max_memory=max_memory)
+    dimensions = in_groups(grid(hydra, typed(master), max_cells, groups(master)))
+    swept = [axis.path for one in dimensions for axis in one.axes if axis.swept]
+    return plan(points(hydra, master, dimensions), max_cells, swept=swept, allow=allow, max_memory=max_memory)
 
 
 def plan(

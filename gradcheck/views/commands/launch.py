@@ -18,12 +18,14 @@ from gradcheck.experiment import patches
 from gradcheck.experiment.config import command_line, compose, hydra_private, recorded, schema, words
 from gradcheck.experiment.config.hydra_private import Callbacks, Hydra
 from gradcheck.experiment.engines import engines
+from gradcheck.experiment.grid import paired
 from gradcheck.experiment.grid.sweep import plan, sweep
 from gradcheck.experiment.results.plan import Plan
+from gradcheck.views.commands import hydras_own
 from gradcheck.views.commands.compute import compute
 from gradcheck.views.commands.credentials import refuse_credentials, without_store
 from gradcheck.views.commands.dry_run import dry_run
-from gradcheck.views.commands.folders import composing, folder_of, own_folder, quoted, refuse_used
+from gradcheck.views.commands.folders import composing, folder_of, own_folder, refuse_used
 from gradcheck.views.commands.settings import RunSettings, allowed, settings, store_at
 from gradcheck.views.commands.shown import show
 from gradcheck.views.terminal import say
@@ -79,16 +81,15 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         recorded.without_credentials(cfg)
         if not multirun:
             command_line.unswept(parsed)
+            paired.refuse(cfg, "there is no sweep; give each key a list of values, and write -m")
             return _single(hydra, cfg, chosen)
+        own = hydras_own.chosen(cfg, overrides)
+        if own:
+            hydras_own.refuse(cfg, chosen, own)
         jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory)
         if chosen.dry_run:
             return dry_run(jobs)
-        if any(text.startswith(("hydra/launcher=", "hydra/sweeper=")) for text in overrides):
-            if chosen.store is not None:
-                raise BadInput(f"store={chosen.store}: Hydra's own multirun keeps each job in a folder of its own")
-            folder = own_folder(cfg, "hydra.sweep.dir")
-            return _own(hydra, [*overrides, f"hydra.sweep.dir={quoted(str(folder))}"], chosen.allow, folder)
-        return _sweep(hydra, cfg, jobs, chosen)
+        return hydras_own.multirun(hydra, cfg, overrides, chosen, own) if own else _sweep(hydra, cfg, jobs, chosen)
 
 
 def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, typed: bool) -> tuple[DictConfig, bool]:
@@ -175,22 +176,3 @@ def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: RunSettings) -> in
     status = compute(jobs, folder, chosen, compose.as_typed(cfg.hydra.overrides.task))
     callbacks.on_multirun_end(config=cfg, config_name=compose.CONFIG_NAME)
     return status
-
-
-def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...], folder: Path) -> int:
-    """Hydra's own multirun: each job a single run in a folder of its own."""
-    statuses = []
-
-    def task(cfg: DictConfig) -> int:
-        chosen = replace(settings(cfg), allow=allow)
-        jobs = plan([compose.science(cfg)], chosen.max_cells, allow=allow, max_memory=chosen.max_memory)
-        job = HydraConfig.get()
-        overrides = compose.as_typed(job.overrides.task)  # type: ignore[arg-type]
-        statuses.append(compute(jobs, Path(job.runtime.output_dir), chosen, overrides))
-        return statuses[-1]
-
-    with composing(folder):
-        hydra.multirun(
-            config_name=compose.CONFIG_NAME, task_function=task, overrides=[*overrides, "hydra.mode=MULTIRUN"]
-        )
-    return max(statuses, default=0)
