@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from gradcheck import uris
+from gradcheck.errors import BadInput
+from gradcheck.printable import printable
 from gradcheck.views.terminal import Parser, status_of
 
 
@@ -21,7 +25,14 @@ def parser() -> argparse.ArgumentParser:
         "--by", metavar="COLUMNS", help="columns to count by (default: model,bug,eps, or fewer where rows are many)"
     )
     made.add_argument("--all", action="store_true", help="every row, not one screen")
-    made.add_argument("--json", action="store_true", help="everything as JSON")
+    form = made.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything as JSON")
+    form.add_argument(
+        "--github", action="store_true", help="what is wrong as annotations of a GitHub workflow (::error ...)"
+    )
+    made.add_argument(
+        "--junit", metavar="FILE", help="write a report in JUnit's XML as well: a test case for each cell"
+    )
     return made
 
 
@@ -37,6 +48,18 @@ def _show(typed: argparse.Namespace) -> int:
 
     by = None if typed.by is None else tuple(typed.by.split(","))
     record = Record(typed.run)
+    _refuse(typed)
+    if typed.junit is not None:
+        from gradcheck.views import junit
+
+        junit.write(record, Path(typed.junit))
+    if typed.github:
+        from gradcheck.views import github
+
+        print(record.heading)
+        for line in github.lines(record):
+            print(line)
+        return 0
     if typed.json:
         print(tables.as_json(record, typed.cell, by))
         return 0
@@ -45,7 +68,20 @@ def _show(typed: argparse.Namespace) -> int:
         terminal.show(tables.overview(record, lines, by))
     else:
         terminal.show(tables.cell_view(record, typed.cell, lines))
+    if typed.junit is not None:
+        print(f"saved  {printable(typed.junit)}")
     return 0
+
+
+def _refuse(typed: argparse.Namespace) -> None:
+    """Raise BadInput for options that do not go together."""
+    for option, given in (("--junit", typed.junit is not None), ("--github", typed.github)):
+        if given and typed.cell is not None:
+            raise BadInput(
+                f"--cell={typed.cell}: shows one cell, and {option} tells all of them; leave one of the two out"
+            )
+    if typed.junit is not None and uris.is_uri(typed.junit):
+        raise BadInput(f"--junit={uris.shown(typed.junit)}: must be a place on this machine")
 
 
 if __name__ == "__main__":

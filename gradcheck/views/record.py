@@ -114,9 +114,13 @@ class Record:
             for key, value in most.items()
         }
 
-    def worst(self) -> pd.DataFrame:
-        """The worst weight of each cell that was judged a mismatch; cells without an injected bug first."""
+    def worst(self, others: Sequence[str] = ()) -> pd.DataFrame:
+        """The worst weight of each cell that was judged a mismatch; cells without an injected bug first.
+
+        others : further columns.
+        """
         shown = ["cell", "model", "bug", "eps", "worst_param", "worst_flat_index", "max_rel_err", "diagnosis"]
+        shown += [name for name in others if name not in shown]
         # only the columns that are shown: all columns of a million cells would take a gigabyte
         wrong = self.cells.loc[self.cells["verdict"] == "mismatch", [*shown, "bug_injected"]]
         ordered = wrong.sort_values(
@@ -156,6 +160,10 @@ class Record:
     def weights(self, cell: str) -> pd.DataFrame:
         """The weights of a cell."""
         return frame_of(self._stored.weights({cell}))
+
+    def cell_tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Columns of ``cells``, those too that are not held in memory, in pieces of bounded size."""
+        return self._stored.cell_tables(columns)
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Columns of ``errors`` in pieces of bounded size."""

@@ -10,7 +10,7 @@ from gradcheck.experiment.config.canonical import section_of
 from gradcheck.experiment.config.schema import LOOKUP, PLAIN, TABLES, Run, settings
 
 # Arrays are stored in the column ``config`` alone; a limit on the size of a file is no science.
-_ASIDE = {"data": ("X", "y", "max_bytes"), "init": ("values", "max_bytes")}
+ASIDE = {"data": ("X", "y", "max_bytes"), "init": ("values", "max_bytes")}
 _KINDS = (bool, int, float)
 
 
@@ -26,7 +26,7 @@ def _made() -> dict[str, dict[str, type]]:
         kinds: dict[str, set[type]] = {}
         for cls in table.values():
             for key, setting in settings(cls).items():
-                if key not in _ASIDE.get(section, ()):
+                if key not in ASIDE.get(section, ()):
                     kinds.setdefault(key, set()).add(_kind(setting.type))
         found[section] = {key: _common(some) for key, some in kinds.items()}
     return found

@@ -1,0 +1,120 @@
+"""What a continuous-integration system is told of each cell: passed, wrong, broken or skipped, and where to look."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from gradcheck.experiment.config.schema import FAIL_ON
+from gradcheck.numerics.steps import eps_text, from_stored
+from gradcheck.views.frames import records
+from gradcheck.views.numbers import or_zero
+from gradcheck.views.record import Record
+from gradcheck.views.tally import CellRow, fails
+from gradcheck.views.terminal import short
+from gradcheck.views.varied import varied
+
+_PIECE = 10_000  # cells whose rows are Python values at the same time
+_NAMED = ("cell", "status", "message", "model", "data", "bug", "eps", "verdict", "ok", "bug_injected", "diagnosis")
+_WORST = ("max_rel_err", "worst_param", "worst_flat_index", "n_weights", "n_judged")
+_FUNCTION = ("model_fun", "model_jac")  # what tells somebody's functions apart stands first
+
+
+class Kind(StrEnum):
+    """What became of a cell."""
+
+    PASSED = "passed"
+    DOUBTFUL = "doubtful"  # a gradient without a planted bug of which too little was judged; the run does not fail
+    WRONG = "wrong"  # one with which the run fails
+    BROKEN = "broken"  # no result
+    SKIPPED = "skipped"
+
+
+class Told(NamedTuple):
+    """A cell and what became of it.
+
+    name : its settings in which the cells of the run differ.   verdict : in one word.   words : why.
+    look : the command that shows its weights.   function : the gradient of ``model=function``, else None.
+    """
+
+    cell: str
+    model: str
+    name: str
+    kind: Kind
+    verdict: str
+    words: str
+    seconds: float
+    look: str
+    function: str | None
+
+
+def told(record: Record) -> Iterator[Told]:
+    """Each cell of a record, sorted by its settings."""
+    fail_on = _fail_on(record.provenance.get("overrides"))
+    keys = sorted(varied(record), key=lambda key: key not in _FUNCTION) or ["model", "data", "bug", "eps"]
+    cells = record.cells[
+        [name for name in dict.fromkeys([*_NAMED, *_WORST, *_FUNCTION, *keys, "run"]) if name in record.cells]
+    ]
+    seconds = _seconds(record)
+    for start in range(0, len(cells), _PIECE):
+        for row in records(cells.iloc[start : start + _PIECE]):
+            yield _told(row, keys, fail_on, seconds.get(row["cell"], 0.0), row.get("run", record.name))
+
+
+def _told(row: Mapping[str, Any], keys: list[str], fail_on: str, seconds: float, run: str) -> Told:
+    settings = {key: eps_text(from_stored(row[key])) if key == "eps" else row[key] for key in keys}
+    name = ", ".join(f"{key}={short(value)}" for key, value in settings.items() if value is not None)
+    kind = _kind(row, fail_on)
+    function = row.get("model_fun") if row.get("model_jac") in ("true", "True") else row.get("model_jac")
+    return Told(
+        cell=str(row["cell"]),
+        model=str(row["model"]),
+        name=name,
+        kind=kind,
+        verdict=str(row["verdict"] if row["status"] == "ok" else row["status"]),
+        words=_words(row) if row["status"] == "ok" else str(row["message"] or ""),
+        seconds=seconds,
+        look=f"python -m gradcheck.show {shlex.quote(str(run))} --cell {shlex.quote(str(row['cell']))}",
+        function=None if function is None else str(function),
+    )
+
+
+def _kind(row: Mapping[str, Any], fail_on: str) -> Kind:
+    if row["status"] != "ok":
+        return Kind.SKIPPED if row["status"] == "skipped" else Kind.BROKEN
+    if row["bug_injected"]:
+        return Kind.PASSED
+    # a run of version 1 does not say which cells are ok
+    ok = row["verdict"] != "mismatch" if row["ok"] is None else bool(row["ok"])
+    if fails(CellRow(model=row["model"], verdict=row["verdict"], ok=ok), fail_on):
+        return Kind.WRONG
+    return Kind.PASSED if ok else Kind.DOUBTFUL
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    """What is known of a computed cell in a sentence or two."""
+    if row["verdict"] == "mismatch":
+        place = f"{row['worst_param']} (flat index {row['worst_flat_index']})"
+        worst = f"worst {place}, rel_err {short(row['max_rel_err'])}"
+        return f"{row['diagnosis']} {worst[0].upper()}{worst[1:]}." if row["diagnosis"] else worst
+    known = row["n_judged"] is not None and row["n_weights"]
+    judged = f"{row['n_judged']} of {row['n_weights']} weights could be judged" if known else ""
+    return ". ".join(text for text in (row["diagnosis"], judged) if text)
+
+
+def _seconds(record: Record) -> dict[str, float]:
+    """How long each cell took."""
+    found: dict[str, float] = {}
+    for table in record.cell_tables(("cell", "seconds")):
+        for cell, seconds in zip(table["cell"].to_pylist(), table["seconds"].to_pylist(), strict=True):
+            found.setdefault(cell, or_zero(seconds))
+    return found
+
+
+def _fail_on(overrides: object) -> str:
+    """The setting ``fail_on`` with which a run was started, as far as its command line tells."""
+    typed = [str(text) for text in overrides] if isinstance(overrides, list) else []
+    given = [text.partition("=")[2] for text in typed if text.partition("=")[0] == "fail_on"]
+    return given[-1] if given and given[-1] in FAIL_ON else "auto"
