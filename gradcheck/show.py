@@ -5,11 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from gradcheck import uris
-from gradcheck.errors import BadInput
-from gradcheck.printable import printable
 from gradcheck.views.terminal import Parser, status_of
 
 
@@ -43,45 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(typed: argparse.Namespace) -> int:
-    from gradcheck.views import tables, terminal
-    from gradcheck.views.record import Record
+    from gradcheck.views.commands.printed import show
 
-    by = None if typed.by is None else tuple(typed.by.split(","))
-    record = Record(typed.run)
-    _refuse(typed)
-    if typed.junit is not None:
-        from gradcheck.views import junit
-
-        junit.write(record, Path(typed.junit))
-    if typed.github:
-        from gradcheck.views import github
-
-        print(record.heading)
-        for line in github.lines(record):
-            print(line)
-        return 0
-    if typed.json:
-        print(tables.as_json(record, typed.cell, by))
-        return 0
-    lines = None if typed.all else terminal.size(sys.stdout)[1] - 1
-    if typed.cell is None:
-        terminal.show(tables.overview(record, lines, by))
-    else:
-        terminal.show(tables.cell_view(record, typed.cell, lines))
-    if typed.junit is not None:
-        print(f"saved  {printable(typed.junit)}")
-    return 0
-
-
-def _refuse(typed: argparse.Namespace) -> None:
-    """Raise BadInput for options that do not go together."""
-    for option, given in (("--junit", typed.junit is not None), ("--github", typed.github)):
-        if given and typed.cell is not None:
-            raise BadInput(
-                f"--cell={typed.cell}: shows one cell, and {option} tells all of them; leave one of the two out"
-            )
-    if typed.junit is not None and uris.is_uri(typed.junit):
-        raise BadInput(f"--junit={uris.shown(typed.junit)}: must be a place on this machine")
+    return show(typed)
 
 
 if __name__ == "__main__":
