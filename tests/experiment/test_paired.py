@@ -157,7 +157,7 @@ LINES = [
     ("zip=[data.n,data.d]", "there is no sweep"),
     ("data.n=5 zip=[[data.n,data.d]] eps=[1e-4,1e-5]", "there is no sweep"),
     ("zip=[data.n],[data.d] -m", "is no axis"),
-    ("data.n=1,2 zip=data.n -m", "must be a list"),
+    ("data.n=1,2 zip=data.n -m", "list"),
     ("data.n=1,2 zip=[data.n,[data.d]] -m", "must be a list of keys"),
     ("data.n=1,2 zip=[[]] -m", "must be a list of keys"),
     ("data.n=1,2 zip=[1,null] -m", "must be a list of keys"),
