@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +62,21 @@ def test_random_grids_have_the_cells_of_itertools_in_its_order_with_the_ids_that
     assert set(pairs.compared(hydra, 4, 1)) == {None}
 
 
-@pytest.mark.parametrize("fault", ["product", "place", "order"])
-def test_a_grid_that_is_paired_wrongly_is_seen(hydra: Hydra, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = paired.together
-
-    def wrong(groups: paired.Groups, overrides: Any) -> list[tuple[int, ...]]:
-        if fault == "product":
-            return [(place,) for place in range(len(overrides))]
-        found = right(groups, overrides)
-        if fault == "place":  # a group stands where it is typed first
-            return sorted((tuple(sorted(places)) for places in found), key=min)
-        return found[::-1]
-
+def test_a_grid_that_is_paired_wrongly_is_seen(hydra: Hydra, monkeypatch: pytest.MonkeyPatch) -> None:
     one = pairs.Grid(
         {"data.seed": ["1", "2"], "init.seed": ["1", "2"], "data.n": ["5", "6"]}, [["data.n", "data.seed"]]
     )
-    assert pairs.difference(hydra, one, random.Random(0)) is None
-    monkeypatch.setattr(dimensions, "together", wrong)
-    assert pairs.difference(hydra, one, random.Random(0)) is not None
+    right = paired.together
+    faults: list[Callable[[list[tuple[int, ...]]], list[tuple[int, ...]]]] = [
+        lambda found: [(place,) for places in found for place in sorted(places)],  # multiplied
+        lambda found: sorted((tuple(sorted(places)) for places in found), key=min),  # where it is typed first
+        lambda found: found[::-1],
+    ]
+    with interpolations.remembering(interpolations.MADE):
+        assert pairs.difference(hydra, one, random.Random(0)) is None
+        for fault in faults:
+            monkeypatch.setattr(dimensions, "together", lambda *given, fault=fault: fault(right(*given)))
+            assert pairs.difference(hydra, one, random.Random(0)) is not None
 
 
 def stored(*typed: str, status: int = 0) -> list[dict[str, Any]]:
@@ -197,12 +194,12 @@ def test_a_command_of_a_record_keeps_what_is_paired_and_no_more() -> None:
 
 def test_references_are_resolved_at_each_paired_point(hydra: Hydra) -> None:
     one = pairs.Grid({"data.seed": ["1", "2"], "init.seed": ["${data.seed}", "7"]}, [["init.seed", "data.seed"]])
-    assert pairs.difference(hydra, one, random.Random(0)) is None
     numbered = pairs.Grid(
         {"data.n": ["5", "6"], "data.d": ["2", "3"], "bug": ["none", "scale"]}, [["data.n", "data.d"]]
     )
     typed = [*numbered.typed(random.Random(0)), "init.seed=${hydra:job.num}"]
     with interpolations.remembering(interpolations.MADE):
+        assert pairs.difference(hydra, one, random.Random(0)) is None
         seeds = {}
         for point in pairs.planned(hydra, typed):
             seeds[point["data"]["n"], point["bug"]["name"]] = point["init"]["seed"]
