@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import uris
 from gradcheck.columns.weights import AXES
 from gradcheck.errors import BadInput
 from gradcheck.experiment.results.part import locate
@@ -17,7 +16,7 @@ from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.printable import printable
 from gradcheck.views.frames import plain_value, records, rule_counts
 from gradcheck.views.numbers import larger
-from gradcheck.views.runs import frame_of, with_missed
+from gradcheck.views.runs import frame_of, name_of, with_missed
 from gradcheck.views.summary import headline
 from gradcheck.views.tally import HEADLINE, TALLY_COLUMNS, Tally, order
 
@@ -37,7 +36,7 @@ class Record:
 
     def __init__(self, run: str | os.PathLike[str]) -> None:
         self.folder = locate(run)
-        self.name = uris.shown(str(run)) if str(run) != "latest" else os.path.relpath(str(self.folder))
+        self.name = name_of(run, self.folder)
         self._stored = Stored(self.folder, ahead=lambda name: name not in _LARGE)
         self.provenance = self._stored.provenance
         known = dict.fromkeys(name for part in self._stored.cells for name in part.columns)

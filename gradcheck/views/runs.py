@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gradcheck import uris
 from gradcheck.columns.parquet import reading
+from gradcheck.columns.places import Place
 from gradcheck.errors import BadInput, one_line
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
@@ -132,6 +134,11 @@ def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs
         datasets.append(stored.dataset())
     runs = Runs(frame_of(_together(tables)), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
     return replace(runs, cells=with_missed(runs.cells, runs.tables))
+
+
+def name_of(typed: str | os.PathLike[str], folder: Place) -> str:
+    """The name of a run for people: as it was typed, without a password; of ``latest`` the folder that it stands for."""
+    return uris.shown(str(typed)) if str(typed) != "latest" else os.path.relpath(str(folder))
 
 
 def _together(tables: list[pa.Table]) -> pa.Table:
