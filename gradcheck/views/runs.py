@@ -132,7 +132,7 @@ def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs
             n = tables[-1].num_rows
             tables[-1] = tables[-1].append_column("run", pa.array([str(folder)] * n, pa.string()))
         datasets.append(stored.dataset())
-    runs = Runs(frame_of(_together(tables)), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
+    runs = Runs(frame_of(together(tables)), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
     return replace(runs, cells=with_missed(runs.cells, runs.tables))
 
 
@@ -141,7 +141,7 @@ def name_of(typed: str | os.PathLike[str], folder: Place) -> str:
     return uris.shown(str(typed)) if str(typed) != "latest" else os.path.relpath(str(folder))
 
 
-def _together(tables: list[pa.Table]) -> pa.Table:
+def together(tables: list[pa.Table]) -> pa.Table:
     """The cells of several runs in one table.  It empties the list, so that nothing else holds the cells.
 
     Raises BadInput where they do not fit together.

@@ -17,7 +17,7 @@ from gradcheck.columns.weights import ERRORS
 from gradcheck.experiment.replay import intervals
 from gradcheck.experiment.replay.comparison import Apart, Column, same_bits
 from gradcheck.experiment.replay.intervals import Array, Flags
-from gradcheck.experiment.replay.pairs import COUNTS, FIGURES, WORDS, Cells, Pairs, Places, Values, batches, pair
+from gradcheck.experiment.replay.pairs import COLUMNS, COUNTS, FIGURES, WORDS, Cells, Pairs, Places, Values, batches, pair
 from gradcheck.experiment.results import provenance
 from gradcheck.experiment.results.stored import Stored
 
@@ -122,7 +122,7 @@ def difference(first: Place, second: Place, at_a_time: int = AT_A_TIME) -> Diffe
 
     Raises BadInput where one of them is no run.
     """
-    stored = Stored(first), Stored(second)
+    stored = Stored(first, ahead=COLUMNS.__contains__), Stored(second, ahead=COLUMNS.__contains__)
     sides = Cells(stored[0]), Cells(stored[1])
     pairs = pair(*sides)
     found = Difference(

@@ -24,7 +24,7 @@ FIGURES = ("loss", "max_rel_err", "median_rel_err", "norm_difference", "max_reso
 COUNTS = ("worst_flat_index", "n_evals")
 WORDS = ("diagnosis_kind", "worst_param")
 AXES = ("model", "data", "bug", "scheme", "dtype", "eps")
-_COLUMNS = ("cell", "status", "verdict", "n_weights", "seconds", *AXES, *FIGURES, *COUNTS, *WORDS)
+COLUMNS = ("cell", "status", "verdict", "n_weights", "seconds", *AXES, *FIGURES, *COUNTS, *WORDS)
 
 
 class Cells:
@@ -32,7 +32,7 @@ class Cells:
 
     def __init__(self, stored: Stored) -> None:
         self.stored = stored
-        self._table = stored.read_cells(list(_COLUMNS)).combine_chunks()
+        self._table = stored.read_cells(list(COLUMNS)).combine_chunks()
         self.version = min((part.version for part in stored.cells), default=SCHEMA_VERSION)
         self.ids: list[str] = self._table["cell"].to_pylist()
 
