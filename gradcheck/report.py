@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
     made = Parser(
         prog="gradcheck report",
-        description="One self-contained HTML page of a run: charts, tables that sort and filter, provenance.",
+        description="One self-contained HTML page of runs: charts, tables that sort and filter, provenance.",
         epilog="Needs pip install 'gradcheck[charts]'.  The page loads nothing from anywhere: open it by double click.",
     )
     made.add_argument("runs", metavar="RUN_DIR", nargs="+", help="a run folder, or latest; several make one page")
@@ -44,11 +44,9 @@ def _report(typed: argparse.Namespace) -> int:
     record = Record(*typed.runs)
     out = typed.out or (record.folder / "report.html" if isinstance(record.folder, Path) else None)
     if out is None:
-        raise BadInput(
-            f"--out: must say where the page of {record.runs[0].name} goes: the run does not lie on this machine"
-        )
-    made = page.Page(record)
-    written = [Path(out)]
+        where = f"where the page of {record.runs[0].name} goes"
+        raise BadInput(f"--out: must say {where}: the run does not lie on this machine")
+    made, written = page.Page(record), [Path(out)]
     page.write_page(made.html(), written[0])
     if typed.figures is not None:
         written += drawing.write_figures(made.charts, Path(typed.figures))

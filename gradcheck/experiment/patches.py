@@ -56,6 +56,32 @@ def log_without_tracebacks() -> None:
     logging.raiseExceptions = False
 
 
+# What is set in the environment for Hydra and Arrow, by us, and by joblib and threadpoolctl for themselves.
+_VARIABLES = ("HYDRA_FULL_ERROR", "ARROW_DEFAULT_MEMORY_POOL", "KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK")
+
+
+@contextmanager
+def put_back() -> Iterator[None]:
+    """Put back what a run changes in the process of another program: environment, warnings, hooks, levels of loggers."""
+    variables = {name: os.environ.get(name) for name in _VARIABLES}
+    hook, complaints, folder = threading.excepthook, logging.raiseExceptions, os.getcwd()
+    try:
+        with warnings.catch_warnings(), collector_paused(alone=False):
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # where Hydra was imported before, its variable is gone
+            yield
+    finally:
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        threading.excepthook, logging.raiseExceptions = hook, complaints
+        while _silenced:
+            logging.getLogger((known := _silenced.popitem())[0]).setLevel(known[1])
+        with suppress(OSError):  # it may have been removed meanwhile
+            os.chdir(folder)
+
+
 def raise_in(thread: int, error: type[BaseException] | None) -> None:
     """Raise an exception in another thread between two lines of Python; None takes back what was not raised yet."""
     import ctypes
@@ -112,10 +138,14 @@ def kill(process: _Process) -> None:
 # -------------------------------------------------------------------------------------------------------------- Dask
 
 
+_silenced: dict[str, int] = {}  # the levels that loggers had
+
+
 def silence_dask() -> None:
     """Silence the loggers of Dask: they write to standard error what one line of ours says."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado"):
+            _silenced.setdefault(name, logging.getLogger(name).level)
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 

@@ -44,8 +44,8 @@ def _heading(found: Difference, names: Names) -> str:
     lines = [*runs, f"cells   {found.both} in both, {first} in the first alone, {second} in the second alone"]
     if found.renamed:
         lines.append(
-            f"        {found.renamed} of those in both have another id in the second run: their settings are the same,"
-            " the content of a file or the source of a function is not"
+            f"        {found.renamed} of those in both by their settings: a data file or a function's source changed,"
+            " and so the id"
         )
     if any(found.alone):
         lines.append(
@@ -111,7 +111,7 @@ def _numbers(found: Difference) -> list[Table | str]:
 def _seconds(found: Difference) -> str:
     taken = found.seconds
     ratio = "" if taken.ratio is None else f", {taken.ratio:.3g} times as long"
-    return f"seconds {taken.first:.3g} in the first, {taken.second:.3g} in the second{ratio} ({taken.cells} cells)"
+    return f"seconds {taken.first:.3g} in the first, {taken.second:.3g} in the second{ratio} ({taken.cells} cell{'s'[: taken.cells != 1]})"
 
 
 def _verdict(found: Difference) -> str:

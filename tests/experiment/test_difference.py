@@ -227,7 +227,7 @@ def test_cells_whose_data_changed_are_pairs_by_their_settings(
     status, out, _ = command(capsys, before, after)
     assert status == 0
     assert "cells   4 in both, 0 in the first alone, 0 in the second alone" in out
-    assert "2 of those in both have another id in the second run" in out
+    assert "2 of those in both by their settings" in out
     # both files moved: the settings without their names are those of two cells, so that nobody knows which is which
     shutil.move("one.csv", "three.csv")
     moved = computed(tmp_path / "moved", *grid[:1], "data.path=three.csv", *grid[2:])
@@ -260,7 +260,7 @@ def test_a_function_that_was_mended_is_compared_with_itself(
     capsys.readouterr()
     status, out, _ = command(capsys, "bowl_before", "bowl_after")
     assert status == 1
-    assert "2 of those in both have another id in the second run" in out
+    assert "2 of those in both by their settings" in out
     assert "CHANGED  the verdicts of 2 cells and 4 weights are others" in out
 
 

@@ -17,7 +17,18 @@ from gradcheck.columns.weights import ERRORS
 from gradcheck.experiment.replay import intervals
 from gradcheck.experiment.replay.comparison import Apart, Column, same_bits
 from gradcheck.experiment.replay.intervals import Array, Flags
-from gradcheck.experiment.replay.pairs import COLUMNS, COUNTS, FIGURES, WORDS, Cells, Pairs, Places, Values, batches, pair
+from gradcheck.experiment.replay.pairs import (
+    COLUMNS,
+    COUNTS,
+    FIGURES,
+    WORDS,
+    Cells,
+    Pairs,
+    Places,
+    Values,
+    batches,
+    pair,
+)
 from gradcheck.experiment.results import provenance
 from gradcheck.experiment.results.stored import Stored
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from gradcheck.experiment.config.hydra_private import Callbacks, Hydra
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid.sweep import plan, sweep
 from gradcheck.experiment.results.plan import Plan
+from gradcheck.views.commands import joblog
+from gradcheck.views.commands.caller import Caller
 from gradcheck.views.commands.compute import compute
 from gradcheck.views.commands.credentials import refuse_credentials, without_store
 from gradcheck.views.commands.dry_run import dry_run
@@ -28,20 +31,21 @@ from gradcheck.views.commands.settings import RunSettings, allowed, settings, st
 from gradcheck.views.commands.shown import show
 from gradcheck.views.terminal import say
 
+# With these Hydra leaves the logging of the process as it is.
+UNLOGGED = ("hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.verbose=false")
 
-def run(arguments: Sequence[str], *, alone: bool = False) -> int:
-    """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt.
 
-    alone : nothing else is done in this process, before or after.
-    """
-    patches.log_without_tracebacks()
+def run(arguments: Sequence[str], caller: Caller) -> int:
+    """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt."""
+    if caller.alone:
+        patches.log_without_tracebacks()
     refuse_credentials(arguments)
     resumed = [text for text in arguments if text.startswith("resume=")]
     if resumed:
         from gradcheck.views.commands.resume import resume  # a new run reads no record
 
         others = [text for text in arguments if not text.startswith("resume=")]
-        return resume(resumed[-1].partition("=")[2], others, alone=alone)
+        return resume(resumed[-1].partition("=")[2], others, caller)
     options = command_line.parse_arguments(arguments)
     if options.experimental_rerun is not None or options.config_path is not None or options.config_name is not None:
         raise BadInput(
@@ -70,13 +74,15 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
             raise BadInput(
                 f"hydra.verbose={cfg.hydra.verbose}: must be true, false, the name of a logger or a list of them"
             )
-        patches.collect_from_now(alone)
-        chosen = replace(settings(cfg), allow=allowed(parsed))
+        patches.collect_from_now(caller.alone)
+        chosen = replace(settings(cfg), allow=allowed(parsed), caller=caller)
         if typed_store is not None:
             chosen = replace(chosen, store=store_at(typed_store))
         elif chosen.store is not None:  # a config file may hold a password too
             cfg.store = uris.shown(str(cfg.store))
         recorded.without_credentials(cfg)
+        if chosen.dry_run and caller.quiet:
+            raise BadInput("dry_run=true: computes nothing, so that there are no results; leave it out")
         if not multirun:
             command_line.unswept(parsed)
             return _single(hydra, cfg, chosen)
@@ -87,7 +93,7 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
             if chosen.store is not None:
                 raise BadInput(f"store={chosen.store}: Hydra's own multirun keeps each job in a folder of its own")
             folder = own_folder(cfg, "hydra.sweep.dir")
-            return _own(hydra, [*overrides, f"hydra.sweep.dir={quoted(str(folder))}"], chosen.allow, folder)
+            return _own(hydra, cfg, [*overrides, f"hydra.sweep.dir={quoted(str(folder))}"], chosen, folder)
         return _sweep(hydra, cfg, jobs, chosen)
 
 
@@ -143,7 +149,9 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
     overrides = compose.as_typed(cfg.hydra.overrides.task)
 
     def task(_: DictConfig) -> int:
-        return compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, overrides)
+        job = HydraConfig.get()
+        with _logged(job, chosen) as logged:  # type: ignore[arg-type]
+            return compute(jobs, Path(job.runtime.output_dir), logged, overrides)
 
     with composing(folder):
         done = run_job(
@@ -152,6 +160,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
             job_dir_key="hydra.run.dir",
             job_subdir_key=None,
             hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+            configure_logging=chosen.caller.alone,
         )
     callbacks.on_run_end(config=cfg, config_name=compose.CONFIG_NAME, job_return=done)
     if done.status is JobStatus.FAILED:
@@ -168,29 +177,48 @@ def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: RunSettings) -> in
     callbacks.on_multirun_start(config=cfg, config_name=compose.CONFIG_NAME)
     with composing(folder):
         OmegaConf.save(cfg, folder / "multirun.yaml")
-        logged = cfg.copy()
-        with read_write(logged.hydra.runtime), open_dict(logged.hydra.runtime):
-            logged.hydra.runtime.output_dir = str(folder.absolute())
-        configure_log(logged.hydra.job_logging, logged.hydra.verbose)
-    status = compute(jobs, folder, chosen, compose.as_typed(cfg.hydra.overrides.task))
+        logged = _in_folder(cfg, folder)
+        if chosen.caller.alone:
+            configure_log(logged.hydra.job_logging, logged.hydra.verbose)
+    with _logged(logged.hydra, chosen) as known:
+        status = compute(jobs, folder, known, compose.as_typed(cfg.hydra.overrides.task))
     callbacks.on_multirun_end(config=cfg, config_name=compose.CONFIG_NAME)
     return status
 
 
-def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...], folder: Path) -> int:
+def _in_folder(cfg: DictConfig, folder: Path) -> DictConfig:
+    """The config of a job that writes into a folder."""
+    found = cfg.copy()
+    with read_write(found.hydra.runtime), open_dict(found.hydra.runtime):
+        found.hydra.runtime.output_dir = str(folder.absolute())
+    return found
+
+
+@contextmanager
+def _logged(job: DictConfig, chosen: RunSettings) -> Iterator[RunSettings]:
+    """The settings with a log for this run; alone, the logging is that of the process, which Hydra has set up."""
+    if chosen.caller.alone:
+        yield chosen
+        return
+    with joblog.opened(job) as log:
+        yield replace(chosen, caller=replace(chosen.caller, log=log))
+
+
+def _own(hydra: Hydra, cfg: DictConfig, overrides: list[str], run: RunSettings, folder: Path) -> int:
     """Hydra's own multirun: each job a single run in a folder of its own."""
     statuses = []
 
-    def task(cfg: DictConfig) -> int:
-        chosen = replace(settings(cfg), allow=allow)
-        jobs = plan([compose.science(cfg)], chosen.max_cells, allow=allow, max_memory=chosen.max_memory)
+    def task(own: DictConfig) -> int:
+        chosen = replace(settings(own), allow=run.allow, caller=run.caller)
+        jobs = plan([compose.science(own)], chosen.max_cells, allow=run.allow, max_memory=chosen.max_memory)
         job = HydraConfig.get()
         overrides = compose.as_typed(job.overrides.task)  # type: ignore[arg-type]
-        statuses.append(compute(jobs, Path(job.runtime.output_dir), chosen, overrides))
+        output = Path(job.runtime.output_dir)
+        with _logged(_in_folder(cfg, output).hydra, chosen) as logged:
+            statuses.append(compute(jobs, output, logged, overrides))
         return statuses[-1]
 
+    lines = [*overrides, "hydra.mode=MULTIRUN", *([] if run.caller.alone else UNLOGGED)]
     with composing(folder):
-        hydra.multirun(
-            config_name=compose.CONFIG_NAME, task_function=task, overrides=[*overrides, "hydra.mode=MULTIRUN"]
-        )
+        hydra.multirun(config_name=compose.CONFIG_NAME, task_function=task, overrides=lines)
     return max(statuses, default=0)
