@@ -56,25 +56,22 @@ def log_without_tracebacks() -> None:
     logging.raiseExceptions = False
 
 
-# What is set in the environment for Hydra and Arrow, by us, and by joblib and threadpoolctl for themselves.
-_VARIABLES = ("HYDRA_FULL_ERROR", "ARROW_DEFAULT_MEMORY_POOL", "KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK")
-
-
 @contextmanager
 def put_back() -> Iterator[None]:
-    """Put back what a run changes in the process of another program: environment, warnings, hooks, levels of loggers."""
-    variables = {name: os.environ.get(name) for name in _VARIABLES}
+    """Put back what a run changes in the process of another program: environment, warnings, hooks, levels of loggers.
+
+    We set variables for Hydra and Arrow; joblib, threadpoolctl and Dask set others for themselves, and keep them.
+    """
+    variables = dict(os.environ)
     hook, complaints, folder = threading.excepthook, logging.raiseExceptions, os.getcwd()
     try:
         with warnings.catch_warnings(), collector_paused(alone=False):
             os.environ["HYDRA_FULL_ERROR"] = "1"  # where Hydra was imported before, its variable is gone
             yield
     finally:
-        for name, value in variables.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in os.environ.keys() - variables.keys():
+            del os.environ[name]
+        os.environ.update({name: value for name, value in variables.items() if os.environ.get(name) != value})
         threading.excepthook, logging.raiseExceptions = hook, complaints
         while _silenced:
             logging.getLogger((known := _silenced.popitem())[0]).setLevel(known[1])

@@ -111,7 +111,8 @@ def _numbers(found: Difference) -> list[Table | str]:
 def _seconds(found: Difference) -> str:
     taken = found.seconds
     ratio = "" if taken.ratio is None else f", {taken.ratio:.3g} times as long"
-    return f"seconds {taken.first:.3g} in the first, {taken.second:.3g} in the second{ratio} ({taken.cells} cell{'s'[: taken.cells != 1]})"
+    cells = f"{taken.cells} cell{'s'[: taken.cells != 1]}"
+    return f"seconds {taken.first:.3g} in the first, {taken.second:.3g} in the second{ratio} ({cells})"
 
 
 def _verdict(found: Difference) -> str:

@@ -155,7 +155,8 @@ def batches(cells: Cells, places: Places, most: int) -> Iterator[tuple[Places, i
 
     A cell that has more weights is a piece by itself, window by window.
     """
-    weights = np.nan_to_num(cells.numbers("n_weights", places))
+    stored = sum(part.n_rows for part in cells.stored.errors)  # a row may say that there are more
+    weights = np.clip(np.nan_to_num(cells.numbers("n_weights", places)), 0, stored)
     start, total = 0, 0.0
     for i, n in enumerate(weights):
         if start < i and total + n > most:

@@ -221,4 +221,6 @@ def _own(hydra: Hydra, cfg: DictConfig, overrides: list[str], run: RunSettings, 
     lines = [*overrides, "hydra.mode=MULTIRUN", *([] if run.caller.alone else UNLOGGED)]
     with composing(folder):
         hydra.multirun(config_name=compose.CONFIG_NAME, task_function=task, overrides=lines)
+    if not run.caller.runs:  # a launcher of a plugin may have started other processes
+        run.caller.runs.extend(sorted(path.parent for path in folder.rglob("cells") if path.is_dir()))
     return max(statuses, default=0)
