@@ -167,9 +167,9 @@ def test_several_calls_and_resume() -> None:
 
 
 def test_results_elsewhere_and_a_ready_grid() -> None:
-    runs = gradcheck.run_experiment(["+experiment=smoke_of_tests", "--config-dir=configs", "store=elsewhere", *QUICK])
-    assert len(runs.cells) == 2
-    assert rows(Path("elsewhere"))[0]
+    runs = gradcheck.run_experiment(["+experiment=textbook_1d", "store=elsewhere", *QUICK])
+    assert len(runs.cells) == 3
+    assert len(rows(Path("elsewhere"))[0]) == 3
 
 
 def test_jobs_of_hydra_are_read_together() -> None:
