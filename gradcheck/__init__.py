@@ -49,13 +49,17 @@ textbook
 Experiments
 -----------
 ``python -m gradcheck.run eps=1e-4,1e-6 -m`` checks a grid of models, data, steps and schemes, and stores every number as
-Parquet.  ``python -m gradcheck.run --help`` shows what can be varied; ``gradcheck.show``, ``gradcheck.report`` and
-``gradcheck.reproduce`` work on the folder that it writes.
+Parquet.  ``python -m gradcheck.run --help`` shows what can be varied; ``gradcheck.show``, ``gradcheck.report``,
+``gradcheck.reproduce`` and ``gradcheck.diff`` work on the folder that it writes.
 
+run_experiment
+    Run an experiment from a program or a notebook.
 load
     Read the results of runs.
 Runs
-    What load returns: cells as a DataFrame, weights as a dataset, charts.
+    What both return: cells as a DataFrame, weights as a dataset, charts.
+BadInput
+    Something typed or recorded cannot be used.
 """
 
 from __future__ import annotations
@@ -79,16 +83,18 @@ _EXPORTS = {
     "HessianOutcome": "gradcheck.functions.second_order.outcome",
     "AdjointOutcome": "gradcheck.functions.second_order.adjoint_outcome",
     "DirectionalOutcome": "gradcheck.functions.directions.outcome",
+    "BadInput": "gradcheck.errors",
     "ContractError": "gradcheck.errors",
     "GradientMismatch": "gradcheck.errors",
     "load": "gradcheck.views.runs",
+    "run_experiment": "gradcheck.views.commands.experiment",
     "Runs": "gradcheck.views.runs",
     "textbook": "gradcheck.textbook",
 }
 
 if TYPE_CHECKING:
     from gradcheck import textbook
-    from gradcheck.errors import ContractError, GradientMismatch
+    from gradcheck.errors import BadInput, ContractError, GradientMismatch
     from gradcheck.functions.directions.outcome import DirectionalOutcome
     from gradcheck.functions.gradient import assert_gradient, check_gradient
     from gradcheck.functions.layers.chain import check_layers
@@ -100,10 +106,12 @@ if TYPE_CHECKING:
     from gradcheck.functions.second_order.adjoint_outcome import AdjointOutcome
     from gradcheck.functions.second_order.hessian import check_hessian
     from gradcheck.functions.second_order.outcome import HessianOutcome
+    from gradcheck.views.commands.experiment import run_experiment
     from gradcheck.views.runs import Runs, load
 
 __all__ = [
     "AdjointOutcome",
+    "BadInput",
     "ChainOutcome",
     "ContractError",
     "DirectionalOutcome",
@@ -120,6 +128,7 @@ __all__ = [
     "check_layer",
     "check_layers",
     "load",
+    "run_experiment",
     "textbook",
 ]
 

@@ -1,4 +1,4 @@
-"""``gradcheck run|show|report|reproduce``: the commands under one name."""
+"""``gradcheck run|show|report|reproduce|diff``: the commands under one name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ COMMANDS = {
     "show": "tables of a run in the terminal",
     "report": "a run as one HTML page, and its charts as files",
     "reproduce": "run the recorded configs again and compare every number",
+    "diff": "what differs between two runs: cells, verdicts, numbers, seconds",
 }
 
 

@@ -16,11 +16,11 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
     made = Parser(
         prog="gradcheck report",
-        description="One self-contained HTML page of a run: charts, tables that sort and filter, provenance.",
+        description="One self-contained HTML page of runs: charts, tables that sort and filter, provenance.",
         epilog="Needs pip install 'gradcheck[charts]'.  The page loads nothing from anywhere: open it by double click.",
     )
-    made.add_argument("run", metavar="RUN_DIR", help="a run folder, or latest")
-    made.add_argument("--out", metavar="FILE", help="where the page goes (default: RUN_DIR/report.html)")
+    made.add_argument("runs", metavar="RUN_DIR", nargs="+", help="a run folder, or latest; several make one page")
+    made.add_argument("--out", metavar="FILE", help="where the page goes (default: report.html in the first RUN_DIR)")
     made.add_argument("--figures", metavar="DIR", help="write each chart as SVG and PNG into this folder as well")
     return made
 
@@ -41,12 +41,12 @@ def _report(typed: argparse.Namespace) -> int:
         if place is not None and uris.is_uri(place):
             raise BadInput(f"{option}={uris.shown(place)}: must be a place on this machine")
     drawing.require_altair()
-    record = Record(typed.run)
+    record = Record(*typed.runs)
     out = typed.out or (record.folder / "report.html" if isinstance(record.folder, Path) else None)
     if out is None:
-        raise BadInput(f"--out: must say where the page of {record.name} goes: the run does not lie on this machine")
-    made = page.Page(record)
-    written = [Path(out)]
+        where = f"where the page of {record.runs[0].name} goes"
+        raise BadInput(f"--out: must say {where}: the run does not lie on this machine")
+    made, written = page.Page(record), [Path(out)]
     page.write_page(made.html(), written[0])
     if typed.figures is not None:
         written += drawing.write_figures(made.charts, Path(typed.figures))

@@ -10,13 +10,16 @@ from gradcheck.experiment import patches
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0 done, 1 something failed, 2 bad input, 130 interrupted."""
-    typed = sys.argv[1:] if arguments is None else list(arguments)
-    alone = arguments is None
-    with patches.collector_paused(alone):
-        return _status(typed, alone)
+    if arguments is None:
+        with patches.collector_paused(alone=True):
+            return _status(sys.argv[1:], alone=True)
+    from gradcheck.views.commands.caller import guest  # a process of its own does without
+
+    with guest():
+        return _status(list(arguments), alone=False)
 
 
-def _status(typed: list[str], alone: bool) -> int:
+def _status(typed: list[str], *, alone: bool) -> int:
     try:
         if "--version" in typed:
             from gradcheck import __version__
@@ -25,10 +28,11 @@ def _status(typed: list[str], alone: bool) -> int:
             return 0
         from gradcheck.errors import BadInput, Meaningless, WriteError, one_line
         from gradcheck.printable import printable
+        from gradcheck.views.commands.caller import Caller
         from gradcheck.views.commands.launch import run
 
         try:
-            status = run(typed, alone=alone)
+            status = run(typed, Caller(alone))
             sys.stdout.flush()
             return status
         except (BadInput, Meaningless, WriteError) as error:

@@ -15,7 +15,9 @@ def parser() -> argparse.ArgumentParser:
         prog="gradcheck show",
         description="Verdicts by model, bug and eps, the worst weights, which rule catches which bug, what failed.",
     )
-    made.add_argument("run", metavar="RUN_DIR", help="a run folder, or latest")
+    made.add_argument(
+        "runs", metavar="RUN_DIR", nargs="+", help="a run folder, or latest; several are counted together"
+    )
     made.add_argument("--cell", metavar="ID", help="one cell weight by weight (the first digits of its id are enough)")
     made.add_argument(
         "--by", metavar="COLUMNS", help="columns to count by (default: model,bug,eps, or fewer where rows are many)"

@@ -38,7 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "calibration": {"numerics", "models", "bugs", "columns", "functions", "experiment", "views"},
 }
 # What stands at the top is typed by a user, or imported by name: it may know every room.
-FACES = {"__init__", "__main__", "run", "show", "report", "reproduce", "textbook"}
+FACES = {"__init__", "__main__", "run", "show", "report", "reproduce", "diff", "textbook"}
 # Who may import a library, even inside a function or for its types: folders and single modules.  NumPy is everybody's.
 LIBRARIES: dict[str, set[str]] = {
     "hydra": {"run", "views/commands", "experiment/config", "experiment/grid"},
@@ -53,6 +53,7 @@ LIBRARIES: dict[str, set[str]] = {
         "columns",
         "experiment/results",
         "experiment/grid",
+        "experiment/replay",
         "experiment/sources/tables",
         "views",
         "calibration",
@@ -84,7 +85,7 @@ LIBRARIES: dict[str, set[str]] = {
     "altair": {"views", "calibration"},
     "vl_convert": {"views"},
 }
-COMMANDS = ("run", "show", "report", "reproduce", "__main__")
+COMMANDS = ("run", "show", "report", "reproduce", "diff", "__main__")
 
 
 def place(path: Path) -> str:

@@ -16,7 +16,6 @@ import pytest
 
 import gradcheck
 from gradcheck import textbook
-from gradcheck.errors import BadInput
 from gradcheck.functions.outcome import Outcome
 from gradcheck.numerics.names import Verdict, WeightVerdict
 from gradcheck.numerics.schemes import SCHEMES, SchemeName
@@ -24,7 +23,7 @@ from gradcheck.numerics.verdict import OF_MANY, VERDICTS
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = [name for name in gradcheck.__all__ if name != "__version__"]
-PUBLIC: dict[str, Any] = {"gradcheck": gradcheck, "BadInput": BadInput} | {n: getattr(gradcheck, n) for n in NAMES}
+PUBLIC: dict[str, Any] = {"gradcheck": gradcheck} | {n: getattr(gradcheck, n) for n in NAMES}
 FUNCTIONS: list[Callable[..., Any]] = [
     gradcheck.check_gradient,
     gradcheck.assert_gradient,
@@ -34,6 +33,7 @@ FUNCTIONS: list[Callable[..., Any]] = [
     gradcheck.check_layers,
     gradcheck.check_intermediates,
     gradcheck.load,
+    gradcheck.run_experiment,
     textbook.logistic_gradient_check,
     textbook.linear_gradient_check,
     textbook.forward_propagation_n,

@@ -56,6 +56,29 @@ def log_without_tracebacks() -> None:
     logging.raiseExceptions = False
 
 
+@contextmanager
+def put_back() -> Iterator[None]:
+    """Put back what a run changes in the process of another program: environment, warnings, hooks, levels of loggers.
+
+    We set variables for Hydra and Arrow; joblib, threadpoolctl and Dask set others for themselves, and keep them.
+    """
+    variables = dict(os.environ)
+    hook, complaints, folder = threading.excepthook, logging.raiseExceptions, os.getcwd()
+    try:
+        with warnings.catch_warnings(), collector_paused(alone=False):
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # where Hydra was imported before, its variable is gone
+            yield
+    finally:
+        for name in os.environ.keys() - variables.keys():
+            del os.environ[name]
+        os.environ.update({name: value for name, value in variables.items() if os.environ.get(name) != value})
+        threading.excepthook, logging.raiseExceptions = hook, complaints
+        while _silenced:
+            logging.getLogger((known := _silenced.popitem())[0]).setLevel(known[1])
+        with suppress(OSError):  # it may have been removed meanwhile
+            os.chdir(folder)
+
+
 def raise_in(thread: int, error: type[BaseException] | None) -> None:
     """Raise an exception in another thread between two lines of Python; None takes back what was not raised yet."""
     import ctypes
@@ -112,10 +135,14 @@ def kill(process: _Process) -> None:
 # -------------------------------------------------------------------------------------------------------------- Dask
 
 
+_silenced: dict[str, int] = {}  # the levels that loggers had
+
+
 def silence_dask() -> None:
     """Silence the loggers of Dask: they write to standard error what one line of ours says."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado"):
+            _silenced.setdefault(name, logging.getLogger(name).level)
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 

@@ -52,7 +52,7 @@ class Told(NamedTuple):
 
 def told(record: Record) -> Iterator[Told]:
     """Each cell of a record, sorted by its settings."""
-    fail_on = _fail_on(record.provenance.get("overrides"))
+    fail_on = {run.name: _fail_on(run.provenance.get("overrides")) for run in record.runs}
     keys = sorted(varied(record), key=lambda key: key not in _FUNCTION) or ["model", "data", "bug", "eps"]
     cells = record.cells[
         [name for name in dict.fromkeys([*_NAMED, *_WORST, *_FUNCTION, *keys, "run"]) if name in record.cells]
@@ -60,7 +60,8 @@ def told(record: Record) -> Iterator[Told]:
     seconds = _seconds(record)
     for start in range(0, len(cells), _PIECE):
         for row in records(cells.iloc[start : start + _PIECE]):
-            yield _told(row, keys, fail_on, seconds.get(row["cell"], 0.0), row.get("run", record.name))
+            run = row.get("run", record.name)
+            yield _told(row, keys, fail_on[run], seconds.get(row["cell"], 0.0), run)
 
 
 def _told(row: Mapping[str, Any], keys: list[str], fail_on: str, seconds: float, run: str) -> Told:

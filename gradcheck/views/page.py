@@ -30,6 +30,7 @@ from gradcheck.views.charts.theme import THEMES
 from gradcheck.views.frames import records
 from gradcheck.views.numbers import in_json
 from gradcheck.views.record import Record
+from gradcheck.views.recorded import Recorded
 from gradcheck.views.terminal import cut
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Page:
         }
         parts = {
             "policy": "; ".join(f"{key} {value}" for key, value in policy.items()),
-            "title": html.escape(f"gradcheck: {_name(self._record)}"),
+            "title": html.escape(f"gradcheck: {_names(self._record)}"),
             "style": asset["page.css"],
             "content": as_data(self.content()),
             "library": library,
@@ -132,7 +133,7 @@ class Page:
     def content(self) -> dict[str, object]:
         """All that the script of the page is given, as JSON can hold it."""
         return {
-            "name": _name(self._record),
+            "name": _names(self._record),
             "heading": self._record.heading.removeprefix(f"{printable(self._record.name)}: ").splitlines(),
             "tiles": _tiles(self._record.cells),
             "charts": {name: drawing.specification(chart) for name, chart in self.charts.items()},
@@ -143,7 +144,7 @@ class Page:
                 "counts": self._chosen.counts,
             },
             "apart": self._errors.apart,
-            "verdicts": _table(self._record.verdicts()),
+            "verdicts": _table(self._record.verdicts(self._record.groups)),
             "rules": _table(self._record.rule_table(), MAX_ROWS),
             "problems": _table(self._record.problems(), MAX_ROWS),
             "limits": {"weights": weight_data.DRAWN_WEIGHTS},
@@ -191,16 +192,20 @@ def as_data(value: object) -> str:
 
 
 def commands(record: Record) -> list[str]:
-    """The commands that make the run again, as far as they are harmless, and that compare the numbers."""
-    typed, _ = harmless.sorted_out(record.provenance.get("overrides"))
+    """The commands that make each run again, as far as they are harmless, and that compare the numbers."""
+    return [line for run in record.runs for line in _commands(run)]
+
+
+def _commands(run: Recorded) -> list[str]:
+    typed, _ = harmless.sorted_out(run.provenance.get("overrides"))
     again = " ".join(["python -m gradcheck.run", *map(shlex.quote, typed)])
     sweep = any("," in text and "[" not in text for text in typed) and "experiment=" not in again
-    return [again + (" -m" if sweep else ""), f"python -m gradcheck.reproduce {shlex.quote(_name(record))}"]
+    return [again + (" -m" if sweep else ""), f"python -m gradcheck.reproduce {shlex.quote(_name(run))}"]
 
 
 def warning(record: Record) -> str:
     """What to know before these commands are pasted."""
-    _, left_out = harmless.sorted_out(record.provenance.get("overrides"))
+    left_out = [text for run in record.runs for text in harmless.sorted_out(run.provenance.get("overrides"))[1]]
     words = "They are made of what the record says, which may be somebody else's: read them before you run them."
     if left_out:
         names = dict.fromkeys(cut(printable(text.partition("=")[0]), 40) for text in left_out)
@@ -209,9 +214,13 @@ def warning(record: Record) -> str:
     return words
 
 
-def _name(record: Record) -> str:
+def _names(record: Record) -> str:
+    return ", ".join(map(_name, record.runs))
+
+
+def _name(run: Recorded) -> str:
     """The run's folder, without the part of its path that says nothing but whose machine it was."""
-    path = str(record.folder)
+    path = str(run.folder)
     if os.path.isabs(path):
         here = os.path.relpath(path)
         path = here if not here.startswith("..") else os.path.join(*Path(path).parts[-2:])

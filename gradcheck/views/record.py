@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import uris
 from gradcheck.columns.weights import AXES
 from gradcheck.errors import BadInput
-from gradcheck.experiment.results.part import locate
-from gradcheck.experiment.results.rows import CELLS
-from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.truth import Truth, truths
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.printable import printable
 from gradcheck.views.frames import plain_value, records, rule_counts
 from gradcheck.views.numbers import larger
+from gradcheck.views.recorded import Recorded, cells_of
 from gradcheck.views.runs import frame_of, with_missed
 from gradcheck.views.summary import headline
 from gradcheck.views.tally import HEADLINE, TALLY_COLUMNS, Tally, order
@@ -29,44 +27,65 @@ GROUPS = ("model", "bug", "eps")
 
 STATUSES = (*OF_MANY, "failed", "skipped")
 
-_LARGE = ("config", "seconds")  # no table shows them, and they take half of the memory
-
 
 class Record:
-    """The cells of one run, and what the tables say of them."""
+    """The cells of one run, or of several, and what the tables say of them.
 
-    def __init__(self, run: str | os.PathLike[str]) -> None:
-        self.folder = locate(run)
-        self.name = uris.shown(str(run)) if str(run) != "latest" else os.path.relpath(str(self.folder))
-        self._stored = Stored(self.folder, ahead=lambda name: name not in _LARGE)
-        self.provenance = self._stored.provenance
-        known = dict.fromkeys(name for part in self._stored.cells for name in part.columns)
-        names = [name for name in dict.fromkeys([*CELLS.names, *known]) if name not in _LARGE]
-        self.cells = with_missed(frame_of(self._stored.read_cells(names)), self.tables)
+    runs : each of them.   folder : of the first.   name : as typed; of several, their names.
+    """
+
+    def __init__(self, run: str | os.PathLike[str], *others: str | os.PathLike[str]) -> None:
+        self.runs = [Recorded(one) for one in (run, *others)]
+        self.folder = self.runs[0].folder
+        self.name = ", ".join(one.name for one in self.runs)
+        self._twice: list[str] = []
+        if others:
+            cells, self._twice = cells_of(self.runs)
+        else:
+            cells = self.runs[0].read_cells()
+        self.cells = with_missed(frame_of(cells), self.tables)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one run; then ``cells`` has a column ``run``."""
+        return len(self.runs) > 1
+
+    @property
+    def provenance(self) -> Mapping[str, object]:
+        """How the run was made; of several, by their names."""
+        return {one.name: one.provenance for one in self.runs} if self.several else self.runs[0].provenance
 
     @property
     def notes(self) -> list[str]:
         """What is missing, what is stored twice, and whether damage would be seen."""
-        return self._stored.notes + ([] if self._stored.protected else ["not protected by checksums"])
+        if not self.several:
+            return self.runs[0].notes
+        return [*self._twice, *(f"{one.name}: {note}" for one in self.runs for note in one.notes)]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The columns by which cells are counted unless others are asked for."""
+        return ("run", *GROUPS) if self.several else GROUPS
 
     @property
     def heading(self) -> str:
         """What ran, with what, and what is wrong with it; a line each."""
-        found = self.provenance
-        packages, git = _mapping(found.get("packages")), _mapping(found.get("git"))
-        versions = [f"{name} {packages[name]}" for name in ("numpy",) if packages.get(name)]
-        commit = (
-            [f"commit {str(git['commit'])[:10]}{' (changed)' if git.get('dirty') else ''}"] if git.get("commit") else []
-        )
-        made = [f"gradcheck {found['gradcheck']}"] if found.get("gradcheck") else []
         # few rows differ in what the headline names, however many cells there are
         named = ["status", *HEADLINE]
         tally = Tally(records(self.cells.loc[~self.cells.duplicated(named), list(TALLY_COLUMNS)]))
         tally.status |= {str(name): int(n) for name, n in self.cells["status"].value_counts().items()}
-        status = ", ".join(f"{n} {printable(name)}" for name, n in tally.status.items() if n)
-        tools = ", ".join(map(printable, made + versions + commit))
-        first = f"{printable(self.name)}: {status or 'no cells yet'}{f'  ({tools})' if tools else ''}"
-        return "\n".join([first, headline(tally), *map(printable, self.notes)])
+        status = ", ".join(f"{n} {printable(name)}" for name, n in tally.status.items() if n) or "no cells yet"
+        if not self.several:
+            tools = self.runs[0].tools
+            first = [f"{printable(self.name)}: {status}{f'  ({tools})' if tools else ''}", headline(tally)]
+        else:
+            counts = self.cells["run"].value_counts()
+            first = [f"{len(self.runs)} runs: {status}", headline(tally)]
+            for one in dict.fromkeys((run.name, run.tools) for run in self.runs):
+                count = int(counts.get(one[0], 0))
+                tools = f"  ({one[1]})" if one[1] else ""
+                first.append(f"run  {printable(one[0])}: {count} cell{'s'[: count != 1]}{tools}")
+        return "\n".join([*first, *map(printable, self.notes)])
 
     def verdicts(self, by: Sequence[str] = GROUPS) -> pd.DataFrame:
         """Number of cells by verdict, worst relative error, worst median resolution, for each value of some columns.
@@ -120,6 +139,7 @@ class Record:
         others : further columns.
         """
         shown = ["cell", "model", "bug", "eps", "worst_param", "worst_flat_index", "max_rel_err", "diagnosis"]
+        shown[1:1] = ["run"] if self.several else []
         shown += [name for name in others if name not in shown]
         # only the columns that are shown: all columns of a million cells would take a gigabyte
         wrong = self.cells.loc[self.cells["verdict"] == "mismatch", [*shown, "bug_injected"]]
@@ -155,21 +175,23 @@ class Record:
 
     def first_weights(self, cell: str, most: int) -> pd.DataFrame:
         """The first weights of a cell, as they are stored."""
-        return frame_of(self._stored.first_weights(cell, most))
+        return frame_of(self._holder(cell).stored.first_weights(cell, most))
 
     def weights(self, cell: str) -> pd.DataFrame:
         """The weights of a cell."""
-        return frame_of(self._stored.weights({cell}))
+        return frame_of(self._holder(cell).stored.weights({cell}))
+
+    def _holder(self, cell: str) -> Recorded:
+        """The run as in which a cell counts."""
+        if not self.several:
+            return self.runs[0]
+        name = self.cells.loc[self.cells["cell"] == cell, "run"]
+        return next((run for run in self.runs if name.eq(run.name).any()), self.runs[0])
 
     def cell_tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Columns of ``cells``, those too that are not held in memory, in pieces of bounded size."""
-        return self._stored.cell_tables(columns)
+        return chain.from_iterable(run.stored.cell_tables(columns) for run in self.runs)
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Columns of ``errors`` in pieces of bounded size."""
-        return self._stored.weight_tables(columns)
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    """The value where it is a mapping, as it should be in a record; else an empty one."""
-    return value if isinstance(value, dict) else {}
+        return chain.from_iterable(run.tables(columns) for run in self.runs)

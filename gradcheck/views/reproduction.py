@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 
 from gradcheck.experiment.replay.comparison import Comparison
 from gradcheck.printable import printable
@@ -32,10 +33,7 @@ def report(found: Comparison) -> list[Table | str]:
         note = f"{len(rows) - len(changed)} other columns are the same to the bit"
         blocks.append(Table("", header, changed, note, frozenset({"in", "column", ""})))
     if found.provenance:
-        header = ["made with", "then", "now"]
-        blocks.append(
-            Table("", header, [[k, _text(a), _text(b)] for k, a, b in found.provenance], left=frozenset(header))
-        )
+        blocks.append(made_with(found.provenance, ("then", "now")))
     if not found.cells:
         blocks.append("NOTHING  the run has no cells to compare")
     elif not found.reproduced:
@@ -45,6 +43,12 @@ def report(found: Comparison) -> list[Table | str]:
     else:
         blocks.append("REPRODUCED, not bit for bit: every number lies within its bound")
     return blocks
+
+
+def made_with(differences: Sequence[tuple[str, object, object]], names: tuple[str, str]) -> Table:
+    """A table of what two runs were made with, where that is not the same."""
+    header = ["made with", *names]
+    return Table("", header, [[k, _text(a), _text(b)] for k, a, b in differences], left=frozenset(header))
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gradcheck import uris
 from gradcheck.columns.parquet import reading
+from gradcheck.columns.places import Place
 from gradcheck.errors import BadInput, one_line
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
@@ -34,12 +36,16 @@ class Runs:
         ``run`` holds the folder.
     errors : pyarrow.dataset.Dataset
         One row a weight.  It is read when it is asked: ``errors.to_table(filter=...)``.
+    status : int or None
+        Of ``run_experiment`` the exit status of the run: 0, or 1 where a cell failed or a gradient without an injected bug is
+        wrong.  None where the runs were loaded.
     plot : Plots
         Charts: ``plot.v_curve()``, ``plot.detection()``, ``plot.rules()``, ``plot.histogram()``, ``plot.weights(cell)``.
 
     See Also
     --------
     load : Reads runs.
+    run_experiment : Runs an experiment, and reads it.
 
     Examples
     --------
@@ -55,6 +61,7 @@ class Runs:
 
     cells: pd.DataFrame
     errors: ds.Dataset
+    status: int | None = None
 
     def weights(self, cell: str) -> pd.DataFrame:
         """The weights of one cell, in the order of ``flat_index``.
@@ -113,28 +120,44 @@ def load(run: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Runs
     >>> sorted(set(runs.cells["status"]))
     ['ok']
     """
+    if isinstance(run, (str, os.PathLike)):
+        return read([locate(run)])
+    folders = [locate(one) for one in run]
+    if not folders:
+        raise BadInput("load([]): needs at least one run folder")
+    return read(folders, named=True)
+
+
+def read(folders: Sequence[Place], *, named: bool = False, status: int | None = None) -> Runs:
+    """The results in some folders.
+
+    named : whether the column ``run`` names the folder even of a single one.
+    status : the exit status of the run that made them.
+    """
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    several = not isinstance(run, (str, os.PathLike))
-    folders = [locate(run)] if isinstance(run, (str, os.PathLike)) else [locate(one) for one in run]
-    if not folders:
-        raise BadInput("load([]): needs at least one run folder")
+    several = named or len(folders) > 1
     tables, datasets = [], []
     for folder in folders:
         stored = Stored(folder, ahead=lambda name: True)
         tables.append(stored.read_cells())
         for note in stored.notes:
-            warnings.warn(f"{folder}: {note}", stacklevel=2)
+            warnings.warn(f"{folder}: {note}", stacklevel=3)
         if several:
             n = tables[-1].num_rows
             tables[-1] = tables[-1].append_column("run", pa.array([str(folder)] * n, pa.string()))
         datasets.append(stored.dataset())
-    runs = Runs(frame_of(_together(tables)), datasets[0] if len(datasets) == 1 else ds.dataset(datasets))
+    runs = Runs(frame_of(together(tables)), datasets[0] if len(datasets) == 1 else ds.dataset(datasets), status)
     return replace(runs, cells=with_missed(runs.cells, runs.tables))
 
 
-def _together(tables: list[pa.Table]) -> pa.Table:
+def name_of(typed: str | os.PathLike[str], folder: Place) -> str:
+    """The name of a run for people: as it was typed, without a password; of ``latest`` the folder that it stands for."""
+    return uris.shown(str(typed)) if str(typed) != "latest" else os.path.relpath(str(folder))
+
+
+def together(tables: list[pa.Table]) -> pa.Table:
     """The cells of several runs in one table.  It empties the list, so that nothing else holds the cells.
 
     Raises BadInput where they do not fit together.

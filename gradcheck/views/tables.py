@@ -14,7 +14,7 @@ from gradcheck.printable import printable
 from gradcheck.views import varied
 from gradcheck.views.frames import records, weight_name
 from gradcheck.views.numbers import in_json
-from gradcheck.views.record import GROUPS, Record
+from gradcheck.views.record import Record
 from gradcheck.views.terminal import Table, cut, short
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def as_json(record: Record, cell: str | None = None, by: Sequence[str] | None = 
     ``swept`` are the columns of the settings in which cells differ; the rows of ``worst`` and ``cells`` have them.
     """
     content: dict[str, object] = {"schema_version": SCHEMA_VERSION, "run": record.name}
+    if record.several:
+        content["runs"] = [run.name for run in record.runs]
     if cell is not None:
         row = record.cell(cell)
         content |= {"cell": row, "weights": records(record.weights(row["cell"]))}
@@ -48,7 +50,7 @@ def as_json(record: Record, cell: str | None = None, by: Sequence[str] | None = 
         arrays, swept = varied.arrays(record), varied.varied(record)
         content |= {
             "n_cells": len(record.cells),
-            "verdicts": records(record.verdicts(by or GROUPS)),
+            "verdicts": records(record.verdicts(by or record.groups)),
             "swept": [*swept, *arrays.columns],
             "worst": records(record.worst(swept)),
             "rules": records(record.rule_table()),
@@ -69,15 +71,15 @@ def as_json(record: Record, cell: str | None = None, by: Sequence[str] | None = 
 def overview(record: Record, lines: int | None, by: Sequence[str] | None = None) -> list[Table | str]:
     """The tables of a run, cut so that they fill no more than `lines` lines (None: whole).
 
-    by : columns to count by; None takes as many of model, bug and eps as leave room for the other tables.
+    by : columns to count by; None takes as many of run, model, bug and eps as leave room for the other tables.
     """
     if by is None:
-        by = GROUPS if lines is None else _coarse(record, GROUPS, max(4, lines // 4))
+        by = record.groups if lines is None else _coarse(record, record.groups, max(4, lines // 4))
     verdicts = _verdict_table(record, by)
     tables = (verdicts, _worst_table(record), _rule_table(record), _problem_table(record))
     sections = [section for section in tables if section.rows]
     blocks: list[Table | str] = [record.heading]
-    left = None if lines is None else lines - len(record.notes)
+    left = None if lines is None else lines + 2 - len(record.heading.splitlines())
     for section, rows in zip(sections, _shares([len(section.rows) for section in sections], left), strict=True):
         title = section.title
         if rows < len(section.rows):
@@ -126,9 +128,10 @@ def _verdict_table(record: Record, by: Sequence[str]) -> Table:
 
 
 def _worst_table(record: Record) -> Table:
-    header = ["cell", "model", "bug", "eps", "worst weight", "rel_err", "diagnosis"]
+    header = ["cell", "run", "model", "bug", "eps", "worst weight", "rel_err", "diagnosis"]
     # the heading names what is the same in the whole run
     same = {name for name in ("model", "bug", "eps") if record.cells[name].nunique(dropna=False) == 1}
+    same |= set() if record.several else {"run"}
     kept = [i for i, name in enumerate(header) if name not in same]
     header = [header[i] for i in kept]
     rows = _Rows(record.worst(), lambda row: [_worst_row(row)[i] for i in kept])
@@ -137,7 +140,7 @@ def _worst_table(record: Record) -> Table:
 
 def _worst_row(row: Mapping[str, Any]) -> list[object]:
     return [
-        *(row[name] for name in ("cell", "model", "bug")),
+        *(row.get(name) for name in ("cell", "run", "model", "bug")),
         eps_text(from_stored(row["eps"])),
         f"{row['worst_param']} #{row['worst_flat_index']}",
         row["max_rel_err"],
@@ -203,7 +206,9 @@ def cell_view(record: Record, start: str, lines: int | None) -> list[Table | str
     row = record.cell(start)
     facts = ", ".join(printable(row[name]) for name in ("model", "data", "bug", "scheme", "dtype"))
     verdict = row["verdict"] or row["status"]
-    blocks: list[Table | str] = [f"cell {printable(row['cell'])}: {facts}, eps {eps_text(from_stored(row['eps']))}"]
+    within = f" of {printable(row['run'])}" if record.several else ""
+    eps = eps_text(from_stored(row["eps"]))
+    blocks: list[Table | str] = [f"cell {printable(row['cell'])}{within}: {facts}, eps {eps}"]
     blocks.append(f"{printable(verdict).upper()}  {printable(row['diagnosis'] or row['message'] or '')}".rstrip())
     n, most = row["n_weights"] or 0, None if lines is None else max(1, lines - 4)
     if most is not None and n > BLOCK_WEIGHTS:  # all of them may not fit into memory

@@ -90,13 +90,13 @@ def test_a_derived_figure_that_follows_is_no_further_away_than_its_sources(w, se
     for name, sources in intervals.DERIVED.items():
         furthest = np.max([apart.distance[source] for source in sources], axis=0)
         assert (apart.distance[name] <= np.maximum(furthest, 1.0) * SLACK).all()
-    for name, (_, distance) in apart.of_cell(cell_of(other), cell_of(w)).items():
+    for name, (_, distance) in apart.of_cell(cell_of(other), cell_of(w), rounding(len(w["bound"]))).items():
         assert distance <= max(1.0, *(apart.distance[c].max() for c in intervals.FIGURES.get(name, ("bound",)))) * SLACK
 
 
 def compared(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> comparison.Apart:
     m = len(new["bound"])
-    return comparison.Apart(old, new | {"step_rule": ["fixed"] * m}, "float64", rounding(m))
+    return comparison.Apart(old, new, np.zeros(m, bool), "float64", rounding(m))
 
 
 def cell_of(w: dict[str, np.ndarray]) -> dict[str, float]:
@@ -125,7 +125,7 @@ def test_a_derived_number_alone_beyond_its_end_is_reported(name, w, side, excess
 @given(cells(), st.floats(1e-3, 1e3))
 def test_a_figure_of_the_cell_alone_beyond_its_end_is_reported(name, w, excess):
     planted = float(beyond(ends(w)[1][name], 1, excess)[0])
-    found = compared(w, w).of_cell(cell_of(w) | {name: planted}, cell_of(w))
+    found = compared(w, w).of_cell(cell_of(w) | {name: planted}, cell_of(w), rounding(len(w["bound"])))
     assert found[name][1] > 1
     assert all(distance == 0 for other, (_, distance) in found.items() if other != name)
 

@@ -75,7 +75,9 @@ def _read_all() -> None:
     import gradcheck
     from gradcheck.experiment.grid.record import read_plan
     from gradcheck.experiment.replay import record
+    from gradcheck.experiment.replay.difference import difference
     from gradcheck.experiment.results.stored import Stored
+    from gradcheck.views import difference as view
     from gradcheck.views import tables, terminal
     from gradcheck.views.record import Record
 
@@ -87,6 +89,7 @@ def _read_all() -> None:
         lambda: Stored(run).provenance,
         lambda: [record.recorded_config(row, [run]) for row in Stored(run).cell_rows(["cell", "config"])],
         lambda: len(gradcheck.load(run).cells),
+        lambda: terminal.show(view.report(difference(run, run, 100), ("run", "run")), _Screen()),
         lambda: read_plan(run),
     ):
         _refused_or_read(reader)

@@ -386,8 +386,13 @@ def _resume(folder: Path) -> int:
     return main([f"resume={folder}", "engine=serial", "progress=none"])
 
 
+def _diff(folder: Path) -> int:
+    return int(importlib.import_module("gradcheck.diff").main([str(folder), str(folder)]))
+
+
 COMMANDS: dict[str, Callable[[Path], int]] = {
     "show": _command("show"),
+    "diff": _diff,
     "reproduce": _command("reproduce"),
     "resume": _resume,
     "load": _load,

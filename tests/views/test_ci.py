@@ -284,3 +284,17 @@ def test_a_function_is_found_without_importing_it(
     github.place_of.cache_clear()
     found = github.place_of(name)
     assert (None if found is None else (found[0].as_posix(), found[1])) == expected
+
+
+def test_several_runs_are_told_each_with_its_own_fail_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, number, fail_on in (("strict", 0, "unjudged"), ("lax", 4, "never")):
+        with Writer(tmp_path / name, {"overrides": [f"fail_on={fail_on}"]}) as writer:
+            writer.add(cell_row(planned(number), result(number, 6, "inconclusive"), 0.5))
+    runs = [tmp_path / "strict", tmp_path / "lax"]
+    assert "saved  " in shown(capsys, *runs, "--junit", tmp_path / "out.xml")
+    kinds, _ = read_junit(tmp_path / "out.xml")
+    assert kinds == {"failure": 1, "doubtful": 1}
+    lines = [line for line in shown(capsys, *runs, "--github").splitlines() if line.startswith("::")]
+    told = {level: message for level, _, message in map(read_github, lines)}
+    assert f"python -m gradcheck.show {tmp_path / 'strict'} --cell" in told["error"]
+    assert f"python -m gradcheck.show {tmp_path / 'lax'} --cell" in told["warning"]

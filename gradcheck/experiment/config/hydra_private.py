@@ -23,12 +23,17 @@ from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra, create_config_search_path, get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobRuntime
+from hydra.version import VersionBase
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf, ValueNode
 from omegaconf._utils import get_omega_conf_dumper
+from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from gradcheck.printable import printable_lines
@@ -49,6 +54,7 @@ __all__ = [
     "numbered",
     "numbers_of",
     "parsed_value",
+    "put_back",
     "quoting",
     "raw",
     "repository_of",
@@ -102,6 +108,42 @@ def compose_defaults(hydra: Hydra, repository: IConfigRepository, name: str, cho
 def apply_overrides(cfg: DictConfig, overrides: Sequence[Override]) -> None:
     """Set values in a composed config, checked by its schema."""
     ConfigLoaderImpl._apply_overrides_to_config(list(overrides), cfg)
+
+
+# ------------------------------------------------------------------------------------- Hydra: its state in this process
+
+# Resolvers that Hydra enters whenever it is made, and ours.
+_RESOLVERS = ("now", "hydra", "python_version", "logspace", "config_groups")
+
+
+@contextmanager
+def put_back() -> Iterator[None]:
+    """Within this block the state that Hydra and OmegaConf keep for the process is ours; then it is as it was.
+
+    In an application of Hydra that runs us: its version base, the config of its job and the job's name, the resolvers that
+    it has registered, and its ConfigStore, of which we see what Hydra and its plugins have stored, and nothing of its own.
+    """
+    Plugins.instance()  # plugins enter their configs once, when they are found: not into a store that is thrown away
+    base, config, job, store = (
+        VersionBase.instance(),
+        HydraConfig.instance(),
+        JobRuntime.instance(),
+        ConfigStore.instance(),
+    )
+    known, cfg, conf, repo = base.version_base, config.cfg, job.conf, store.repo
+    resolvers = {name: BaseContainer._resolvers.get(name) for name in _RESOLVERS}
+    opened = GlobalHydra.instance().hydra
+    job.conf = copy.deepcopy(conf)
+    store.repo = {name: node for name, node in repo.items() if name == "hydra" or name.startswith("_")}
+    try:
+        yield
+    finally:
+        base.version_base, config.cfg, job.conf, store.repo = known, cfg, conf, repo
+        GlobalHydra.instance().hydra = opened
+        for name, resolver in resolvers.items():
+            BaseContainer._resolvers.pop(name, None)
+            if resolver is not None:
+                BaseContainer._resolvers[name] = resolver
 
 
 # ------------------------------------------------------------------------------------------- Hydra: command line and jobs

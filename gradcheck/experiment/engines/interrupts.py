@@ -22,11 +22,14 @@ def interrupted() -> bool:
 
 
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
+def sigterm_interrupts(*, alone: bool = True) -> Iterator[None]:
     """SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that what is finished is stored; for the main thread.
 
     The first signal is enough.  More of them within STOP_SECONDS are ignored: an impatient second Ctrl-C would strike
     while results are stored and processes ended.  After an interrupt Ctrl-C stays ignored when the block ends.
+
+    alone : nothing else is done in this process.  In that of another program SIGTERM stays as the program has it, Ctrl-C is
+        taken only where the program has left it to Python, and both are as they were when the block ends.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -39,18 +42,21 @@ def sigterm_interrupts() -> Iterator[None]:
         if time.monotonic() - first > STOP_SECONDS:
             first = time.monotonic()
             _interrupted.set()
-            # the interpreter gives signals back while it ends: one more would end it with another status
-            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+            if alone:  # the interpreter gives signals back while it ends: one more would end it with another status
+                atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = [signal.SIGINT, signal.SIGTERM] if alone else []
+    if not alone and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        taken = [signal.SIGINT]
+    before = {number: signal.signal(number, interrupt) for number in taken}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before[signal.SIGTERM])
-        # Once interrupted, a second Ctrl-C may still be on its way, and would spoil the exit status of what ends now.
-        if first == -math.inf:
-            signal.signal(signal.SIGINT, before[signal.SIGINT])
+        for number, handler in before.items():
+            # Once interrupted, a second Ctrl-C may still be on its way, and would spoil the exit status of what ends now.
+            if not alone or number == signal.SIGTERM or first == -math.inf:
+                signal.signal(number, handler)
 
 
 @contextmanager

@@ -44,16 +44,25 @@ class Column:
     distance: float = 0.0
     beyond: list[str] = field(default_factory=list)  # cells
 
-    def add(self, same: ArrayLike, distance: ArrayLike, cell: str) -> None:
-        """Count the values of a cell: whether each is the same to the bit, and how far it is away where it is not."""
+    def add(self, same: ArrayLike, distance: ArrayLike, cells: ArrayLike) -> int | None:
+        """Count values of a cell, or of `cells`: whether each is the same to the bit, and how far away it is where not.
+
+        Returns the place of the furthest one where none before was as far away.
+        """
         same, distance = np.atleast_1d(same), np.atleast_1d(distance)
         self.compared += len(same)
         self.identical += int(same.sum())
-        if not same.all():
-            largest = float(np.where(same, 0.0, distance).max())
-            self.distance = max(self.distance, largest)
-            if not largest <= 1.0:
-                self.beyond.append(cell)
+        if same.all():
+            return None
+        apart = np.where(same, -1.0, distance)
+        if (far := ~(apart <= 1.0)).any():
+            named = np.broadcast_to(np.asarray(cells, dtype=object), far.shape)[far]
+            self.beyond += dict.fromkeys(named.tolist())
+        furthest = int(apart.argmax())
+        if self.distance > 0 and not apart[furthest] > self.distance:
+            return None
+        self.distance = float(apart[furthest])
+        return furthest
 
 
 @dataclass
@@ -89,20 +98,26 @@ def compare(found: Comparison, cell: str, old: Row, weights: Columns, new: CellR
     apart: Apart | None = None
     if isinstance(new.weights, Mapping) and rounding is not None and len(weights["flat_index"]) == new.n_weights:
         recomputed = errors_table([new]).to_pydict()
-        apart = Apart(weights, recomputed, str(new.cell["dtype"]), rounding)
+        chosen = np.array([rule == "auto" for rule in recomputed["step_rule"]], dtype=bool)
+        old_numbers, new_numbers = ({name: reals(w[name]) for name in intervals.NUMBERS} for w in (weights, recomputed))
+        apart = Apart(old_numbers, new_numbers, chosen, str(new.cell["dtype"]), rounding)
         _compare_weights(found, cell, weights, recomputed, apart)
     elif len(weights["flat_index"]) or new.weights is not None:
         found.weights["flat_index"].add(False, math.inf, cell)
-    _compare_summary(found, cell, old, new, apart)
+    _compare_summary(found, cell, old, new, apart, rounding)
 
 
 class Apart:
-    """How far the recorded numbers of a cell are from the recomputed ones."""
+    """How far the recorded numbers of weights are from the recomputed ones, or from those of another record.
 
-    def __init__(self, old: Columns, new: Columns, dtype: str, rounding: Rounding) -> None:
-        self.old, self.new = ({name: reals(w[name]) for name in intervals.NUMBERS} for w in (old, new))
-        self.rounding = rounding
-        chosen = np.array([rule == "auto" for rule in new["step_rule"]], dtype=bool)
+    chosen : where the step was chosen.
+    rounding : by which another computation may differ; None where it is not known, as of another record.
+    """
+
+    def __init__(
+        self, old: intervals.Columns, new: intervals.Columns, chosen: Flags, dtype: str, rounding: Rounding | None
+    ) -> None:
+        self.old, self.new = old, new
         self.intervals = intervals.of_weights(self.new, chosen, dtype, rounding, self.old)
         self.same = {name: same_bits(self.old[name], self.new[name]) for name in intervals.NUMBERS}
         self.differs: Flags = ~np.logical_and.reduce(list(self.same.values()))
@@ -118,9 +133,9 @@ class Apart:
                 )
             self.distance[name] = np.where(self.same[name], 0.0, found)
 
-    def of_cell(self, old: Row, new: Row) -> dict[str, tuple[bool, float]]:
+    def of_cell(self, old: Row, new: Row, rounding: Rounding) -> dict[str, tuple[bool, float]]:
         """For each figure of ``cells`` that is a number: is it the same to the bit, and how far is it away?"""
-        ends = intervals.of_cell(self.new, self.intervals, _real(new["loss"]), self.rounding)
+        ends = intervals.of_cell(self.new, self.intervals, _real(new["loss"]), rounding)
         follows = intervals.figures(self.old)
         found = {}
         for name, interval in ends.items():
@@ -163,10 +178,12 @@ def verdict_follows(old: Columns) -> Flags:
     return np.asarray(mismatch == (np.array(old["verdict"], dtype=object) == "mismatch"))
 
 
-def _compare_summary(found: Comparison, cell: str, old: Row, new: CellRows, apart: Apart | None) -> None:
+def _compare_summary(
+    found: Comparison, cell: str, old: Row, new: CellRows, apart: Apart | None, rounding: Rounding | None
+) -> None:
     row = cells_table([new]).to_pylist()[0]
     settings = dict(_flattened(new.cell["config"]))
-    figures = apart.of_cell(old, row) if apart is not None else {}
+    figures = apart.of_cell(old, row, rounding) if apart is not None and rounding is not None else {}
     turned = apart is not None and bool(apart.differs.any())
     for name, column in found.summary.items():
         if name not in CELLS.names and name not in row:

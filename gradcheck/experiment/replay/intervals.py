@@ -78,11 +78,12 @@ class Interval(NamedTuple):
 
 
 def of_weights(
-    w: Columns, auto: Flags, dtype: str, rounding: Rounding, recorded: Columns | None = None
+    w: Columns, auto: Flags, dtype: str, rounding: Rounding | None, recorded: Columns | None = None
 ) -> dict[str, Interval]:
     """Intervals of the columns of ``errors``, from the recomputed ones.
 
     auto : where the step was chosen.
+    rounding : None where it is not known, as of two records; the bounds alone count then.
     recorded : the columns that are compared; where another step was chosen, their bounds belong to that step.
     """
     bound = own = w["bound"]
@@ -92,8 +93,10 @@ def of_weights(
             other = auto & (recorded["step"] != w["step"])
             own = np.where(other, OTHER_RUNG * bound, bound)
             bound = np.where(other, bound + np.minimum(recorded["bound"], own), bound)
-        # the bound has room for the rounding of the correct gradient; a wrong one that is larger is rounded more
-        claimed = bound + max(0.0, _gain(w) - 1) * DEVIATIONS * rounding.gradient[: len(bound)]
+        claimed = bound
+        if rounding is not None:
+            # the bound has room for the rounding of the correct gradient; a wrong one that is larger is rounded more
+            claimed = bound + max(0.0, _gain(w) - 1) * DEVIATIONS * rounding.gradient[: len(bound)]
         a, n = np.abs(w["analytic"]), np.abs(w["numeric"])
         apart, size, larger = w["abs_err"], a + n, np.maximum(a, n)
         found = {name: Interval.around(w[name], bound) for name in ("numeric", "correct")}

@@ -215,8 +215,9 @@ class Stored:
             places = self._places_of(some)
         else:
             places = list(range(len(self.cells))) if near is None else [near]
+        ids = None if some is None else pa.array(sorted(some), pa.string())
         for j in self._sources(places):
-            yield from self._weights_in(j, columns, some)
+            yield from self._weights_in(j, columns, some, ids)
 
     def _places_of(self, cells: set[str]) -> list[int]:
         """The parts of ``cells`` in which some cells are."""
@@ -234,7 +235,10 @@ class Stored:
             return sorted(self.used)
         return sorted(j for j in fellows if j is not None)
 
-    def _weights_in(self, j: int, columns: Sequence[str] | None, some: set[str] | None) -> Iterator[pa.Table]:
+    def _weights_in(
+        self, j: int, columns: Sequence[str] | None, some: set[str] | None, ids: pa.Array | None = None
+    ) -> Iterator[pa.Table]:
+        """Rows of one part of ``errors``.   ids : those of `some`, made once for all parts."""
         from pyarrow import compute  # not on the way of a run
 
         names = ERRORS.names if columns is None else list(columns)
@@ -247,7 +251,8 @@ class Stored:
         if wanted is None:
             yield from tables
             return
-        ids = pa.array(sorted(wanted), pa.string())
+        if ids is None or counting is not None:
+            ids = pa.array(sorted(wanted), pa.string())
         kept: Iterator[pa.Table] = (table.filter(compute.is_in(table["cell"], value_set=ids)) for table in tables)
         if j in self.repeated:
             kept = iter([_once(pa.concat_tables(kept))])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,19 +25,18 @@ from gradcheck.views.commands.folders import refuse_run
 from gradcheck.views.commands.settings import RunSettings
 from gradcheck.views.progress import Progress
 from gradcheck.views.tally import TALLY_COLUMNS, Tally
-from gradcheck.views.terminal import say
 
 if TYPE_CHECKING:
     from gradcheck.experiment.results.stored import Stored
-
-log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 
 
 def compute(jobs: Plan, run_dir: Path, chosen: RunSettings, overrides: Sequence[str]) -> int:
     """Compute the cells of a plan in a new run, store them as they come, print the summary; returns the exit status."""
-    with lock.locked(run_dir if chosen.store is None else chosen.store) as target:
+    place = run_dir if chosen.store is None else chosen.store
+    chosen.caller.runs.append(place)
+    with lock.locked(place) as target:
         refuse_run(target)  # another process may have made it meanwhile
         return compute_left(jobs, target, chosen, overrides, None)
 
@@ -69,9 +66,10 @@ def compute_left(
     done = Ids() if stored is None else stored.done()
     left = Left(jobs, done)
     tally = _tally(jobs, done, stored)
+    caller, log = chosen.caller, chosen.caller.log
     log.info("%d cells planned, %d to compute, engine %s", len(jobs), len(left), chosen.engine)
     interrupted, lost = False, ""
-    with sigterm_interrupts():
+    with sigterm_interrupts(alone=caller.alone):
         try:
             if stored is None:
                 with _storing(target):  # first: a run that has results can then be resumed
@@ -91,14 +89,14 @@ def compute_left(
             interrupted = True
         except EngineLost as error:
             lost = f"engine={chosen.engine}: {error}; what was finished is stored"
-            print(f"gradcheck: {printable(lost)}", file=sys.stderr)
+            caller.fail(lost)
     if stored is not None and not interrupted:
         with _storing(target):
             _settle(jobs, target, overrides, stored)
     for note in jobs.notes:
         log.info("%s", printable(note))
-        print(printable(note))
-    say(summary.text(tally, target, overrides if proposed else None, planned=len(jobs)))
+        caller.note(note)
+    caller.say(summary.text(tally, target, overrides if proposed else None, planned=len(jobs)))
     end = "interrupted" if interrupted else printable(lost) or "done"
     log.info("%s: %s", end, ", ".join(f"{n} {word}" for word, n in tally.status.items()))
     if interrupted:

@@ -17,10 +17,10 @@ from gradcheck.experiment.config.hydra_private import Hydra
 from gradcheck.experiment.config.words import ENGINES_INSTEAD, cut
 from gradcheck.experiment.grid import paired
 from gradcheck.experiment.grid.sweep import plan
+from gradcheck.views.commands import joblog
 from gradcheck.views.commands.compute import compute
 from gradcheck.views.commands.folders import composing, own_folder, quoted
 from gradcheck.views.commands.settings import RunSettings, settings
-from gradcheck.views.terminal import say
 
 BASIC = "basic"
 _CHOICES = ("hydra/launcher", "hydra/sweeper")
@@ -55,7 +55,8 @@ class Job:
     It returns its exit status, or what it raised: Hydra would print more than one line of an error.
     """
 
-    allow: tuple[str, ...]
+    whole: DictConfig  # with the logging of the jobs, which Hydra does not set up within another program
+    given: RunSettings
 
     def __call__(self, cfg: DictConfig) -> int | Exception:
         try:
@@ -64,25 +65,30 @@ class Job:
             return error
 
     def _status(self, cfg: DictConfig) -> int:
-        run = replace(settings(cfg), allow=self.allow)
-        jobs = plan([compose.science(cfg)], run.max_cells, allow=self.allow, max_memory=run.max_memory)
+        run = replace(settings(cfg), allow=self.given.allow, caller=self.given.caller)
+        jobs = plan([compose.science(cfg)], run.max_cells, allow=run.allow, max_memory=run.max_memory)
         job = HydraConfig.get()
         overrides = compose.as_typed(job.overrides.task)  # type: ignore[arg-type]
-        return compute(jobs, Path(job.runtime.output_dir), run, overrides)
+        output = Path(job.runtime.output_dir)
+        with joblog.logged(joblog.in_folder(self.whole, output).hydra, run) as logged:
+            return compute(jobs, output, logged, overrides)
 
 
 def multirun(hydra: Hydra, cfg: DictConfig, overrides: Sequence[str], run: RunSettings, own: str) -> int:
     """Let Hydra's sweeper make the jobs and its launcher start them; returns the highest exit status of a job."""
     folder = own_folder(cfg, "hydra.sweep.dir")
     lines = [*overrides, f"hydra.sweep.dir={quoted(str(folder))}", "hydra.mode=MULTIRUN"]
+    lines += [] if run.caller.alone else joblog.UNLOGGED
     with composing(folder), _naming(cfg):
-        returned = hydra.multirun(config_name=compose.CONFIG_NAME, task_function=Job(run.allow), overrides=lines)
+        returned = hydra.multirun(config_name=compose.CONFIG_NAME, task_function=Job(cfg, run), overrides=lines)
         statuses = [job.return_value for job in _jobs(returned)]
         for status in statuses:
             if isinstance(status, Exception):
                 raise status
     if launcher_of(cfg) != BASIC:  # what the jobs print may stand elsewhere
-        say(f"saved  {folder}  ({len(statuses)} jobs, each in a folder of its own below)")
+        run.caller.say(f"saved  {folder}  ({len(statuses)} jobs, each in a folder of its own below)")
+    if not run.caller.runs:  # the launcher of a plugin may have started other processes
+        run.caller.runs.extend(sorted(path.parent for path in folder.rglob("cells") if path.is_dir()))
     return max(map(int, statuses), default=0)
 
 

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gradcheck import uris
 from gradcheck.errors import BadInput
@@ -21,7 +21,8 @@ from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid import paired
 from gradcheck.experiment.grid.sweep import plan, sweep
 from gradcheck.experiment.results.plan import Plan
-from gradcheck.views.commands import hydras_own
+from gradcheck.views.commands import hydras_own, joblog
+from gradcheck.views.commands.caller import Caller
 from gradcheck.views.commands.compute import compute
 from gradcheck.views.commands.credentials import refuse_credentials, without_store
 from gradcheck.views.commands.dry_run import dry_run
@@ -31,19 +32,17 @@ from gradcheck.views.commands.shown import show
 from gradcheck.views.terminal import say
 
 
-def run(arguments: Sequence[str], *, alone: bool = False) -> int:
-    """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt.
-
-    alone : nothing else is done in this process, before or after.
-    """
-    patches.log_without_tracebacks()
+def run(arguments: Sequence[str], caller: Caller) -> int:
+    """One command line, to its exit status.  Raises BadInput, WriteError or KeyboardInterrupt."""
+    if caller.alone:
+        patches.log_without_tracebacks()
     refuse_credentials(arguments)
     resumed = [text for text in arguments if text.startswith("resume=")]
     if resumed:
         from gradcheck.views.commands.resume import resume  # a new run reads no record
 
         others = [text for text in arguments if not text.startswith("resume=")]
-        return resume(resumed[-1].partition("=")[2], others, alone=alone)
+        return resume(resumed[-1].partition("=")[2], others, caller)
     options = command_line.parse_arguments(arguments)
     if options.experimental_rerun is not None or options.config_path is not None or options.config_name is not None:
         raise BadInput(
@@ -72,13 +71,15 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
             raise BadInput(
                 f"hydra.verbose={cfg.hydra.verbose}: must be true, false, the name of a logger or a list of them"
             )
-        patches.collect_from_now(alone)
-        chosen = replace(settings(cfg), allow=allowed(parsed))
+        patches.collect_from_now(caller.alone)
+        chosen = replace(settings(cfg), allow=allowed(parsed), caller=caller)
         if typed_store is not None:
             chosen = replace(chosen, store=store_at(typed_store))
         elif chosen.store is not None:  # a config file may hold a password too
             cfg.store = uris.shown(str(cfg.store))
         recorded.without_credentials(cfg)
+        if chosen.dry_run and caller.quiet:
+            raise BadInput("dry_run=true: computes nothing, so that there are no results; leave it out")
         if not multirun:
             command_line.unswept(parsed)
             paired.refuse(cfg, "there is no sweep; give each key a list of values, and write -m")
@@ -144,7 +145,9 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
     overrides = compose.as_typed(cfg.hydra.overrides.task)
 
     def task(_: DictConfig) -> int:
-        return compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, overrides)
+        job = HydraConfig.get()
+        with joblog.logged(job, chosen) as logged:  # type: ignore[arg-type]
+            return compute(jobs, Path(job.runtime.output_dir), logged, overrides)
 
     with composing(folder):
         done = run_job(
@@ -153,6 +156,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
             job_dir_key="hydra.run.dir",
             job_subdir_key=None,
             hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+            configure_logging=chosen.caller.alone,
         )
     callbacks.on_run_end(config=cfg, config_name=compose.CONFIG_NAME, job_return=done)
     if done.status is JobStatus.FAILED:
@@ -169,10 +173,10 @@ def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: RunSettings) -> in
     callbacks.on_multirun_start(config=cfg, config_name=compose.CONFIG_NAME)
     with composing(folder):
         OmegaConf.save(cfg, folder / "multirun.yaml")
-        logged = cfg.copy()
-        with read_write(logged.hydra.runtime), open_dict(logged.hydra.runtime):
-            logged.hydra.runtime.output_dir = str(folder.absolute())
-        configure_log(logged.hydra.job_logging, logged.hydra.verbose)
-    status = compute(jobs, folder, chosen, compose.as_typed(cfg.hydra.overrides.task))
+        logged = joblog.in_folder(cfg, folder)
+        if chosen.caller.alone:
+            configure_log(logged.hydra.job_logging, logged.hydra.verbose)
+    with joblog.logged(logged.hydra, chosen) as known:
+        status = compute(jobs, folder, known, compose.as_typed(cfg.hydra.overrides.task))
     callbacks.on_multirun_end(config=cfg, config_name=compose.CONFIG_NAME)
     return status

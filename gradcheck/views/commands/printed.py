@@ -1,4 +1,4 @@
-"""What ``show`` prints of a run: tables, JSON, or annotations of a GitHub workflow; and the report that it writes beside."""
+"""What ``show`` prints of one run or several: tables, JSON or annotations of a GitHub workflow; and the report beside."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def show(typed: argparse.Namespace) -> int:
     """Print what was asked for; returns the exit status.  Raises BadInput."""
     _refuse(typed)
     by = None if typed.by is None else tuple(typed.by.split(","))
-    record = Record(typed.run)
+    record = Record(*typed.runs)
     if typed.junit is not None:
         junit.write(record, Path(typed.junit))
     if typed.github:

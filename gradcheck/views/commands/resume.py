@@ -17,12 +17,12 @@ from gradcheck.experiment.grid.record import read_plan
 from gradcheck.experiment.results import repair
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
-from gradcheck.printable import printable
+from gradcheck.views.commands.caller import Caller
 from gradcheck.views.commands.compute import compute_left
 from gradcheck.views.commands.settings import RESUMABLE, allowed, settings
 
 
-def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
+def resume(path: str, arguments: Sequence[str], caller: Caller) -> int:
     """Compute the cells that a run has not stored; returns the exit status.
 
     Nothing recorded is executed, and Hydra's record of the run is not changed.
@@ -38,11 +38,12 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
         word, others = _without_replace(arguments)
         parsed = command_line.parse(hydra, others)
         command_line.unswept(parsed)
-        chosen = replace(settings(compose.compose(hydra, others)), allow=allowed(parsed))
-    patches.collect_from_now(alone)
+        chosen = replace(settings(compose.compose(hydra, others)), allow=allowed(parsed), caller=caller)
+    patches.collect_from_now(caller.alone)
     place = places.at(path)
     if not (place / PLAN).is_file():
         place = locate(path)
+    caller.runs.append(place)
     with lock.locked(place) as run_dir:
         jobs, overrides = read_plan(run_dir, chosen.allow)
         engines.refuse(chosen.engine, chosen.address)
@@ -55,7 +56,7 @@ def resume(path: str, arguments: Sequence[str], *, alone: bool = False) -> int:
             )
         repair.require_word(stored, jobs, word)
         for line in repair.findings(stored, jobs):
-            print(printable(line))
+            caller.note(line)
         # the record may be a stranger's
         return compute_left(jobs, run_dir, chosen, overrides, stored, proposed=all(map(harmless, overrides)))
 

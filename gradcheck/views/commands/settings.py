@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hydra.core.override_parser.types import Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +13,7 @@ from gradcheck.columns.places import Place
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import compose, hydra_private, schema
 from gradcheck.functions.imports import module_of
+from gradcheck.views.commands.caller import Caller
 
 # What may be typed beside resume=.
 RESUMABLE = ("engine", "progress", "fail_on", "fail_fast", "cell_timeout", "allow", "max_memory", "replace")
@@ -34,6 +35,7 @@ class RunSettings:
     max_cells: int
     max_memory: float
     allow: tuple[str, ...]
+    caller: Caller = field(default_factory=Caller)
 
 
 def store_at(typed: str) -> places.Place:
