@@ -18,6 +18,7 @@ from . import (
     damages,
     death,
     diagnoses,
+    differences,
     flips,
     fuzz,
     hessians,
@@ -62,6 +63,10 @@ def random_overrides(given: argparse.Namespace, folder: Path) -> str:
 
 def random_interpolations(given: argparse.Namespace, folder: Path) -> str:
     return interpolations.trial(folder, given.sets)
+
+
+def random_differences(given: argparse.Namespace, folder: Path) -> str:
+    return differences.trial(folder, given.pairs)
 
 
 def secret_uris(given: argparse.Namespace, folder: Path) -> str:
@@ -115,6 +120,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "hostile": hostile_records,
     "overrides": random_overrides,
     "interpolations": random_interpolations,
+    "differences": random_differences,
     "secrets": secret_uris,
     "fuzz": fuzzing,
     "diagnoses": planted_diagnoses,
@@ -140,6 +146,7 @@ def main() -> int:
     parser.add_argument("--crashes", type=int, default=50, help="right after saved (default %(default)s)")
     parser.add_argument("--sets", type=int, default=10_000, help="of overrides (default %(default)s)")
     parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
+    parser.add_argument("--pairs", type=int, default=2_000, help="of runs (default %(default)s)")
     parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
     parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")
