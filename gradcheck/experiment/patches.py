@@ -63,6 +63,8 @@ def put_back() -> Iterator[None]:
     We set variables for Hydra and Arrow; joblib, threadpoolctl and Dask set others for themselves, and keep them.
     """
     variables = dict(os.environ)
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
     hook, complaints, folder = threading.excepthook, logging.raiseExceptions, os.getcwd()
     try:
         with warnings.catch_warnings(), collector_paused(alone=False):
@@ -73,6 +75,10 @@ def put_back() -> Iterator[None]:
             del os.environ[name]
         os.environ.update({name: value for name, value in variables.items() if os.environ.get(name) != value})
         threading.excepthook, logging.raiseExceptions = hook, complaints
+        root.setLevel(level)  # Hydra shows what it knows of itself by a handler of its own
+        for handler in set(root.handlers) - set(handlers):
+            root.removeHandler(handler)
+            handler.close()
         while _silenced:
             logging.getLogger((known := _silenced.popitem())[0]).setLevel(known[1])
         with suppress(OSError):  # it may have been removed meanwhile

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import logging.config
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,19 +25,18 @@ class _Files(logging.Handler):
     def __init__(self, handler: logging.Handler, level: int) -> None:
         super().__init__(level)
         self._handler = handler
+        handler.handleError = self.handleError  # type: ignore[method-assign]
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= self._handler.level and self._handler.filter(record):
-            try:
-                self._handler.handle(record)
-            except (OSError, ValueError):
-                self.handleError(record)
+        if record.levelno >= self._handler.level:
+            self._handler.handle(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Say nothing."""
 
     def close(self) -> None:
-        self._handler.close()
+        with suppress(OSError, ValueError):  # what could not be written is tried once more
+            self._handler.close()
         super().close()
 
 

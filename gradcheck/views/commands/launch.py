@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,7 +200,9 @@ def _logged(job: DictConfig, chosen: RunSettings) -> Iterator[RunSettings]:
     if chosen.caller.alone:
         yield chosen
         return
-    with joblog.opened(job) as log:
+    with ExitStack() as ends:
+        with composing(Path(job.runtime.output_dir)):
+            log = ends.enter_context(joblog.opened(job))
         yield replace(chosen, caller=replace(chosen.caller, log=log))
 
 
