@@ -63,8 +63,6 @@ def put_back() -> Iterator[None]:
     We set variables for Hydra and Arrow; joblib, threadpoolctl and Dask set others for themselves, and keep them.
     """
     variables = dict(os.environ)
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
     hook, complaints, folder = threading.excepthook, logging.raiseExceptions, os.getcwd()
     try:
         with warnings.catch_warnings(), collector_paused(alone=False):
@@ -75,14 +73,28 @@ def put_back() -> Iterator[None]:
             del os.environ[name]
         os.environ.update({name: value for name, value in variables.items() if os.environ.get(name) != value})
         threading.excepthook, logging.raiseExceptions = hook, complaints
-        root.setLevel(level)  # Hydra shows what it knows of itself by a handler of its own
-        for handler in set(root.handlers) - set(handlers):
-            root.removeHandler(handler)
-            handler.close()
         while _silenced:
             logging.getLogger((known := _silenced.popitem())[0]).setLevel(known[1])
         with suppress(OSError):  # it may have been removed meanwhile
             os.chdir(folder)
+
+
+@contextmanager
+def handlers_set_aside() -> Iterator[None]:
+    """Hydra shows what it knows of itself by a handler of its own, at a level of its own: for that of a program meanwhile."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    for handler in handlers:
+        root.removeHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in list(root.handlers):
+            root.removeHandler(handler)
+            handler.close()
+        for handler in handlers:
+            root.addHandler(handler)
+        root.setLevel(level)
 
 
 def raise_in(thread: int, error: type[BaseException] | None) -> None:

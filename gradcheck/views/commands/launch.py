@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +60,8 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
             say(pages.rstrip())
             return 0
     if options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion:
-        return show(options)
+        with nullcontext() if caller.alone else patches.handlers_set_aside():
+            return show(options)
     if options.resolve or options.package:
         raise BadInput("--resolve and --package go with --cfg only")
     typed_store, overrides = without_store(options.overrides)
