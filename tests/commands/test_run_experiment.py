@@ -245,7 +245,7 @@ WAYS: dict[str, tuple[list[str], bool]] = {
 }
 
 
-SHOWN = ("--info", "--info all", "--cfg job", "--hydra-help")
+SHOWN = ("--info", "--info all", "--cfg job", "--hydra-help", "--help")
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,8 +61,7 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
             say(pages.rstrip())
             return 0
     if options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion:
-        with nullcontext() if caller.alone else patches.handlers_set_aside():
-            return show(options)
+        return show(options) if caller.alone else _show_within(options)
     if options.resolve or options.package:
         raise BadInput("--resolve and --package go with --cfg only")
     typed_store, overrides = without_store(options.overrides)
@@ -96,6 +96,14 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
             folder = own_folder(cfg, "hydra.sweep.dir")
             return _own(hydra, cfg, [*overrides, f"hydra.sweep.dir={quoted(str(folder))}"], chosen, folder)
         return _sweep(hydra, cfg, jobs, chosen)
+
+
+def _show_within(options: argparse.Namespace) -> int:
+    """Help, a config and the like within another program, whose logging stays as it is."""
+    if options.help or options.hydra_help:  # for which Hydra sets up its logging
+        options.overrides += UNLOGGED
+    with patches.handlers_set_aside():
+        return show(options)
 
 
 def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, typed: bool) -> tuple[DictConfig, bool]:
