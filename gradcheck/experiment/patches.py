@@ -79,6 +79,24 @@ def put_back() -> Iterator[None]:
             os.chdir(folder)
 
 
+@contextmanager
+def handlers_set_aside() -> Iterator[None]:
+    """Hydra shows what it knows of itself by a handler of its own, at a level of its own: for that of a program meanwhile."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    for handler in handlers:
+        root.removeHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in list(root.handlers):
+            root.removeHandler(handler)
+            handler.close()
+        for handler in handlers:
+            root.addHandler(handler)
+        root.setLevel(level)
+
+
 def raise_in(thread: int, error: type[BaseException] | None) -> None:
     """Raise an exception in another thread between two lines of Python; None takes back what was not raised yet."""
     import ctypes

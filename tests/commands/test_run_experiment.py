@@ -245,12 +245,17 @@ WAYS: dict[str, tuple[list[str], bool]] = {
 }
 
 
+SHOWN = ("--info", "--info all", "--cfg job", "--hydra-help", "--help")
+
+
 @pytest.mark.parametrize(
-    ("way", "command"), [*((way, False) for way in WAYS), ("a sweep", True), ("bad input", True)], ids=str
+    ("way", "command"),
+    [*((way, False) for way in WAYS), *((way, True) for way in ("a sweep", "bad input", *SHOWN))],
+    ids=str,
 )
 def test_nothing_of_the_program_is_changed(way: str, command: bool, program: Program) -> None:
     """command : by ``gradcheck.run.main`` instead."""
-    typed, multirun = WAYS[way]
+    typed, multirun = WAYS.get(way, ([*way.split()], False))
     before = state()
     if command:
         assert run([*typed, *(["-m"] if multirun else [])]) in (0, 2)

@@ -12,19 +12,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from constructed import VERDICTS, part, planned, result, rewrite, rows
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from constructed import part, planned, result, rewrite, rows
+from trials import differences
 
 from gradcheck import diff
-from gradcheck.columns.weights import CellRows, errors_table
-from gradcheck.experiment.replay.difference import AT_A_TIME, difference
+from gradcheck.columns.weights import CellRows
+from gradcheck.experiment.replay.difference import difference
 from gradcheck.experiment.replay.intervals import DERIVED, NUMBERS
-from gradcheck.experiment.results.rows import cell_row, cells_table
+from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.writer import Writer
 from gradcheck.run import main as run
-
-TOLERANCE = 1e-7  # an end, value ± bound, is rounded to a spacing of the value: 1e-16 beside bounds of 1e-8
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
@@ -41,84 +38,36 @@ def write(folder: Path, cells: list[CellRows]) -> Path:
     return folder
 
 
-def in_parts(folder: Path, cells: list[CellRows], size: int = 5) -> Path:
-    """The same in parts of some cells each, without the care of a writer, which takes its time."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, made in (("cells", cells_table), ("errors", errors_table)):
-        (folder / name).mkdir(parents=True)
-        for start in range(0, max(len(cells), 1), size):
-            pq.write_table(made(cells[start : start + size]), folder / name / f"part-{start:05d}.parquet")
-    return folder
-
-
 # --------------------------------------------------------------------------------------------------- beside pandas
 
 
-@st.composite
-def two_runs(draw: st.DrawFn) -> tuple[list[CellRows], list[CellRows]]:
-    """Two runs that share some cells, of which the second may have other numbers, verdicts, weights, seconds."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    found: tuple[list[CellRows], list[CellRows]] = ([], [])
-    for i in range(draw(st.integers(1, 12))):
-        sides = draw(st.sampled_from([(0,), (1,), (0, 1), (0, 1), (0, 1)]))
-        n, verdict = int(rng.integers(1, 9)), str(rng.choice(VERDICTS))
-        for side in sides:
-            one = result(i, n + (int(rng.integers(0, 3)) if side and rng.random() < 0.2 else 0), verdict)
-            if side and rng.random() < 0.6:
-                k, column = int(rng.integers(n)), str(rng.choice(["analytic", "numeric", "correct"]))
-                one.weights[column][k] += one.weights["bound"][k] * float(rng.choice([1e-3, 0.5, 2.0, 1e6]))
-            if side and rng.random() < 0.3:
-                one.weights["verdict"][int(rng.integers(n))] = str(rng.choice(VERDICTS))
-                one.summary["verdict"] = str(rng.choice(VERDICTS))
-            if side and rng.random() < 0.1:
-                found[side].append(cell_row(planned(i), ValueError("the loss is nan"), 0.5))
-            else:
-                found[side].append(cell_row(planned(i), one, float(rng.random())))
-    order = rng.permutation(len(found[1]))
-    return found[0], [found[1][k] for k in order]
+def test_it_is_what_a_merge_of_pandas_says(tmp_path: Path) -> None:
+    """A short form of ``python -m tests.trials differences``."""
+    assert [line for seed in range(12) for line in differences.compared(tmp_path, seed)] == []
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(runs=two_runs(), at_a_time=st.sampled_from([1, 3, 7, 20, AT_A_TIME]))
-def test_it_is_what_a_merge_of_pandas_says(tmp_path: Path, runs: Any, at_a_time: int) -> None:
-    folders = [in_parts(tmp_path / name, cells) for name, cells in zip("ab", runs, strict=True)]
-    found = difference(folders[0], folders[1], at_a_time)
-    cells = [pd.read_parquet(folder / "cells").set_index("cell") for folder in folders]
-    common = cells[0].index.intersection(cells[1].index)
-    assert found.both == len(common)
-    assert [set(ids) for ids in found.only] == [set(a.index) - set(common) for a in cells]
-    outcomes = [frame["verdict"].where(frame["status"] == "ok", frame["status"])[common] for frame in cells]
-    expected = {(c, a, b) for c, a, b in zip(common, *outcomes, strict=True) if a != b}
-    assert {(row.cell, row.first, row.second) for row in found.cells} == expected
-    done = common[(cells[0]["status"][common] == "ok") & (cells[1]["status"][common] == "ok")]
-    taken = found.seconds
-    assert (taken.cells, taken.first, taken.second) == pytest.approx(
-        (len(done), *(frame["seconds"][done].sum() for frame in cells))
-    )
-    # weights
-    errors = [pd.read_parquet(folder / "errors") for folder in folders]
-    kept = [frame[frame["cell"].isin(common)] for frame in errors]
-    merged = kept[0].merge(kept[1], on=["cell", "flat_index"], suffixes=("", "_2"))
-    assert found.alone == [len(frame) - len(merged) for frame in kept]
-    turned = merged[merged["verdict"] != merged["verdict_2"]]
-    assert found.n_weights == len(turned)
-    assert {(w.cell, w.where.flat_index, w.first, w.second) for w in found.weights if w.where} == set(
-        turned[["cell", "flat_index", "verdict", "verdict_2"]].itertuples(index=False, name=None)
-    )
-    assert found.changed == bool(expected or len(turned))
-    for name in NUMBERS:
-        differs = (merged[name] != merged[f"{name}_2"]) & ~(merged[name].isna() & merged[f"{name}_2"].isna())
-        column = found.numbers[name]
-        assert (column.compared, column.compared - column.identical) == (len(merged), differs.sum()), name
-        if name in ("analytic", "numeric", "correct"):
-            apart = ((merged[name] - merged[f"{name}_2"]).abs() / merged["bound_2"])[differs]
-            assert column.distance == pytest.approx(apart.max() if len(apart) else 0.0, rel=TOLERANCE)
-            assert set(column.beyond) == set(merged["cell"][apart[apart > 1].index])
-            if len(apart):
-                assert column.furthest is not None
-                assert apart[
-                    (merged["cell"] == column.furthest.cell) & (merged["flat_index"] == column.furthest.flat_index)
-                ].tolist() == [pytest.approx(column.distance, rel=TOLERANCE)]
+@pytest.mark.parametrize("change", ["both", "n_weights", "alone", "seconds", "numeric", "distance", "furthest"])
+def test_another_difference_than_that_of_pandas_is_seen(tmp_path: Path, change: str) -> None:
+    runs = differences.two_runs(np.random.default_rng(3))
+    first, second = (differences.in_parts(tmp_path / name, cells) for name, cells in zip("ab", runs, strict=True))
+    found = difference(first, second)
+    assert differences.wrong((first, second), found) == []
+    column = next(c for n, c in found.numbers.items() if n in ("analytic", "numeric", "correct") and c.distance > 0)
+    match change:
+        case "both" | "n_weights":
+            setattr(found, change, getattr(found, change) + 1)
+        case "alone":
+            found.alone[1] += 1
+        case "seconds":
+            found.seconds.second *= 1.001
+        case "numeric":
+            found.numbers["numeric"].identical -= 1
+        case "distance":
+            column.distance *= 1.001
+        case "furthest":
+            assert column.furthest is not None
+            column.furthest = column.furthest._replace(flat_index=column.furthest.flat_index + 100)
+    assert len(differences.wrong((first, second), found)) == 1
 
 
 # ------------------------------------------------------------------------------------------------ what is planted

@@ -69,6 +69,13 @@ def random_pairs(given: argparse.Namespace, folder: Path) -> str:
     return pairs.trial(folder, given.grids)
 
 
+def random_differences(given: argparse.Namespace, folder: Path) -> str:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a module of the tests makes up its runs
+    from . import differences
+
+    return differences.trial(folder, given.pairs)
+
+
 def secret_uris(given: argparse.Namespace, folder: Path) -> str:
     return secrets.trial(folder, given.uris)
 
@@ -121,6 +128,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "overrides": random_overrides,
     "interpolations": random_interpolations,
     "pairs": random_pairs,
+    "differences": random_differences,
     "secrets": secret_uris,
     "fuzz": fuzzing,
     "diagnoses": planted_diagnoses,
@@ -146,7 +154,8 @@ def main() -> int:
     parser.add_argument("--crashes", type=int, default=50, help="right after saved (default %(default)s)")
     parser.add_argument("--sets", type=int, default=10_000, help="of overrides (default %(default)s)")
     parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
-    parser.add_argument("--grids", type=int, default=2_000, help="with paired axes (default %(default)s)")
+    parser.add_argument("--grids", type=int, default=1_000, help="with paired axes (default %(default)s)")
+    parser.add_argument("--pairs", type=int, default=2_000, help="of runs (default %(default)s)")
     parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
     parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")

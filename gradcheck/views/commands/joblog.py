@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import logging.config
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from gradcheck.views.commands.folders import composing
 from gradcheck.views.commands.settings import RunSettings
 
 # With these Hydra leaves the logging of the process as it is.
@@ -32,19 +33,18 @@ class _Files(logging.Handler):
     def __init__(self, handler: logging.Handler, level: int) -> None:
         super().__init__(level)
         self._handler = handler
+        handler.handleError = self.handleError  # type: ignore[method-assign]
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= self._handler.level and self._handler.filter(record):
-            try:
-                self._handler.handle(record)
-            except (OSError, ValueError):
-                self.handleError(record)
+        if record.levelno >= self._handler.level:
+            self._handler.handle(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Say nothing."""
 
     def close(self) -> None:
-        self._handler.close()
+        with suppress(OSError, ValueError):  # what could not be written is tried once more
+            self._handler.close()
         super().close()
 
 
@@ -105,5 +105,7 @@ def logged(job: DictConfig, chosen: RunSettings) -> Iterator[RunSettings]:
     if chosen.caller.alone:
         yield chosen
         return
-    with opened(job) as log:
+    with ExitStack() as ends:
+        with composing(Path(job.runtime.output_dir)):
+            log = ends.enter_context(opened(job))
         yield replace(chosen, caller=replace(chosen.caller, log=log))

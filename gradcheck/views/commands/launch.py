@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
             say(pages.rstrip())
             return 0
     if options.help or options.hydra_help or options.cfg or options.info is not None or options.shell_completion:
-        return show(options)
+        return show(options) if caller.alone else _show_within(options)
     if options.resolve or options.package:
         raise BadInput("--resolve and --package go with --cfg only")
     typed_store, overrides = without_store(options.overrides)
@@ -91,6 +92,14 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
         if chosen.dry_run:
             return dry_run(jobs)
         return hydras_own.multirun(hydra, cfg, overrides, chosen, own) if own else _sweep(hydra, cfg, jobs, chosen)
+
+
+def _show_within(options: argparse.Namespace) -> int:
+    """Help, a config and the like within another program, whose logging stays as it is."""
+    if options.help or options.hydra_help:  # for which Hydra sets up its logging
+        options.overrides += joblog.UNLOGGED
+    with patches.handlers_set_aside():
+        return show(options)
 
 
 def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, typed: bool) -> tuple[DictConfig, bool]:
