@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,10 +56,12 @@ class Job:
     """
 
     allow: tuple[str, ...]
+    here: Path  # hydra.job.chdir moves none of the paths that were typed, or that are printed
 
     def __call__(self, cfg: DictConfig) -> int | Exception:
         try:
-            return self._status(cfg)
+            with chdir(self.here):
+                return self._status(cfg)
         except Exception as error:
             return error
 
@@ -76,7 +78,9 @@ def multirun(hydra: Hydra, cfg: DictConfig, overrides: Sequence[str], run: RunSe
     folder = own_folder(cfg, "hydra.sweep.dir")
     lines = [*overrides, f"hydra.sweep.dir={quoted(str(folder))}", "hydra.mode=MULTIRUN"]
     with composing(folder), _naming(cfg):
-        returned = hydra.multirun(config_name=compose.CONFIG_NAME, task_function=Job(run.allow), overrides=lines)
+        returned = hydra.multirun(
+            config_name=compose.CONFIG_NAME, task_function=Job(run.allow, Path.cwd()), overrides=lines
+        )
         statuses = [job.return_value for job in _jobs(returned)]
         for status in statuses:
             if isinstance(status, Exception):
