@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,10 +57,12 @@ class Job:
 
     whole: DictConfig  # with the logging of the jobs, which Hydra does not set up within another program
     given: RunSettings
+    here: Path  # hydra.job.chdir moves none of the paths that were typed, or that are printed
 
     def __call__(self, cfg: DictConfig) -> int | Exception:
         try:
-            return self._status(cfg)
+            with chdir(self.here):
+                return self._status(cfg)
         except Exception as error:
             return error
 
@@ -80,7 +82,8 @@ def multirun(hydra: Hydra, cfg: DictConfig, overrides: Sequence[str], run: RunSe
     lines = [*overrides, f"hydra.sweep.dir={quoted(str(folder))}", "hydra.mode=MULTIRUN"]
     lines += [] if run.caller.alone else joblog.UNLOGGED
     with composing(folder), _naming(cfg):
-        returned = hydra.multirun(config_name=compose.CONFIG_NAME, task_function=Job(cfg, run), overrides=lines)
+        task = Job(cfg, run, Path.cwd())
+        returned = hydra.multirun(config_name=compose.CONFIG_NAME, task_function=task, overrides=lines)
         statuses = [job.return_value for job in _jobs(returned)]
         for status in statuses:
             if isinstance(status, Exception):
