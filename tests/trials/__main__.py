@@ -155,7 +155,7 @@ def main() -> int:
     parser.add_argument("--sets", type=int, default=10_000, help="of overrides (default %(default)s)")
     parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
     parser.add_argument("--grids", type=int, default=1_000, help="with paired axes (default %(default)s)")
-    parser.add_argument("--pairs", type=int, default=2_000, help="of runs (default %(default)s)")
+    parser.add_argument("--pairs", type=int, default=1_000, help="of runs (default %(default)s)")
     parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
     parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")
