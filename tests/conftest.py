@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +22,34 @@ settings.load_profile("gradcheck")
 gc.disable()
 
 # What takes longest, and mostly waits, comes first: while it lasts there is other work for whoever is free.
-SLOW = ("cluster", "trials", "readme", "faults", "store", "engines", "sizes", "report_page", "sweep", "plots", "resume")
+FIRST = (
+    "cluster",
+    "trials",
+    "readme",
+    "faults",
+    "store",
+    "engines",
+    "sizes",
+    "report_page",
+    "sweep",
+    "plots",
+    "resume",
+)
+# What watches all that Python does cannot be taken away again, and slows down whatever follows in its process.
+LAST = ("hostile",)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The package is compiled once, and not in each process that a test starts, where Python was told not to store that."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(__file__).parent.parent / "gradcheck", quiet=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow files first, the others as they were."""
-    first = {f"test_{name}": place for place, name in enumerate(SLOW)}
-    items.sort(key=lambda item: first.get(item.path.stem, len(SLOW)))
+    order = (*FIRST, None, *LAST)
+    place = {f"test_{name}": place for place, name in enumerate(order)}
+    items.sort(key=lambda item: place.get(item.path.stem, order.index(None)))
 
 
 def pytest_collection_finish() -> None:

@@ -36,7 +36,8 @@ def clone(tmp_path: Path) -> Path:
     for name in CLONE:
         source, target = ROOT / name, folder / name
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            # what was compiled of the package is as old as its sources and holds for their copies
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__") if name == "tests" else None)
         elif source.exists():
             shutil.copy(source, target)
     return folder

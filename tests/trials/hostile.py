@@ -20,6 +20,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -323,8 +324,26 @@ _NEVER |= {"pickle.find_class", "marshal.loads_from_record", "ctypes.dlopen_from
 _CHANGES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 _CHANGES |= {"shutil.rmtree", "shutil.move", "os.chown", "os.utime"}
 WATCH = Watch()
-sys.addaudithook(WATCH.hook)  # for good: it does nothing while it is off
-sys.dont_write_bytecode = True  # else Python stores what it compiles of the package itself while the watch is on
+
+
+@cache
+def _hooked() -> None:
+    """Python calls a hook at every event from then on, for good.  Even one that does nothing slows all the rest down."""
+    sys.addaudithook(WATCH.hook)
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[None]:
+    """Whatever Python does in here is judged."""
+    _hooked()
+    # else Python stores what it compiles of the package itself
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    WATCH.on = True
+    try:
+        yield
+    finally:
+        WATCH.on = False
+        sys.dont_write_bytecode = written
 
 
 @contextlib.contextmanager
@@ -441,7 +460,7 @@ def scene(folder: Path, record: Path, name: str) -> Scene:
 
 
 class _TooLong(BaseException):
-    pass
+    _hooked()
 
 
 def attempt(made: Scene, command: str) -> tuple[int, list[str]]:
@@ -463,8 +482,7 @@ def attempt(made: Scene, command: str) -> tuple[int, list[str]]:
         WATCH.allowed = (made.run.resolve(), *(Path(p).resolve() for p in path if p))
         signal.alarm(SECONDS)
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                WATCH.on = True
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), watching():
                 status = COMMANDS[command](made.run)
         except _TooLong:
             wrong.append(f"not done after {SECONDS} s")
@@ -473,7 +491,6 @@ def attempt(made: Scene, command: str) -> tuple[int, list[str]]:
         except BaseException as error:
             wrong.append(f"{type(error).__name__}: {str(error)[:200]}")
         finally:
-            WATCH.on = False
             signal.alarm(0)
             signal.signal(signal.SIGALRM, handler)
             os.chdir(where)

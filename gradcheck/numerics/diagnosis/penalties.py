@@ -171,14 +171,30 @@ def _few_figures(value: float, width: float) -> bool:
 def _part(e: Evidence, name: str, shown: Array) -> str | None:
     """The row or column of a matrix, or the entry of a vector, that alone is wrong or alone is right; None of another part."""
     shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
-    wrong, seen = e.wrong[where].reshape(shape), shown[where].reshape(shape)
-    for axis, word in ((0, "row"), (1, "column")) if len(shape) == 2 else ((0, ""),) if len(shape) == 1 else ():
-        for k in range(shape[axis]):
-            inside = np.zeros(shape, dtype=bool)
-            inside[(slice(None),) * axis + (k,)] = True
-            label = f"{word} {k} of {say.brief(name)}" if word else f"{say.brief(name)}[{k}]"
-            if (wrong == (inside & seen))[seen].all() and (wrong & inside).any():
-                return label
-            if (wrong == (~inside & seen))[seen].all() and (seen & inside).any():
-                return f"all of {say.brief(name)} but {f'{word} {k}' if word else f'[{k}]'}"
+    found = line(e.wrong[where].reshape(shape), shown[where].reshape(shape))
+    if found is None:
+        return None
+    axis, k, alone = found
+    if len(shape) == 1:
+        return f"{say.brief(name)}[{k}]" if alone else f"all of {say.brief(name)} but [{k}]"
+    word = f"{('row', 'column')[axis]} {k}"
+    return f"{word} of {say.brief(name)}" if alone else f"all of {say.brief(name)} but {word}"
+
+
+def line(wrong: Array, shown: Array) -> tuple[int, int, bool] | None:
+    """The axis and place of the first row, column or entry that differs from all others, and whether it is the wrong one.
+
+    Where an error would not show, an entry may be either.  Each line is counted once: a vector may have millions of entries.
+    """
+    if wrong.ndim not in (1, 2):
+        return None
+    seen = wrong & shown
+    for axis in range(wrong.ndim):
+        others = tuple(other for other in range(wrong.ndim) if other != axis)
+        n_wrong, n_seen, n_shown = (np.sum(mask, axis=others) for mask in (wrong, seen, shown))
+        alone = (n_seen == n_shown) & (n_seen == np.sum(seen)) & (n_wrong > 0)
+        spared = (n_seen == 0) & (n_shown > 0) & (n_shown == np.sum(shown) - np.sum(seen))
+        places = np.flatnonzero(alone | spared)
+        if len(places):
+            return axis, int(places[0]), bool(alone[places[0]])
     return None
