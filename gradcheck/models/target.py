@@ -182,7 +182,14 @@ class Binary(Target):
         n_classes = int(classes.max()) + 1
         columns = 1 if n_classes == 2 else n_classes
         if self.size not in (0, columns):
-            raise Meaningless(f"{key}: has {n_classes} classes, this model needs {self.size} column(s) of 0 and 1")
+            named = ", ".join(map(repr, sorted(set(labels))[:4])) if isinstance(labels, list) else ""
+            advice = (
+                f": {named}{', …' * (n_classes > 4)}; a word for a missing one goes into data.na=, one that begins a"
+                " comment into data.comment="
+            )
+            raise Meaningless(
+                f"{key}: has {n_classes} classes, this model needs {self.size} column(s) of 0 and 1{advice * bool(named)}"
+            )
         positive = classes[:, None] == (1 if columns == 1 else np.arange(n_classes))
         return np.asarray(positive, dtype=np.float64)
 

@@ -125,5 +125,5 @@ def _require_inside(form: Form, folder: Path) -> None:
     """Raise BadInput for a data or init file outside a folder."""
     for section in ("data", "init"):
         named = section_of(form, section).get("path")
-        if named is not None and not Path(str(named)).resolve().is_relative_to(folder):
+        if named is not None and not places.local(str(named)).resolve().is_relative_to(folder):
             raise BadInput(f"{section}.path={named}: recorded, but outside the current folder; resume where it lies")

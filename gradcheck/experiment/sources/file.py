@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gradcheck.columns.places import local
 from gradcheck.experiment.sources import tables
 from gradcheck.experiment.sources.batches import as_batch
 from gradcheck.experiment.sources.settings import require_count, require_flag, require_list, require_text
@@ -133,7 +133,7 @@ class File(DataSource):
 
     @property
     def _path(self) -> Path:
-        return Path(expanduser(self.path))
+        return local(self.path)
 
     def _chosen(self) -> Chosen:
         words = self.na if isinstance(self.na, list | tuple) else [] if self.na is None else [self.na]

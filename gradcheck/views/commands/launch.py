@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,8 +143,11 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
     callbacks.on_run_start(config=cfg, config_name=compose.CONFIG_NAME)
     overrides = compose.as_typed(cfg.hydra.overrides.task)
 
+    here = Path.cwd()
+
     def task(_: DictConfig) -> int:
-        return compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, overrides)
+        with chdir(here):  # hydra.job.chdir moves none of the paths that were typed, or that are printed
+            return compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, overrides)
 
     with composing(folder):
         done = run_job(
@@ -180,13 +184,18 @@ def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: RunSettings) -> in
 def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...], folder: Path) -> int:
     """Hydra's own multirun: each job a single run in a folder of its own."""
     statuses = []
+    here = Path.cwd()
 
     def task(cfg: DictConfig) -> int:
+        with chdir(here):
+            return job(cfg)
+
+    def job(cfg: DictConfig) -> int:
         chosen = replace(settings(cfg), allow=allow)
         jobs = plan([compose.science(cfg)], chosen.max_cells, allow=allow, max_memory=chosen.max_memory)
-        job = HydraConfig.get()
-        overrides = compose.as_typed(job.overrides.task)  # type: ignore[arg-type]
-        statuses.append(compute(jobs, Path(job.runtime.output_dir), chosen, overrides))
+        own = HydraConfig.get()
+        overrides = compose.as_typed(own.overrides.task)  # type: ignore[arg-type]
+        statuses.append(compute(jobs, Path(own.runtime.output_dir), chosen, overrides))
         return statuses[-1]
 
     with composing(folder):

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from gradcheck.errors import one_line
 from gradcheck.experiment.sources.tables import columns
-from gradcheck.experiment.sources.tables.columns import MISSING
-from gradcheck.experiment.sources.tables.dialect import looks_like_data, not_utf8
-from gradcheck.experiment.sources.tables.wanted import Read, Wanted, places
+from gradcheck.experiment.sources.tables.columns import MISSING, NO_LABEL
+from gradcheck.experiment.sources.tables.dialect import COMMENTS, looks_like_data, not_utf8
+from gradcheck.experiment.sources.tables.wanted import Read, Wanted, bare, places
 
+LEAVE_OUT = "; data.na=NA leaves out the rows that lack a value"
 _UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?(\.\d+)?")
 
 
@@ -86,16 +87,16 @@ class Chosen:
             if (codes < 0).any():
                 row = int(np.argmin(codes)) + 1
                 raise ValueError(
-                    f"{key}={name}: the field in row {row} of {self.wanted.path} is missing or NaN, must be a label"
+                    f"{key}={name}: the field in row {row} of {self.wanted.path} is missing or NaN, must be a label{LEAVE_OUT}"
                 )
-            absent = np.array([word.strip() in MISSING for word in words])[codes]
+            absent = np.array([word.strip() in NO_LABEL for word in words])[codes]
             if absent.any():
                 row = int(np.argmax(absent))
                 word = words[codes[row]]
                 shown = repr(word) if word.strip() else "empty"
                 raise ValueError(
                     f"{key}={name}: the label in row {row + 1} of {self.wanted.path} is {shown}, which stands for a missing"
-                    " one; drop the row or name the class otherwise, or leave such rows out with data.na=NA"
+                    f" one; drop the row or name the class otherwise; \"data.na=['{word.strip()}']\" leaves such rows out"
                 )
         else:
             codes = codes[self.kept]
@@ -105,11 +106,12 @@ class Chosen:
         found = columns.numbers(self.read.columns[place])
         name = self.read.names[place]
         if found is None:
-            raise ValueError(f"{key}={name}: {self._word_fault(place)}{_or(self._advice(place))}")
+            advice = self._advice(place) or "name a column of numbers, or a model that takes labels"
+            raise ValueError(f"{key}={name}: {self._word_fault(place)}{_or(advice)}")
         if self.kept is not None:
             found = columns.Numbers(found.values[self.kept], None)
         if (fault := found.fault(str(self.wanted.path), wanted)) is not None:
-            raise ValueError(f"{key}={name}: {fault}")
+            raise ValueError(f"{key}={name}: {fault}{LEAVE_OUT if 'is missing' in fault else ''}")
         return found.values
 
     def _word_fault(self, place: int) -> str:
@@ -137,6 +139,8 @@ class Chosen:
         good = [names[i] for i in self.features if i not in faults]
         if good and self.wanted.features is None:
             cures.append(f"{as_override('data.features', good)} takes the others")
+        if not any(cures):
+            cures.append("name the columns to use with data.features=")
         return ValueError(one_line(text + _or(*cures)))
 
 
@@ -198,6 +202,9 @@ def _place(read: Read, name: str, key: str, wanted: Wanted) -> int:
     if not found:
         data = f"; if its first line is data, its columns are f0 … f{len(read.names) - 1}, as in {key}=f0"
         hint = data if looks_like_data(read.names) else ""
+        for sign in COMMENTS:
+            if any(sign in one and bare(one.partition(sign)[0]) == bare(name) for one in read.names):
+                hint = f"; if {sign} begins a comment, say \"data.comment='{sign}'\""
         raise ValueError(one_line(f"{key}={name}: no such column in {wanted.path}; it has {_some(read.names)}{hint}"))
     if len(found) > 1:
         raise ValueError(one_line(f"{key}={name}: {len(found)} columns of {wanted.path} have this name"))

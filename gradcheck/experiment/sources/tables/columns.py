@@ -23,6 +23,8 @@ MISSING = frozenset(
         *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"),
     }
 )
+# And what stands for it in the files of others; a class with such a name is none.
+NO_LABEL = MISSING | {"?", "."}
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Words:
             return "\"data.decimal=','\" if that is a decimal comma"
         for sign in COMMENTS:
             begin, found, _ = self.word.partition(sign)
-            if found and (not begin.strip() or NUMBER.fullmatch(begin.strip())):
+            bare = begin.strip()
+            if found and (not bare or NUMBER.fullmatch(bare) or COMMA_NUMBER.fullmatch(bare)):
                 return f"\"data.comment='{sign}'\" if that is a comment"
         if self.others:
             words = ",".join(f"'{word}'" for word in self.others)
@@ -151,15 +154,21 @@ def words_of(column: pa.ChunkedArray) -> Words:
     column = decoded(column)
     found: Counter[str] = Counter()
     first, at, rows = "", 0, 0
+    comma: tuple[str, int] | None = None
     for row, value in enumerate(_shown(column)):
         rows += 1
         if value.strip() in MISSING or NUMBER.fullmatch(value.strip()):
+            continue
+        if COMMA_NUMBER.fullmatch(value.strip()):
+            comma = comma or (value, row + 1)
             continue
         if not found:
             first, at = value, row + 1
         if len(found) <= 3:
             found[value] += 1
     few = len(found) <= 3 and 2 * sum(found.values()) <= rows and not any("'" in word for word in found)
+    if not found and comma is not None:
+        return Words(*comma, ())
     if not found:
         return Words(f"values of type {column.type}", 0, ())
     return Words(one_line(first)[:40], at, tuple(word.strip() for word in found) if few else ())

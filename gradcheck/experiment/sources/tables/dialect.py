@@ -48,11 +48,12 @@ class Dialect:
         """What was found out about it, as overrides; empty where it is as one expects."""
         found = []
         if self.sep != "," and wanted.sep is None:
-            found.append(f"data.sep={WORDS.get(self.sep, repr(self.sep))}")
+            sep = WORDS.get(self.sep)
+            found.append(f"data.sep={sep}" if sep else f"\"data.sep='{self.sep}'\"")
         if self.decimal != "." and wanted.decimal is None:
-            found.append(f"data.decimal={self.decimal!r}")
+            found.append(f"\"data.decimal='{self.decimal}'\"")
         if self.comment is not None and wanted.comment is None:
-            found.append(f"data.comment={self.comment!r}")
+            found.append(f"\"data.comment='{self.comment}'\"")
         if not self.header:
             found.append(f"no line of names: the columns are called f0 … f{len(self.names) - 1}")
         elif all(NUMBER.fullmatch(name.strip()) for name in self.names if name.strip()):
@@ -168,16 +169,15 @@ def _way(sep: str, comment: str | None, found: list[Record], wanted: Wanted) -> 
 
 
 def _refuse_doubt(best: _Way, whole: Sequence[_Way], wanted: Wanted) -> None:
-    """Raise ValueError where another separator does as well."""
+    """Raise ValueError where another separator does as well and gives other fields."""
     for way in whole:
-        if way.sep == best.sep or way.comment != best.comment:
-            continue
-        if way.share > best.share or (way.share == best.share and way.sep != BLANKS and way.body):
-            one, other = (WORDS.get(sep, f"'{sep}'") for sep in (best.sep, way.sep))
-            raise wanted.refusal(
-                f"its fields may be separated by {one} or by {other}: say which, with data.sep={one} or"
-                f" data.sep={other}"
-            )
+        if way.comment == best.comment and way.share >= best.share and _bare(way) != _bare(best):
+            one, other = (f"data.sep={WORDS.get(sep) or repr(sep)}" for sep in (best.sep, way.sep))
+            raise wanted.refusal(f'its fields may be separated in two ways: say which, with "{one}" or "{other}"')
+
+
+def _bare(way: _Way) -> list[list[str]]:
+    return [[field.strip() for field in row] for row in way.body]
 
 
 def _refuse_numbers_as_names(best: _Way, wanted: Wanted) -> None:

@@ -25,7 +25,9 @@ TOKENS = 100_000  # rows that pandas takes apart at a time
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 # What a text file may be that is no table, by its first characters.
 OTHERS = {
-    "<": "is HTML or XML, perhaps the page of a download that failed",
+    "<!doctype": "is HTML, perhaps the page of a download that failed",
+    "<html": "is HTML, perhaps the page of a download that failed",
+    "<?xml": "is XML; save it as CSV",
     "{": "is JSON; save it as CSV",
     "version https://git-lfs": "is a pointer of Git LFS; fetch the file with git lfs pull",
 }
@@ -208,19 +210,24 @@ def _taken_apart(rows: bytes, dialect: Dialect, used: Sequence[int], wanted: Wan
             na_filter=False,
             chunksize=TOKENS,
         )
-        done = 0
+        short = False
         for frame in frames:
             if frame.shape[1] != len(dialect.names):
-                raise wanted.refusal(f"cannot be read: a row has {frame.shape[1]} fields, not {len(dialect.names)}")
-            if dialect.sep == BLANKS and (short := (frame.iloc[:, -1] == "")).any():
-                row = done + int(short.to_numpy().argmax()) + 1
-                raise wanted.refusal(f"cannot be read: row {row} has fewer than {len(dialect.names)} fields")
+                raise wanted.refusal(f"cannot be read: a row has {frame.shape[1]} fields, not {len(dialect.names)}{HINT}")
+            short = short or bool((frame.iloc[:, -1] == "").any())
             columns = [pa.array(frame.iloc[:, i], pa.string()) for i in used]
             trimmed = [compute.utf8_trim(column, characters=" \t") for column in columns]
             options = arrow_csv.WriteOptions(include_header=False)
             arrow_csv.write_csv(pa.table(trimmed, names), sink, write_options=options)
-            done += len(frame)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         words = one_line(error).removeprefix("Error tokenizing data. C error: ")
         raise wanted.refusal(f"cannot be read: {words}{HINT}") from None
+    if short:  # pandas fills up rows that lack fields
+        lines = lines_of([rows])
+        found = records(lines, dialect.sep, dialect.comment, wanted.comment is not None, dialect.late)
+        for row, record in enumerate(found, start=1):
+            if len(record.fields) != len(dialect.names):
+                raise wanted.refusal(
+                    f"cannot be read: row {row} has {len(record.fields)} fields, not {len(dialect.names)}{HINT}"
+                )
     return sink.getvalue()
