@@ -156,10 +156,10 @@ def choose(wanted: Wanted, read: Read) -> Chosen:
     whole = np.flatnonzero(~_lacking(chosen, wanted.na))
     if len(whole) == read.rows:
         return chosen
-    if not len(whole):
+    if not len(whole) and read.complete:
         raise ValueError(f"data.na: every row of {wanted.path} lacks a value in a column that is used")
     kept = whole if wanted.n is None else whole[: wanted.n]
-    looked_at = read.rows if wanted.n is None or len(kept) < wanted.n else int(kept[-1]) + 1
+    looked_at = read.rows if wanted.n is None or len(whole) < wanted.n else int(kept[-1]) + 1
     return Chosen(wanted, read, targets, features, index, kept, looked_at - len(kept))
 
 

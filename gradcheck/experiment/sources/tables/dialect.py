@@ -23,6 +23,8 @@ RECORDS = 200  # of the first lines that are looked at
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 COMMA_NUMBER = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)
+# pyarrow takes the highest bit of such a number for its sign
+_HEXADECIMAL = re.compile(r"[+-]?0[xX][0-9a-fA-F]{16,}", re.ASCII)
 _BY_PLACE = re.compile(r"f(0|[1-9]\d*)", re.ASCII)
 
 
@@ -115,7 +117,7 @@ def dialect_of(lines: Sequence[bytes], cut: bool, wanted: Wanted) -> Dialect:
     if any("\udc80" <= sign <= "\udcff" for name in names for sign in name):
         raise not_utf8(wanted)
     start = best.found[0].end if best.header else best.found[0].begin
-    decimal = wanted.decimal or _decimal(best, wanted.used(names), wanted)
+    decimal = _decimal(best, wanted.used(names), wanted)
     return Dialect(best.sep, decimal, best.comment, names, start, best.header, _late(lines, best.sep))
 
 
@@ -136,14 +138,16 @@ def _ways(lines: Sequence[bytes], cut: bool, wanted: Wanted) -> list[_Way]:
     comments = [None, *(sign for sign in COMMENTS if sign in begins)] if wanted.comment is None else [wanted.comment]
     seps = SEPARATORS if wanted.sep is None else (wanted.sep,)
     ways = []
+    size = sum(map(len, lines))
+    limit = min(RECORDS, wanted.n or RECORDS) + (not _by_place(wanted))  # what follows is not looked at
     for comment in comments:
         for sep in seps:
             try:
                 given = records(lines, sep, comment, wanted.comment is not None, _late(lines, sep))
-                found = list(islice(given, RECORDS + 1))
+                found = list(islice(given, limit))
             except csv.Error:
                 continue
-            if cut and 1 < len(found) <= RECORDS:
+            if cut and len(found) > 1 and found[-1].end >= size:
                 found.pop()  # it may go on
             if found:
                 ways.append(_way(sep, comment, found, wanted))
@@ -153,19 +157,23 @@ def _ways(lines: Sequence[bytes], cut: bool, wanted: Wanted) -> list[_Way]:
 def _way(sep: str, comment: str | None, found: list[Record], wanted: Wanted) -> _Way:
     first = tuple(found[0].fields)
     named = all(places(first, name) for name in wanted.names)
-    by_place = not named and all(
-        (place := _BY_PLACE.fullmatch(name)) and int(place[1]) < len(first) for name in wanted.names
-    )
+    by_place = not named and _by_place(wanted) and all(int(name[1:]) < len(first) for name in wanted.names)
     body = [record.fields for record in found[not by_place :]]
     widths = {len(fields) for fields in body}
     allowed = {len(first)} if by_place else {len(first), len(first) + 1}
     even = len(first) > 1 and len(widths) <= 1 and widths <= allowed
     fields = [field.strip() for row in body for field in row if field.strip()]
+    # a comma at the end separates rather than begins no decimals
     numbers = sum(
-        bool(NUMBER.fullmatch(field) or (sep != "," and COMMA_NUMBER.fullmatch(field))) for field in fields
+        bool(NUMBER.fullmatch(field) or (field[-1] != "," and COMMA_NUMBER.fullmatch(field))) for field in fields
     )
     share = numbers / len(fields) if fields else 0.0
     return _Way(sep, comment, found, not by_place, named or by_place, even, share)
+
+
+def _by_place(wanted: Wanted) -> bool:
+    """Whether the columns are named by their places."""
+    return all(_BY_PLACE.fullmatch(name) for name in wanted.names)
 
 
 def _refuse_doubt(best: _Way, whole: Sequence[_Way], wanted: Wanted) -> None:
@@ -218,7 +226,11 @@ def _names(best: _Way) -> tuple[str, ...]:
 def _decimal(best: _Way, used: Sequence[int], wanted: Wanted) -> str:
     """The decimal sign of the numbers in the columns that are used."""
     fields = [row[i].strip() for row in best.body for i in used if i < len(row)]
+    if long := next(filter(_HEXADECIMAL.fullmatch, fields), None):
+        raise wanted.refusal(f"holds {long}; write long hexadecimal numbers in decimals")
     commas = [field for field in fields if COMMA_NUMBER.fullmatch(field)]
+    if wanted.decimal is not None:
+        return wanted.decimal
     if not commas or any("." in field and NUMBER.fullmatch(field) for field in fields):
         return "."
     if all(_THOUSANDS.fullmatch(field) for field in commas):

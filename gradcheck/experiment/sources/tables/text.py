@@ -102,7 +102,7 @@ def _head(blocks: Iterator[bytes]) -> tuple[bytes, bool]:
 
 def _refuse_others(head: bytes, wanted: Wanted) -> None:
     text = head[:BLOCK].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    if b"\0" in head[:2000]:
+    if b"\0" in head.partition(b"\n")[0]:  # rows below the first may not be wanted
         raise wanted.refusal("cannot be read: is no table in text, as utf-8, and none in Parquet, Arrow or Feather")
     if re.search(r"(?mi)^@relation\s", text):
         raise wanted.refusal("cannot be read: is ARFF; save what follows @data, below a line with the names of the columns")
