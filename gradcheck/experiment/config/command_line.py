@@ -43,6 +43,8 @@ def with_home(line: str) -> str:
     The tilde stands for the home folder where the value is a path (`gradcheck.columns.places.local`).
     """
     key, sign, value = line.partition("=")
+    if key.lstrip("+") == "store":  # all that follows is the path
+        return line
     return key + _HOME.sub(lambda found: found[1] or f'"{found[2]}"', sign + value)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK = 1 << 20  # bytes that are read at a time
-PARSED = 1 << 24  # and parsed
+PARSED = 1 << 22  # and parsed
 SAMPLE = 1 << 16  # of which the dialect is found; more where they hold few lines
 TOKENS = 100_000  # rows that pandas takes apart at a time
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
