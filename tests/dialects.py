@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import math
 import random
 import string
 from dataclasses import dataclass, field
@@ -14,13 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gradcheck.experiment.sources import tables
 from gradcheck.experiment.sources.file import File
 from gradcheck.models.target import Binary, Real, Target
 
 F64 = np.dtype(np.float64)
 SEPS = {",": ",", ";": ";", "\t": "tab", "|": "|", " ": "blanks", "   ": "blanks", " \t": "blanks"}
 LABELS = [("no", "yes"), ("2", "4"), ("-1", "1"), ("A", "B"), ("<=50K", ">50K"), ("False", "True"), ("1.5", "2.5")]
+CURES = (
+    *("data.sep=", "data.decimal=", "data.comment=", "data.na=", "data.features=", "data.target="),
+    *("write", "name", "two classes"),
+)
 WORDS = ["NA", "", "?", "nan", "missing", "-", "."]  # for a missing value
 
 
@@ -84,7 +86,9 @@ def written(r: random.Random, folder: Path) -> Written:
     sep = r.choice(list(SEPS))
     n, d = r.randrange(1, 12), r.randrange(1, 5)
     decimal = r.choice([".", ".", ","])
-    quoted = r.choice(["all", "none", "none", "needed"]) if decimal != "," or sep != "," else r.choice(["all", "needed"])
+    quoted = (
+        r.choice(["all", "none", "none", "needed"]) if decimal != "," or sep != "," else r.choice(["all", "needed"])
+    )
     header, labelled = r.random() < 0.75, r.random() < 0.4
     names: list[str] = []
     while len(names) < d + 1:
@@ -153,7 +157,9 @@ def _lines(
     lines = []
     above = comment is not None and r.random() < 0.8
     if above:
-        lines += [f"{comment} {r.choice(['made by hand', 'a, b; c', 'units: m 1 2'])}" for _ in range(r.randrange(1, 3))]
+        lines += [
+            f"{comment} {r.choice(['made by hand', 'a, b; c', 'units: m 1 2'])}" for _ in range(r.randrange(1, 3))
+        ]
     for row in table:
         fields = []
         for text in row:
@@ -195,13 +201,13 @@ def outcome(table: Written, **settings: Any) -> str:
         words = str(error)
         assert "\n" not in words, words
         assert words.startswith("data."), words
-        cures = ("data.sep=", "data.decimal=", "data.comment=", "data.na=", "data.features=", "data.target=", "write", "name", "two classes")
-        assert any(cure in words.partition(": ")[2] for cure in cures), words
+        assert any(cure in words.partition(": ")[2] for cure in CURES), words
         return words
     kept = [i for i in range(len(table.X)) if i not in table.lacking]
     X, y = table.X[kept], table.y[kept]
     if "na" not in settings and table.lacking:  # a word for a missing label may be a label: the run says so
-        assert isinstance(table.kind, Binary) and table.word in ("-", "missing"), "a row without a value was taken"
+        may_be = isinstance(table.kind, Binary) and table.word in ("-", "missing")
+        assert may_be, "a row without a value was taken"
         return "read"
     if batch.X.shape == X.shape and isinstance(table.kind, Binary) and len(set(y[:, 0])) < 2:
         y = batch.y  # one label is no two

@@ -164,7 +164,7 @@ class Binary(Target):
             return sorted(set(column))
         distinct = np.unique(column)
         as_they_are = self.allowed == "numbers" or np.isin(distinct, (0, 1)).all()
-        if as_they_are or (self.allowed == "probabilities" and 0 <= distinct[0] and distinct[-1] <= 1):
+        if as_they_are or (self.allowed == "probabilities" and distinct[0] >= 0 and distinct[-1] <= 1):
             return None
         return [f"{value:g}" for value in distinct] if len(distinct) == 2 else None
 
@@ -301,7 +301,7 @@ def _class_numbers(labels: Array | list[str], size: int, key: str) -> NDArray[np
         distinct, ranks = np.unique(np.asarray(labels), return_inverse=True)
         ordered: list[object] = list(distinct)
     else:
-        ordered = sorted(set(labels))
+        ordered = [*sorted(set(labels))]
         rank = {label: i for i, label in enumerate(ordered)}
         ranks = np.fromiter((rank[label] for label in labels), dtype=np.intp, count=len(labels))
         _refuse_doubles(set(labels), key, capitals=0 < size < len(ordered))

@@ -23,8 +23,8 @@ from pyarrow import csv, parquet
 
 from gradcheck.experiment.config import identity
 from gradcheck.experiment.config.form import canonical_section
-from gradcheck.experiment.sources.tables import columnar
 from gradcheck.experiment.sources.file import File
+from gradcheck.experiment.sources.tables import columnar
 from gradcheck.models.target import Classes, Real
 from gradcheck.run import main
 

@@ -95,7 +95,9 @@ def test_parts_are_one_table_in_the_order_of_their_names(sizes: list[int], kinds
 
 
 def test_values_in_the_names_of_folders_are_columns(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"a": np.arange(8) / 4, "year": [2019, 2020] * 4, "k": list("uvwx") * 2, "y": np.arange(8) % 3})
+    frame = pd.DataFrame(
+        {"a": np.arange(8) / 4, "year": [2019, 2020] * 4, "k": list("uvwx") * 2, "y": np.arange(8) % 3}
+    )
     ds.write_dataset(
         pa.Table.from_pandas(frame, preserve_index=False),
         tmp_path / "t",

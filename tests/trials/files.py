@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 import warnings
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from gradcheck.models.target import Binary, Classes, Real, Target
+from tests.cures import followed
+from tests.forms import FORMS, Form
 
-from ..cures import followed
-from ..forms import FORMS, Form
 from .kills import Failure
 
 REAL, BINARY, CLASSES = Real(1), Binary(1), Classes()
@@ -29,8 +31,7 @@ class Shipped(NamedTuple):
     path: str
     target: str
     kind: Target = REAL
-    read: dict[str, Any] | None = {}
-    typed: dict[str, Any] = {}
+    read: Mapping[str, Any] | None = MappingProxyType({})
 
 
 def _statsmodels(name: str, target: str, kind: Target = REAL, read: dict[str, Any] | None = None) -> Shipped:
@@ -89,7 +90,7 @@ FILES = [
 ]
 
 
-def expected(path: Path, read: dict[str, Any], settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.Series]:
+def expected(path: Path, read: Mapping[str, Any], settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.Series]:
     """Features and target as pandas reads them when told how."""
     words = settings.get("na") or []
     with warnings.catch_warnings():
@@ -98,7 +99,7 @@ def expected(path: Path, read: dict[str, Any], settings: dict[str, Any]) -> tupl
             path,
             dtype=str,  # Python makes the numbers
             **{"index_col": False, "skipinitialspace": True}
-            | read
+            | dict(read)
             | {"na_values": [*read.get("na_values", []), *([words] if isinstance(words, str) else words)]},
         )
     frame.columns = [f"f{name}" if "header" in read else str(name).strip().strip("'") for name in frame.columns]
@@ -114,7 +115,7 @@ def expected(path: Path, read: dict[str, Any], settings: dict[str, Any]) -> tupl
     return used[names].map(float), y
 
 
-def tried(path: Path, target: str, kind: Target, read: dict[str, Any] | None) -> str:
+def tried(path: Path, target: str, kind: Target, read: Mapping[str, Any] | None) -> str:
     """What happens to a file.  Raises Failure where it is misread, or refused without a cure that works."""
     try:
         ways = list(followed(path, target, kind))

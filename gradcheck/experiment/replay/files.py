@@ -37,7 +37,10 @@ class Files:
         for section in ("data", "init"):
             part = section_of(config, section)
             if "path" in part:
-                found[section] = {**part, "path": self._place(f"config of cell {cell}: {section}.path", str(part["path"]))}
+                found[section] = {
+                    **part,
+                    "path": self._place(f"config of cell {cell}: {section}.path", str(part["path"])),
+                }
         return found
 
     def _place(self, key: str, recorded: str) -> str:

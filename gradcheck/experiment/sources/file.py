@@ -1,6 +1,5 @@
 """Examples from a table in a file."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,19 +73,26 @@ class File(DataSource):
 
     def _validate_text(self) -> None:
         sign = None if self.sep is None else SEPARATORS.get(self.sep, self.sep)
-        if sign is not None and (len(sign) != 1 or sign.isalnum() or not sign.isascii() or sign in "\"\r\n.+-_\\"):
-            raise ValueError(f"data.sep={self.sep}: must be one character between fields, such as ';', or tab or blanks")
+        if sign is not None and (len(sign) != 1 or sign.isalnum() or not sign.isascii() or sign in '"\r\n.+-_\\'):
+            raise ValueError(
+                f"data.sep={self.sep}: must be one character between fields, such as ';', or tab or blanks"
+            )
         if self.decimal not in (None, ".", ","):
             raise ValueError(f"data.decimal={self.decimal}: must be '.' or ','")
         if self.comment is not None and (
-            len(self.comment) != 1 or self.comment.isalnum() or not self.comment.isascii() or self.comment in "\" \t\r\n.+-"
+            len(self.comment) != 1
+            or self.comment.isalnum()
+            or not self.comment.isascii()
+            or self.comment in '" \t\r\n.+-'
         ):
             raise ValueError(f"data.comment={self.comment}: must be the one character with which comments begin")
         if self.comment is not None and self.comment == sign:
             raise ValueError(f"data.comment={self.comment}: is data.sep, too")
         for word in self.na if isinstance(self.na, list | tuple) else [self.na]:
             if isinstance(word, bool | list | tuple | dict):
-                raise ValueError(f"data.na={self.na}: must be a word that stands for a missing value, or a list of them")
+                raise ValueError(
+                    f"data.na={self.na}: must be a word that stands for a missing value, or a list of them"
+                )
 
     def sources(self) -> list[Path]:
         return tables.parts_of(self._path)
@@ -107,7 +113,9 @@ class File(DataSource):
         y = self._y(chosen, target)
         X = chosen.numbers()
         if self.n is not None and self.n > len(X):
-            raise ValueError(f"data.n={self.n}: {self.path} has {len(X)} rows" + chosen.lacking(" without a missing value"))
+            raise ValueError(
+                f"data.n={self.n}: {self.path} has {len(X)} rows" + chosen.lacking(" without a missing value")
+            )
         return as_batch(X, y, self.standardize, dtype)
 
     def notes(self, target: Target) -> list[str]:
@@ -118,7 +126,7 @@ class File(DataSource):
         if left := chosen.index:
             found.append(f"data.path={self.path}: the index is no feature: {', '.join(left)} left out")
         if chosen.left_out:
-            found.append(f"data.na: {chosen.left_out} rows with a missing value left out")
+            found.append(f"data.na: {chosen.left_out} row{'s' * (chosen.left_out != 1)} with a missing value left out")
         if target.labels and len(chosen.targets) == 1:
             named = target.numbering(chosen.labels("data.target"))
             shown = [f"{name} is {i}" for i, name in enumerate(named or ())]

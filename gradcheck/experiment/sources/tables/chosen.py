@@ -188,9 +188,7 @@ def _features(wanted: Wanted, read: Read, targets: tuple[int, ...], index: tuple
     if without:
         named = [read.names[i] for i in places_left if i not in without]
         use = f"give it one, or say which to use with {as_override('data.features', named)}" if named else "give it one"
-        raise wanted.refusal(
-            f"column {read.names[without[0]]!r} has no name (pandas saves an index like this); {use}"
-        )
+        raise wanted.refusal(f"column {read.names[without[0]]!r} has no name (pandas saves an index like this); {use}")
     if not places_left:
         beside = f"the target {', '.join(wanted.target)}" + (f" and the index {', '.join(index)}" if index else "")
         raise ValueError(f"data.features: {wanted.path} has no column beside {beside}")

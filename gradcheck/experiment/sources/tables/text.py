@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK = 1 << 20  # bytes that are read at a time
-PARSED = 1 << 22  # and parsed
+PARSED = 1 << 26  # and parsed: few large blocks are given back whole, and several threads are no faster
 SAMPLE = 1 << 16  # of which the dialect is found; more where they hold few lines
 TOKENS = 100_000  # rows that pandas takes apart at a time
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -105,7 +105,9 @@ def _refuse_others(head: bytes, wanted: Wanted) -> None:
     if b"\0" in head.partition(b"\n")[0]:  # rows below the first may not be wanted
         raise wanted.refusal("cannot be read: is no table in text, as utf-8, and none in Parquet, Arrow or Feather")
     if re.search(r"(?mi)^@relation\s", text):
-        raise wanted.refusal("cannot be read: is ARFF; save what follows @data, below a line with the names of the columns")
+        raise wanted.refusal(
+            "cannot be read: is ARFF; save what follows @data, below a line with the names of the columns"
+        )
     for begin, what in OTHERS.items():
         if text[: len(begin)].lower() == begin:
             raise wanted.refusal(f"cannot be read: {what}")
@@ -178,7 +180,7 @@ def _table(rows: Rows, dialect: Dialect, used: Sequence[int], wanted: Wanted) ->
     table = arrow_csv.read_csv(
         rows,
         # a block holds whole rows, whatever stands in quotes; the type of a column comes from all blocks
-        read_options=arrow_csv.ReadOptions(block_size=PARSED, column_names=names),
+        read_options=arrow_csv.ReadOptions(use_threads=False, block_size=PARSED, column_names=names),
         parse_options=arrow_csv.ParseOptions(delimiter=sep, newlines_in_values=True),
         convert_options=arrow_csv.ConvertOptions(
             decimal_point=dialect.decimal,
@@ -195,7 +197,8 @@ def _taken_apart(rows: bytes, dialect: Dialect, used: Sequence[int], wanted: Wan
     """The rows as plain CSV, without blanks around the fields that are used, and without the other fields."""
     import pandas as pd
     import pyarrow as pa
-    from pyarrow import compute, csv as arrow_csv
+    from pyarrow import compute
+    from pyarrow import csv as arrow_csv
 
     sink = io.BytesIO()
     names = [str(i) for i in used]
@@ -213,7 +216,9 @@ def _taken_apart(rows: bytes, dialect: Dialect, used: Sequence[int], wanted: Wan
         short = False
         for frame in frames:
             if frame.shape[1] != len(dialect.names):
-                raise wanted.refusal(f"cannot be read: a row has {frame.shape[1]} fields, not {len(dialect.names)}{HINT}")
+                raise wanted.refusal(
+                    f"cannot be read: a row has {frame.shape[1]} fields, not {len(dialect.names)}{HINT}"
+                )
             short = short or bool((frame.iloc[:, -1] == "").any())
             columns = [pa.array(frame.iloc[:, i], pa.string()) for i in used]
             trimmed = [compute.utf8_trim(column, characters=" \t") for column in columns]
