@@ -25,7 +25,7 @@ def trial(folder: Path, tables: int) -> str:
                 raise Failure(f"table {seed}: {error}") from None
             read += bare == "read"
             cured += bare != "read" and said == "read"
-            doubtful += said != "read"
+            doubtful += bare != "read" and said != "read"
     return (
         f"{tables} tables: {read} read as they are, {cured} refused with what to type and read with it, {doubtful} refused"
         " that no setting can save; none misread"
