@@ -28,9 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--allow-path", metavar="DIR", action="append", default=[], help="a folder whose files may be read"
     )
-    made.add_argument(
-        "--data-root", metavar="DIR", help="a folder where the recorded data and init files are looked for"
-    )
+    made.add_argument("--data-root", metavar="DIR", help="where the data and init files are looked for")
     made.add_argument("--max-memory", metavar="BYTES", type=float, help="what a cell may take (4e9)")
     return made
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
@@ -136,3 +138,18 @@ def test_a_record_leads_out_of_no_data_root(tmp_path: Path, capfd: pytest.Captur
     os.chdir(tmp_path / "home")
     assert reproduce.main([run, "--data-root", str(tmp_path / "root")]) == 2
     assert "lies outside" in capfd.readouterr().err
+
+
+def test_a_part_leads_out_of_no_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("parts").mkdir()
+    pq.write_table(pa.table({"a": [1.0, 2.5, 3.0], "y": [0, 1, 0]}), "parts/p.parquet")
+    typed = ["data=file", "data.target=y", "data.path=parts", "hydra.sweep.dir=a", "init.seed=1,2", "-m", *QUICK]
+    assert main(typed) == 0
+    assert reproduce.main(["a"]) == 0
+    shutil.move("parts/p.parquet", tmp_path / "p.parquet")
+    Path("parts/p.parquet").symlink_to(tmp_path / "p.parquet")
+    capfd.readouterr()
+    for command in (reproduce.main, lambda runs: main([f"resume={runs[0]}", *QUICK])):
+        assert command(["a"]) == 2
+        assert "outside the current folder" in capfd.readouterr().err
+    assert reproduce.main(["a", "--allow-path", str(tmp_path)]) == 0

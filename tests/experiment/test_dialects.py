@@ -113,6 +113,8 @@ REFUSED: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "y",
         ("'1,5' in row 30001", "data.decimal=','"),
     ),
+    "thousands": ("a;y\n1.234,5;0\n-2.000,25;1\n", "y", ("'1.234,5' in row 1", "thousands")),
+    "a comma too many": ("a,b,y\n1,5,2,0\n3,4,1,1\n", "y", ("Expected 3 columns, got 4", "data.sep=")),
     "a row that is short": ("a b y\n1 2 0\n1 0\n", "y", ("row 2 has 2 fields", "take out")),
     "a title": ("World tables\na,b,y\n1,2,0\n", "y", ("take out the lines",)),
     "another encoding": ("é,y\n1,0\n", "y", ("utf-8", "iconv")),

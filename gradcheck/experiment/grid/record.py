@@ -20,6 +20,7 @@ from gradcheck.experiment.config.canonical import Form, section_of
 from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.config.identity import cell_id, has_sources, sources
 from gradcheck.experiment.results.plan import PIECE, Plan, Planned
+from gradcheck.experiment.sources.tables import lying
 
 _NAMES = ("cell", "config", "swept", "skip")
 _OVERRIDES = b"gradcheck.overrides"
@@ -125,5 +126,5 @@ def _require_inside(form: Form, folder: Path) -> None:
     """Raise BadInput for a data or init file outside a folder."""
     for section in ("data", "init"):
         named = section_of(form, section).get("path")
-        if named is not None and not places.local(str(named)).resolve().is_relative_to(folder):
+        if named is not None and not all(place.is_relative_to(folder) for place in lying(places.local(str(named)))):
             raise BadInput(f"{section}.path={named}: recorded, but outside the current folder; resume where it lies")

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from gradcheck.columns.places import Place, inside, local
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config.canonical import Form, section_of
+from gradcheck.experiment.sources.tables import lying
 
 _CWD = re.compile(r"^ {4}cwd: (.+)$", re.MULTILINE)
 _MAX_RECORD = 1_000_000  # bytes of Hydra's own record
@@ -45,11 +46,18 @@ class Files:
 
     def _place(self, key: str, recorded: str) -> str:
         place = recorded if self._data_root is None else self._below(key, recorded, self._data_root)
-        if not any(local(place).resolve().is_relative_to(folder) for folder in self._allowed):
+        if not all(any(part.is_relative_to(folder) for folder in self._allowed) for part in self._lying(place)):
             raise BadInput(f"{key}={recorded} lies outside the current folder; allow it with --allow-path")
         if not local(place).exists():
             raise BadInput(f"{key}={recorded}: no such file here{self._recorded_in(recorded)}; say --data-root DIR")
         return place
+
+    @staticmethod
+    def _lying(place: str) -> list[Path]:
+        try:
+            return lying(local(place))
+        except ValueError as error:
+            raise BadInput(str(error)) from None
 
     def _below(self, key: str, recorded: str, root: Path) -> str:
         path = local(recorded)

@@ -11,12 +11,12 @@ from gradcheck.experiment.sources.tables.chosen import Chosen
 from gradcheck.experiment.sources.tables.chosen import choose as _choose
 from gradcheck.experiment.sources.tables.columnar import partition
 from gradcheck.experiment.sources.tables.columnar import read as read_columns
-from gradcheck.experiment.sources.tables.kinds import parts_of
+from gradcheck.experiment.sources.tables.kinds import lying, parts_of
 from gradcheck.experiment.sources.tables.records import BLANKS
 from gradcheck.experiment.sources.tables.text import read as read_text
 from gradcheck.experiment.sources.tables.wanted import Read, Wanted
 
-__all__ = ["BLANKS", "Chosen", "Wanted", "choose", "partition", "parts_of", "read"]
+__all__ = ["BLANKS", "Chosen", "Wanted", "choose", "lying", "partition", "parts_of", "read"]
 
 _Stamp = tuple[tuple[Path, int, int], ...]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ MISSING = frozenset(
         *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"),
     }
 )
+_GROUPED = re.compile(r"[+-]?\d{1,3}([., '_\u00a0\u202f]\d{3})+([.,]\d+)?")
 # And what stands for it in the files of others; a class with such a name is none.
 NO_LABEL = MISSING | {"?", "."}
 
@@ -138,10 +140,12 @@ class Words:
         """What may be typed to read the column, where that can be guessed; empty where not."""
         if self.word and COMMA_NUMBER.fullmatch(self.word.strip()):
             return "\"data.decimal=','\" if that is a decimal comma"
+        if _GROUPED.fullmatch(self.word.strip()):
+            return "write the numbers without what separates thousands"
         for sign in COMMENTS:
-            begin, found, _ = self.word.partition(sign)
+            begin, _, after = self.word.partition(sign)
             bare = begin.strip()
-            if found and (not bare or NUMBER.fullmatch(bare) or COMMA_NUMBER.fullmatch(bare)):
+            if after and (not bare or NUMBER.fullmatch(bare) or COMMA_NUMBER.fullmatch(bare)):
                 return f"\"data.comment='{sign}'\" if that is a comment"
         if self.others:
             words = ",".join(f"'{word}'" for word in self.others)

@@ -106,7 +106,9 @@ def dialect_of(lines: Sequence[bytes], cut: bool, wanted: Wanted) -> Dialect:
 
     Raises ValueError where it is in doubt.
     """
-    ways = _ways(lines, cut, wanted)
+    ways = _ways(lines, cut, wanted, RECORDS)
+    if wanted.n is not None and not any(way.whole for way in ways):
+        ways = _ways(lines, cut, wanted, min(RECORDS, wanted.n))  # whatever the rows below may hold
     if not ways:
         raise wanted.refusal("the file has no rows")
     best = max(ways, key=lambda way: way.merit)
@@ -133,13 +135,13 @@ def _late(lines: Sequence[bytes], sep: str) -> bool:
     return sep != BLANKS and any(late.search(line) for line in lines)
 
 
-def _ways(lines: Sequence[bytes], cut: bool, wanted: Wanted) -> list[_Way]:
+def _ways(lines: Sequence[bytes], cut: bool, wanted: Wanted, rows: int) -> list[_Way]:
     begins = {line.decode("utf-8", "replace").lstrip(" \t\ufeff")[:1] for line in lines}
     comments = [None, *(sign for sign in COMMENTS if sign in begins)] if wanted.comment is None else [wanted.comment]
     seps = SEPARATORS if wanted.sep is None else (wanted.sep,)
     ways = []
     size = sum(map(len, lines))
-    limit = min(RECORDS, wanted.n or RECORDS) + (not _by_place(wanted))  # what follows is not looked at
+    limit = rows + (not _by_place(wanted))
     for comment in comments:
         for sep in seps:
             try:
@@ -160,7 +162,7 @@ def _way(sep: str, comment: str | None, found: list[Record], wanted: Wanted) -> 
     by_place = not named and _by_place(wanted) and all(int(name[1:]) < len(first) for name in wanted.names)
     body = [record.fields for record in found[not by_place :]]
     widths = {len(fields) for fields in body}
-    allowed = {len(first)} if by_place else {len(first), len(first) + 1}
+    allowed = {len(first), len(first) + (not by_place and _one_more(sep, body))}
     even = len(first) > 1 and len(widths) <= 1 and widths <= allowed
     fields = [field.strip() for row in body for field in row if field.strip()]
     # a comma at the end separates rather than begins no decimals
@@ -169,6 +171,15 @@ def _way(sep: str, comment: str | None, found: list[Record], wanted: Wanted) -> 
     )
     share = numbers / len(fields) if fields else 0.0
     return _Way(sep, comment, found, not by_place, named or by_place, even, share)
+
+
+def _one_more(sep: str, body: list[list[str]]) -> bool:
+    """Whether rows may have a field more than there are names: the row's name before them, or nothing after them.
+
+    Where commas separate, a number in front is none: a comma in it may be another one, between decimals or thousands.
+    """
+    ended = all(not row[-1].strip() for row in body)
+    return sep != "," or ended or not all(NUMBER.fullmatch(row[0].strip()) for row in body)
 
 
 def _by_place(wanted: Wanted) -> bool:

@@ -21,6 +21,7 @@ COMPRESSIONS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x04\x22\x4d\x18": "lz4",
 }
+MAX_FILES = 100_000  # of a folder
 # What can be told by its first bytes and cannot be read, and what to do.
 OTHERS = {
     b"PK\x03\x04": "is a zip archive or an Excel workbook; save the table as CSV",
@@ -66,15 +67,22 @@ def beginning(path: Path) -> bytes:
         return file.read(16)
 
 
+def lying(path: Path) -> list[Path]:
+    """Where a path and its parts lie when links are followed.  Raises ValueError for a folder of too many."""
+    return [place.resolve() for place in (path, *parts_of(path))]
+
+
 def parts_of(path: Path) -> list[Path]:
     """The files of a table: the file itself, or the Parquet and Arrow files of a folder, by their names.
 
-    Files and folders whose name begins with ``_`` or ``.`` are no parts.
+    Files and folders whose name begins with ``_`` or ``.`` are no parts.  Raises ValueError for a folder of too many.
     """
     if not path.is_dir():
         return [path]
     found = []
-    for file in path.rglob("*"):
+    for count, file in enumerate(path.rglob("*")):
+        if count == MAX_FILES:
+            raise ValueError(f"data.path={path}: holds more than {MAX_FILES} files, must be a folder of parts alone")
         inside = file.relative_to(path).parts
         hidden = any(name.startswith(("_", ".")) for name in inside)
         if file.suffix.lower() in SUFFIXES and not hidden and file.is_file():
