@@ -184,8 +184,8 @@ class Binary(Target):
         if self.size not in (0, columns):
             named = ", ".join(map(repr, sorted(set(labels))[:4])) if isinstance(labels, list) else ""
             advice = (
-                f": {named}{', …' * (n_classes > 4)}; a word for a missing one goes into data.na=, one that begins a"
-                " comment into data.comment="
+                f": {named}{', …' * (n_classes > 4)}; model=softmax takes them, a word for a missing one goes into data.na=,"
+                " the sign of a comment into data.comment="
             )
             raise Meaningless(
                 f"{key}: has {n_classes} classes, this model needs {self.size} column(s) of 0 and 1{advice * bool(named)}"
