@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import csv
 
 from gradcheck.experiment.sources.file import File
 from gradcheck.experiment.sources.tables import chosen, dialect, text
@@ -40,12 +42,41 @@ def test_a_table_in_a_random_dialect_is_read_to_the_bit_or_refused_with_the_cure
     holds(seed)
 
 
+SIGNS = "ab;|\t#% ,\"\n'é.0 1-"
+
+
+@given(st.integers(0, 2**40))
+def test_plain_csv_is_read_as_pyarrow_reads_it_alone(seed: int) -> None:
+    """Whatever stands in its names and labels: what looks like another dialect there changes nothing."""
+    r = random.Random(seed)
+    n, names = r.randrange(2, 9), {"".join(r.choices(SIGNS, k=r.randrange(1, 5))).strip() for _ in range(3)} - {"", "y"}
+    frame = pd.DataFrame({name: [r.choice([r.gauss(0, 1), 2.0]) for _ in range(n)] for name in sorted(names)})
+    frame.insert(r.randrange(len(names) + 1), "y", ["".join(r.choices(SIGNS, k=r.randrange(1, 6))) for _ in range(n)])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.csv"
+        frame.to_csv(path, index=False, quoting=r.choice([0, 1, 2]), lineterminator=r.choice(["\n", "\r\n"]))
+        table = csv.read_csv(path, read_options=csv.ReadOptions(block_size=1 << 20))
+        said, batch = None, None
+        try:
+            batch = File(str(path), "y").batch(Classes(), F64)
+        except ValueError as error:
+            said = str(error)
+    if batch is None:
+        refused = ("stands for a missing", "blanks only", "no column beside", "two classes", "has no name", "labels")
+        assert any(words in str(said) for words in refused), said
+        return
+    labels = table["y"].to_pylist()
+    if isinstance(labels[0], str):
+        assert batch.y.tolist() == [sorted(set(labels)).index(label) for label in labels]
+    assert np.array_equal(batch.X, np.stack([table[name] for name in table.column_names if name != "y"], axis=1))
+
+
 FAULTS: dict[str, tuple[object, str, object]] = {
     "the first line is always names": (dialect, "_BY_PLACE", re.compile("never")),
     "a decimal comma is overlooked": (dialect, "_decimal", lambda best, used, wanted: "."),
     "blanks are no separator": (text, "BLANKS", "no sign"),
     "rows that lack a value stay": (chosen, "_lacking", lambda found, words: np.zeros(found.read.rows, dtype=bool)),
-    "a quote after a blank is none": (dialect, "_late", lambda lines, sep: False),
+    "a quote after a blank is none": (dialect, "_late", lambda found, lines, sep: False),
     "comments after fields stay": (text, "_by_pandas", lambda found, tails: found.sep == " "),
 }
 

@@ -67,6 +67,7 @@ class Dialect:
 class _Way:
     """A way to read the first lines, and how well it does.
 
+    late : whether quoted fields begin after blanks.
     matches : whether the columns that were named are there.
     even : whether all lines have as many fields.
     share : of the fields that are numbers.
@@ -74,6 +75,7 @@ class _Way:
 
     sep: str
     comment: str | None
+    late: bool
     found: list[Record]
     header: bool
     matches: bool
@@ -120,7 +122,7 @@ def dialect_of(lines: Sequence[bytes], cut: bool, wanted: Wanted) -> Dialect:
         raise not_utf8(wanted)
     start = best.found[0].end if best.header else best.found[0].begin
     decimal = _decimal(best, wanted.used(names), wanted)
-    return Dialect(best.sep, decimal, best.comment, names, start, best.header, _late(lines, best.sep))
+    return Dialect(best.sep, decimal, best.comment, names, start, best.header, best.late)
 
 
 def not_utf8(wanted: Wanted) -> ValueError:
@@ -130,9 +132,17 @@ def not_utf8(wanted: Wanted) -> ValueError:
     )
 
 
-def _late(lines: Sequence[bytes], sep: str) -> bool:
-    late = re.compile(re.escape(sep.encode()) + rb'[ \t]+"')
-    return sep != BLANKS and any(late.search(line) for line in lines)
+def _late(found: Sequence[Record], lines: Sequence[bytes], sep: str) -> bool:
+    """Whether quotes follow blanks that follow separators, in records that were read as if quotes began fields.
+
+    Of the lines alone it cannot be told, since a field in quotes may hold a separator, a blank and a quote; of the
+    records alone neither, since it may begin with a blank and a quote.
+    """
+    fields = (field for record in found for field in record.fields)
+    if sep == BLANKS or not any(field[:1] in (" ", "\t") and field.lstrip(" \t").startswith('"') for field in fields):
+        return False
+    begun = re.compile(rb"(?:^|" + re.escape(sep.encode()) + rb')[ \t]+"')
+    return any(begun.search(line) for line in lines)
 
 
 def _ways(lines: Sequence[bytes], cut: bool, wanted: Wanted, rows: int) -> list[_Way]:
@@ -145,18 +155,20 @@ def _ways(lines: Sequence[bytes], cut: bool, wanted: Wanted, rows: int) -> list[
     for comment in comments:
         for sep in seps:
             try:
-                given = records(lines, sep, comment, wanted.comment is not None, _late(lines, sep))
-                found = list(islice(given, limit))
+                tails = wanted.comment is not None
+                found = list(islice(records(lines, sep, comment, tails), limit))
+                if late := _late(found, lines, sep):
+                    found = list(islice(records(lines, sep, comment, tails, late), limit))
             except csv.Error:
                 continue
             if cut and len(found) > 1 and found[-1].end >= size:
                 found.pop()  # it may go on
             if found:
-                ways.append(_way(sep, comment, found, wanted))
+                ways.append(_way(sep, comment, late, found, wanted))
     return ways
 
 
-def _way(sep: str, comment: str | None, found: list[Record], wanted: Wanted) -> _Way:
+def _way(sep: str, comment: str | None, late: bool, found: list[Record], wanted: Wanted) -> _Way:
     first = tuple(found[0].fields)
     named = all(places(first, name) for name in wanted.names)
     by_place = not named and _by_place(wanted) and all(int(name[1:]) < len(first) for name in wanted.names)
@@ -170,7 +182,7 @@ def _way(sep: str, comment: str | None, found: list[Record], wanted: Wanted) -> 
         bool(NUMBER.fullmatch(field) or (field[-1] != "," and COMMA_NUMBER.fullmatch(field))) for field in fields
     )
     share = numbers / len(fields) if fields else 0.0
-    return _Way(sep, comment, found, not by_place, named or by_place, even, share)
+    return _Way(sep, comment, late, found, not by_place, named or by_place, even, share)
 
 
 def _one_more(sep: str, body: list[list[str]]) -> bool:

@@ -194,7 +194,7 @@ def _table(rows: Rows, dialect: Dialect, used: Sequence[int], wanted: Wanted) ->
 
 
 def _taken_apart(rows: bytes, dialect: Dialect, used: Sequence[int], wanted: Wanted) -> bytes:
-    """The rows as plain CSV, without blanks around the fields that are used, and without the other fields."""
+    """The rows as plain CSV, with the fields that are used."""
     import pandas as pd
     import pyarrow as pa
     from pyarrow import compute
@@ -221,9 +221,10 @@ def _taken_apart(rows: bytes, dialect: Dialect, used: Sequence[int], wanted: Wan
                 )
             short = short or bool((frame.iloc[:, -1] == "").any())
             columns = [pa.array(frame.iloc[:, i], pa.string()) for i in used]
-            trimmed = [compute.utf8_trim(column, characters=" \t") for column in columns]
+            if wanted.comment is not None:  # blanks before a comment are no part of the field
+                columns = [compute.utf8_rtrim(column, characters=" \t") for column in columns]
             options = arrow_csv.WriteOptions(include_header=False)
-            arrow_csv.write_csv(pa.table(trimmed, names), sink, write_options=options)
+            arrow_csv.write_csv(pa.table(columns, names), sink, write_options=options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         words = one_line(error).removeprefix("Error tokenizing data. C error: ")
         raise wanted.refusal(f"cannot be read: {words}{HINT}") from None
