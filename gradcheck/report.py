@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(typed: argparse.Namespace) -> int:
     from gradcheck import uris
+    from gradcheck.columns.places import local
     from gradcheck.views import page
     from gradcheck.views.charts import drawing
     from gradcheck.views.record import Record
@@ -46,10 +47,10 @@ def _report(typed: argparse.Namespace) -> int:
     if out is None:
         where = f"where the page of {record.runs[0].name} goes"
         raise BadInput(f"--out: must say {where}: the run does not lie on this machine")
-    made, written = page.Page(record), [Path(out)]
+    made, written = page.Page(record), [local(out)]
     page.write_page(made.html(), written[0])
     if typed.figures is not None:
-        written += drawing.write_figures(made.charts, Path(typed.figures))
+        written += drawing.write_figures(made.charts, local(typed.figures))
     print(*(f"saved  {printable(path)}" for path in written), sep="\n")
     return 0
 

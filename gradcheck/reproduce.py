@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--allow-path", metavar="DIR", action="append", default=[], help="a folder whose files may be read"
     )
+    made.add_argument("--data-root", metavar="DIR", help="where the data and init files are looked for")
     made.add_argument("--max-memory", metavar="BYTES", type=float, help="what a cell may take (4e9)")
     return made
 
@@ -47,7 +48,7 @@ def _reproduce(typed: argparse.Namespace) -> int:
         raise BadInput("--cell and --sample: choose one of them")
     run_dir = locate(typed.run)
     wanted = record.chosen(run_dir, typed.cell, typed.sample)
-    found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory)
+    found = replay.reproduce(run_dir, wanted, typed.allow, typed.allow_path, typed.max_memory, typed.data_root)
     found.provenance = provenance.differences(Stored(run_dir).provenance, provenance.collect())
     terminal.show(reproduction.report(found))
     return 0 if found.reproduced else 1

@@ -61,6 +61,7 @@ LIBRARIES: dict[str, set[str]] = {
     },
     "pandas": {
         "experiment/results",
+        "experiment/sources/tables/text",
         "experiment/truth",
         "views",
         "functions/frames",

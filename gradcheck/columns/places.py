@@ -21,6 +21,11 @@ SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 Place: TypeAlias = Path | Remote
 
 
+def local(path: str | os.PathLike[str]) -> Path:
+    """A path of this machine, with the home folder in the place of a ``~`` at its beginning."""
+    return Path(os.path.expanduser(os.fspath(path)))
+
+
 def at(place: str | os.PathLike[str] | Remote) -> Place:
     """The place that a folder or a URI names.  Nothing is read there.  Raises BadInput for a URI that is none."""
     if isinstance(place, Remote):
@@ -29,7 +34,7 @@ def at(place: str | os.PathLike[str] | Remote) -> Place:
     if not uris.is_uri(text):
         if half := re.match(rf"\s*({'|'.join(SCHEMES)}):", text, re.IGNORECASE):
             raise BadInput(f"{half[1]}: a URI must begin with {half[1]}://, a folder of this name with ./{half[1]}:")
-        return Path(text)
+        return local(text)
     shown = uris.shown(text)
     try:
         uri = uris.parsed(text)

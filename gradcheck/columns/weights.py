@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
 
-from gradcheck.columns import arrow, parquet, store
+from gradcheck.columns import arrow, parquet, places, store
 from gradcheck.columns.parquet import PROVENANCE
 from gradcheck.numerics.steps import Step, stored
 
@@ -265,6 +264,6 @@ ERRORS_DICTIONARY = ["cell", "param", "step_rule", "verdict", "reason", *AXES.na
 def write_table(table: pa.Table, path: str | os.PathLike[str]) -> None:
     """Write rows of ``errors`` to one file.  It appears whole or not at all."""
     stamp = {PROVENANCE: json.dumps({"schema_version": SCHEMA_VERSION}).encode()}
-    with store.whole(Path(path)) as file:
+    with store.whole(places.local(path)) as file:
         stamped = table.replace_schema_metadata(stamp)
         parquet.fill([stamped], stamped.schema, ERRORS_DICTIONARY)(file)

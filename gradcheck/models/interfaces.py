@@ -38,6 +38,10 @@ class Section(ABC):
         """The files whose content decides what the section gives."""
         return []
 
+    def facts(self) -> list[object]:
+        """What else of these files decides it, beside their content: values that JSON has."""
+        return []
+
 
 class DataSource(Section):
     """Where examples come from."""
@@ -49,6 +53,10 @@ class DataSource(Section):
     @abstractmethod
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         """The examples, for a model that learns such a target, made in float64 and then cast to dtype."""
+
+    def notes(self, target: Target) -> list[str]:
+        """What the user should know of how the examples were read, a line each."""
+        return []
 
 
 class Start(Section):

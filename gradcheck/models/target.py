@@ -74,6 +74,12 @@ class Target(ABC):
             raise Meaningless(f"{key}: has one target, this model needs {self.size}")
         return labels[:, None]
 
+    def numbering(self, column: Array | list[str]) -> list[str] | None:
+        """The labels of a column (n,) of a table in the order in which they are numbered; None where they stand as they
+        are.
+        """
+        return None
+
     def from_column(self, column: Array | list[str], key: str) -> Array:
         """y from one column (n,) of a table: text names classes, numbers are targets as they stand."""
         return self.from_labels(column, key) if isinstance(column, list) else self.from_numbers(column[:, None], key)
@@ -152,13 +158,38 @@ class Binary(Target):
         if wrong.size:
             raise ValueError(f"data.y={float(wrong.flat[0]):g}: {whose} needs {words}")
 
+    def numbering(self, column: Array | list[str]) -> list[str] | None:
+        """Words, and two numbers that are no targets as they stand, in sorted order."""
+        if isinstance(column, list):
+            return sorted(set(column))
+        distinct = np.unique(column)
+        as_they_are = self.allowed == "numbers" or np.isin(distinct, (0, 1)).all()
+        if as_they_are or (self.allowed == "probabilities" and distinct[0] >= 0 and distinct[-1] <= 1):
+            return None
+        return [f"{value:g}" for value in distinct] if len(distinct) == 2 else None
+
+    def from_column(self, column: Array | list[str], key: str) -> Array:
+        """As `numbering` says; other numbers as they stand."""
+        if isinstance(column, list) or self.numbering(column) is None:
+            return super().from_column(column, key)
+        return np.asarray(column[:, None] == column.max(), dtype=np.float64)
+
     def from_labels(self, labels: Array | list[str], key: str) -> Array:
         """Two classes as one column of 0 and 1; K > 2 classes as K one-hot columns."""
+        if isinstance(labels, list):
+            _refuse_doubles(set(labels), key)
         classes = _class_numbers(labels, 0, key)
         n_classes = int(classes.max()) + 1
         columns = 1 if n_classes == 2 else n_classes
         if self.size not in (0, columns):
-            raise Meaningless(f"{key}: has {n_classes} classes, this model needs {self.size} column(s) of 0 and 1")
+            named = ", ".join(map(repr, sorted(set(labels))[:4])) if isinstance(labels, list) else ""
+            advice = (
+                f": {named}{', …' * (n_classes > 4)}; model=softmax takes them, a word for a missing one goes into data.na=,"
+                " the sign of a comment into data.comment="
+            )
+            raise Meaningless(
+                f"{key}: has {n_classes} classes, this model needs {self.size} column(s) of 0 and 1{advice * bool(named)}"
+            )
         positive = classes[:, None] == (1 if columns == 1 else np.arange(n_classes))
         return np.asarray(positive, dtype=np.float64)
 
@@ -208,6 +239,14 @@ class Classes(Target):
             highest = self.size - 1 if self.size else "K-1"
             raise ValueError(f"{key}: holds {outside[0]:g}, must hold class labels 0 .. {highest} for this model")
         return y.astype(np.intp)
+
+    def numbering(self, column: Array | list[str]) -> list[str] | None:
+        """Words, and numbers that are not 0, 1, 2, ... as they stand, in sorted order."""
+        if isinstance(column, list):
+            return sorted(set(column))
+        distinct = np.unique(column)
+        fit = distinct[0] >= 0 and distinct[-1] < (self.size or len(distinct))
+        return None if fit else [f"{value:g}" for value in distinct]
 
     def from_labels(self, labels: Array | list[str], key: str) -> Array:
         return _class_numbers(labels, self.size, key)
@@ -259,9 +298,27 @@ def _class_numbers(labels: Array | list[str], size: int, key: str) -> NDArray[np
             raise ValueError(f"{key}: holds {broken[0]:g}, must hold class labels (integers or text) for this model")
         if size and labels.min() >= 0 and labels.max() < size:
             return labels.astype(np.intp)
-    distinct, ranks = np.unique(np.asarray(labels), return_inverse=True)
-    if len(distinct) < 2:
-        raise ValueError(f"{key}: all labels are {distinct[0]}, must have two classes or more")
-    if size and len(distinct) > size:
-        raise ValueError(f"{key}: has {len(distinct)} classes, model.n_classes={size}")
+        distinct, ranks = np.unique(np.asarray(labels), return_inverse=True)
+        ordered: list[object] = list(distinct)
+    else:
+        ordered = [*sorted(set(labels))]
+        rank = {label: i for i, label in enumerate(ordered)}
+        ranks = np.fromiter((rank[label] for label in labels), dtype=np.intp, count=len(labels))
+        _refuse_doubles(set(labels), key, capitals=0 < size < len(ordered))
+    if len(ordered) < 2:
+        raise ValueError(f"{key}: all labels are {ordered[0]}, must have two classes or more")
+    if size and len(ordered) > size:
+        raise ValueError(f"{key}: has {len(ordered)} classes, model.n_classes={size}")
     return ranks.reshape(-1).astype(np.intp)
+
+
+def _refuse_doubles(labels: set[str], key: str, capitals: bool = True) -> None:
+    """Raise ValueError for labels that differ in blanks or, where these count, in capitals only."""
+    alike: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        bare = " ".join(label.split())
+        alike.setdefault(bare.casefold() if capitals else bare, []).append(label)
+    for doubles in alike.values():
+        if len(doubles) > 1:
+            shown = ", ".join(map(repr, doubles[:5]))
+            raise ValueError(f"{key}: the labels {shown} differ in capitals or blanks only; write them alike")

@@ -126,8 +126,8 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     ((*FILE, "data.path=ragged.csv"), ("data.path=ragged.csv", "cannot be read")),
     ((*FILE, "data.path=labels.csv"), ("data.y=2", "logistic")),
     ((*FILE, "data.path=truncated.parquet"), ("data.path=truncated.parquet", "cannot be read")),
-    ((*FILE, "data.path=good.txt"), ("data.path=good.txt", ".csv")),
-    ((*FILE, "data.path=folder.csv"), ("data.path=folder.csv", "not a file")),
+    ((*FILE, "data.path=good.txt"), ("data.path=good.txt", "Excel")),
+    ((*FILE, "data.path=folder.csv"), ("data.path=folder.csv", "is a folder")),
     (("data=file", "data.target=z", "data.path=good.csv"), ("data.target=z", "no such column", "a, y")),
     ((*FILE, "data.path=good.csv", "data.features=[b]"), ("data.features=b", "no such column")),
     ((*FILE, "data.path=good.csv", "data.n=99"), ("data.n=99", "4 rows")),
@@ -210,14 +210,14 @@ def put_files(folder: Path) -> None:
     """The data files that the cases name."""
     texts = {
         "good.csv": "a,y\n1,0\n2,1\n3,0\n4,1\n",
-        "good.txt": "a,y\n1,0\n",
+        "good.txt": "PK\x03\x04 a workbook",
         "empty.csv": "",
         "header.csv": "a,y\n",
         "nan.csv": "a,y\n1,0\nnan,1\n",
         "inf.csv": "a,y\n1,0\ninf,1\n",
         "text.csv": "a,y\n1,0\napple,1\n",
         "ragged.csv": "a,y\n1,0\n2\n",
-        "labels.csv": "a,y\n1,0\n2,2\n",
+        "labels.csv": "a,y\n1,0\n2,2\n3,1\n",
         "text.npz": "no archive",
     }
     for name, text in texts.items():

@@ -23,8 +23,8 @@ from pyarrow import csv, parquet
 
 from gradcheck.experiment.config import identity
 from gradcheck.experiment.config.form import canonical_section
-from gradcheck.experiment.sources import tables
 from gradcheck.experiment.sources.file import File
+from gradcheck.experiment.sources.tables import columnar
 from gradcheck.models.target import Classes, Real
 from gradcheck.run import main
 
@@ -101,8 +101,9 @@ def test_an_index_that_is_taken_for_a_feature_is_seen(tmp_path: Path, monkeypatc
     frame = pd.DataFrame({"a": [1.0, 2.0], "y": [0.0, 1.0]}, index=[7, 3])
     frame.to_parquet(tmp_path / "t.parquet")
     assert features_are_those_of(frame, tmp_path / "t.parquet")
-    monkeypatch.setattr(tables, "index_columns", lambda path, max_bytes: [])
-    assert not features_are_those_of(frame, tmp_path / "t.parquet")
+    frame.to_parquet(tmp_path / "u.parquet")
+    monkeypatch.setattr(columnar, "index_of", lambda schema: ())
+    assert not features_are_those_of(frame, tmp_path / "u.parquet")
 
 
 def test_an_index_that_is_asked_for_is_taken(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_an_index_that_is_asked_for_is_taken(tmp_path: Path) -> None:
 def test_metadata_that_pandas_would_not_write_names_no_index(said: bytes, tmp_path: Path) -> None:
     table = pa.table({"a": [1.0, 2.0], "y": [0.0, 1.0]}).replace_schema_metadata({b"pandas": said})
     parquet.write_table(table, tmp_path / "t.parquet")
-    assert tables.index_columns(tmp_path / "t.parquet", 10**6) == []
+    assert File(str(tmp_path / "t.parquet"), "y").left_out() == []
 
 
 def test_a_run_says_which_columns_are_left_out(

@@ -51,7 +51,8 @@ ERRORS_COLUMNS = {
 CELLS_COLUMNS = {
     "string": "cell status message model data init bug scheme dtype worst_param verdict "
     "diagnosis diagnosis_kind config model_layers model_activation model_curve model_reduction model_loss model_fun model_jac "
-    "model_x0 model_args data_path data_target data_features data_name init_path bug_param",
+    "model_x0 model_args data_path data_target data_features data_sep data_decimal data_comment data_na data_name init_path "
+    "bug_param",
     "bool": "bug_injected ok model_bias data_standardize",
     "int64": "init_seed data_seed data_n data_d n_weights worst_flat_index n_match n_mismatch n_inconclusive "
     "n_nondifferentiable n_exempt n_judged n_missed n_evals model_n_classes data_outputs init_steps bug_index bug_seed",

@@ -18,6 +18,8 @@ from . import (
     damages,
     death,
     diagnoses,
+    dialects,
+    files,
     flips,
     fuzz,
     hessians,
@@ -112,6 +114,14 @@ def random_hessians(given: argparse.Namespace, folder: Path) -> str:
     return hessians.trial(given.entries)
 
 
+def shipped_files(given: argparse.Namespace, folder: Path) -> str:
+    return files.trial(folder)
+
+
+def random_dialects(given: argparse.Namespace, folder: Path) -> str:
+    return dialects.trial(folder, given.tables)
+
+
 def wrong_steps(given: argparse.Namespace, folder: Path) -> str:
     return steps.trial(given.nets)
 
@@ -134,6 +144,8 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "diagnoses": planted_diagnoses,
     "steps": wrong_steps,
     "load": loaded,
+    "files": shipped_files,
+    "dialects": random_dialects,
     "adjoint": random_adjoints,
     "hessians": random_hessians,
 }
@@ -161,6 +173,7 @@ def main() -> int:
     parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")
     parser.add_argument("--operators", type=int, default=10_000, help="with their adjoints (default %(default)s)")
     parser.add_argument("--entries", type=int, default=100_000, help="of Hessians (default %(default)s)")
+    parser.add_argument("--tables", type=int, default=10_000, help="in random dialects (default %(default)s)")
     parser.add_argument("--nets", type=int, default=10, help="with each mistake of a layer (default %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of the tests under load (default %(default)s)")
     parser.add_argument("--load", type=int, default=4, help="busy processes a core (default %(default)s)")

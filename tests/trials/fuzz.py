@@ -87,7 +87,7 @@ def _read_all() -> None:
         lambda: tables.as_json(Record(run), None, ("model", "bug", "eps")),
         lambda: list(Stored(run).statuses()),
         lambda: Stored(run).provenance,
-        lambda: [record.recorded_config(row, [run]) for row in Stored(run).cell_rows(["cell", "config"])],
+        lambda: [record.recorded_config(row) for row in Stored(run).cell_rows(["cell", "config"])],
         lambda: len(gradcheck.load(run).cells),
         lambda: terminal.show(view.report(difference(run, run, 100), ("run", "run")), _Screen()),
         lambda: read_plan(run),
@@ -135,7 +135,7 @@ def config_text(data: bytes) -> None:
     from gradcheck.experiment.replay import record
 
     text = data.decode("utf-8", "surrogateescape")
-    _refused_or_read(lambda: record.recorded_config({"cell": "x", "config": text}, [room()]))
+    _refused_or_read(lambda: record.recorded_config({"cell": "x", "config": text}))
 
 
 def config_value(data: bytes) -> None:

@@ -27,6 +27,15 @@ def build(config: Mapping[str, object], allow: Sequence[str] = ()) -> Cell:
     return assemble(canonical(config), allow)
 
 
+def notes(form: Mapping[str, object]) -> list[str]:
+    """What the user of a canonical config should know of its data; nothing where these cannot be read."""
+    try:
+        model = build_section("model", section_of(form, "model"))
+        return build_section("data", section_of(form, "data")).notes(model.target)
+    except (ValueError, OSError):
+        return []
+
+
 def assemble(form: Mapping[str, object], allow: Sequence[str] = ()) -> Cell:
     """``build`` of a config that is in canonical form already."""
     model = build_section("model", section_of(form, "model"))

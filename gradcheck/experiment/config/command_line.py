@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -26,7 +27,25 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     typed = parser.parse_intermixed_args(list(arguments))
     for line in typed.overrides:
         require_shallow(line)
+    typed.overrides = [with_home(line) for line in typed.overrides]
     return typed
+
+
+# Text in quotes, or a value that begins with a tilde, in a list or alone.
+_HOME = re.compile(
+    r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?<=[=,\[(])(~(?:\$\{[^{}]*\}|[^,\[\](){}'"])*)""",
+)
+
+
+def with_home(line: str) -> str:
+    """An override with quotes around each value that begins with a tilde, which Hydra does not take without.
+
+    The tilde stands for the home folder where the value is a path (`gradcheck.columns.places.local`).
+    """
+    key, sign, value = line.partition("=")
+    if key.lstrip("+") == "store":  # all that follows is the path
+        return line
+    return key + _HOME.sub(lambda found: found[1] or f'"{found[2]}"', sign + value)
 
 
 def parse(hydra: Hydra, lines: Sequence[str]) -> list[Override]:

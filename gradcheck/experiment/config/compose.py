@@ -49,7 +49,7 @@ def opened(config_dir: str | None = None) -> Iterator[Hydra]:
     prepare()
     path = search_path(str(conf_dir()))
     if config_dir is not None:
-        folder = os.path.abspath(config_dir)
+        folder = os.path.abspath(os.path.expanduser(config_dir))
         if not os.path.isdir(folder):
             raise BadInput(f"--config-dir={config_dir}: no such folder")
         path.prepend("command-line", f"file://{folder}", anchor=SearchPathQuery(provider="schema"))

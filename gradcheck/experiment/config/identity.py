@@ -55,6 +55,7 @@ def section_text(section: str, part: Mapping[str, object], allow: Sequence[str] 
     if section != "bug" and "path" in part:
         built = build_section(section, part)
         contents: list[object] = [_content(section, path, built.max_bytes) for path in built.sources()]
+        contents += built.facts()
         if isinstance(built, File):  # version 1 took the index for features
             contents += [{"left_out": name} for name in _left_out(built)]
         files = contents
@@ -70,18 +71,6 @@ def _left_out(source: File) -> list[str]:
         return source.left_out()
     except ValueError:  # a file that cannot be read is refused where its examples are needed
         return []
-
-
-def note(section: str, part: Mapping[str, object]) -> str | None:
-    """What the user of a canonical section should know of its file: which columns are the index and so no features."""
-    if section != "data" or part["source"] != "file":
-        return None
-    try:
-        built = build_section(section, part)
-        names = built.left_out() if isinstance(built, File) else []
-    except ValueError:
-        return None
-    return f"data.path={part['path']}: the index is no feature: {', '.join(names)} left out" if names else None
 
 
 def value_text(key: str, value: object) -> Text:

@@ -9,7 +9,7 @@ from gradcheck.experiment.cell import refuse, refuse_at
 from gradcheck.experiment.config.build import assemble
 from gradcheck.experiment.config.canonical import Form, section_of
 from gradcheck.experiment.config.form import canonical_section, canonical_value, from_x0
-from gradcheck.experiment.config.identity import Text, identity, note, section_text, text_of, value_text
+from gradcheck.experiment.config.identity import Text, identity, section_text, text_of, value_text
 from gradcheck.experiment.config.schema import PLAIN, TABLES, build_section
 from gradcheck.experiment.footprint import require_memory
 from gradcheck.experiment.grid.recent import Recent
@@ -67,8 +67,6 @@ class Forms:
 
     def _section(self, section: str, given: object) -> tuple[Form, Text]:
         part = canonical_section(section, given)
-        if (words := note(section, part)) is not None:
-            self._notes[words] = None
         return part, section_text(section, part, self._allow)
 
     def _why_skipped(self, form: Form, keys: Mapping[str, tuple[str, str]]) -> str | None:
@@ -93,7 +91,7 @@ class Forms:
         if why is not None or not (given or self._thoroughly):
             return why
         shared = (keys["model"], keys["data"], form["dtype"], start in _DRAWN or keys["init"])
-        return self._examined.get_or(shared, _examine, form, self._allow, self._thoroughly)
+        return self._examined.get_or(shared, _examine, form, self._allow, self._thoroughly, self._notes)
 
 
 def _is_function(form: Form) -> bool:
@@ -116,11 +114,12 @@ def _why_meaningless(form: Form, allow: Sequence[str], max_memory: float) -> str
     return None
 
 
-def _examine(form: Form, allow: Sequence[str], thoroughly: bool) -> str | None:
+def _examine(form: Form, allow: Sequence[str], thoroughly: bool, notes: dict[str, None]) -> str | None:
     cell = assemble(form, allow)
     try:
         batch = cell.data.batch(cell.model.target, cell.dtype)
         cell.model.check_batch(batch)
+        notes.update(dict.fromkeys(cell.data.notes(cell.model.target)))
         layout = cell.model.layout(batch)
         theta = cell.init.theta(layout, cell.dtype)
         if thoroughly:

@@ -15,10 +15,12 @@ from gradcheck.columns import arrow, limits, parquet, places, store
 from gradcheck.columns.places import Place
 from gradcheck.columns.store import PLAN, Sink
 from gradcheck.errors import BadInput, one_line
+from gradcheck.experiment.config.build import notes
 from gradcheck.experiment.config.canonical import Form, section_of
 from gradcheck.experiment.config.form import canonical
-from gradcheck.experiment.config.identity import cell_id, has_sources, note, sources
+from gradcheck.experiment.config.identity import cell_id, has_sources, sources
 from gradcheck.experiment.results.plan import PIECE, Plan, Planned
+from gradcheck.experiment.sources.tables import lying
 
 _NAMES = ("cell", "config", "swept", "skip")
 _OVERRIDES = b"gradcheck.overrides"
@@ -71,12 +73,12 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
         raise BadInput(f"{path}: damaged or no plan")
     found = Plan()
     here = Path.cwd().resolve()
+    last: tuple[object, ...] = ()
     for row in _rows(path, file):
         try:
             form = canonical(row.config)
             _require_inside(form, here)
             cell = cell_id(form, allow)
-            words = note("data", section_of(form, "data"))
         except BadInput:
             raise
         except (ValueError, OSError) as error:
@@ -92,8 +94,9 @@ def read_plan(run_dir: Place, allow: Sequence[str] = ()) -> tuple[Plan, list[str
             found.former.add(str(row.cell))
             found.changed = found.changed or sources(form)
         found.add(Planned(cell, form, row.swept, row.skip))
-        if words is not None:
-            found.notes[words] = None
+        if (read := (form["model"], form["data"])) != last:
+            last = read
+            found.notes.update(dict.fromkeys(notes(form)))
     return found, [str(text) for text in overrides]
 
 
@@ -123,5 +126,5 @@ def _require_inside(form: Form, folder: Path) -> None:
     """Raise BadInput for a data or init file outside a folder."""
     for section in ("data", "init"):
         named = section_of(form, section).get("path")
-        if named is not None and not Path(str(named)).resolve().is_relative_to(folder):
+        if named is not None and not all(place.is_relative_to(folder) for place in lying(places.local(str(named)))):
             raise BadInput(f"{section}.path={named}: recorded, but outside the current folder; resume where it lies")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -57,24 +56,14 @@ def recorded_cells(
             yield row, mine.to_pydict(), part.version
 
 
-def recorded_config(row: Mapping[str, object], roots: Sequence[Path]) -> dict[str, object]:
-    """The recorded config, made canonical.
-
-    Raises BadInput where it is no config, or names a file outside the allowed folders, `roots`.
-    """
+def recorded_config(row: Mapping[str, object]) -> dict[str, object]:
+    """The recorded config, made canonical.  Raises BadInput where it is no config."""
     where = f"config of cell {row['cell']}"
     text = str(row["config"] or "")
     try:
         if len(text) > _MAX_CONFIG:
             raise BadInput(f"{where}: has {len(text)} characters, must have at most {_MAX_CONFIG}")
-        raw = json.loads(text)
-        for section in ("data", "init", "model"):
-            path = raw.get(section, {}).get("path") if isinstance(raw.get(section), dict) else None
-            if path is not None and not any(Path(str(path)).resolve().is_relative_to(root) for root in roots):
-                raise BadInput(
-                    f"{where}: {section}.path={path} lies outside the current folder; allow it with --allow-path"
-                )
-        return form.canonical(raw)
+        return form.canonical(json.loads(text))
     except BadInput:
         raise
     except (ValueError, AttributeError, TypeError, OSError, RecursionError) as error:

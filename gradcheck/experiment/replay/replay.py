@@ -14,13 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from gradcheck.columns.places import Place
+from gradcheck.columns.places import Place, local
 from gradcheck.columns.weights import WEIGHTS, Packed
 from gradcheck.errors import BadInput
 from gradcheck.experiment.engines.base import EngineSettings, Options, Outcome
 from gradcheck.experiment.engines.cells import one_blas_thread, outcome_of
 from gradcheck.experiment.footprint import MAX_MEMORY, WEIGHT_BYTES
 from gradcheck.experiment.replay.comparison import Column, Comparison, compare, reals
+from gradcheck.experiment.replay.files import Files
 from gradcheck.experiment.replay.record import cell_columns, id_now, recorded_cells, recorded_config
 from gradcheck.experiment.results import version_1
 from gradcheck.experiment.results.plan import Planned
@@ -36,18 +37,20 @@ def reproduce(
     allow: Sequence[str] = (),
     allow_path: Sequence[str | Path] = (),
     max_memory: float | None = None,
+    data_root: str | Path | None = None,
 ) -> Comparison:
     """Run recorded cells again (all, or those wanted) and compare every column but `seconds`.
 
     allow : modules that a recorded ``model=function`` may import.
     allow_path : folders, beside the current one, in which a recorded config may name data files.
     max_memory : bytes that a cell may take.
+    data_root : the folder in which the files are looked for that a config names; None for where it names them.
 
     Raises BadInput where the record cannot be read or a config in it is none.
     """
     stored = Stored(run_dir)
     found = Comparison(summary={name: Column(name) for name in cell_columns(stored)}, notes=stored.notes)
-    roots = [Path.cwd().resolve(), *(Path(path).resolve() for path in allow_path)]
+    files = Files(run_dir, (Path.cwd(), *map(local, allow_path)), None if data_root is None else local(data_root))
     options: Options = {"allow": tuple(allow)} if allow else {}
     if max_memory is not None:
         options["max_memory"] = max_memory
@@ -55,9 +58,10 @@ def reproduce(
     with one_blas_thread():
         for row, weights, version in recorded_cells(stored, None if wanted is None else set(wanted)):
             cell = str(row["cell"])
-            config = recorded_config(row, roots)
-            planned = Planned(id_now(cell, config, allow), config)
-            outcome, _ = outcome_of(config, settings)
+            config = recorded_config(row)
+            here = files.located(cell, config)
+            planned = Planned(id_now(cell, here, allow), config)
+            outcome, _ = outcome_of(here, settings)
             outcome = _unpacked(outcome, cell, MAX_MEMORY if max_memory is None else max_memory)
             new = cell_row(planned, outcome, 0.0)
             new = version_1.retold(new, weights) if version < 2 else new

@@ -1,36 +1,44 @@
-"""Examples from a CSV or Parquet file."""
+"""Examples from a table in a file."""
 
-import re
-import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gradcheck.columns.places import local
 from gradcheck.experiment.sources import tables
 from gradcheck.experiment.sources.batches import as_batch
 from gradcheck.experiment.sources.settings import require_count, require_flag, require_list, require_text
+from gradcheck.experiment.sources.tables import Chosen, Wanted
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.interfaces import DataSource
 from gradcheck.models.target import NoTarget, Target
 
+SEPARATORS = {"tab": "\t", "\\t": "\t", "blanks": tables.BLANKS, "\\s+": tables.BLANKS, "comma": ","}
+
 
 @dataclass
 class File(DataSource):
-    """Examples from a CSV file (first line: column names) or a Parquet file.
+    """Examples from a table in text (CSV and its relatives), in a Parquet, Arrow or Feather file, or a folder of these.
 
-    Numbers must be finite. For a classification the target may be text: labels are then numbered in sorted order (for
-    a 0/1 target: two labels become 0 and 1, K > 2 labels become K columns, one-hot, where the model takes them). Class
-    labels that are integers but not 0 .. model.n_classes - 1 are numbered in sorted order as well.
+    Numbers must be finite. For a classification the target may be any kind of label: text and numbers other than 0, 1,
+    ... are numbered in sorted order (for a 0/1 target: two labels become 0 and 1, K > 2 labels become K columns,
+    one-hot, where the model takes them).
 
-    path : file that ends in .csv, .parquet or .pq.
+    path : a file, or a folder of Parquet or Arrow parts; ``key=value`` in the names of its folders are columns.  Text
+        may be compressed (gzip, bzip2, zstd, lz4).
     target : name of the target column, or a list of names where the model takes several.
     features : names of the feature columns in the order wanted; unless given, all other columns but the index that
         pandas has saved in a Parquet file. A column without a name, as the index has in a CSV file, is refused then.
-    n : take the first n rows only.
-    max_bytes : larger files are refused.
+    n : take the first n rows only; what follows them is not read.
+    max_bytes : larger files are refused, before and after they are unpacked.
+    sep : what separates the fields of text: one character, ``tab`` or ``blanks``; found unless given.
+    decimal : ``.`` or ``,``; found unless given.
+    comment : one character; what follows it on a line of text is left out. Lines of # or % are found unless given.
+    na : one word or a list of words that stand for a missing value, beside the usual ones. Rows with a missing value
+        in a column that is used are refused unless it is given, and left out where it is.
     """
 
     path: str = "???"
@@ -39,9 +47,13 @@ class File(DataSource):
     n: int | None = None
     standardize: bool = False
     max_bytes: int = 2**30
+    sep: str | None = field(default=None, metadata={"since": 2})
+    decimal: str | None = field(default=None, metadata={"since": 2})
+    comment: str | None = field(default=None, metadata={"since": 2})
+    na: Any = field(default=None, metadata={"since": 2})
 
     def validate(self) -> None:
-        require_text("data.path", self.path, "the path of a CSV or Parquet file")
+        require_text("data.path", self.path, "the path of a table: a file or a folder of Parquet parts")
         targets = self._targets()
         if not targets or len(set(targets)) != len(targets):
             given = "null" if self.target is None else self.target
@@ -57,82 +69,106 @@ class File(DataSource):
             require_count("data.n", self.n)
         require_flag("data.standardize", self.standardize)
         require_count("data.max_bytes", self.max_bytes)
+        self._validate_text()
+
+    def _validate_text(self) -> None:
+        sign = None if self.sep is None else SEPARATORS.get(self.sep, self.sep)
+        if sign is not None and (len(sign) != 1 or sign.isalnum() or not sign.isascii() or sign in '"\r\n.+-_\\'):
+            raise ValueError(
+                f"data.sep={self.sep}: must be one character between fields, such as ';', or tab or blanks"
+            )
+        if self.decimal not in (None, ".", ","):
+            raise ValueError(f"data.decimal={self.decimal}: must be '.' or ','")
+        if self.comment is not None and (
+            len(self.comment) != 1
+            or self.comment.isalnum()
+            or not self.comment.isascii()
+            or self.comment in '" \t\r\n.+-'
+        ):
+            raise ValueError(f"data.comment={self.comment}: must be the one character with which comments begin")
+        if self.comment is not None and self.comment == sign:
+            raise ValueError(f"data.comment={self.comment}: is data.sep, too")
+        for word in self.na if isinstance(self.na, list | tuple) else [self.na]:
+            if isinstance(word, bool | list | tuple | dict):
+                raise ValueError(
+                    f"data.na={self.na}: must be a word that stands for a missing value, or a list of them"
+                )
 
     def sources(self) -> list[Path]:
-        return [Path(self.path)]
+        return tables.parts_of(self._path)
+
+    def facts(self) -> list[object]:
+        """What decides the examples beside the content of the files: what the folders of parts are called."""
+        found = [tables.partition(part, self._path) for part in self.sources()]
+        return [{"partitions": found}] if any(found) else []
 
     def size(self, target: Target) -> tuple[int, int, int]:
-        path, targets = Path(self.path), self._targets()
-        d = len(self._features(path, targets))
-        return tables.n_rows(path, self.max_bytes), d, target.outputs(len(targets))
+        chosen = self._chosen()
+        return len(chosen), len(chosen.features), target.outputs(len(chosen.targets))
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         if isinstance(target, NoTarget):
             return NO_BATCH
-        path, targets = Path(self.path), self._targets()
-        y = self._y(path, targets, target)
-        features = self._features(path, targets)
-        X = np.empty((len(y), len(features)))
-        for j, name in enumerate(features):
-            X[:, j] = tables.numeric_column(path, str(name), "data.features", self.max_bytes)
-        if self.n is not None:
-            if self.n > len(X):
-                raise ValueError(f"data.n={self.n}: {path} has {len(X)} rows")
-            X, y = X[: self.n], y[: self.n]
+        chosen = self._chosen()
+        y = self._y(chosen, target)
+        X = chosen.numbers()
+        if self.n is not None and self.n > len(X):
+            raise ValueError(
+                f"data.n={self.n}: {self.path} has {len(X)} rows" + chosen.lacking(" without a missing value")
+            )
         return as_batch(X, y, self.standardize, dtype)
+
+    def notes(self, target: Target) -> list[str]:
+        if isinstance(target, NoTarget):
+            return []
+        chosen = self._chosen()
+        found = [f"data.path={self.path}: read with {chosen.said}"] if chosen.said else []
+        if left := chosen.index:
+            found.append(f"data.path={self.path}: the index is no feature: {', '.join(left)} left out")
+        if chosen.left_out:
+            found.append(f"data.na: {chosen.left_out} row{'s' * (chosen.left_out != 1)} with a missing value left out")
+        if target.labels and len(chosen.targets) == 1:
+            named = target.numbering(chosen.labels("data.target"))
+            shown = [f"{name} is {i}" for i, name in enumerate(named or ())]
+            more = [f"… ({len(shown)} classes)"] if len(shown) > 10 else []
+            if shown:
+                found.append(f"data.target={self.target}: {', '.join(shown[:10] + more)}")
+        return found
 
     def left_out(self) -> list[str]:
         """The columns of the file that are neither features nor the target because they are its index."""
-        if self.features is not None:
-            return []
-        targets = self._targets()
-        return [name for name in tables.index_columns(Path(self.path), self.max_bytes) if name not in targets]
+        return [] if self.features is not None else list(self._chosen().index)
 
-    def _features(self, path: Path, targets: list[str]) -> list[str]:
-        if self.features is not None:
-            return [str(name) for name in self.features]
-        aside = {*targets, *self.left_out()}
-        names = [name for name in tables.column_names(path, self.max_bytes) if name not in aside]
-        without = set(tables.nameless(names))
-        if without:
-            named = [name for i, name in enumerate(names) if i not in without]
-            use = (
-                f"give it one, or say which to use with {_as_override('data.features', named)}"
-                if named
-                else "give it one"
+    @property
+    def _path(self) -> Path:
+        return local(self.path)
+
+    def _chosen(self) -> Chosen:
+        words = self.na if isinstance(self.na, list | tuple) else [] if self.na is None else [self.na]
+        return tables.choose(
+            Wanted(
+                self._path,
+                tuple(self._targets()),
+                None if self.features is None else tuple(str(name) for name in self.features),
+                None if self.sep is None else SEPARATORS.get(self.sep, self.sep),
+                self.decimal,
+                self.comment,
+                None if self.na is None else tuple("" if word is None else str(word) for word in words),
+                self.n,
+                self.max_bytes,
             )
-            raise ValueError(
-                f"data.path={path}: column {names[min(without)]!r} has no name (pandas saves an index like this); {use}"
-            )
-        if not names:
-            index = self.left_out()
-            beside = f"the target {', '.join(targets)}" + (f" and the index {', '.join(index)}" if index else "")
-            raise ValueError(f"data.features: {path} has no column beside {beside}")
-        return names
+        )
 
     def _targets(self) -> list[str]:
         if self.target is None or self.target == "":
             return []
         return [str(name) for name in self.target] if isinstance(self.target, list | tuple) else [str(self.target)]
 
-    def _y(self, path: Path, targets: list[str], target: Target) -> np.ndarray:
+    def _y(self, chosen: Chosen, target: Target) -> np.ndarray:
+        targets = self._targets()
         key = f"data.target={', '.join(targets)}"
         if target.columns and len(targets) != target.columns:
             raise ValueError(f"{key}: must be {target.columns} column(s) for this model")
         if target.labels and len(targets) == 1:
-            return target.from_column(tables.label_column(path, targets[0], "data.target", self.max_bytes), key)
-        columns = [tables.numeric_column(path, name, "data.target", self.max_bytes) for name in targets]
-        return target.from_numbers(np.stack(columns, axis=1), key)
-
-
-def _as_override(key: str, names: list[str], limit: int = 300) -> str:
-    """A list of names as an override, quoted for Hydra and the shell; a long list is cut off."""
-    quoted = []
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name.lower() in ("true", "false", "null", "nan", "inf"):
-            # Hydra takes backslashes before a quote in pairs, and an interpolation must not be one
-            name = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + (found[2] and '\\"'), name)
-            name = '"' + name.replace("${", "\\${") + '"'
-        quoted.append(name)
-    text = shlex.quote(f"{key}=[{','.join(quoted)}]")
-    return text if len(text) <= limit else f"{key}=[{quoted[0][:limit]},...] (of {len(names)} columns)"
+            return target.from_column(chosen.labels("data.target"), key)
+        return target.from_numbers(chosen.target_numbers(), key)

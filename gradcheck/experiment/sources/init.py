@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from gradcheck.columns.places import local
 from gradcheck.experiment.sources.numbers import as_dtype
 from gradcheck.experiment.sources.settings import require_number, require_text
 from gradcheck.models.interfaces import Start
@@ -147,7 +148,7 @@ class StartFile(Start):
             raise ValueError(f"init.max_bytes={self.max_bytes}: must be a whole number >= 1")
 
     def sources(self) -> list[Path]:
-        return [Path(self.path)]
+        return [local(self.path)]
 
     def theta(self, layout: Layout, dtype: DTypeLike) -> np.ndarray:
         return _joined(f"init.path={self.path}", self._arrays(), layout, dtype)
@@ -155,10 +156,11 @@ class StartFile(Start):
     def _arrays(self) -> dict[str, np.ndarray]:
         key = f"init.path={self.path}"
         try:
-            if not zipfile.is_zipfile(self.path):
-                Path(self.path).open("rb").close()  # says why a file cannot be opened
+            path = local(self.path)
+            if not zipfile.is_zipfile(path):
+                path.open("rb").close()  # says why a file cannot be opened
                 raise ValueError(f"{key}: is not a complete npz file")
-            with np.load(self.path, allow_pickle=False) as archive:
+            with np.load(path, allow_pickle=False) as archive:
                 unpacked = sum(member.file_size for member in archive.zip.infolist())
                 if unpacked > self.max_bytes:
                     raise ValueError(f"{key}: unpacks to {unpacked} bytes, more than init.max_bytes={self.max_bytes}")

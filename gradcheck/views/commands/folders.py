@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gradcheck import uris
-from gradcheck.columns import store
+from gradcheck.columns import places, store
 from gradcheck.columns.places import Place
 from gradcheck.columns.store import PLAN
 from gradcheck.errors import BadInput, Meaningless, WriteError
@@ -85,7 +85,7 @@ def folder_of(cfg: DictConfig, key: str) -> Path:
         named = str(OmegaConf.select(cfg, key))
     if uris.is_uri(named):
         raise BadInput(f"{key}={uris.shown(named)}: must be a folder of this machine; a URI goes with store=")
-    return Path(named)
+    return places.local(named)
 
 
 def refuse_used(folder: Path, chosen: RunSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,9 +154,12 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
     callbacks.on_run_start(config=cfg, config_name=compose.CONFIG_NAME)
     overrides = compose.as_typed(cfg.hydra.overrides.task)
 
+    here = Path.cwd()
+
     def task(_: DictConfig) -> int:
         job = HydraConfig.get()
-        with joblog.logged(job, chosen) as logged:  # type: ignore[arg-type]
+        # hydra.job.chdir moves none of the paths that were typed, or that are printed
+        with chdir(here), joblog.logged(job, chosen) as logged:  # type: ignore[arg-type]
             return compute(jobs, Path(job.runtime.output_dir), logged, overrides)
 
     with composing(folder):
