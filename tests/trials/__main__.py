@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import (
     adjoints,
+    configs,
     crash,
     damages,
     death,
@@ -58,6 +59,10 @@ def hostile_records(given: argparse.Namespace, folder: Path) -> str:
 
 def random_overrides(given: argparse.Namespace, folder: Path) -> str:
     return overrides.trial(folder, given.sets, given.processes)
+
+
+def damaged_configs(given: argparse.Namespace, folder: Path) -> str:
+    return configs.trial(folder, given.files)
 
 
 def random_interpolations(given: argparse.Namespace, folder: Path) -> str:
@@ -114,6 +119,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "crash": crashes,
     "hostile": hostile_records,
     "overrides": random_overrides,
+    "configs": damaged_configs,
     "interpolations": random_interpolations,
     "secrets": secret_uris,
     "fuzz": fuzzing,
@@ -140,6 +146,7 @@ def main() -> int:
     parser.add_argument("--crashes", type=int, default=50, help="right after saved (default %(default)s)")
     parser.add_argument("--sets", type=int, default=10_000, help="of overrides (default %(default)s)")
     parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
+    parser.add_argument("--files", type=int, default=1000, help="of damaged configs (default %(default)s)")
     parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
     parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")

@@ -24,7 +24,7 @@ from gradcheck.experiment.config.hydra_private import (
 )
 from gradcheck.experiment.config.overrides import Parser
 from gradcheck.experiment.config.schema import SCIENCE, Run
-from gradcheck.experiment.config.words import COMPOSE_ERRORS, one_line
+from gradcheck.experiment.config.words import in_one_line
 
 # They do not change the problem.  As innermost axes their cells are adjacent and share it.
 SAME_PROBLEM = ("eps", "scheme", "match_at", "accept", "min_judged")
@@ -63,14 +63,12 @@ def typed(master: DictConfig) -> list[str]:
     Hydra makes its sweeper of the master config, which resolves the parameters there, before there are any points.
     Overrides of the command line are resolved at each point.  Raises BadInput.
     """
-    try:
+    with in_one_line(raw=lambda: compose.interpolations(master, "hydra"), about="hydra.sweeper.params"):
         params = OmegaConf.select(master, "hydra.sweeper.params") or {}
         if "${" in str(params) and master.hydra.runtime.choices.get("hydra/sweeper") == "basic":
             # what Hydra resolves when it makes its own sweeper differs between its versions
             params = sweeper_params(master)
         lines = [f"{key}={value}" for key, value in params.items()]
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error)) from error
     return lines + compose.as_typed(master.hydra.overrides.task)
 
 
@@ -83,21 +81,17 @@ def grid(hydra: Hydra, lines: Sequence[str], max_cells: int) -> list[Axis]:
     """
     last: dict[str, Override] = {}
     parser = Parser.create(config_loader=hydra.config_loader)
-    try:
+    with in_one_line(lines):
         for override in parser.parse_overrides(list(lines)):
             last[override.get_key_element()] = override
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error, lines)) from error
     size = 1
     for override in last.values():
         _refuse_axis(override)
         size *= _length(override)
         if size > max_cells:
             raise BadInput(f"{override.input_line}: more than max_cells={max_cells} cells; raise it with max_cells=...")
-    try:
+    with in_one_line(lines):
         return [_axis(hydra, parser, place, key, last[key]) for place, key in enumerate(last)]
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error, lines)) from error
 
 
 def _refuse_axis(override: Override) -> None:

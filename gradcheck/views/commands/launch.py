@@ -16,7 +16,7 @@ from gradcheck import uris
 from gradcheck.errors import BadInput
 from gradcheck.experiment import patches
 from gradcheck.experiment.config import command_line, compose, hydra_private, recorded, schema, words
-from gradcheck.experiment.config.hydra_private import Callbacks, Hydra
+from gradcheck.experiment.config.hydra_private import Hydra
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid.sweep import plan, sweep
 from gradcheck.experiment.results.plan import Plan
@@ -43,10 +43,6 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
         others = [text for text in arguments if not text.startswith("resume=")]
         return resume(resumed[-1].partition("=")[2], others, alone=alone)
     options = command_line.parse_arguments(arguments)
-    if options.experimental_rerun is not None or options.config_path is not None or options.config_name is not None:
-        raise BadInput(
-            "--experimental-rerun, --config-path and --config-name are not supported; add configs with --config-dir"
-        )
     if (options.cfg or options.info is not None) and options.multirun:
         raise BadInput("-m: cannot stand beside --cfg and --info, which show one run; leave it out")
     if options.help:
@@ -60,7 +56,7 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
     if options.resolve or options.package:
         raise BadInput("--resolve and --package go with --cfg only")
     typed_store, overrides = without_store(options.overrides)
-    with compose.opened(options.config_dir) as hydra:
+    with compose.opened(options.config_dir, overrides) as hydra:
         parsed = command_line.parse(hydra, overrides)
         for override in parsed:
             if override.is_hydra_override() and override.is_sweep_override():
@@ -102,7 +98,7 @@ def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, t
             if "${" in str(OmegaConf.to_container(cfg.hydra.sweeper, resolve=False)):
                 raise error  # the grid may depend on the values that do not fit
             cfg.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
-        except (BadInput, *words.COMPOSE_ERRORS):  # text that can be no interpolation cannot be recorded either
+        except Exception:
             raise error from None
         if not typed and cfg.hydra.mode != RunMode.MULTIRUN:
             raise
@@ -138,14 +134,15 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
     refuse_used(folder_of(cfg, "hydra.run.dir"), chosen)
     engines.refuse(chosen.engine, chosen.address)
     folder = own_folder(cfg, "hydra.run.dir")
-    callbacks = Callbacks(cfg)
+    with words.in_one_line(about="hydra.callbacks"):
+        callbacks = hydra_private.callbacks_of(cfg)
     callbacks.on_run_start(config=cfg, config_name=compose.CONFIG_NAME)
     overrides = compose.as_typed(cfg.hydra.overrides.task)
 
     def task(_: DictConfig) -> int:
         return compute(jobs, Path(HydraConfig.get().runtime.output_dir), chosen, overrides)
 
-    with composing(folder):
+    with composing(folder, about="hydra.job_logging"):
         done = run_job(
             task_function=task,
             config=cfg,
@@ -164,9 +161,10 @@ def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: RunSettings) -> in
     refuse_used(folder_of(cfg, "hydra.sweep.dir"), chosen)
     engines.refuse(chosen.engine, chosen.address)
     folder = own_folder(cfg, "hydra.sweep.dir")
-    callbacks = Callbacks(cfg)
+    with words.in_one_line(about="hydra.callbacks"):
+        callbacks = hydra_private.callbacks_of(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=compose.CONFIG_NAME)
-    with composing(folder):
+    with composing(folder, about="hydra.job_logging"):
         OmegaConf.save(cfg, folder / "multirun.yaml")
         logged = cfg.copy()
         with read_write(logged.hydra.runtime), open_dict(logged.hydra.runtime):
@@ -189,7 +187,7 @@ def _own(hydra: Hydra, overrides: list[str], allow: tuple[str, ...], folder: Pat
         statuses.append(compute(jobs, Path(job.runtime.output_dir), chosen, overrides))
         return statuses[-1]
 
-    with composing(folder):
+    with composing(folder, about="hydra.launcher"):
         hydra.multirun(
             config_name=compose.CONFIG_NAME, task_function=task, overrides=[*overrides, "hydra.mode=MULTIRUN"]
         )
