@@ -207,7 +207,7 @@ def test_a_refusal_without_a_line_of_the_file_is_seen(err: str) -> None:
 def test_a_library_error_that_is_not_caught_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "is_theirs", lambda error: False)
     with pytest.raises(kills.Failure):
-        configs.trial(tmp_path, 20)
+        configs.trial(tmp_path, 7)
 
 
 def test_a_reader_that_raises_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from gradcheck.experiment.config.flags import sections
 from gradcheck.experiment.config.quotes import because_of_quotes
 from gradcheck.experiment.config.said import Said, key_of
 from gradcheck.experiment.config.sentences import sentence
-from gradcheck.experiment.config.written import Files
+from gradcheck.experiment.config.written import Files, Place
 from gradcheck.uris import hide
 
 MAX_WORDS = 400  # characters
@@ -126,9 +126,14 @@ def explained(message: str, overrides: Sequence[str], files: Files) -> str:
             return quotes
         if value is None or key != key_of(line) or value.startswith(line.partition("=")[2][:1]):
             return message
-    if (place := files.of_key(key)) is None and (choice := files.of_choice(key)) is not None:
-        place = choice[1]
+    place = files.of_key(key) or _chosen(files, key) or files.of_key(key.rpartition(".")[0])
     return message if place is None else f"{place}: {message}"
+
+
+def _chosen(files: Files, group: str) -> Place | None:
+    """Where a file chooses from a group of configs."""
+    found = files.of_choice(group)
+    return found[1] if found is not None else None
 
 
 def chain(error: BaseException | None) -> list[BaseException]:

@@ -83,7 +83,7 @@ class ConfigFile:
                 found.append(("", str(item.value), place))
             elif isinstance(item, yaml.MappingNode):
                 for name, choice in item.value:
-                    group = [""] + str(name.value).split()
+                    group = ["", *str(name.value).split()]
                     found.append((group[-1].lstrip("/").partition("@")[0], f"{name.value}: {choice.value}", place))
         return found
 
