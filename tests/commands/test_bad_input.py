@@ -358,14 +358,16 @@ ConfigStore.instance().store(group="hydra/launcher", name="sends", node=node)
 """
 
 
-def test_a_launcher_that_cannot_send_its_jobs_is_named_in_one_line(tmp_path: Path) -> None:
+def test_a_launcher_that_cannot_send_its_jobs_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plugin = tmp_path / "plugins/hydra_plugins/sends"
     plugin.mkdir(parents=True)
     (plugin / "__init__.py").touch()
     (plugin / "launcher.py").write_text(PLUGIN)
-    path = os.pathsep.join([str(tmp_path / "plugins"), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "plugins"), os.environ.get("PYTHONPATH", "")]))
     typed = ("hydra/launcher=sends", "eps=1e-4,1e-6", "-m")
-    status, _, err = command("gradcheck.run", *typed, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
+    status, _, err = command("gradcheck.run", *typed, cwd=tmp_path)
     assert status == 2
     assert err.startswith("gradcheck: hydra/launcher=sends: ")
     assert "pickle" in err

@@ -54,6 +54,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("defaults:\n  - override model: mlp\n", 3, "write '- override /model: mlp'"),
     ("defaults:\n  - override /model: mpl\n", 3, "override /model: mpl: must be one of function, linear"),
     ("defaults:\n  - override /data: values\ndata:\n  X: [[1]]\n", 4, "data.y: must be given"),
+    ("defaults:\n  - override /data: values\n", 3, "data.X: must be given"),
     ("hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      epz: 1,2\n", 6, "epz=1,2: no such key"),
     ("hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      eps: 1,[2\n", 6, "eps=1,[2: cannot be read"),
     ("hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      eps: ${nope}\n", 6, "${nope}: there is no key nope"),

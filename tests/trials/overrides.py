@@ -146,7 +146,8 @@ def ran(typed: Sequence[str], folder: Path, config_dir: str | None = None) -> st
         stored.update(pq.read_table(part, columns=["config"])["config"].to_pylist())
     if not stored or any("now:" in text or _refers_elsewhere(text) for text in typed):
         return None
-    swept = [] if any(folder.rglob("multirun.yaml")) else ["hydra.sweeper.params=null"]
+    # a grid in a file is none where the file lost the word that makes it a sweep
+    swept = [] if config_dir is None or any(folder.rglob("multirun.yaml")) else ["hydra.sweeper.params=null"]
     before = os.getcwd()
     os.chdir(folder)
     try:

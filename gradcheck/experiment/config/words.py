@@ -126,7 +126,8 @@ def explained(message: str, overrides: Sequence[str], files: Files) -> str:
             return quotes
         if value is None or key != key_of(line) or value.startswith(line.partition("=")[2][:1]):
             return message
-    place = files.of_key(key) or _chosen(files, key) or files.of_key(key.rpartition(".")[0])
+    section = key.rpartition(".")[0]
+    place = files.of_key(key) or _chosen(files, key) or files.of_key(section) or _chosen(files, section)
     return message if place is None else f"{place}: {message}"
 
 
