@@ -59,7 +59,7 @@ def opened(config_dir: str | None = None, overrides: Sequence[str] = ()) -> Iter
     GlobalHydra.instance().clear()
     try:
         hydra = main_hydra(path, Remembering(path))
-        with linear(), placed(Asked(overrides, lambda: files_of(hydra))):
+        with linear(), _warnings_refused(), placed(Asked(overrides, lambda: files_of(hydra))):
             yield hydra
     finally:
         GlobalHydra.instance().clear()
@@ -70,17 +70,17 @@ def opened(config_dir: str | None = None, overrides: Sequence[str] = ()) -> Iter
 def compose(hydra: Hydra, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
     """The config of one run, or what the cells of a sweep have in common.  Raises BadInput."""
     mode = RunMode.MULTIRUN if multirun else RunMode.RUN
-    with in_one_line(overrides), _missing_folders_refused():
+    with in_one_line(overrides):
         return hydra.config_loader.load_configuration(
             CONFIG_NAME, list(overrides), mode, validate_sweep_overrides=False
         )
 
 
 @contextmanager
-def _missing_folders_refused() -> Iterator[None]:
-    """Refuse a folder of ``hydra.searchpath`` that is not there, where Hydra warns."""
+def _warnings_refused() -> Iterator[None]:
+    """Refuse what Hydra and OmegaConf warn of: a folder of ``hydra.searchpath`` that is not there, a lost argument."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=r"provider=.*path=.* is not available")
+        warnings.filterwarnings("error", message=r"provider=.*path=.* is not available|In the sequence .* are missing")
         yield
 
 

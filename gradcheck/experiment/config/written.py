@@ -167,7 +167,8 @@ class Files:
 
     def beginning(self, message: str) -> Place | None:
         """Where the key with which a message begins is written, whatever signs it has."""
-        keys = [key for file in self.found for key in file.places if message.startswith((f"{key}=", f"{key}: "))]
+        told = {" ".join(key.split()): key for file in self.found for key in file.places}
+        keys = [key for words, key in told.items() if message.startswith((f"{words}=", f"{words}: "))]
         return self.of_key(max(keys, key=len)) if keys else None
 
     def placed(self, message: str, sections: Collection[str] = ()) -> str:

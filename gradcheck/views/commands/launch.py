@@ -66,6 +66,9 @@ def run(arguments: Sequence[str], *, alone: bool = False) -> int:
             raise BadInput(
                 f"hydra.verbose={cfg.hydra.verbose}: must be true, false, the name of a logger or a list of them"
             )
+        for key in ("launcher", "sweeper"):
+            if not isinstance(cfg.hydra[key], DictConfig):
+                raise BadInput(f"hydra.{key}={cfg.hydra[key]}: must be chosen by name, as hydra/{key}=basic")
         patches.collect_from_now(alone)
         chosen = replace(settings(cfg), allow=allowed(parsed))
         if typed_store is not None:
