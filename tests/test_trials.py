@@ -17,7 +17,7 @@ from trials import configs, crash, damages, flips, fuzz, interpolations, kills, 
 from waiting import start_seconds
 
 from gradcheck.columns import limits, parquet, store
-from gradcheck.experiment.config import words
+from gradcheck.experiment.config import repository, words
 from gradcheck.experiment.results import repair, writer
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.run import main
@@ -205,7 +205,8 @@ def test_a_refusal_without_a_line_of_the_file_is_seen(err: str) -> None:
 
 
 def test_a_library_error_that_is_not_caught_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "is_theirs", lambda error: False)
+    for module in (words, repository):
+        monkeypatch.setattr(module, "is_theirs", lambda error: False)
     with pytest.raises(kills.Failure):
         configs.trial(tmp_path, 7)
 
