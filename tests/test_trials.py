@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import finished
-from trials import crash, damages, flips, fuzz, interpolations, kills, load, overrides
+from trials import configs, crash, damages, flips, fuzz, interpolations, kills, load, overrides
 from waiting import start_seconds
 
 from gradcheck.columns import limits, parquet, store
+from gradcheck.experiment.config import repository, words
 from gradcheck.experiment.results import repair, writer
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.run import main
@@ -36,8 +37,12 @@ def test_a_killed_sweep_is_resumed_to_the_same_rows(engine: str, times: int, sha
     assert found["kills"] >= times
 
 
-def test_random_overrides_end_with_a_status_and_a_line(tmp_path: Path) -> None:
-    assert overrides.trial(tmp_path, 25, 1).startswith("25 sets")
+def test_random_overrides_end_with_a_status_and_a_line_or_run_as_typed(tmp_path: Path) -> None:
+    assert overrides.trial(tmp_path, 15, 1).startswith("15 lines")
+
+
+def test_damaged_configs_are_refused_with_their_line_or_run_as_written(tmp_path: Path) -> None:
+    assert configs.trial(tmp_path, 10).startswith("10 files")
 
 
 def test_random_interpolations_give_what_hydra_composes(tmp_path: Path) -> None:
@@ -175,11 +180,35 @@ def test_work_that_is_not_stored_has_an_age(run: Path) -> None:
         (2, "", "gradcheck: \u202eeps=0\n"),
         (0, "saved \x1b[2J\n", ""),
         (0, "Traceback", ""),
+        (1, "MATCH  all 12 checks agree\n", ""),
+        (0, "", "warning\n"),
     ],
 )
 def test_a_command_line_that_ends_badly_is_seen(status: int, out: str, err: str) -> None:
     assert overrides.judge(["x"], status, out, err)
     assert overrides.judge(["x"], 2, "", "gradcheck: eps=0: must be > 0\n") is None
+
+
+def test_a_run_of_something_else_is_seen(tmp_path: Path, run: Path) -> None:
+    typed = ["bug=none,scale", "engine=serial", "progress=none"]
+    assert overrides.ran(typed, tmp_path) is None
+    assert "stored" in str(overrides.ran([*typed, "eps=1e-4"], tmp_path))
+    assert "Hydra says" in str(overrides.ran([*typed, "eps=${nope}"], tmp_path))
+
+
+@pytest.mark.parametrize(
+    "err", ["gradcheck: eps=0: must be", f"gradcheck: {configs.NAME}, line 9: odd", "gradcheck: x, line 1: y"]
+)
+def test_a_refusal_without_a_line_of_the_file_is_seen(err: str) -> None:
+    assert configs.judge(b"eps: 0\n", err)
+    assert configs.judge(b"eps: 0\n", f"gradcheck: {configs.NAME}, line 1: eps=0: must be") is None
+
+
+def test_a_library_error_that_is_not_caught_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (words, repository):
+        monkeypatch.setattr(module, "is_theirs", lambda error: False)
+    with pytest.raises(kills.Failure):
+        configs.trial(tmp_path, 7)
 
 
 def test_a_reader_that_raises_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 
@@ -34,7 +35,7 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("eps=1e-4,0", "-m"), ("eps=0", "> 0")),
     (("data.max_bytes=${,0.0,{}", "-m"), ("data.max_bytes=${", "no such key")),
     (("data.max_bytes=a,${x,{}", "-m"), ("data.max_bytes=a,${x,{}", "interpolation")),
-    (("eps=${nope}",), ("eps=${nope}", "nope", "not found")),
+    (("eps=${nope}",), ("eps=${nope}", "no key nope")),
     (("eps=${logspace:-12,-1}",), ("eps=${logspace:-12,-1}", "n")),
     (("eps=${logspace:-12,-1,0}",), ("eps=${logspace:-12,-1,0}", "count")),
     (("eps=${unknown:3}",), ("eps=${unknown:3}", "unknown")),
@@ -196,7 +197,7 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("--cfg=job", "--package=no.such"), ("no.such", "not found")),
     (("--frobnicate",), ("--frobnicate", "--help")),
     (("--config-dir=nowhere",), ("--config-dir=nowhere", "no such folder")),
-    (("--experimental-rerun", "x.pickle"), ("--experimental-rerun", "not supported")),
+    (("--experimental-rerun", "x.pickle"), ("--experimental-rerun", "reproduce RUN_DIR", "resume=RUN_DIR")),
     (("--resolve",), ("--resolve", "--cfg")),
     (("resume=nowhere",), ("nowhere", "no such run folder")),
     (("resume=latest",), ("latest", "no run")),
@@ -335,3 +336,39 @@ def test_the_test_can_fail_because_good_input_is_not_refused(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     put_files(tmp_path)
     assert main(("data=file", "data.target=y", "data.path=good.csv", "eps=1e-4", "engine=serial", "progress=none")) == 0
+
+
+PLUGIN = """
+import pickle
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+
+
+class Sends(Launcher):
+    def setup(self, *, hydra_context, task_function, config):
+        self.task = lambda: task_function
+
+    def launch(self, job_overrides, initial_job_idx):
+        pickle.dumps(self.task)
+
+
+node = {"_target_": "hydra_plugins.sends.launcher.Sends"}
+ConfigStore.instance().store(group="hydra/launcher", name="sends", node=node)
+"""
+
+
+def test_a_launcher_that_cannot_send_its_jobs_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = tmp_path / "plugins/hydra_plugins/sends"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").touch()
+    (plugin / "launcher.py").write_text(PLUGIN)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "plugins"), os.environ.get("PYTHONPATH", "")]))
+    typed = ("hydra/launcher=sends", "eps=1e-4,1e-6", "-m")
+    status, _, err = command("gradcheck.run", *typed, cwd=tmp_path)
+    assert status == 2
+    assert err.startswith("gradcheck: hydra/launcher=sends: ")
+    assert "pickle" in err
+    assert err.count("\n") == 1

@@ -9,14 +9,14 @@ import omegaconf
 import pytest
 
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import words
+from gradcheck.experiment.config import sentences, words
 from gradcheck.views.commands import launch
 
 TABLES = ("MESSAGES", "CAUSES", "REFUSALS")
 OLDER = omegaconf.__version__.startswith("2.3.")
 # by a part of the pattern: what is typed, and the line that is said
 SAID: dict[str, tuple[tuple[str, ...], str]] = {
-    "Could not override": (("experiment=bug_zoo",), "experiment=bug_zoo: write +experiment=bug_zoo"),
+    "ACould not override": (("experiment=bug_zoo",), "experiment=bug_zoo: write +experiment=bug_zoo"),
     "looks like a config group override": (("foo/bar@x=1",), "foo/bar@x=1: no such config group"),
     "invalid literal for int": (
         ("model=mlp", "model.layers.x=1"),
@@ -42,14 +42,27 @@ SAID: dict[str, tuple[tuple[str, ...], str]] = {
     "not a valid bool": (("model.bias=maybe",), "model.bias=maybe: must be true or false"),
     "not Optional": (("dtype=null",), "dtype=null: must not be null, but one of float32, float64, longdouble"),
 }
+SAID["path=(.*) is not available"] = (("hydra.searchpath=[nowhere]",), "hydra.searchpath: nowhere: no such folder")
+SAID["Could not override '([^'@]+)"] = (
+    ("+experiment=mine", "--config-dir=conf"),
+    "conf/experiment/mine.yaml, line 3: override model: mlp: nothing is chosen from experiment/model",
+)
+SAID["no viable alternative"] = (
+    ("+experiment=theirs", "--config-dir=conf"),
+    "conf/experiment/theirs.yaml, line 2: scheme=${:x}: no interpolation; close each ${ with }, or write \\${ for text",
+)
 if OLDER:
+    SAID["Unexpected type for root"] = (
+        ("hydra.sweeper.params.eps=1",),
+        "hydra.sweeper.params.eps=1: axes are typed as they are",
+    )
     SAID["is not a ListConfig"] = (
         ("model=mlp", "model.layers=3"),
         "model.layers=3: must be a list, as model.layers=[...]",
     )
     SAID["'NoneType' object"] = (
         ("hydra.sweeper.params={a:1}",),
-        "hydra.sweeper.params={a:1}: is null, which no mapping is merged into",
+        "hydra.sweeper.params={a:1}: axes are typed as they are, such as eps=1e-4,1e-6 -m",
     )
 # what the other version of OmegaConf says
 ELSEWHERE = (
@@ -59,7 +72,7 @@ ELSEWHERE = (
 
 def patterns() -> Iterator[str]:
     for table in TABLES:
-        yield from (row[0] for row in getattr(words, table))
+        yield from (row[0] for row in getattr(sentences, table))
 
 
 @pytest.fixture
@@ -77,8 +90,8 @@ def used(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         return note
 
     for table in TABLES:
-        rows = [(*row[:-1], noting(row[0], row[-1])) for row in getattr(words, table)]
-        monkeypatch.setattr(words, table, rows)
+        rows = [(*row[:-1], noting(row[0], row[-1])) for row in getattr(sentences, table)]
+        monkeypatch.setattr(sentences, table, rows)
     return found
 
 
@@ -92,6 +105,9 @@ def test_the_sentence_of_a_pattern_is_said(
     part: str, used: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf/experiment").mkdir(parents=True)
+    (tmp_path / "conf/experiment/mine.yaml").write_text("# @package _global_\ndefaults:\n  - override model: mlp\n")
+    (tmp_path / "conf/experiment/theirs.yaml").write_text("# @package _global_\nscheme: ${:x}\n")
     typed, line = SAID[part]
     with pytest.raises(BadInput) as error:
         launch.run(typed)

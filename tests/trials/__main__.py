@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import (
     adjoints,
+    configs,
     crash,
     damages,
     death,
@@ -61,6 +62,10 @@ def hostile_records(given: argparse.Namespace, folder: Path) -> str:
 
 def random_overrides(given: argparse.Namespace, folder: Path) -> str:
     return overrides.trial(folder, given.sets, given.processes)
+
+
+def damaged_configs(given: argparse.Namespace, folder: Path) -> str:
+    return configs.trial(folder, given.files)
 
 
 def random_interpolations(given: argparse.Namespace, folder: Path) -> str:
@@ -136,6 +141,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "crash": crashes,
     "hostile": hostile_records,
     "overrides": random_overrides,
+    "configs": damaged_configs,
     "interpolations": random_interpolations,
     "pairs": random_pairs,
     "differences": random_differences,
@@ -168,6 +174,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=200, help="of these in processes (default %(default)s)")
     parser.add_argument("--grids", type=int, default=1_000, help="with paired axes (default %(default)s)")
     parser.add_argument("--pairs", type=int, default=1_000, help="of runs (default %(default)s)")
+    parser.add_argument("--files", type=int, default=1000, help="of damaged configs (default %(default)s)")
     parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
     parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")

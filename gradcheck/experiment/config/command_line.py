@@ -10,21 +10,28 @@ from typing import NoReturn
 from hydra.core.override_parser.types import Override
 
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config.hydra_private import Hydra, arguments_parser
+from gradcheck.experiment.config.flags import instead, meaningless
+from gradcheck.experiment.config.hydra_private import Hydra, arguments_parser, options_of
 from gradcheck.experiment.config.overrides import Parser, require_shallow
 from gradcheck.experiment.config.schema import LOOKUP
-from gradcheck.experiment.config.words import COMPOSE_ERRORS, cut, one_line
+from gradcheck.experiment.config.words import cut, in_one_line
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Hydra's own options and the overrides.  Raises BadInput for an unknown option and for values too deep to read."""
     parser = arguments_parser()
+    known = options_of(parser)
 
     def refuse(message: str) -> NoReturn:
-        raise BadInput(f"{message}; see --help")
+        if match := re.match(r"argument (--[\w-]+).*: ignored explicit argument '(.*)'", message):
+            raise BadInput(cut(f"{match[1]}={match[2]}: takes no value; type {match[1]}"))
+        raise BadInput(cut(instead(arguments, known) or f"{message}; see --help"))
 
     parser.error = refuse  # type: ignore[method-assign]
     typed = parser.parse_intermixed_args(list(arguments))
+    for name in ("experimental_rerun", "config_path", "config_name"):
+        if (value := getattr(typed, name)) is not None:
+            raise BadInput(cut(meaningless(name, value)))
     for line in typed.overrides:
         require_shallow(line)
     typed.overrides = [with_home(line) for line in typed.overrides]
@@ -50,10 +57,8 @@ def with_home(line: str) -> str:
 
 def parse(hydra: Hydra, lines: Sequence[str]) -> list[Override]:
     """Overrides as Hydra reads them.  Raises BadInput, also for a config group whose value is not one name."""
-    try:
+    with in_one_line(lines):
         overrides = Parser.create(config_loader=hydra.config_loader).parse_overrides(list(lines))
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error, lines)) from error
     for override in overrides:
         line, key = override.input_line or "", override.key_or_group
         if key == "experiment" and (override.is_sweep_override() or isinstance(override.value(), list)):

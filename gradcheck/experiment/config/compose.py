@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -33,17 +34,18 @@ from gradcheck.experiment.config.hydra_private import (
 )
 from gradcheck.experiment.config.overrides import Parser, linear
 from gradcheck.experiment.config.registration import ASKS_FOR_A_BASE, conf_dir, prepare
-from gradcheck.experiment.config.repository import Remembering, Scientific
+from gradcheck.experiment.config.repository import Remembering, Scientific, files_of
 from gradcheck.experiment.config.schema import MISSING, SCIENCE
-from gradcheck.experiment.config.words import COMPOSE_ERRORS, one_line
+from gradcheck.experiment.config.words import Asked, in_one_line, placed
 
 CONFIG_NAME = "config"
 
 
 @contextmanager
-def opened(config_dir: str | None = None) -> Iterator[Hydra]:
+def opened(config_dir: str | None = None, overrides: Sequence[str] = ()) -> Iterator[Hydra]:
     """Hydra over our config folder and, if given, one more.  Raises BadInput where that one is missing.
 
+    What is refused within the block is refused in one line that says where it was typed (in the `overrides`) or written.
     Hydra keeps one instance of itself for the process: one that is open already is set aside and put back.
     """
     prepare()
@@ -57,7 +59,7 @@ def opened(config_dir: str | None = None) -> Iterator[Hydra]:
     GlobalHydra.instance().clear()
     try:
         hydra = main_hydra(path, Remembering(path))
-        with linear():
+        with linear(), _warnings_refused(), placed(Asked(overrides, lambda: files_of(hydra))):
             yield hydra
     finally:
         GlobalHydra.instance().clear()
@@ -68,12 +70,18 @@ def opened(config_dir: str | None = None) -> Iterator[Hydra]:
 def compose(hydra: Hydra, overrides: Sequence[str], *, multirun: bool = False) -> DictConfig:
     """The config of one run, or what the cells of a sweep have in common.  Raises BadInput."""
     mode = RunMode.MULTIRUN if multirun else RunMode.RUN
-    try:
+    with in_one_line(overrides):
         return hydra.config_loader.load_configuration(
             CONFIG_NAME, list(overrides), mode, validate_sweep_overrides=False
         )
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error, overrides)) from error
+
+
+@contextmanager
+def _warnings_refused() -> Iterator[None]:
+    """Refuse what Hydra and OmegaConf warn of: a folder of ``hydra.searchpath`` that is not there, a lost argument."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=r"provider=.*path=.* is not available|In the sequence .* are missing")
+        yield
 
 
 def as_typed(overrides: ListConfig) -> list[str]:
@@ -96,7 +104,7 @@ def compose_point(hydra: Hydra, master: DictConfig, groups: Sequence[str], value
 
     def whole() -> DictConfig:
         cfg = compose(hydra, lines)
-        with _in_words():
+        with in_one_line():
             OmegaConf.select(master, "hydra.sweep.dir")  # the time in it is that of the sweep
             OmegaConf.copy_cache(master, cfg)
         return cfg
@@ -106,7 +114,7 @@ def compose_point(hydra: Hydra, master: DictConfig, groups: Sequence[str], value
     try:
         chosen = Parser.create().parse_overrides(list(groups))
         cfg = compose_defaults(hydra, Scientific(repository_of(hydra)), CONFIG_NAME, chosen)
-    except COMPOSE_ERRORS:
+    except Exception:
         return whole()  # says what is wrong, if anything is
     OmegaConf.copy_cache(master, cfg)
     return whole() if _refers_to_hydra(cfg) else cfg
@@ -123,7 +131,7 @@ def is_whole(cfg: DictConfig) -> bool:
 def enter_job(cfg: DictConfig, overrides: Sequence[Override], number: int) -> None:
     """Say in Hydra's own part of a config which job of a sweep it is, as Hydra's launcher does."""
     task = [override for override in overrides if not override.is_hydra_override()]
-    with _in_words(), read_write(cfg.hydra), open_dict(cfg.hydra):
+    with in_one_line(), read_write(cfg.hydra), open_dict(cfg.hydra):
         job, names = cfg.hydra.job, cfg.hydra.job.config.override_dirname
         cfg.hydra.overrides.task = [override.input_line for override in task]
         if ASKS_FOR_A_BASE:  # later versions have a resolver for it
@@ -142,7 +150,7 @@ def _in_job(cfg: DictConfig) -> Iterator[DictConfig]:
         return
     outer = HydraConfig.instance().cfg
     try:
-        with _in_words():
+        with in_one_line():
             whole = copy.deepcopy(cfg)
             HydraConfig.instance().set_config(whole)
             keys = ("sweep.dir", "sweep.subdir") if whole.hydra.mode == RunMode.MULTIRUN else ("run.dir",)
@@ -163,37 +171,24 @@ def _in_job(cfg: DictConfig) -> Iterator[DictConfig]:
         HydraConfig.instance().cfg = outer
 
 
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """What Hydra and OmegaConf raise, as BadInput."""
-    try:
-        yield
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error)) from error
-
-
 # ------------------------------------------------------------------------------------------------- values of a config
 
 
 def apply(cfg: DictConfig, overrides: Sequence[Override]) -> None:
     """Set values in a composed config as Hydra does, checked by the schema.  Raises BadInput."""
-    try:
+    with in_one_line([o.input_line or "" for o in overrides]):
         apply_overrides(cfg, overrides)
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error, [o.input_line or "" for o in overrides])) from error
 
 
 def plain(cfg: DictConfig, key: str) -> Any:
     """The value of a top-level key as plain lists, dicts and scalars; None where it is not there.  Raises BadInput."""
-    try:
+    with in_one_line(raw=lambda: interpolations(cfg, key)):
         if not holds(cfg, key, strict=True):
             return None
         if OmegaConf.is_missing(cfg, key):
             return MISSING
         value = cfg[key]
         return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error, (), _interpolations(cfg, key))) from error
 
 
 def science(cfg: DictConfig) -> Form:
@@ -208,10 +203,10 @@ def resolved(cfg: DictConfig) -> Form:
 
 
 def _refers_to_hydra(cfg: DictConfig) -> bool:
-    return any("hydra" in text for key in SCIENCE if key in cfg for text in _interpolations(cfg, key).values())
+    return any("hydra" in text for key in SCIENCE if key in cfg for text in interpolations(cfg, key).values())
 
 
-def _interpolations(cfg: DictConfig, key: str) -> Mapping[str, str]:
+def interpolations(cfg: DictConfig, key: str) -> Mapping[str, str]:
     """Interpolations under a key, as they were written, by their full keys."""
     found: dict[str, str] = {}
 

@@ -36,6 +36,7 @@ from omegaconf._utils import get_omega_conf_dumper
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
+from gradcheck.errors import BadInput
 from gradcheck.printable import printable_lines
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "ConfigRepository",
     "Hydra",
     "apply_overrides",
+    "callbacks_of",
     "arguments_parser",
     "compose_defaults",
     "config_file",
@@ -53,12 +55,15 @@ __all__ = [
     "main_hydra",
     "numbered",
     "numbers_of",
+    "options_of",
     "parsed_value",
     "put_back",
     "quoting",
     "raw",
     "repository_of",
+    "resolvers",
     "rewrite_texts",
+    "root_of",
     "run_main",
     "search_path",
     "set_number",
@@ -154,9 +159,23 @@ def arguments_parser() -> argparse.ArgumentParser:
     return get_args_parser()
 
 
+def options_of(parser: argparse.ArgumentParser) -> list[str]:
+    """All options that a parser takes."""
+    return [option for action in parser._actions for option in action.option_strings]
+
+
 def run_main(typed: argparse.Namespace, task: Callable[[DictConfig], object], folder: str, name: str) -> None:
     """What Hydra's decorator does with a parsed command line."""
     _run_hydra(typed, get_args_parser(), task, folder, name)
+
+
+def callbacks_of(cfg: DictConfig) -> Callbacks:
+    """The callbacks that a config names.  Raises BadInput for what can be called at no moment of a run."""
+    found = Callbacks(cfg)
+    for key, made in zip(OmegaConf.select(cfg, "hydra.callbacks") or (), found.callbacks, strict=False):
+        if not any(name.startswith("on_") for name in dir(made)):
+            raise BadInput(f"hydra.callbacks.{key}: is no callback; name a class of callbacks, as my.module.Callback")
+    return found
 
 
 def failure(done: JobReturn) -> BaseException:
@@ -208,6 +227,12 @@ def holds(cfg: DictConfig, key: str, *, strict: bool = False) -> bool:
     return cfg._get_node(key, validate_access=strict) is not None
 
 
+def root_of(node: object) -> DictConfig | None:
+    """The whole config that a node of it belongs to."""
+    root = node._get_root() if isinstance(node, Node) else None
+    return root if isinstance(root, DictConfig) else None
+
+
 def raw(cfg: DictConfig, key: str) -> object:
     """A value as it was written, its interpolations unresolved, as plain data; None where the key is not there.
 
@@ -241,6 +266,11 @@ def set_number(cfg: DictConfig, path: str, number: float) -> object:
     except OmegaConfBaseException:
         return None
     return node._value()
+
+
+def resolvers() -> list[str]:
+    """The names of all functions that an interpolation may call."""
+    return list(BaseContainer._resolvers)
 
 
 def rewrite_texts(cfg: DictConfig, key: str, rewritten: Callable[[str], str]) -> None:

@@ -106,17 +106,21 @@ def hydra_class(section: str, name: str, cls: type) -> type:
 
 
 # OmegaConf 2.4 warns of arguments that are not of an announced type.  Our own message is better: no type is announced.
-def logspace(start: Any, stop: Any, n: Any) -> list[float]:
+def logspace(*given: Any) -> list[float]:
     """n powers of ten, exponents evenly spaced from ``start`` to ``stop`` inclusive: 10**(start + i (stop - start)/(n
     - 1)).
 
     Correctly rounded, so that the list (and the ids of its cells) is the same on every machine.
     """
+    shown = f"logspace:{','.join(map(str, given))}"
+    if len(given) != 3:
+        raise ValueError(f"{shown}: must have three arguments, as ${{logspace:-6,-2,9}}: two exponents and a count")
+    start, stop, n = given
     plain = [isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in (start, stop)]
     if not all(plain) or isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 100_000:
-        raise ValueError(f"logspace:{start},{stop},{n}: must be two finite exponents and a count from 1 to 100000")
+        raise ValueError(f"{shown}: must be two finite exponents and a count from 1 to 100000")
     if max(abs(start), abs(stop)) > 300:
-        raise ValueError(f"logspace:{start},{stop},{n}: exponents must lie between -300 and 300")
+        raise ValueError(f"{shown}: exponents must lie between -300 and 300")
     low, high = Fraction(str(start)), Fraction(str(stop))
     exact = Context(prec=40)
     values = []

@@ -15,8 +15,17 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config.hydra_private import CachingConfigRepository, ConfigRepository, config_file
-from gradcheck.experiment.config.words import cut
+from gradcheck.experiment.config.hydra_private import (
+    CachingConfigRepository,
+    ConfigRepository,
+    Hydra,
+    config_file,
+    repository_of,
+)
+from gradcheck.experiment.config.registration import conf_dir
+from gradcheck.experiment.config.unreadable import unreadable
+from gradcheck.experiment.config.words import cut, is_theirs
+from gradcheck.experiment.config.written import ConfigFile, Files
 
 MAX_CONFIG_BYTES = 10_000_000
 MAX_CONFIG_NODES = 1_000_000
@@ -36,6 +45,7 @@ class Remembering(ConfigRepository):
 
     def __init__(self, search_path: ConfigSearchPath) -> None:
         self._read: dict[str, ConfigResult | None] = {}
+        self.files: list[ConfigFile] = []  # those of the user, in the order in which they are read
         super().__init__(search_path)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Remembering:
@@ -50,19 +60,30 @@ class Remembering(ConfigRepository):
     def load_config(self, config_path: str) -> ConfigResult | None:
         if config_path not in self._read:
             path = config_file(self, config_path)
+            file = ConfigFile(config_path.removesuffix(".yaml"), path or config_path)
             if path is not None:
                 _refuse_large(path)
+                if not path.startswith(str(conf_dir())):
+                    self.files.append(file)
             try:
                 self._read[config_path] = super().load_config(config_path)
             except RecursionError:
                 # Hydra's reader gave up although our count of the levels did not
-                raise BadInput(f"{path or config_path}: {_TOO_MUCH}") from None
-            except yaml.YAMLError as error:
-                raise BadInput(cut(f"{path or config_path}: cannot be read as YAML: {error}")) from error
+                raise BadInput(f"{file.path}: {_TOO_MUCH}") from None
+            except Exception as error:
+                if path is None or not is_theirs(error):
+                    raise
+                raise BadInput(cut(unreadable(file, error))) from error
         result = copy.copy(self._read[config_path])
         if result is not None:
             result.config = copy.deepcopy(result.config)  # becomes a part of what is composed
         return result
+
+
+def files_of(hydra: Hydra) -> Files:
+    """The config files of the user that an instance of Hydra has read."""
+    repository = repository_of(hydra)
+    return Files(tuple(repository.files)) if isinstance(repository, Remembering) else Files()
 
 
 class Scientific(CachingConfigRepository):

@@ -24,7 +24,7 @@ from gradcheck.experiment.config.hydra_private import (
 )
 from gradcheck.experiment.config.overrides import Parser
 from gradcheck.experiment.config.schema import SCIENCE, Run
-from gradcheck.experiment.config.words import COMPOSE_ERRORS, one_line
+from gradcheck.experiment.config.words import in_one_line
 
 # They do not change the problem.  As innermost axes their cells are adjacent and share it.
 SAME_PROBLEM = ("eps", "scheme", "match_at", "accept", "min_judged")
@@ -64,7 +64,7 @@ def typed(master: DictConfig) -> list[str]:
     Hydra makes its sweeper of the master config, which resolves the parameters there, before there are any points.
     Overrides of the command line are resolved at each point.  Raises BadInput.
     """
-    try:
+    with in_one_line(raw=lambda: compose.interpolations(master, "hydra"), about="hydra.sweeper.params"):
         params = OmegaConf.select(master, "hydra.sweeper.params") or {}
         if "${" in str(params) and master.hydra.runtime.choices.get("hydra/sweeper") == "basic":
             # what Hydra resolves when it makes its own sweeper differs between its versions
@@ -74,8 +74,6 @@ def typed(master: DictConfig) -> list[str]:
                 f"hydra.sweeper.params.{ZIP}: is no axis; write {ZIP}: [...] beside hydra, not among its params"
             )
         lines = [f"{key}={value}" for key, value in params.items()]
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error)) from error
     return lines + compose.as_typed(master.hydra.overrides.task)
 
 
@@ -86,11 +84,9 @@ def last_of_each(hydra: Hydra, lines: Sequence[str]) -> tuple[Parser, dict[str, 
     """
     last: dict[str, Override] = {}
     parser = Parser.create(config_loader=hydra.config_loader)
-    try:
+    with in_one_line(lines):
         for override in parser.parse_overrides(list(lines)):
             last[override.get_key_element()] = override
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error, lines)) from error
     for override in last.values():
         _refuse_axis(override)
     return parser, last

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config.hydra_private import Hydra
-from gradcheck.experiment.config.words import COMPOSE_ERRORS, one_line
+from gradcheck.experiment.config.words import in_one_line
 from gradcheck.experiment.grid.axes import SAME_PROBLEM, Axis, axis_of, last_of_each, length
 from gradcheck.experiment.grid.paired import Groups, together
 
@@ -47,13 +47,11 @@ def grid(hydra: Hydra, lines: Sequence[str], max_cells: int, paired: Groups = ()
         size *= length(override)
         if size > max_cells:
             raise BadInput(f"{override.input_line}: more than max_cells={max_cells} cells; raise it with max_cells=...")
-    try:
+    with in_one_line(lines):
         return [
             Dimension(tuple(axis_of(hydra, parser, place, *by_place[place]) for place in places), places[0])
             for places in found
         ]
-    except COMPOSE_ERRORS as error:
-        raise BadInput(one_line(error, lines)) from error
 
 
 def in_groups(dimensions: Sequence[Dimension]) -> list[Dimension]:

@@ -22,15 +22,19 @@ from gradcheck.views.commands.settings import RunSettings
 
 
 @contextmanager
-def composing(folder: Path | None = None) -> Iterator[None]:
+def composing(folder: Path | None = None, about: str = "") -> Iterator[None]:
     """Raise BadInput, in one line, for errors of Hydra and of the run folder; WriteError for those of the disk where the
     `folder` is known.
+
+    about : the key that the block reads, for an error that names none.
     """
     try:
         yield
     except (BadInput, Meaningless, WriteError):
         raise
-    except words.COMPOSE_ERRORS as error:
+    except Exception as error:
+        if not words.is_theirs(error) and not isinstance(error, OSError):
+            raise
         fault = next((link for link in words.chain(error) if store.is_fault(link)), None)
         if folder is not None and isinstance(fault, OSError):
             if fault.filename is None:  # it was open already
@@ -40,7 +44,7 @@ def composing(folder: Path | None = None) -> Iterator[None]:
             raise BadInput(
                 f"{error.filename}: {error.strerror}; choose another folder with hydra.run.dir= or hydra.sweep.dir="
             ) from error
-        raise BadInput(words.one_line(error)) from error
+        raise BadInput(words.one_line(error, about=about)) from error
 
 
 def _newest(folder: Path) -> str | None:

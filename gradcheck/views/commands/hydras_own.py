@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.experiment.config import compose
 from gradcheck.experiment.config.hydra_private import Hydra
-from gradcheck.experiment.config.words import ENGINES_INSTEAD, cut
+from gradcheck.experiment.config.sentences import ENGINES_INSTEAD
+from gradcheck.experiment.config.words import cut
 from gradcheck.experiment.grid import paired
 from gradcheck.experiment.grid.sweep import plan
 from gradcheck.views.commands import joblog
@@ -81,7 +82,7 @@ def multirun(hydra: Hydra, cfg: DictConfig, overrides: Sequence[str], run: RunSe
     folder = own_folder(cfg, "hydra.sweep.dir")
     lines = [*overrides, f"hydra.sweep.dir={quoted(str(folder))}", "hydra.mode=MULTIRUN"]
     lines += [] if run.caller.alone else joblog.UNLOGGED
-    with composing(folder), _naming(cfg):
+    with composing(folder, about="hydra.launcher"), _naming(cfg):
         task = Job(cfg, run, Path.cwd())
         returned = hydra.multirun(config_name=compose.CONFIG_NAME, task_function=task, overrides=lines)
         statuses = [job.return_value for job in _jobs(returned)]

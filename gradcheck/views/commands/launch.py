@@ -18,7 +18,7 @@ from gradcheck import uris
 from gradcheck.errors import BadInput
 from gradcheck.experiment import patches
 from gradcheck.experiment.config import command_line, compose, hydra_private, recorded, schema, words
-from gradcheck.experiment.config.hydra_private import Callbacks, Hydra
+from gradcheck.experiment.config.hydra_private import Hydra
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.grid import paired
 from gradcheck.experiment.grid.sweep import plan, sweep
@@ -46,10 +46,6 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
         others = [text for text in arguments if not text.startswith("resume=")]
         return resume(resumed[-1].partition("=")[2], others, caller)
     options = command_line.parse_arguments(arguments)
-    if options.experimental_rerun is not None or options.config_path is not None or options.config_name is not None:
-        raise BadInput(
-            "--experimental-rerun, --config-path and --config-name are not supported; add configs with --config-dir"
-        )
     if (options.cfg or options.info is not None) and options.multirun:
         raise BadInput("-m: cannot stand beside --cfg and --info, which show one run; leave it out")
     if options.help:
@@ -63,7 +59,7 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
     if options.resolve or options.package:
         raise BadInput("--resolve and --package go with --cfg only")
     typed_store, overrides = without_store(options.overrides)
-    with compose.opened(options.config_dir) as hydra:
+    with compose.opened(options.config_dir, overrides) as hydra:
         parsed = command_line.parse(hydra, overrides)
         for override in parsed:
             if override.is_hydra_override() and override.is_sweep_override():
@@ -73,6 +69,9 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
             raise BadInput(
                 f"hydra.verbose={cfg.hydra.verbose}: must be true, false, the name of a logger or a list of them"
             )
+        for key in ("launcher", "sweeper"):
+            if not isinstance(cfg.hydra[key], DictConfig):
+                raise BadInput(f"hydra.{key}={cfg.hydra[key]}: must be chosen by name, as hydra/{key}=basic")
         patches.collect_from_now(caller.alone)
         chosen = replace(settings(cfg), allow=allowed(parsed), caller=caller)
         if typed_store is not None:
@@ -114,7 +113,7 @@ def _master(hydra: Hydra, overrides: list[str], parsed: Sequence[Override], *, t
             if "${" in str(OmegaConf.to_container(cfg.hydra.sweeper, resolve=False)):
                 raise error  # the grid may depend on the values that do not fit
             cfg.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
-        except (BadInput, *words.COMPOSE_ERRORS):  # text that can be no interpolation cannot be recorded either
+        except Exception:
             raise error from None
         if not typed and cfg.hydra.mode != RunMode.MULTIRUN:
             raise
@@ -150,7 +149,8 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
     refuse_used(folder_of(cfg, "hydra.run.dir"), chosen)
     engines.refuse(chosen.engine, chosen.address)
     folder = own_folder(cfg, "hydra.run.dir")
-    callbacks = Callbacks(cfg)
+    with words.in_one_line(about="hydra.callbacks"):
+        callbacks = hydra_private.callbacks_of(cfg)
     callbacks.on_run_start(config=cfg, config_name=compose.CONFIG_NAME)
     overrides = compose.as_typed(cfg.hydra.overrides.task)
 
@@ -162,7 +162,7 @@ def _single(hydra: Hydra, cfg: DictConfig, chosen: RunSettings) -> int:
         with chdir(here), joblog.logged(job, chosen) as logged:  # type: ignore[arg-type]
             return compute(jobs, Path(job.runtime.output_dir), logged, overrides)
 
-    with composing(folder):
+    with composing(folder, about="hydra.job_logging"):
         done = run_job(
             task_function=task,
             config=cfg,
@@ -182,9 +182,10 @@ def _sweep(hydra: Hydra, cfg: DictConfig, jobs: Plan, chosen: RunSettings) -> in
     refuse_used(folder_of(cfg, "hydra.sweep.dir"), chosen)
     engines.refuse(chosen.engine, chosen.address)
     folder = own_folder(cfg, "hydra.sweep.dir")
-    callbacks = Callbacks(cfg)
+    with words.in_one_line(about="hydra.callbacks"):
+        callbacks = hydra_private.callbacks_of(cfg)
     callbacks.on_multirun_start(config=cfg, config_name=compose.CONFIG_NAME)
-    with composing(folder):
+    with composing(folder, about="hydra.job_logging"):
         OmegaConf.save(cfg, folder / "multirun.yaml")
         logged = joblog.in_folder(cfg, folder)
         if chosen.caller.alone:

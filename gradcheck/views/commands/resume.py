@@ -34,8 +34,8 @@ def resume(path: str, arguments: Sequence[str], caller: Caller) -> int:
             raise BadInput(
                 f"{text}: cannot stand beside resume=, only {', '.join(RESUMABLE)} can; the run is as it was recorded"
             )
-    with compose.opened() as hydra:
-        word, others = _without_replace(arguments)
+    word, others = _without_replace(arguments)
+    with compose.opened(overrides=others) as hydra:
         parsed = command_line.parse(hydra, others)
         command_line.unswept(parsed)
         chosen = replace(settings(compose.compose(hydra, others)), allow=allowed(parsed), caller=caller)

@@ -35,7 +35,11 @@ def show(typed: argparse.Namespace) -> int:
     except SystemExit as end:
         if end.code:
             raise BadInput(said.getvalue().strip()) from None
-    except words.COMPOSE_ERRORS as error:
+    except Exception as error:
+        if not words.is_theirs(error):
+            raise
+        with compose.opened(typed.config_dir, typed.overrides) as hydra:
+            compose.compose(hydra, typed.overrides)  # says where it is
         raise BadInput(words.one_line(error, typed.overrides)) from error
     Harmless(sys.stderr).write(said.getvalue())
     return 0
@@ -49,7 +53,7 @@ def _hidden(typed: argparse.Namespace) -> list[str]:
         with compose.opened(typed.config_dir) as hydra:
             cfg = compose.compose(hydra, typed.overrides)
             place = None if cfg.store is None else str(cfg.store)
-    except (BadInput, *words.COMPOSE_ERRORS):
+    except Exception:
         return []  # Hydra says so
     if place is None or uris.shown(place) == place:
         return []
