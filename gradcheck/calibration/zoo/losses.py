@@ -57,7 +57,7 @@ def _defined(value: Value, x: Array) -> float:
 
 
 def descended(value: Value, gradient: Gradient, x: Array, steps: int) -> Array:
-    """Weights after some BFGS iterations with halved steps; it ends earlier where the loss does not fall any more."""
+    """Weights after some BFGS iterations with halved steps; it ends earlier where the loss does not fall, or the gradient overflows."""
     n = x.size
     with np.errstate(all="ignore"):
         f, g = value(x, FLOAT), np.asarray(gradient(x, FLOAT), float)
@@ -71,8 +71,11 @@ def descended(value: Value, gradient: Gradient, x: Array, steps: int) -> Array:
                 move = move / 2
             if not below:
                 return x
+            found = np.asarray(gradient(x + move, FLOAT), float)
+            if not np.isfinite(found).all():
+                return x
             x = x + move
-            f, before, g = value(x, FLOAT), g, np.asarray(gradient(x, FLOAT), float)
+            f, before, g = value(x, FLOAT), g, found
             change = g - before
             curvature = move @ change
             if curvature > 0:

@@ -6,7 +6,7 @@ import itertools
 import math
 
 from gradcheck.numerics.measured import window
-from gradcheck.numerics.measured.ladder import SPACED, STRIDES, Found, diverges, jump_at_theta, roundoff, spaced
+from gradcheck.numerics.measured.ladder import MARGIN, SPACED, STRIDES, Found, diverges, jump_at_theta, roundoff, spaced
 from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.steps import ALIVE, TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
@@ -27,6 +27,8 @@ STEEP = 1e-3
 # Deviations by which two quotients lie apart that hold an accusation back, and the steps beside the smaller one at which they
 # are looked at again.
 APART, AGAIN = 3.0, (1.13, 0.83)
+# How far below a window a smaller one is, whose cubic is compared with its own.
+CUBICS = 2.7
 # How often an interval is halved in which a jump is sought, and how often without a change of the jump.
 HALVED, LAST = 12, 5
 
@@ -40,7 +42,7 @@ def confirmed(steps: Steps, best: Found) -> Search[Found]:
     h = best.step
     for _ in range(steps.windows_allowed):
         step = line.on_grid(h)
-        if step in looked or step < line.least:
+        if step in looked or not max(line.least, math.ulp(0.0)) <= step < math.inf:
             break
         side = steps.side
         seen = looked[step] = yield from _looked(line, step, side)
@@ -61,7 +63,30 @@ def confirmed(steps: Steps, best: Found) -> Search[Found]:
             break
     if accepted is None:
         return best._replace(truncation=math.inf)
+    beyond = yield from _cubics(steps, looked, accepted)
+    accepted = accepted._replace(doubt=accepted.doubt + beyond)
     return (yield from _checked(steps, accepted))
+
+
+def _cubics(steps: Steps, looked: dict[float, Window], found: Found) -> Search[float]:
+    """How far the truncation of a derivative may exceed what the cubic of its window shows of it.
+
+    The cubics of two windows differ by their own truncation.  It falls with the step at least, as where the second derivative
+    jumps.
+    """
+    line, own = steps.line, looked[found.step]
+    smaller = [w for w in looked.values() if w.state == "good" and w.step < found.step]
+    if not smaller and steps.claim.disputes(found) and abs(found.value - own.slope) > 3 * own.error:
+        below = line.on_grid(found.step / CUBICS)
+        if below >= line.least:
+            seen = yield from _looked(line, below, steps.side)
+            smaller = [seen] if seen.state == "good" else []
+    doubt = 0.0
+    for seen in smaller:
+        gap, noise = abs(own.slope - seen.slope), 3 * math.hypot(own.error, seen.error)
+        if gap > noise:
+            doubt = max(doubt, (MARGIN * gap + noise) * own.step / (own.step - seen.step))
+    return doubt
 
 
 def _looked(line: Line, step: float, side: int) -> Search[Window]:
@@ -92,7 +117,10 @@ def _checked(steps: Steps, found: Found) -> Search[Found]:
         return found._replace(truncation=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
-    if (yield from _stairs(steps, found)):
+    jump = yield from _stairs(steps, found)
+    if jump:
+        # on larger steps the stairs are noise, whose deviation is that of a number between two of them
+        steps.windows = [jump / math.sqrt(12)]
         return found._replace(doubt=math.inf)
     return found._replace(doubt=max(found.doubt, _overlooked(steps, found), _below(steps, found)))
 
@@ -164,8 +192,8 @@ def _disputed_below(steps: Steps, step: float) -> Search[bool]:
     return seen.usable and rung is not None and apart > roundoff(rung, seen.beside, seen.degrees)
 
 
-def _stairs(steps: Steps, found: Found) -> Search[bool]:
-    """Whether the loss jumps between the step of a derivative and larger ones, which show another derivative.
+def _stairs(steps: Steps, found: Found) -> Search[float]:
+    """By how much the loss jumps between the step of a derivative and larger ones, which show another derivative; else 0.
 
     A loss of which a part has few digits is smooth on one of its stairs, where that part's slope is missing, and larger stairs
     may follow.  A loss that is continuous changes ever less in a shrinking interval; at a jump it does not.
@@ -183,16 +211,16 @@ def _stairs(steps: Steps, found: Found) -> Search[bool]:
         if alike and abs(gap) > found.bound:
             return (yield from _jumps(line, found.value, near.step))
     if len(above) < 2:
-        return False
+        return 0.0
     near, last = above[-2:]
     gap, bent = abs(last.value - found.value), abs(last.bend - last.step / near.step * near.bend) / 2
     if gap <= found.bound + abs(found.value) * STEEP and bent <= abs(last.bend) / 4:
-        return False
+        return 0.0
     return (yield from _jumps(line, found.value, last.step))
 
 
-def _jumps(line: Line, slope: float, step: float) -> Search[bool]:
-    """Whether the loss less its slope jumps between two points that were evaluated, no farther than a step from theta."""
+def _jumps(line: Line, slope: float, step: float) -> Search[float]:
+    """By how much the loss less its slope jumps between two points that were evaluated, no farther than a step from theta."""
     rest = {t: change - slope * t for t, change in [(0.0, 0.0), *line.changes.items()] if abs(t) <= step}
     places = sorted(t for t, value in rest.items() if math.isfinite(value))
     low, high = max(itertools.pairwise(places), key=lambda two: abs(rest[two[1]] - rest[two[0]]))
@@ -206,7 +234,8 @@ def _jumps(line: Line, slope: float, step: float) -> Search[bool]:
         lower = abs(rest[middle] - rest[low]) >= abs(rest[high] - rest[middle])
         low, high = (low, middle) if lower else (middle, high)
         sizes.append(abs(rest[high] - rest[low]))
-    return sizes[-1] > ALIVE * line.noise and sizes[-1] >= sizes[max(0, len(sizes) - LAST)] / 2
+    seen = sizes[-1] > ALIVE * line.noise and sizes[-1] >= sizes[max(0, len(sizes) - LAST)] / 2
+    return sizes[-1] if seen else 0.0
 
 
 def disputed_within(steps: Steps) -> bool:

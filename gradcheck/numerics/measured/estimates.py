@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import median_low
 from typing import NamedTuple
 
@@ -16,19 +16,21 @@ from gradcheck.numerics.measured.ladder import Found
 from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.pool import pooled
 from gradcheck.numerics.measured.search import search
-from gradcheck.numerics.measured.steps import WINDOWS, Claim, Search, Steps
-from gradcheck.numerics.problem import Evaluations, Measured, Problem
+from gradcheck.numerics.measured.steps import STRIDES_ALLOWED, WINDOWS, Claim, Steps
+from gradcheck.numerics.measured.together import Evaluate, Together
+from gradcheck.numerics.problem import Measured, Problem
 from gradcheck.numerics.quotients import Estimate
 from gradcheck.numerics.rounding import Rounding
 from gradcheck.numerics.schemes import SCHEMES, Scheme
 from gradcheck.numerics.steps import Step
 
 Array = np.ndarray
-Evaluate = Callable[[Array, Array], Evaluations]
 
 CENTRAL = SCHEMES["central"]
 # Of MANY weights and more, FIRST are searched before the others, which then begin where those ended.
 MANY, FIRST = 16, 4
+# Further steps that are tried where the first weights showed nothing.
+HIDDEN = 4
 # An entry of a gradient may be wrong by so many roundings of the largest.
 ROUNDED = 1e3
 # The part of match_at that is left for the search beside a quotient of first order.
@@ -78,10 +80,13 @@ class Weight:
     @property
     def in_vain(self) -> bool:
         """Whether windows were looked at, and showed neither that the claim is right nor that it is wrong."""
+        return bool(self.steps.windows) and self.hidden
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the search ended without a derivative that shows whether the claim is right."""
         claim, best = self.steps.claim, self.best
-        if best is None or not self.steps.windows:
-            return False
-        return not (claim.agrees(best) or claim.disputes(best.doubted))
+        return best is not None and not (claim.agrees(best) or claim.disputes(best.doubted))
 
     @property
     def reached(self) -> float:
@@ -112,13 +117,16 @@ def estimates(
     few = places[:: -(-len(index) // FIRST)] if len(index) >= MANY else places[:0]
     weights = {int(r): _weight(problem, known, asked, int(index[r])) for r in few}
     first = list(weights.values())
-    factor = _off(problem, evaluate, index, weights)
-    _searched(problem, evaluate, index, weights)
+    together = Together(problem, evaluate, index)
+    factor = _off(together, weights)
+    _searched(together, weights)
     rest = {int(r): _weight(problem, known, asked, int(index[r]), factor) for r in places if int(r) not in weights}
+    vain, hidden = bool(first) and all(w.in_vain for w in first), bool(first) and all(w.hidden for w in first)
     for weight in rest.values():
-        weight.steps.windows_allowed = 1 if first and all(w.in_vain for w in first) else WINDOWS
-    _begun(problem, evaluate, index, rest)
-    _searched(problem, evaluate, index, rest)
+        weight.steps.windows_allowed = 1 if vain else WINDOWS
+        weight.steps.strides_allowed = HIDDEN if hidden else STRIDES_ALLOWED
+    _begun(together, rest)
+    _searched(together, rest)
     weights |= rest
     analytic = problem.analytic.astype(np.float64)[index]
     found = [weight.found for _, weight in sorted(weights.items())]
@@ -128,23 +136,24 @@ def estimates(
     return _columns(found, apart, match_at), with_gradient_noise(problem, index[apart], steps)
 
 
-def _begun(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, Weight]) -> None:
-    """Evaluate the first points of some weights, by their place in ``index``."""
-    places, every = list(weights), list(weights.values())
-    _evaluated(problem, evaluate, index[places], [w.begin() for w in every], every)
-    _evaluated(problem, evaluate, index[places], [w.beside() for w in every], every)
+def _begun(together: Together, weights: dict[int, Weight]) -> None:
+    """Evaluate the first points of some weights."""
+    steps = {r: w.steps for r, w in weights.items()}
+    together.evaluated({r: w.begin() for r, w in weights.items()}, steps)
+    together.evaluated({r: w.beside() for r, w in weights.items()}, steps)
 
 
-def _off(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, Weight]) -> float:
+def _off(together: Together, weights: dict[int, Weight]) -> float:
     """By what factor the first steps of some weights are off, as their quotients show, whatever is claimed."""
-    _begun(problem, evaluate, index, weights)
-    first = {r: [rung.step for rung in w.steps.rungs()] for r, w in weights.items()}
-    _gone_on(problem, evaluate, index, weights, {r: scouted(w.steps) for r, w in weights.items()})
+    _begun(together, weights)
+    steps = {r: w.steps for r, w in weights.items()}
+    first = {r: [rung.step for rung in one.rungs()] for r, one in steps.items()}
+    together.ended({r: scouted(one) for r, one in steps.items()}, steps)
     ratios = []
-    for r, w in weights.items():
-        best = w.steps.best()
+    for r, one in steps.items():
+        best = one.best()
         # a loss that moves on one side alone has a kink there, which says nothing of its scale
-        if first[r] and math.isfinite(best.bound) and best.step > 0 and not w.steps.one_sided_at_last:
+        if first[r] and math.isfinite(best.bound) and best.step > 0 and not one.one_sided_at_last:
             ratios.append(best.step / min(max(best.step, first[r][0]), first[r][-1]))
     if 2 * len(ratios) < len(weights) or not ratios:
         return 1.0
@@ -153,36 +162,12 @@ def _off(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, 
     return 1.0 if 1 / OFF <= off <= OFF else off * (2.0 if off > 1 else 0.5)
 
 
-def _searched(problem: Problem, evaluate: Evaluate, index: Array, weights: dict[int, Weight]) -> None:
+def _searched(together: Together, weights: dict[int, Weight]) -> None:
     """Let the searches of some weights go on until all have ended."""
     pooled([w.line for w in weights.values()], [w.steps.rungs() for w in weights.values()])
-    ended = _gone_on(problem, evaluate, index, weights, {r: search(w.steps, w.start) for r, w in weights.items()})
-    for r, found in ended.items():
+    searches = {r: search(w.steps, w.start) for r, w in weights.items()}
+    for r, found in together.ended(searches, {r: w.steps for r, w in weights.items()}).items():
         weights[r].best = found
-
-
-def _gone_on(
-    problem: Problem,
-    evaluate: Evaluate,
-    index: Array,
-    weights: dict[int, Weight],
-    searches: dict[int, Search[Found]],
-) -> dict[int, Found]:
-    """What the searches of some weights return; what they ask for is evaluated for all together."""
-    ended: dict[int, Found] = {}
-    while len(ended) < len(searches):
-        asked: dict[int, list[float]] = {}
-        for r, one in searches.items():
-            while r not in ended and r not in asked:
-                try:
-                    offsets = next(one)
-                except StopIteration as end:
-                    ended[r] = end.value
-                else:
-                    if offsets:
-                        asked[r] = offsets
-        _evaluated(problem, evaluate, index[list(asked)], list(asked.values()), [weights[r] for r in asked])
-    return ended
 
 
 def accused(claim: float, found: Found, accept: float) -> bool:
@@ -211,26 +196,6 @@ def _weight(problem: Problem, known: Measured, asked: Asked, i: int, factor: flo
     elif asked.scheme is not CENTRAL:
         own = given(asked.scheme, theta, factor * first_step(scale, relative, asked.scheme.order))
     return Weight(line, claim, own, start)
-
-
-def _evaluated(
-    problem: Problem, evaluate: Evaluate, index: Array, asked: Sequence[list[float]], weights: Sequence[Weight]
-) -> None:
-    """Evaluate what the weights asked for, those with the same number of points together, and tell their lines."""
-    groups: dict[int, list[int]] = {}
-    for r, wanted in enumerate(asked):
-        if wanted:
-            groups.setdefault(len(wanted), []).append(r)
-    for rows in groups.values():
-        offsets = np.array([asked[r] for r in rows])
-        some = index[rows]
-        points = problem.theta[some][:, None] + offsets.astype(problem.theta.dtype)
-        losses = evaluate(some, points).losses
-        with np.errstate(all="ignore"):
-            # subtract in the dtype, then convert: float64 would round longdouble losses that are nearly equal
-            changes = (losses - problem.center).astype(np.float64)
-        for r, ts, cs in zip(rows, offsets.tolist(), changes.tolist(), strict=True):
-            weights[r].line.changes.update(zip(ts, cs, strict=True))
 
 
 def _columns(found: Sequence[Found], apart: Sequence[bool], match_at: float) -> Estimate:

@@ -9,8 +9,8 @@ from gradcheck.numerics.measured.ladder import SEEN, STRIDES, Found, jump_seen, 
 from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.measured.steps import TRUSTED, Claim, Search, Steps, alive
 
-# Steps lie so far apart, at least and at most, and so many are tried.
-NEAR, APART, EXPLORED = *STRIDES[:2], 14
+# Steps lie so far apart, at least and at most.
+NEAR, APART = STRIDES[:2]
 FAR = STRIDES[3]
 # A step is hidden by noise where this is above so much of the derivative; two steps are alike within this.
 HIDDEN, ALIKE = 0.3, 0.05
@@ -33,7 +33,7 @@ AIM = 0.5
 def explored(steps: Steps) -> Search[Found]:
     """The best quotient after steps above and below were tried."""
     claim = steps.claim
-    for _ in range(EXPLORED):
+    for _ in range(steps.strides_allowed):
         wanted = _stride(steps, claim.agrees)
         if not wanted:
             break
@@ -56,7 +56,7 @@ def contradicted(steps: Steps) -> Search[Found]:
 
 def scouted(steps: Steps) -> Search[Found]:
     """The best quotient after steps above and below were tried, whatever is claimed, but 0 of a loss that does not move."""
-    for _ in range(0 if steps.still else EXPLORED):
+    for _ in range(0 if steps.still else steps.strides_allowed):
         wanted = _stride(steps, steps.claim.resolved)
         if not wanted:
             break

@@ -16,7 +16,7 @@ RATIO = STRIDES[0]
 # Below this fraction of the search's own first step, a given step shows too little to help it.
 HELPFUL = 2.0**-10
 # Noise below this part of match_at lets a quotient be believed.
-SEEN = 0.25
+SEEN = 0.45
 # The first step of a formula of order p is this many times the p + 1-st root of the relative noise, in units of the scale, and
 # at most so much of it.  Noise and truncation of a function with derivatives of about its own size are equal at 2.5 times.
 # Above, the truncation, which is known well, is most of the bound.

@@ -26,6 +26,8 @@ REACH = 5.0
 DIVERGES = 0.9
 # Steps below a feature of the loss: what truncation is left there is counted by this order.
 BELOW = 0.5
+# So many deviations are counted of a noise that the even part of the loss shows at two steps.
+LOCAL = 1.0
 # Orders of truncation that are told apart.
 ORDERS = (2.0, 1.5, 1.0, 0.7, 0.5, 0.35, 0.25, 0.1)
 
@@ -92,27 +94,46 @@ def appraised(line: Line, rungs: list[Rung]) -> list[Found]:
         above = spaced(rungs, k)
         spread = [roundoff(r, line.noise, line.degrees) for r in above]
         own = truncation(above, spread)
+        if len(above) == 2:
+            # two steps do not show the order of the truncation; with a smaller one they may
+            below = [r for r in rungs[:k] if not r.silent and SPACED * r.step <= rung.step][-1:]
+            noises = [roundoff(r, line.noise, line.degrees) for r in below]
+            own = max(own, truncation(above, spread, order(below + above, noises + spread)))
         if len(above) == 1:
             own = _from_below(line, rungs, k)
         kink = jump_seen(rung, above[1], line.noise) if len(above) > 1 else 0.0
+        rough = 0.0
+        if len(above) > 1 and not kink:
+            rough = max(0.0, LOCAL * uneven(rung, above[1]) * math.sqrt(0.5) / rung.step - spread[0] - own)
         beyond = 0.0
         for j in range(k):
             if not rungs[j].silent:
                 gap = abs(rung.value - rungs[j].value)
                 beyond = max(beyond, gap - spread[0] - found[j].roundoff - own - plain[j])
         plain.append(own + beyond)
-        found.append(Found(rung.step, rung.value, own + beyond + kink, spread[0], kink, False))
+        found.append(Found(rung.step, rung.value, own + beyond + kink + rough, spread[0], kink, False))
     return found
 
 
-def truncation(rungs: list[Rung], spread: list[float]) -> float:
+def uneven(near: Rung, far: Rung) -> float:
+    """The deviation of the noise by the even part of the loss at two steps, with one degree of freedom.
+
+    E(h) = f(h) - 2 f(0) + f(-h) is h**2 f'' of a smooth loss, so E(q h) - q**2 E(h) is noise, of variance 2 (1 + q**4) sigma**2.
+    The next term, of fourth order, is small beside the truncation of the quotient.
+    """
+    square = (far.step / near.step) ** 2
+    return abs(far.bend * far.step - square * near.bend * near.step) / math.sqrt(2 * (1 + square**2))
+
+
+def truncation(rungs: list[Rung], spread: list[float], power: float | None = None) -> float:
     """The truncation of the first of ascending rungs, from the next two; infinite where there is none.
 
-    spread : the roundoff of each.   The second next one tells more where noise is most of what the next one tells.
+    spread : the roundoff of each.   power : the order of the truncation, where more rungs than these show it.
+    The second next one tells more where noise is most of what the next one tells.
     """
     if len(rungs) < 2:
         return math.inf
-    power = order(rungs, spread)
+    power = order(rungs, spread) if power is None else power
     least, found = 0.0, math.inf
     for rung, own in zip(rungs[1:3], spread[1:3], strict=False):
         gain = (rung.step / rungs[0].step) ** power

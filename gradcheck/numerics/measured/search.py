@@ -40,6 +40,9 @@ def search(steps: Steps, start: float) -> Search[Found]:
             # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
             yield steps.wanted(finer)
             best = steps.best()
+        if claim.agrees(best) and not steps.of_second_order:
+            yield steps.wanted(best.step / NEAR)
+            best = steps.best()
         if claim.agrees(best):
             return best
     if claim.disputes(best) and steps.rungs():
@@ -57,6 +60,12 @@ def search(steps: Steps, start: float) -> Search[Found]:
     flat = steps.flat()
     if flat is not None and abs(claim.value) > claim.least and claim.disputes(flat):
         return flat
+    if claim.disputes(best) or best.roundoff <= best.truncation:
+        known = steps.line.noise
+        yield from steps.held()
+        best = (yield from explored(steps)) if steps.line.noise > known else steps.best()
+        if claim.agrees(best):
+            return best
     if not claim.disputes(best) and best.roundoff > best.truncation and claim.value != 0:
         # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise; only at an
         # optimum, where the loss nearly vanishes, noise may grow with the step

@@ -23,8 +23,10 @@ ROUGH = 10.0
 ONE_SIDED = 1.8
 # Noise of so many units of the last place is that of a loss of few digits; a sum that cancels has less.
 DIGITS = 1e4
-# Windows that are looked at, at most.
-WINDOWS = 5
+# The next term of the truncation is at most so much of the first one.
+OFF = 0.1
+# Windows that are looked at, and further steps that are tried at a time, at most.
+WINDOWS, STRIDES_ALLOWED = 5, 14
 # A loss that changes by more than this many deviations of its noise does not only make noise.
 ALIVE = 20.0
 
@@ -64,7 +66,8 @@ class Steps:
 
     own : the quotients of a formula that the caller chose.
     windows : the noise beside theta by each window that was looked at.
-    windows_allowed : how many may be looked at.
+    windows_allowed : how many may be looked at.   strides_allowed : how many further steps are tried at a time.
+    waits : whether the search goes on once others have looked at their windows.
     """
 
     def __init__(self, line: Line, claim: Claim) -> None:
@@ -72,7 +75,8 @@ class Steps:
         self._tried: dict[tuple[float, int], None] = {}
         self.own: list[Rung] = []
         self.windows: list[float] = []
-        self.windows_allowed = WINDOWS
+        self.windows_allowed, self.strides_allowed = WINDOWS, STRIDES_ALLOWED
+        self.waits = False
 
     @property
     def heard(self) -> float:
@@ -86,11 +90,19 @@ class Steps:
         self.line.noise, self.line.degrees = noise, degrees
         return True
 
+    def held(self) -> Search[None]:
+        """Wait for the windows of other weights, which may teach the noise."""
+        self.waits = True
+        yield []
+
     def wanted(self, *steps: float) -> list[float]:
         """The offsets of central or one-sided quotients at these steps that were not evaluated yet."""
         found, beyond = [], self.side
         for h in steps:
             step = self.line.on_grid(h)
+            if not 0 < step < math.inf:
+                # a small part of the smallest number is 0
+                continue
             # where the loss is not finite on one side, further steps are taken on the other
             side = self.line.side(step) or beyond
             self._tried[step, side] = None
@@ -125,6 +137,24 @@ class Steps:
     def best(self) -> Found:
         """The quotient with the least bound."""
         return min(appraised(self.line, self.rungs()), key=lambda f: f.bound, default=NOTHING)
+
+    @property
+    def of_second_order(self) -> bool:
+        """Whether the claim lies where two quotients lead, if their truncation grows with the square of the step.
+
+        Two steps do not show the order.  It is 1 where the second derivative jumps at theta; then it is a right claim that the
+        extrapolation misses, and a wrong one may lie within the bound.
+        """
+        heard = [r for r in self.rungs() if not r.silent]
+        if len(heard) != 2:
+            return True
+        near, far = heard
+        s, t = (roundoff(r, self.line.noise, self.line.degrees) for r in heard)
+        gap = far.value - near.value
+        if abs(gap) <= s + t:
+            return True
+        rest = gap / ((far.step / near.step) ** 2 - 1)
+        return abs(self.claim.value - (near.value - rest)) <= s + OFF * abs(rest)
 
     def clearest(self) -> Found:
         """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most."""
