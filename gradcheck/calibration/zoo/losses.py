@@ -57,7 +57,7 @@ def _defined(value: Value, x: Array) -> float:
 
 
 def descended(value: Value, gradient: Gradient, x: Array, steps: int) -> Array:
-    """Weights after some BFGS iterations with halved steps; it ends earlier where the loss does not fall, or the gradient overflows."""
+    """Weights after some BFGS iterations with halved steps, fewer where the loss does not fall, or the gradient overflows."""
     n = x.size
     with np.errstate(all="ignore"):
         f, g = value(x, FLOAT), np.asarray(gradient(x, FLOAT), float)

@@ -118,8 +118,8 @@ def appraised(line: Line, rungs: list[Rung]) -> list[Found]:
 def uneven(near: Rung, far: Rung) -> float:
     """The deviation of the noise by the even part of the loss at two steps, with one degree of freedom.
 
-    E(h) = f(h) - 2 f(0) + f(-h) is h**2 f'' of a smooth loss, so E(q h) - q**2 E(h) is noise, of variance 2 (1 + q**4) sigma**2.
-    The next term, of fourth order, is small beside the truncation of the quotient.
+    E(h) = f(h) - 2 f(0) + f(-h) is h**2 f'' of a smooth loss, so E(q h) - q**2 E(h) is noise, of variance
+    2 (1 + q**4) sigma**2.  The next term, of fourth order, is small beside the truncation of the quotient.
     """
     square = (far.step / near.step) ** 2
     return abs(far.bend * far.step - square * near.bend * near.step) / math.sqrt(2 * (1 + square**2))

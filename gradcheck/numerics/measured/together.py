@@ -1,4 +1,4 @@
-"""The searches of many weights, carried on together: what they ask for is evaluated for all at once, and what some learn helps the rest."""
+"""The searches of many weights, carried on together: evaluated at once, and what some learn helps the rest."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Together:
 
 
 def _taught(rest: list[Steps], looked: list[tuple[Steps, Found]]) -> None:
-    """Tell some weights what the windows of others showed.
+    """Tell some weights what the windows of others showed: the noise, or nothing.
 
     looked : weights that looked at windows, with what they found.  Those that accuse their claim tell nothing: what they heard
     may be the structure of the loss.

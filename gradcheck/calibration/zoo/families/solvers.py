@@ -39,7 +39,7 @@ def equilibrium(rng: np.random.Generator) -> tuple[Callable[[int | None], Solve]
             y = 0 * b
             for _ in range(iterations or LONGEST):
                 before, y = y, a.tanh(W @ y + b)
-                if iterations is None and ((y == before).all() or a is not FLOAT and np.abs(y - before).max() < NEAR):
+                if iterations is None and ((y == before).all() or (a is not FLOAT and np.abs(y - before).max() < NEAR)):
                     break
             for _ in range(0 if iterations or a is FLOAT else 4):  # to many digits by Newton's method
                 t = a.tanh(W @ y + b)
