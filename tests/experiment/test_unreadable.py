@@ -55,6 +55,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("defaults:\n  - override /model: mpl\n", 3, "override /model: mpl: must be one of function, linear"),
     ("defaults:\n  - override /data: values\ndata:\n  X: [[1]]\n", 4, "data.y: must be given"),
     ("defaults:\n  - override /data: values\n", 3, "data.X: must be given"),
+    ("hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      e:ps: 1,2\n", 6, "e:ps=1,2: cannot be read"),
     ("hydra:\n  sweeper:\n", 3, "hydra.sweeper=None: must be chosen by name, as hydra/sweeper=basic"),
     ("init:*  scale: 0.5\n", 2, "init:* scale: no such key"),
     ("eps: ${logspace:,6,-2,3}\n", 2, "some elements are missing"),

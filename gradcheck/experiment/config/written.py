@@ -167,7 +167,8 @@ class Files:
 
     def beginning(self, message: str) -> Place | None:
         """Where the key with which a message begins is written, whatever signs it has."""
-        told = {" ".join(key.split()): key for file in self.found for key in file.places}
+        found = {key.removeprefix("hydra.sweeper.params."): key for file in self.found for key in file.places}
+        told = {" ".join(key.split()): full for key, full in found.items()}
         keys = [key for words, key in told.items() if message.startswith((f"{words}=", f"{words}: "))]
         return self.of_key(max(keys, key=len)) if keys else None
 
