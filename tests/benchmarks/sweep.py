@@ -149,8 +149,9 @@ def two_workers(folder: str) -> Iterator[Row]:
 
 PEAK = """
 import resource, sys
+from gradcheck.views.commands.caller import Caller
 from gradcheck.views.commands.launch import run
-assert run(sys.argv[1:]) == 0
+assert run(sys.argv[1:], Caller()) == 0
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

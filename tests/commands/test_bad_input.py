@@ -293,7 +293,7 @@ ESCAPED = "\\x1b[2J"
         ("reproduce", ("run", f"--sample={ACTS}")),
         ("calibration.__main__", ("run", f"--{ACTS}")),
         ("__main__", (ACTS,)),
-        ("__main__", ("show", "run", ACTS)),
+        ("__main__", ("show", ACTS)),
     ],
 )
 def test_what_is_typed_does_not_act_on_the_terminal(

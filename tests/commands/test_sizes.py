@@ -122,7 +122,7 @@ HOSTILE: list[tuple[Any, tuple[str, ...], tuple[str, ...]]] = [
     (laughs, (*OWN, "+experiment=deep"), ("deep.yaml", "100 levels")),
     (laughs, (*OWN, "+experiment=dashes"), ("dashes.yaml", "100 levels")),
     (laughs, (*OWN, "+experiment=keys"), ("keys.yaml", "100 levels")),
-    (laughs, (*OWN, "+experiment=broken"), ("broken.yaml", "YAML", "line 2")),
+    (laughs, (*OWN, "+experiment=broken"), ("broken.yaml", "bracket", "line 2")),
     (None, ("init.values=" + "[" * 3000 + "]" * 3000,), ("init.values:", "100")),
     (laughs, (*OWN, "+experiment=long"), ("long.yaml", "20000025 bytes", "at most 10000000")),
 ]
@@ -265,7 +265,7 @@ def test_a_reader_that_gives_up_is_refused_with_the_name_of_the_file(
             patch.setattr(yaml, name, give_up)
             assert main(["--config-dir=conf", "+experiment=deep", "dry_run=true", *QUICK]) == 2
         err = capsys.readouterr().err
-        assert ".yaml: " in err
+        assert ".yaml" in err
         assert err.count("\n") == 1
 
 

@@ -24,7 +24,6 @@ from gradcheck.printable import printable
 from gradcheck.run import main
 from gradcheck.show import main as show
 from gradcheck.views import page, terminal
-from gradcheck.views.commands import compute
 from gradcheck.views.record import Record
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
@@ -192,7 +191,7 @@ def test_no_table_and_no_line_acts_on_the_terminal(texts: list[str]) -> None:
 
 
 def test_the_check_of_the_terminal_can_fail(run: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
-    monkeypatch.setattr(compute, "say", print)
+    monkeypatch.setattr("gradcheck.views.commands.caller.say", print)
     monkeypatch.setattr("gradcheck.views.summary.printable", str)
     os.rename(run, name := "a" + ESCAPES)
     assert main([f"resume={name}", *QUICK]) == 0

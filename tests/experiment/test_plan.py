@@ -82,8 +82,10 @@ def test_a_planned_cell_takes_less_than_sixty_bytes() -> None:
 
 PEAK = """
 import resource, sys
+from gradcheck.views.commands.caller import Caller
 from gradcheck.views.commands.launch import run
-assert run(["data.n=2", "data.d=1", "model.bias=false", f"data.seed=range({sys.argv[1]})", "dry_run=true", "-m"]) == 0
+typed = ["data.n=2", "data.d=1", "model.bias=false", f"data.seed=range({sys.argv[1]})", "dry_run=true", "-m"]
+assert run(typed, Caller()) == 0
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
 """
 

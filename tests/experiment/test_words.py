@@ -11,6 +11,7 @@ import pytest
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import sentences, words
 from gradcheck.views.commands import launch
+from gradcheck.views.commands.caller import Caller
 
 TABLES = ("MESSAGES", "CAUSES", "REFUSALS")
 OLDER = omegaconf.__version__.startswith("2.3.")
@@ -110,7 +111,7 @@ def test_the_sentence_of_a_pattern_is_said(
     (tmp_path / "conf/experiment/theirs.yaml").write_text("# @package _global_\nscheme: ${:x}\n")
     typed, line = SAID[part]
     with pytest.raises(BadInput) as error:
-        launch.run(typed)
+        launch.run(typed, Caller())
     assert str(error.value).startswith(line)
     assert [part in pattern for pattern in used] == [True]
 

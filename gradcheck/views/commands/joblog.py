@@ -11,6 +11,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from gradcheck.errors import BadInput
 from gradcheck.views.commands.folders import composing
 from gradcheck.views.commands.settings import RunSettings
 
@@ -73,8 +74,10 @@ def _handlers(config: Mapping[str, object]) -> Iterator[logging.Handler]:
     """The handlers of a configuration that write to a file."""
     root, handlers, formatters = (config.get(key) for key in ("root", "handlers", "formatters"))
     named = root.get("handlers") if isinstance(root, dict) else None
-    if not isinstance(handlers, dict):
+    if handlers is None:
         return
+    if not isinstance(handlers, dict):
+        raise BadInput(f"hydra.job_logging: its handlers={handlers} must be a mapping of names to handlers")
     made = logging.config.DictConfigurator(dict(config))
     if isinstance(formatters, dict):
         made.config["formatters"] = {
