@@ -290,7 +290,12 @@ def test_an_interrupt_within_a_write_is_status_130_and_the_run_is_finished_later
     with monkeypatch.context() as patch:
         patch.setattr(store, "write", slowly)
         patch.setitem(Writer.__init__.__kwdefaults__, "part_cells", 5)
-        assert main([*FEW, "hydra.sweep.dir=here"]) == 130
+        # a shell lets what it starts in the background ignore an interrupt
+        given = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            assert main([*FEW, "hydra.sweep.dir=here"]) == 130
+        finally:
+            signal.signal(signal.SIGINT, given)
     assert "Traceback" not in capfd.readouterr().err
     if moment != "plan":
         assert intact(Path("here"), few) < 50
