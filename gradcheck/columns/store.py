@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shlex
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -96,8 +97,10 @@ def whole(target: Path) -> Iterator[IO[bytes]]:
     """A file to fill: it replaces `target` when the block ends well; when the block raises, `target` stays as it was.
 
     The file is a new one in the same folder, under a name that nobody can guess, so that no link is followed, and a
-    link at `target` is replaced.  Raises OSError.
+    link at `target` is replaced.  What is no file (a device, a pipe, a name in ``/dev``) is never replaced: that would take
+    it away from every program.  Raises OSError.
     """
+    _refuse_special(target)
     aside = target.with_name(f".{secrets.token_hex(8)}.tmp")
     with aside.open("xb") as file:
         try:
@@ -107,6 +110,20 @@ def whole(target: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
+
+
+def _refuse_special(target: Path) -> None:
+    """Raise OSError where a file cannot take the place of what is at `target`."""
+    if not target.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    try:
+        mode = target.lstat().st_mode
+    except FileNotFoundError:
+        return
+    # /dev/stdout is a link, and others than we write to it
+    system = stat.S_ISLNK(mode) and target.parent.resolve() in (Path("/dev"), Path(os.path.realpath("/dev/fd")))
+    if system or not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "is a device or a pipe; name a file")
 
 
 def remove_aside(run_dir: Place) -> None:

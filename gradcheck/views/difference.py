@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from gradcheck.columns.weights import SCHEMA_VERSION
+from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.experiment.replay.difference import Changed, Difference, Number, Where
 from gradcheck.numerics.steps import Step, eps_text, from_stored
 from gradcheck.printable import printable
@@ -32,7 +33,7 @@ def report(found: Difference, names: Names, *, all_rows: bool = False) -> list[T
     blocks += _numbers(found)
     if found.provenance:
         blocks.append(made_with(found.provenance, ("first", "second")))
-    return [*blocks, _seconds(found), _verdict(found)]
+    return [*blocks, *_seconds(found), _verdict(found)]
 
 
 def _heading(found: Difference, names: Names) -> str:
@@ -66,9 +67,7 @@ def _changed(title: str, rows: Sequence[Changed], count: int, most: int | None) 
     if not rows:
         return []
     shown = rows[:most]
-    axes = [
-        name for name in rows[0].axes if name in ("model", "bug", "eps") or len({row.axes[name] for row in rows}) > 1
-    ]
+    axes = [name for name in rows[0].axes if _told(name, {row.axes[name] for row in rows})]
     weight = ["weight"] if rows[0].where else []
     header = ["cell", *weight, *axes, "first", "second"]
     table = [
@@ -85,6 +84,11 @@ def _changed(title: str, rows: Sequence[Changed], count: int, most: int | None) 
         rest = "; --all shows every one" if len(shown) < len(rows) else "; no more are listed"
         title += f"  (first {len(shown)} of {count}{rest})"
     return [Table(title, header, table, left=frozenset(header) - {"eps"})]
+
+
+def _told(name: str, values: Set[object]) -> bool:
+    """Whether a table names an axis: what every cell has, what tells somebody's functions apart, and what differs."""
+    return name in ("model", "bug", "eps") or len(values) > 1 or (name in FUNCTIONS and values != {None})
 
 
 def _weight(where: Where) -> str:
@@ -108,11 +112,13 @@ def _numbers(found: Difference) -> list[Table | str]:
     return [Table("what differs, by column", header, rows, note, frozenset({"in", "column", "where"}))]
 
 
-def _seconds(found: Difference) -> str:
+def _seconds(found: Difference) -> list[str]:
     taken = found.seconds
+    if not taken.cells:
+        return []
     ratio = "" if taken.ratio is None else f", {taken.ratio:.3g} times as long"
     cells = f"{taken.cells} cell{'s'[: taken.cells != 1]}"
-    return f"seconds {taken.first:.3g} in the first, {taken.second:.3g} in the second{ratio} ({cells})"
+    return [f"seconds {taken.first:.3g} in the first, {taken.second:.3g} in the second{ratio} ({cells})"]
 
 
 def _verdict(found: Difference) -> str:

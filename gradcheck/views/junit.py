@@ -52,7 +52,7 @@ def lines(record: Record) -> Iterator[str]:
 
 
 def _case(one: Told) -> Iterator[str]:
-    named = f"{one.name} [{one.cell}]" if one.name else one.cell
+    named = f"{one.name} [{one.cell}]" if one.name and one.cell else one.name or one.cell
     case = _attributes(classname=f"gradcheck.{one.model}", name=named, time=f"{one.seconds:.3f}")
     element = _ELEMENTS.get(one.kind)
     if element is None and one.kind is Kind.PASSED:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.experiment.config.schema import FAIL_ON
+from gradcheck.experiment.results.unfinished import Unfinished
 from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.views.frames import records
 from gradcheck.views.numbers import or_zero
@@ -19,7 +21,6 @@ from gradcheck.views.varied import varied
 _PIECE = 10_000  # cells whose rows are Python values at the same time
 _NAMED = ("cell", "status", "message", "model", "data", "bug", "eps", "verdict", "ok", "bug_injected", "diagnosis")
 _WORST = ("max_rel_err", "worst_param", "worst_flat_index", "n_weights", "n_judged")
-_FUNCTION = ("model_fun", "model_jac")  # what tells somebody's functions apart stands first
 
 
 class Kind(StrEnum):
@@ -33,7 +34,7 @@ class Kind(StrEnum):
 
 
 class Told(NamedTuple):
-    """A cell and what became of it.
+    """A cell and what became of it, or a run that lacks cells (then `cell` is empty, and `name` that of the run).
 
     name : its settings in which the cells of the run differ.   verdict : in one word.   words : why.
     look : the command that shows its weights.   function : the gradient of ``model=function``, else None.
@@ -51,17 +52,20 @@ class Told(NamedTuple):
 
 
 def told(record: Record) -> Iterator[Told]:
-    """Each cell of a record, sorted by its settings."""
+    """Each cell of a record, sorted by its settings; then each run that lacks cells."""
     fail_on = {run.name: _fail_on(run.provenance.get("overrides")) for run in record.runs}
-    keys = sorted(varied(record), key=lambda key: key not in _FUNCTION) or ["model", "data", "bug", "eps"]
+    keys = sorted(varied(record), key=lambda key: key not in FUNCTIONS) or ["model", "data", "bug", "eps"]
     cells = record.cells[
-        [name for name in dict.fromkeys([*_NAMED, *_WORST, *_FUNCTION, *keys, "run"]) if name in record.cells]
+        [name for name in dict.fromkeys([*_NAMED, *_WORST, *FUNCTIONS, *keys, "run"]) if name in record.cells]
     ]
     seconds = _seconds(record)
     for start in range(0, len(cells), _PIECE):
         for row in records(cells.iloc[start : start + _PIECE]):
             run = row.get("run", record.name)
             yield _told(row, keys, fail_on[run], seconds.get(row["cell"], 0.0), run)
+    for one in record.runs:
+        if one.unfinished is not None:
+            yield _lacking(one.name, one.unfinished)
 
 
 def _told(row: Mapping[str, Any], keys: list[str], fail_on: str, seconds: float, run: str) -> Told:
@@ -80,6 +84,12 @@ def _told(row: Mapping[str, Any], keys: list[str], fail_on: str, seconds: float,
         look=f"python -m gradcheck.show {shlex.quote(str(run))} --cell {shlex.quote(str(row['cell']))}",
         function=None if function is None else str(function),
     )
+
+
+def _lacking(run: str, found: Unfinished) -> Told:
+    """A run of which planned cells are not stored: that none of the others is wrong must not pass for the whole."""
+    words = f"{found.planned - found.stored} of {found.planned} planned cells are not stored"
+    return Told("", "run", run, Kind.BROKEN, "unfinished", words, 0.0, found.resume, None)
 
 
 def _kind(row: Mapping[str, Any], fail_on: str) -> Kind:

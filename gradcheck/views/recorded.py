@@ -13,6 +13,7 @@ import numpy as np
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.rows import CELLS
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.unfinished import unfinished
 from gradcheck.printable import printable
 from gradcheck.views.runs import name_of, together
 
@@ -33,12 +34,14 @@ class Recorded:
         self.name = name_of(run, self.folder)
         self.stored = Stored(self.folder, ahead=lambda name: name not in _LARGE)
         self.provenance = self.stored.provenance
+        self.unfinished = unfinished(self.stored)
         self.kept: set[str] | None = None
 
     @property
     def notes(self) -> list[str]:
         """What is missing, what is stored twice, and whether damage would be seen."""
-        return self.stored.notes + ([] if self.stored.protected else ["not protected by checksums"])
+        lacking = [] if self.unfinished is None else [str(self.unfinished)]
+        return lacking + self.stored.notes + ([] if self.stored.protected else ["not protected by checksums"])
 
     @property
     def tools(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -252,10 +253,16 @@ def _next(tally: Tally, run_dir: Place, overrides: Sequence[str] | None, planned
             for text in overrides
             if not text.lstrip("+~").startswith(("hydra", "store=", "engine", "progress=", "bug"))
         ]
-        grid = any("experiment=" in text for text in science)
-        again = " ".join(shlex.quote(text) for text in science) if not grid and len(science) <= 6 else ""
+        apart = any("experiment=" in text for text in science) or not _paired_within(science)
+        again = " ".join(shlex.quote(text) for text in science) if not apart and len(science) <= 6 else ""
         lines.append(f"break  python -m gradcheck.run bug=scale,sign_flip {again} -m".replace("  -m", " -m"))
     return lines
+
+
+def _paired_within(overrides: Sequence[str]) -> bool:
+    """Whether every key that ``zip`` pairs has its list among these overrides; a group without one is refused."""
+    keys = {text.lstrip("+").partition("=")[0]: text.partition("=")[2] for text in overrides}
+    return all(key in keys for key in re.findall(r"[^][,\s'\"]+", keys.get("zip", "")))
 
 
 def _short_path(path: Place) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from gradcheck.columns.weights import AXES, SCHEMA_VERSION
+from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.numerics.layout import BLOCK_WEIGHTS
 from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.printable import printable
@@ -128,19 +129,21 @@ def _verdict_table(record: Record, by: Sequence[str]) -> Table:
 
 
 def _worst_table(record: Record) -> Table:
-    header = ["cell", "run", "model", "bug", "eps", "worst weight", "rel_err", "diagnosis"]
+    header = ["cell", "run", "model", *FUNCTIONS, "bug", "eps", "worst weight", "rel_err", "diagnosis"]
+    functions = [name for name in FUNCTIONS if name in record.cells]
     # the heading names what is the same in the whole run
-    same = {name for name in ("model", "bug", "eps") if record.cells[name].nunique(dropna=False) == 1}
+    same = {*FUNCTIONS}.difference(functions)
+    same |= {name for name in ("model", *functions, "bug", "eps") if record.cells[name].nunique(dropna=False) == 1}
     same |= set() if record.several else {"run"}
     kept = [i for i, name in enumerate(header) if name not in same]
     header = [header[i] for i in kept]
-    rows = _Rows(record.worst(), lambda row: [_worst_row(row)[i] for i in kept])
+    rows = _Rows(record.worst(functions), lambda row: [_worst_row(row)[i] for i in kept])
     return Table("mismatches, the worst weight of each cell", header, rows, left=frozenset(header) - {"rel_err", "eps"})
 
 
 def _worst_row(row: Mapping[str, Any]) -> list[object]:
     return [
-        *(row.get(name) for name in ("cell", "run", "model", "bug")),
+        *(row.get(name) for name in ("cell", "run", "model", *FUNCTIONS, "bug")),
         eps_text(from_stored(row["eps"])),
         f"{row['worst_param']} #{row['worst_flat_index']}",
         row["max_rel_err"],

@@ -221,7 +221,9 @@ def test_bad_input_says_what_the_command_says(typed: list[str], capsys: pytest.C
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("typed", ["eps=1e-4", [1e-4], ["--help"], ["--cfg", "job"], ["--info"], ["dry_run=true"]])
+@pytest.mark.parametrize(
+    "typed", ["eps=1e-4", None, 1, {"eps=1e-4": 1}, [1e-4], ["--help"], ["--cfg", "job"], ["--info"], ["dry_run=true"]]
+)
 def test_what_is_no_experiment_is_refused(typed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(gradcheck.BadInput):
         gradcheck.run_experiment(typed)

@@ -211,6 +211,12 @@ def test_a_function_that_was_mended_is_compared_with_itself(
     assert status == 1
     assert "2 of those in both by their settings" in out
     assert "CHANGED  the verdicts of 2 cells and 4 weights are others" in out
+    # the rows name the function, not its id alone
+    table = out.partition("cells with another verdict\n")[2].splitlines()
+    assert table[0].split()[1:4] == ["model", "model_fun", "model_jac"]
+    assert {tuple(row.split()[1:4]) for row in table[1:3]} == {("function", "bowl_after:f", "bowl_after:g")}
+    found = json.loads(command(capsys, "bowl_before", "bowl_after", "--json")[1])["verdicts"]
+    assert {row["model_jac"] for row in (*found["cells"], *found["weights"])} == {"bowl_after:g"}
 
 
 def test_a_run_of_version_1_is_compared_in_its_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

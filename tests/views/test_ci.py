@@ -225,6 +225,9 @@ def read_junit_of(
         (["--junit", "s3://key:secret@bucket/x"], "--junit=s3://bucket/x: must be a place on this machine"),
         (["--junit", "out.xml", "--cell", "a"], "--cell=a: shows one cell"),
         (["--github", "--cell", "a"], "--cell=a: shows one cell"),
+        (["--junit", ""], "--junit=.: Is a directory"),
+        (["--junit", "."], "--junit=.: Is a directory"),
+        (["--junit", "run"], "--junit=run: Is a directory"),
     ],
 )
 def test_what_cannot_be_told_is_refused_in_one_line(

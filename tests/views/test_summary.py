@@ -166,6 +166,27 @@ def test_a_break_command_is_quoted_for_a_shell(tmp_path: Path) -> None:
     assert "bug=scale,sign_flip 'eps=[1e-4,1e-6]' 'data.path=my file.csv' -m" in text
 
 
+@pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [
+        (["zip=[data.n,data.d]", "data.n=5,6", "data.d=1,2"], True),
+        (
+            ["zip=[[data.n,data.d],[eps,dtype]]", "data.n=5,6", "data.d=1,2", "eps=1e-4,auto", "dtype=float32,float64"],
+            True,
+        ),
+        (["+zip=['data.n', data.d]", "data.n=5,6", "+data.d=1,2"], True),
+        (["zip=[]", "data.n=5,6"], True),
+        (["zip=[bug,data.n]", "bug=none,none,none", "data.n=5,6,7"], False),
+        (["zip=[bug.magnitude,data.n]", "bug.magnitude=1,2", "data.n=5,6"], False),
+        (["zip=[data.n,data.d]"], False),  # the lists stand in a file
+    ],
+)
+def test_a_break_command_pairs_no_key_whose_list_it_lacks(overrides: list[str], kept: bool, tmp_path: Path) -> None:
+    (line,) = [one for one in summary.text([cell(0)], tmp_path, overrides).splitlines() if one.startswith("break")]
+    assert ("zip=" in line) == kept
+    assert line.startswith("break  python -m gradcheck.run bug=scale,sign_flip")
+
+
 def test_a_page_is_proposed_where_there_is_a_grid_and_in_a_store_with_a_name_of_its_own(tmp_path: Path) -> None:
     grid = [cell(0), cell(2)]
     assert "gradcheck.report" not in summary.text(grid[:1], tmp_path)

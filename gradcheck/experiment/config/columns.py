@@ -11,6 +11,7 @@ from gradcheck.experiment.config.schema import LOOKUP, PLAIN, TABLES, Run, setti
 
 # Arrays are stored in the column ``config`` alone; a limit on the size of a file is no science.
 ASIDE = {"data": ("X", "y", "max_bytes"), "init": ("values", "max_bytes")}
+FUNCTIONS = ("model_fun", "model_jac")  # what tells the cells of somebody's functions apart
 _KINDS = (bool, int, float)
 
 

@@ -83,15 +83,22 @@ def _local(ends: ExitStack, workers: int) -> Client:
     }
     ends.enter_context(dask.config.set(settings))
     with uncollected(), interrupts_held_back():  # Ctrl-C reaches the whole group of processes; this one answers
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            security=Security.temporary(),
-            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            memory_limit=0,  # as with the other engines, the machine's
-            silence_logs=logging.CRITICAL,
-        )
+        try:
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                security=Security.temporary(),
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                memory_limit=0,  # as with the other engines, the machine's
+                silence_logs=logging.CRITICAL,
+            )
+        except RuntimeError as error:
+            # each worker runs the program's file first, as all processes do that Python starts anew
+            raise BadInput(
+                f"engine=dask: its workers do not start ({_words(error)}); in a file of your own, call run_experiment below"
+                ' if __name__ == "__main__":, or take engine=loky'
+            ) from error
         ends.callback(_quietly, cluster.close, CONNECT_SECONDS)
         client = Client(cluster, set_as_default=False)
         ends.callback(_quietly, client.close, CONNECT_SECONDS)

@@ -31,6 +31,7 @@ from gradcheck.experiment.replay.pairs import (
 )
 from gradcheck.experiment.results import provenance
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.experiment.results.unfinished import unfinished
 
 if TYPE_CHECKING:
     from gradcheck.columns.places import Place
@@ -141,7 +142,9 @@ def difference(first: Place, second: Place, at_a_time: int = AT_A_TIME) -> Diffe
     )
     found.provenance = provenance.differences(stored[0].provenance, stored[1].provenance)
     found.notes = [
-        f"{folder}: {note}" for folder, one in zip((first, second), stored, strict=True) for note in one.notes
+        f"{folder}: {note}"
+        for folder, one in zip((first, second), stored, strict=True)
+        for note in (*filter(None, [unfinished(one)]), *one.notes)
     ]
     words: tuple[str, ...] = _WORDS
     if sides[0].version != sides[1].version:

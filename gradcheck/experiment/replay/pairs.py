@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gradcheck.columns.weights import SCHEMA_VERSION
 from gradcheck.experiment.config import form
 from gradcheck.experiment.config.canonical import canonical_json, section_of
+from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.experiment.config.identity import UNHASHED, has_sources
 from gradcheck.experiment.results.stored import Stored
 
@@ -23,7 +24,7 @@ Places = NDArray[np.int64]
 FIGURES = ("loss", "max_rel_err", "median_rel_err", "norm_difference", "max_resolution", "median_resolution")
 COUNTS = ("worst_flat_index", "n_evals")
 WORDS = ("diagnosis_kind", "worst_param")
-AXES = ("model", "data", "bug", "scheme", "dtype", "eps")
+AXES = ("model", *FUNCTIONS, "data", "bug", "scheme", "dtype", "eps")
 COLUMNS = ("cell", "status", "verdict", "n_weights", "seconds", *AXES, *FIGURES, *COUNTS, *WORDS)
 
 

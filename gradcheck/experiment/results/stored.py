@@ -200,6 +200,11 @@ class Stored:
         except pa.ArrowException as error:
             raise BadInput(f"{self.run_dir}/cells: parts that do not fit together: {cause(error)}") from error
 
+    @property
+    def n_cells(self) -> int:
+        """How many cells are stored, each once."""
+        return sum(map(len, self._keys)) - sum(int((~kept).sum()) for kept in self.rows.values())
+
     def weights_of(self, i: int) -> int:
         """How many weights the cells of a part should have."""
         return int(needed(self._keys[i]).sum())

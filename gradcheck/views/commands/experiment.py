@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gradcheck.errors import BadInput, Meaningless, one_line
@@ -63,7 +63,8 @@ def run_experiment(overrides: Sequence[str] = (), multirun: bool = False) -> Run
     """
     from gradcheck.views.commands.caller import guest
 
-    if isinstance(overrides, str) or not all(isinstance(text, str) for text in overrides):
+    listed = isinstance(overrides, Iterable) and not isinstance(overrides, str | Mapping)
+    if not listed or not all(isinstance(text, str) for text in overrides):
         raise BadInput(f"overrides={one_line(overrides)[:100]}: must be a list of texts, such as ['eps=1e-4,1e-6']")
     with guest():
         status, places, notes = _done([*overrides, *(["-m"] if multirun else [])])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gradcheck import uris
 from gradcheck.errors import BadInput
+from gradcheck.experiment.config.columns import column_name
 from gradcheck.printable import printable
 from gradcheck.views import github, junit, tables, terminal
 from gradcheck.views.record import Record
@@ -16,7 +17,7 @@ from gradcheck.views.record import Record
 def show(typed: argparse.Namespace) -> int:
     """Print what was asked for; returns the exit status.  Raises BadInput."""
     _refuse(typed)
-    by = None if typed.by is None else tuple(typed.by.split(","))
+    by = None if typed.by is None else tuple(map(column_name, typed.by.split(",")))
     record = Record(*typed.runs)
     if typed.junit is not None:
         junit.write(record, Path(typed.junit))
