@@ -40,9 +40,11 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         if (value := getattr(typed, name)) is not None:
             raise BadInput(cut(as_key(arguments, known) or meaningless(name, value) or name))
     for line in typed.overrides:
-        if line.lstrip("+~").startswith("="):
-            raise BadInput(cut(f"{line}: has no key before the sign; must be key=value"))
         require_shallow(line)
+    lines = typed.overrides  # one without a sign is refused when it is read, as the key of "eps = 1e-4"
+    nameless = next((line for line in lines if line.lstrip("+~").startswith("=")), None)
+    if nameless is not None and all("=" in line or line.startswith("~") for line in lines):
+        raise BadInput(cut(f"{nameless}: has no key before the sign; must be key=value"))
     typed.overrides = [with_home(line) for line in typed.overrides]
     return typed
 
