@@ -6,6 +6,7 @@ import io
 import shlex
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,7 @@ LABELLED = {
     "large_string": arrow(pa.large_string()),
     "string_view": arrow(pa.string_view()),
     "categories": arrow(pa.dictionary),
+    "bytes": arrow(pa.binary()),
     "Polars": polars,
 }
 words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=5).filter(lambda w: w not in ABSENT)
@@ -251,6 +253,37 @@ def test_a_label_that_is_missing_is_refused_with_row_and_column(
         with pytest.raises(ValueError, match=rf"^data\.target=y: .* row {row + 1} of .*missing") as refused:
             File(str(path), "y").batch(CLASSES, F64)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["csv", "date32", "date64", "timestamp[s]", "timestamp[ns]"])
+@given(days=st.lists(st.dates(date(1700, 1, 1), date(2200, 1, 1)), min_size=2, max_size=5, unique=True))
+def test_days_are_labels_in_their_order(kind: str, days: list[date]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t"
+        if kind == "csv":
+            path.write_text("x,y\n" + "".join(f"1,{day}\n" for day in days))
+        else:
+            column = pa.array(days, pa.date32()).cast(pa.type_for_alias(kind))
+            parquet.write_table(pa.table({"x": [1.0] * len(days), "y": column}), path)
+        assert File(str(path), "y").batch(CLASSES, F64).y.tolist() == [sorted(days).index(day) for day in days]
+
+
+def test_names_that_were_not_split_are_shown_with_what_splits_them(tmp_path: Path) -> None:
+    for sign in ":/~!^*&":
+        path = tmp_path / "t.txt"
+        path.write_text(f"a{sign}b{sign}y\n1{sign}2{sign}0\n3{sign}4{sign}1\n")
+        with pytest.raises(ValueError, match="no such column") as refused:
+            File(str(path), "y").batch(REAL, F64)
+        (typed,) = shlex.split(str(refused.value).partition(" columns, say ")[2])
+        (override,) = OverridesParser.create().parse_overrides([typed])
+        assert File(str(path), "y", sep=str(override.value())).batch(REAL, F64).X.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_part_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"x": [1.0, 2.0], "y": [0, 1]}), tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").write_text("junk")
+    with pytest.raises(ValueError, match=r"cannot be read: b\.parquet: "):
+        File(str(tmp_path), "y").batch(REAL, F64)
 
 
 @pytest.mark.parametrize("absent", [None, np.nan])

@@ -63,6 +63,16 @@ WRONG: list[tuple[str, int, str]] = [
     ("hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      eps: 1,[2\n", 6, "eps=1,[2: cannot be read"),
     ("hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      eps: ${nope}\n", 6, "${nope}: there is no key nope"),
     ("hydra:\n  mode: MULTIRUN\n  sweeper:\n    params: [eps]\n", 5, "hydra.sweeper.params: "),
+    ("hydra:\n  sweeper:\n    params: eps=1,2\n", 4, "hydra.sweeper.params: must be a mapping, such as {key: value}"),
+    ("- eps: 1\n- data\n", 2, "a config is no list; write KEY: VALUE, without the dash"),
+    (
+        "defaults:\n  - override /modell: mlp\n",
+        3,
+        "there is no group modell; there are bug, data, engine, init, model;",
+    ),
+    ("defaults:\n  - override hydra/launcher: basic\n", 3, "write '- override /hydra/launcher: basic'"),
+    ("eps: 1\nyes: no\n", 3, "True: no such key"),
+    ("eps: 1\ndata:\n  on: 3\n", 4, "data.True: no such key"),
     ("hydra:\n  callbacks:\n    mine:\n      _target_: no.such.Callback\n", 4, "No module named 'no'"),
     ("hydra:\n  callbacks:\n    mine:\n      _target_: os.getcwd\n", 4, "hydra.callbacks.mine: is no callback"),
     ("hydra:\n  callbacks:\n    mine: 3\n", 3, "hydra.callbacks: cannot be made"),
@@ -139,6 +149,27 @@ def test_a_reference_that_cannot_be_resolved_says_why(
     written = said(f"dtype: float64\neps: {value}\n".encode(), more, capfd, here)
     assert written.startswith(f"gradcheck: {NAME}, line 3: eps={value}: ")
     assert words in written
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("data.n=${oc.select:nope}", "is null, must be a whole number"),
+        ("data.noise=${oc.select:nope}", "is null, must be a number"),
+        ("data.n=${dtype}", "is 'float64', must be a whole number"),
+        ("data.standardize=${dtype}", "must be true or false"),
+        ("match_at=${data.source}", "is 'gaussian', must be a number"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("-m",)])
+def test_a_reference_to_a_value_of_another_kind_says_what_it_found(
+    typed: str, words: str, more: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([typed, *more]) == 2
+    err = capfd.readouterr().err
+    assert err.startswith(f"gradcheck: {typed}: ")
+    assert words in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,21 @@ SAID: dict[str, tuple[tuple[str, ...], str]] = {
     "not Optional": (("dtype=null",), "dtype=null: must not be null, but one of float32, float64, longdouble"),
 }
 SAID["path=(.*) is not available"] = (("hydra.searchpath=[nowhere]",), "hydra.searchpath: nowhere: no such folder")
-SAID["Could not override '([^'@]+)"] = (
+SAID["No earlier Group Default for"] = (
     ("+experiment=mine", "--config-dir=conf"),
     "conf/experiment/mine.yaml, line 3: override model: mlp: nothing is chosen from experiment/model",
 )
 SAID["no viable alternative"] = (
     ("+experiment=theirs", "--config-dir=conf"),
     "conf/experiment/theirs.yaml, line 2: scheme=${:x}: no interpolation; close each ${ with }, or write \\${ for text",
+)
+SAID["Cannot merge (?:.*ListConfig"] = (
+    ("+experiment=list", "--config-dir=conf"),
+    "conf/experiment/list.yaml, line 2: a config is no list; write KEY: VALUE",
+)
+SAID["Cannot assign"] = (
+    ("+experiment=text", "--config-dir=conf"),
+    "conf/experiment/text.yaml, line 2: hydra.sweeper.params: must be a mapping, such as {key: value}",
 )
 if OLDER:
     SAID["Unexpected type for root"] = (
@@ -109,6 +117,8 @@ def test_the_sentence_of_a_pattern_is_said(
     (tmp_path / "conf/experiment").mkdir(parents=True)
     (tmp_path / "conf/experiment/mine.yaml").write_text("# @package _global_\ndefaults:\n  - override model: mlp\n")
     (tmp_path / "conf/experiment/theirs.yaml").write_text("# @package _global_\nscheme: ${:x}\n")
+    (tmp_path / "conf/experiment/list.yaml").write_text("# @package _global_\n- a\n")
+    (tmp_path / "conf/experiment/text.yaml").write_text("# @package _global_\nhydra: {sweeper: {params: a}}\n")
     typed, line = SAID[part]
     with pytest.raises(BadInput) as error:
         launch.run(typed, Caller())

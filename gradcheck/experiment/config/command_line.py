@@ -10,7 +10,7 @@ from typing import NoReturn
 from hydra.core.override_parser.types import Override
 
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config.flags import instead, meaningless
+from gradcheck.experiment.config.flags import as_key, instead, meaningless
 from gradcheck.experiment.config.hydra_private import Hydra, arguments_parser, options_of
 from gradcheck.experiment.config.overrides import Parser, require_shallow
 from gradcheck.experiment.config.schema import LOOKUP
@@ -24,16 +24,27 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
     def refuse(message: str) -> NoReturn:
         if match := re.match(r"argument (--[\w-]+).*: ignored explicit argument '(.*)'", message):
+            merged = next((a for a in arguments if re.match("-[^-]", a) and a.endswith(match[2])), "")  # -model=mlp
+            if merged and merged.partition("=")[0] not in known:
+                raise BadInput(cut(instead([merged], known) or merged))
             raise BadInput(cut(f"{match[1]}={match[2]}: takes no value; type {match[1]}"))
+        if (match := re.match(r"argument --([\w-]+).*: expected one argument", message)) and (
+            words := meaningless(match[1].replace("-", "_"))
+        ):
+            raise BadInput(cut(words))
         raise BadInput(cut(instead(arguments, known) or f"{message}; see --help"))
 
     parser.error = refuse  # type: ignore[method-assign]
     typed = parser.parse_intermixed_args(list(arguments))
     for name in ("experimental_rerun", "config_path", "config_name"):
         if (value := getattr(typed, name)) is not None:
-            raise BadInput(cut(meaningless(name, value)))
+            raise BadInput(cut(as_key(arguments, known) or meaningless(name, value) or name))
     for line in typed.overrides:
         require_shallow(line)
+    lines = typed.overrides  # one without a sign is refused when it is read, as the key of "eps = 1e-4"
+    nameless = next((line for line in lines if line.lstrip("+~").startswith("=")), None)
+    if nameless is not None and all("=" in line or line.startswith("~") for line in lines):
+        raise BadInput(cut(f"{nameless}: has no key before the sign; must be key=value"))
     typed.overrides = [with_home(line) for line in typed.overrides]
     return typed
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gradcheck.experiment.config.schema import TABLES, Run, settings
 
+EXPERIMENT = "experiment"  # the group whose choice takes a plus
 _MOST = 3  # keys that a line proposes
 # Options of Hydra that mean nothing here, by the name of their value: what to type
 _INSTEAD = {
@@ -26,9 +27,18 @@ _INSTEAD = {
 }
 
 
-def meaningless(name: str, value: str) -> str:
-    """What to type in place of an option of Hydra that means nothing here."""
-    return _INSTEAD[name].format(value)
+def meaningless(name: str, value: str | None = None) -> str | None:
+    """What to type in place of an option of Hydra that means nothing here; None for one that does."""
+    return _INSTEAD[name].format(value or "NAME") if name in _INSTEAD else None
+
+
+def as_key(arguments: Sequence[str], known: Sequence[str]) -> str | None:
+    """What to type for the first option that is the name of a key, though it also abbreviates one that is `known`."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        flag, equals, value = argument.partition("=")
+        if flag.startswith("--") and flag not in known and _named(flag) in (*_keys(), EXPERIMENT):
+            return f"{argument}: there is no such option; {_proposal(flag, value if equals else following, known)}"
+    return None
 
 
 def instead(arguments: Sequence[str], known: Sequence[str]) -> str | None:
@@ -45,8 +55,14 @@ def instead(arguments: Sequence[str], known: Sequence[str]) -> str | None:
     return None
 
 
+def _named(flag: str) -> str:
+    return flag.strip("-+").replace("-", "_")
+
+
 def _proposal(flag: str, value: str, known: Sequence[str]) -> str:
-    name = flag.strip("-").replace("-", "_")
+    name = _named(flag)
+    if name == EXPERIMENT:
+        return f"a ready grid is chosen with a plus; type +experiment={value or '...'}"
     keys = _keys()
     found = [name] if name in keys else [key for key in keys if key.endswith(f".{name}")]
     options = {option.strip("-").replace("-", "_").lower(): option for option in known}

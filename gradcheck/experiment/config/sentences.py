@@ -23,7 +23,7 @@ from gradcheck.experiment.config.quotes import because_of_quotes
 from gradcheck.experiment.config.said import Said, key_of, told
 from gradcheck.experiment.config.schema import DTYPES, LOOKUP
 from gradcheck.experiment.config.unreadable import missing_package
-from gradcheck.experiment.config.unresolved import unresolved
+from gradcheck.experiment.config.unresolved import KINDS, unresolved
 from gradcheck.numerics.schemes import SCHEMES
 
 ENGINES_INSTEAD = "engine=loky computes in several processes, engine=dask on a cluster"
@@ -132,8 +132,14 @@ def _not_in_defaults(said: Said, match: re.Match[str]) -> str | None:
     if (found := said.files.of_choice(group)) is None:
         return None
     entry, place = found
-    choice = entry.partition(": ")[2]
-    return f"{place}: {entry}: nothing is chosen from {group}; write '- override /{group.rpartition('/')[2]}: {choice}'"
+    choice, inner = entry.partition(": ")[2], group.rpartition("/")[2]
+    if "hydra/" in group:
+        inner = f"hydra/{inner}"
+    elif inner not in LOOKUP:
+        near = difflib.get_close_matches(inner, LOOKUP, 1)
+        guess = f"; write '- override /{near[0]}: {choice}'" if near else ""
+        return f"{place}: {entry}: there is no group {inner}; there are {', '.join(sorted(LOOKUP))}{guess}"
+    return f"{place}: {entry}: nothing is chosen from {group}; write '- override /{inner}: {choice}'"
 
 
 def _no_reference(said: Said, match: re.Match[str]) -> str | None:
@@ -141,6 +147,14 @@ def _no_reference(said: Said, match: re.Match[str]) -> str | None:
     if (found := said.files.holding(match[1])) is None:
         return None
     return f"{found[1]}: {found[0]}: no interpolation; close each ${{ with }}, or write \\${{ for text"
+
+
+def _list_for_a_config(said: Said, match: re.Match[str]) -> str | None:
+    """A file whose whole is a list."""
+    file = said.files.named(match[1])
+    if file is None or (place := file.places.get(f"{file.package}[0]")) is None:
+        return None
+    return f"{place}: a config is no list; write KEY: VALUE, without the dash"
 
 
 def _nothing_to_remove(said: Said, match: re.Match[str]) -> str:
@@ -188,7 +202,11 @@ def _null(said: Said, match: re.Match[str]) -> str:
 # A pattern that a message may have, and the sentence for it.
 MESSAGES: tuple[tuple[str, Sentence], ...] = (
     (r"\Aprovider=.* path=(.*) is not available", lambda _, match: f"hydra.searchpath: {match[1]}: no such folder"),
-    (r"\AIn '([^']+)': Could not override '([^'@]+)@?([^']*)'", _not_in_defaults),
+    (
+        r"\AIn '([^']+)': (?:Could not override|.*\nNo earlier Group Default for) '([^'@]+)@?([^']*)'",
+        _not_in_defaults,
+    ),
+    (r"\AIn '([^']+)': .*(?:\n.*)?Cannot merge (?:.*ListConfig|incompatible)", _list_for_a_config),
     (r"\ACould not override '([^']+)'", _no_such_key),
     (
         r"\AOverride (\S.*?) looks like a config group override, but config group '(.+)' does not exist",
@@ -289,20 +307,20 @@ def _not_made(error: InstantiationException, cause: BaseException, said: Said) -
     return f"{key}: {named}cannot be made: {words}; write the full name of a class that can be imported"
 
 
-_KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "Bytes": "bytes"}
 _NOT_NULL = r"not Optional|Incompatible value 'None'|(?i:non-optional)"
 # A pattern that the refusal of a value may have; how the value is shown where no override is known; the sentence.
 REFUSALS: tuple[tuple[str, str, Callable[[str, re.Match[str]], str]], ...] = (
     (
         r"\AValue '(.*)' of type '.*' could not be converted to (\w+)",
         "{full}={found}",
-        lambda _, match: f"must be {_KINDS.get(match[2], match[2])}",
+        lambda _, match: f"must be {KINDS.get(match[2], match[2])}",
     ),
     (
         r"\ACannot convert '(list|dict)' to string",
         "{full}",
         lambda _, match: f"must be one word, not a {'list' if match[1] == 'list' else 'mapping'}",
     ),
+    (r"\ACannot assign \w+ to Dict", "{full}", lambda *_: "must be a mapping, such as {key: value}"),
     (r"is not a valid bool", "{full}", lambda *_: "must be true or false"),
     (_NOT_NULL, "{full}=null", lambda full, _: f"must not be null{_choices(full)}"),
     (r"is not a ListConfig, list or tuple", "{full}", lambda full, _: f"must be a list, as {full}=[...]"),

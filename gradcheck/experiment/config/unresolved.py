@@ -11,6 +11,15 @@ from omegaconf.errors import InterpolationResolutionError
 from gradcheck.experiment.config.hydra_private import raw, resolvers, root_of
 from gradcheck.experiment.config.said import Said, told
 
+# What a type of OmegaConf, or of Python, takes
+KINDS = {
+    **dict.fromkeys(("Integer", "int"), "a whole number"),
+    **dict.fromkeys(("Float", "float"), "a number"),
+    **dict.fromkeys(("Boolean", "bool"), "true or false"),
+    **dict.fromkeys(("String", "str"), "text"),
+    "Bytes": "bytes",
+}
+
 
 def unresolved(error: InterpolationResolutionError, said: Said) -> str:
     """Which interpolation cannot be resolved, why, and what to write."""
@@ -47,6 +56,13 @@ def _reason(error: InterpolationResolutionError, text: str) -> str:
     for pattern, sentence in REASONS:
         if match := re.search(pattern, text):
             return sentence(error, match)
+    text = re.sub(r"\AWhile dereferencing interpolation '.*?': (?=Value|Incompatible)", "", text)
+    if match := re.match(r"Value '(.*)' is not a valid bool", text):
+        return f"is {match[1]!r}, must be true or false; refer to a key that is, or write it"
+    if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text):
+        return f"is {match[1]!r}, must be {KINDS.get(match[2], match[2])}; refer to a key that has one, or write it"
+    if match := re.match(r"Incompatible value 'None' for field of type '(\w+)'", text):
+        return f"is null, must be {KINDS.get(match[1], match[1])}; refer to a key that has one, or write it"
     return text
 
 

@@ -108,7 +108,7 @@ class ConfigFile:
             yield f"{full}.{node.value}".lstrip("."), Place(self.shown, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             children = [
-                (f"{full}.{key.value}".lstrip("."), key.start_mark.line, value)
+                (f"{full}.{_name(key)}".lstrip("."), key.start_mark.line, value)
                 for key, value in node.value
                 if isinstance(key, yaml.ScalarNode)
             ]
@@ -117,6 +117,12 @@ class ConfigFile:
         for name, line, child in children:
             yield name, Place(self.shown, line + 1, child)
             yield from self._walk(child, name)
+
+
+def _name(key: yaml.ScalarNode) -> str:
+    """A key as a config has it: yes, on and true are True."""
+    truth = yaml.SafeLoader.bool_values.get(key.value.lower()) if key.tag == "tag:yaml.org,2002:bool" else None
+    return str(key.value if truth is None else truth)
 
 
 def _is_mapping(node: yaml.Node | None) -> TypeGuard[yaml.MappingNode]:

@@ -203,10 +203,23 @@ def _place(read: Read, name: str, key: str, wanted: Wanted) -> int:
         for sign in COMMENTS:
             if any(sign in one and bare(one.partition(sign)[0]) == bare(name) for one in read.names):
                 hint = f"; if {sign} begins a comment, say \"data.comment='{sign}'\""
+        hint = hint or _unsplit(read.names, name)
         raise ValueError(one_line(f"{key}={name}: no such column in {wanted.path}; it has {_some(read.names)}{hint}"))
     if len(found) > 1:
-        raise ValueError(one_line(f"{key}={name}: {len(found)} columns of {wanted.path} have this name"))
+        cure = "give each its own, or say which to use with data.features="
+        raise ValueError(one_line(f"{key}={name}: {len(found)} columns of {wanted.path} have this name; {cure}"))
     return found[0]
+
+
+def _unsplit(names: Sequence[str], name: str) -> str:
+    """What to type where a line of names was not split, or is none."""
+    if any(one.strip().lower() in ("sep", "sep=") or one.strip().lower().startswith("sep=") for one in names):
+        return "; take out the first line (sep=...), which is for Excel alone"
+    if len(names) == 1:
+        for sign in sorted({sign for sign in names[0] if not sign.isalnum() and not sign.isspace()}):
+            if bare(name) in [bare(part) for part in names[0].split(sign)]:
+                return f"; if {sign} separates the columns, say \"data.sep='{sign}'\""
+    return ""
 
 
 def _or(*cures: str) -> str:

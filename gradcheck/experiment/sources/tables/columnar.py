@@ -25,8 +25,11 @@ def read(wanted: Wanted, parts: Sequence[Path]) -> Read:
     """The columns of a table that are used, from its parts in their order.  Raises ValueError."""
     import pyarrow as pa
 
+    part = parts[0]
     try:
-        schemas = [_schema(part, wanted) for part in parts]
+        schemas = []
+        for part in parts:
+            schemas.append(_schema(part, wanted))
         partitions = [partition(part, wanted.path) for part in parts]
         names = tuple(schemas[0].names) + tuple(key for key in partitions[0] if key not in schemas[0].names)
         used = wanted.used(names)
@@ -36,12 +39,14 @@ def read(wanted: Wanted, parts: Sequence[Path]) -> Read:
             if left is not None and left <= 0:
                 break
             if len(parts) > 1 and {*schema.names, *values} != {*names}:
-                raise wanted.refusal(f"{part.name} has other columns than {parts[0].name}")
+                cure = f"write both with the same, or name one with data.path={wanted.path / parts[0].name}"
+                raise wanted.refusal(f"{part.name} has other columns than {parts[0].name}; {cure}")
             tables.append(_table(part, names, used, values, left, wanted))
             rows += tables[-1].num_rows
         table = pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise wanted.refusal(f"cannot be read: {one_line(error)[:200]}") from None
+        which = f"{part.relative_to(wanted.path)}: " if len(parts) > 1 else ""
+        raise wanted.refusal(f"cannot be read: {which}{one_line(error)[:200]}") from None
     if not names or table.num_rows == 0:
         raise wanted.refusal("the file has no rows")
     columns = {place: _inferred(table.column(i), names[place], partitions[0]) for i, place in enumerate(used)}

@@ -116,11 +116,18 @@ def _without_plus(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
 
 
 def labels(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.intp]] | None:
-    """The different words of a column of text, and for each row which of them it is; None for a column of other kind.
+    """The different words of a column, and for each row which of them it is; None for a column of other kind.
 
-    The place of a missing field is -1.
+    Days, times and bytes that are text count as they are written.  The place of a missing field is -1.
     """
+    import pyarrow as pa
+
     column = decoded(column)
+    if pa.types.is_temporal(column.type) or is_bytes(column):
+        try:
+            column = column.cast(pa.string())
+        except pa.ArrowException:  # bytes that are no text
+            return None
     if not is_text(column):
         return None
     coded = column.combine_chunks().dictionary_encode()
