@@ -151,7 +151,9 @@ def ran(typed: Sequence[str], folder: Path, config_dir: str | None = None) -> st
     before = os.getcwd()
     os.chdir(folder)
     try:
-        expected = composed([*(text for text in typed if not text.startswith("-")), *swept], config_dir)
+        # after store= all is the path as it is, which Hydra would read
+        kept = (text for text in typed if not text.startswith(("-", "store=")))
+        expected = composed([*kept, *swept], config_dir)
     except interpolations.REFUSED as error:
         return f"{typed}: ran, but Hydra says {type(error).__name__}: {str(error)[:300]}"
     finally:
