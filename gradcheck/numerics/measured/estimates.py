@@ -85,8 +85,7 @@ class Weight:
     @property
     def hidden(self) -> bool:
         """Whether the search ended without a derivative that shows whether the claim is right."""
-        claim, best = self.steps.claim, self.best
-        return best is not None and not (claim.agrees(best) or claim.disputes(best.doubted))
+        return self.best is not None and self.steps.claim.undecided(self.best)
 
     @property
     def reached(self) -> float:

@@ -16,13 +16,11 @@ import math
 from gradcheck.numerics.measured.confirm import confirmed, disputed_within
 from gradcheck.numerics.measured.explore import APART, NEAR, contradicted, explored, quadratic
 from gradcheck.numerics.measured.ladder import Found
-from gradcheck.numerics.measured.steps import Search, Steps
+from gradcheck.numerics.measured.steps import WINDOW, Search, Steps
 
 # A derivative that is known to this is not improved.  Else one more step is taken if its bound is FINER times smaller, or
 # BETTER times where the derivative is not known well enough yet.
 FINE, FINER, BETTER, FURTHEST = 5e-6, 4.0, 1.3, 256.0
-# Degrees of freedom with which a window knows the noise.
-WINDOW = 8.0
 
 
 def search(steps: Steps, start: float) -> Search[Found]:

@@ -27,6 +27,8 @@ DIGITS = 1e4
 OFF = 0.1
 # Windows that are looked at, and further steps that are tried at a time, at most.
 WINDOWS, STRIDES_ALLOWED = 5, 14
+# Degrees of freedom with which a window knows the noise.
+WINDOW = 8.0
 # A loss that changes by more than this many deviations of its noise does not only make noise.
 ALIVE = 20.0
 
@@ -54,6 +56,10 @@ class Claim:
         """Whether the claim lies outside of the bound of a derivative."""
         size = max(abs(self.value), abs(found.value))
         return not abs(self.value - found.value) <= found.bound + self.accept * size
+
+    def undecided(self, found: Found) -> bool:
+        """Whether a derivative shows neither that the claim is right nor that it is wrong."""
+        return not self.agrees(found) and not self.disputes(found.doubted)
 
     def resolved(self, found: Found, size: float | None = None) -> bool:
         """Whether the bound shows a relative error of ``match_at``."""

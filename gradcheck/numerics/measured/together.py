@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gradcheck.numerics.measured.ladder import Found
-from gradcheck.numerics.measured.steps import Search, Steps
+from gradcheck.numerics.measured.steps import WINDOW, Search, Steps
 from gradcheck.numerics.problem import Evaluations, Problem
 
 Array = np.ndarray
@@ -17,8 +17,6 @@ Evaluate: TypeAlias = Callable[[Array, Array], Evaluations]
 
 # Of the weights that wait for windows, so many look at theirs first.
 FIRST = 4
-# Degrees of freedom with which a window knows the noise.
-WINDOW = 8.0
 
 
 class Together:
@@ -109,7 +107,7 @@ def _taught(rest: list[Steps], looked: list[tuple[Steps, Found]]) -> None:
         noise = median_low([s.heard for s in unaccused])
         for one in rest:
             one.learn(noise, WINDOW)
-    if all(not s.claim.agrees(found) and not s.claim.disputes(found.doubted) for s, found in looked):
+    if all(s.claim.undecided(found) for s, found in looked):
         for one in rest:
             # windows showed nothing; one more is for a claim that is disputed
             one.windows_allowed = min(one.windows_allowed, int(one.claim.disputes(one.best())))
