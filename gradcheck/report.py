@@ -32,25 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(typed: argparse.Namespace) -> int:
-    from gradcheck import uris
-    from gradcheck.columns.places import local
+    from gradcheck.columns.places import to_write
     from gradcheck.views import page
     from gradcheck.views.charts import drawing
     from gradcheck.views.record import Record
 
-    for option, place in (("--out", typed.out), ("--figures", typed.figures)):
-        if place is not None and uris.is_uri(place):
-            raise BadInput(f"{option}={uris.shown(place)}: must be a place on this machine")
+    chosen = to_write("--out", typed.out) if typed.out else None
+    figures = None if typed.figures is None else to_write("--figures", typed.figures)
     drawing.require_altair()
     record = Record(*typed.runs)
-    out = typed.out or (record.folder / "report.html" if isinstance(record.folder, Path) else None)
+    out = chosen or (record.folder / "report.html" if isinstance(record.folder, Path) else None)
     if out is None:
         where = f"where the page of {record.runs[0].name} goes"
         raise BadInput(f"--out: must say {where}: the run does not lie on this machine")
-    made, written = page.Page(record), [local(out)]
+    made, written = page.Page(record), [out]
     page.write_page(made.html(), written[0])
-    if typed.figures is not None:
-        written += drawing.write_figures(made.charts, local(typed.figures))
+    if figures is not None:
+        written += drawing.write_figures(made.charts, figures)
     print(*(f"saved  {printable(path)}" for path in written), sep="\n")
     return 0
 

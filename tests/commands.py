@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from waiting import PATIENCE
 
+from gradcheck import show
 from gradcheck.experiment.results.stored import Stored
+from gradcheck.views.commands import compute
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ("engine=serial", "progress=none")
@@ -82,3 +86,32 @@ def rows(run_dir: Path, read: Callable[[str], Any] | None = None) -> tuple[list[
 def finished(run_dir: Path) -> set[str]:
     """Ids of the cells that are stored."""
     return {cell for cell, _ in Stored(run_dir).statuses()}
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
+    """What ``show`` prints for these arguments: its output, or its one line on standard error."""
+    assert show.main([str(one) for one in arguments]) == status
+    captured = capsys.readouterr()
+    if status:
+        assert captured.out == ""
+        assert captured.err.startswith("gradcheck: ")
+        assert captured.err.count("\n") == 1
+        return captured.err
+    assert captured.err == ""
+    return captured.out
+
+
+@contextmanager
+def interrupted_after(n: int) -> Iterator[None]:
+    """Runs within this block are interrupted, as by Ctrl-C, when so many cells are computed."""
+    outcomes = compute.outcomes
+
+    def interrupted(jobs: Any, chosen: Any) -> Any:
+        for k, outcome in enumerate(outcomes(jobs, chosen)):
+            if k == n:
+                raise KeyboardInterrupt
+            yield outcome
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compute, "outcomes", interrupted)
+        yield

@@ -26,6 +26,13 @@ def local(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(os.fspath(path)))
 
 
+def to_write(option: str, typed: str) -> Path:
+    """The place of this machine that an option names.  Raises BadInput for a URI."""
+    if uris.is_uri(typed):
+        raise BadInput(f"{option}={uris.shown(typed)}: must be a place on this machine")
+    return local(typed)
+
+
 def at(place: str | os.PathLike[str] | Remote) -> Place:
     """The place that a folder or a URI names.  Nothing is read there.  Raises BadInput for a URI that is none."""
     if isinstance(place, Remote):

@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from commands import QUICK, ROOT, rows, started
+from commands import QUICK, ROOT, interrupted_after, rows, started
 from omegaconf import DictConfig, OmegaConf
 from waiting import PATIENCE, until
 
@@ -19,7 +18,6 @@ from gradcheck import __version__
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.run import main
-from gradcheck.views.commands import compute
 
 
 @pytest.fixture(autouse=True)
@@ -176,25 +174,14 @@ def test_an_axis_may_belong_to_the_models_of_the_grid_only() -> None:
     assert sorted(cell["model"] for cell in cells) == ["mlp", "softmax"]
 
 
-def test_an_interrupted_run_is_resumed_to_the_same_rows_and_hydras_record_stays(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_interrupted_run_is_resumed_to_the_same_rows_and_hydras_record_stays() -> None:
     typed = ("init.seed=range(6)", "bug=none,detached_layer", "model.l2=0,1", "-m")
     whole = rows(run(*typed))
-    outcomes = compute.outcomes
-
-    def interrupted(jobs: Any, chosen: Any) -> Any:
-        for n, outcome in enumerate(outcomes(jobs, chosen)):
-            if n == 5:
-                raise KeyboardInterrupt
-            yield outcome
-
-    monkeypatch.setattr(compute, "outcomes", interrupted)
-    run_dir = run(*typed, status=130)
+    with interrupted_after(5):
+        run_dir = run(*typed, status=130)
     assert len(rows(run_dir)[0]) == 5
     before = (run_dir / "multirun.yaml").read_bytes()
     parts = {path: path.stat().st_mtime_ns for path in run_dir.rglob("part-*.parquet")}
-    monkeypatch.setattr(compute, "outcomes", outcomes)
     folders = sorted(Path("runs").glob("*/*"))
     assert main(["resume=latest", *QUICK]) == 0
     assert rows(run_dir) == whole

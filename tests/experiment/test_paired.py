@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from commands import QUICK, rows
+from commands import QUICK, interrupted_after, rows
 from trials import interpolations, pairs
 
 from gradcheck.columns.store import PLAN
@@ -19,7 +19,6 @@ from gradcheck.experiment.config.harmless import harmless
 from gradcheck.experiment.config.hydra_private import Hydra
 from gradcheck.experiment.grid import dimensions, paired
 from gradcheck.run import main
-from gradcheck.views.commands import compute
 
 FUNCTIONS = """
 import numpy as np
@@ -114,26 +113,15 @@ def test_an_experiment_file_may_pair_its_axes_and_a_line_may_part_them(capfd: py
     assert "is no axis; write zip: [...] beside hydra" in capfd.readouterr().err
 
 
-def test_pairs_are_no_part_of_a_cell_and_an_interrupted_run_is_resumed_to_the_same_cells(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_pairs_are_no_part_of_a_cell_and_an_interrupted_run_is_resumed_to_the_same_cells() -> None:
     typed = ("bug=none,scale,zero_entry", "data.n=20,30,40", "eps=1e-4,1e-6", "zip=[data.n,bug]", "-m")
     whole = stored(*typed)
     assert {(cell["bug"], cell["data_n"]) for cell in whole} == {("none", 20), ("scale", 30), ("zero_entry", 40)}
     assert not any("zip" in name for name in whole[0])
     assert all("zip" not in json.loads(cell["config"]) for cell in whole)
     assert not any("zip" in json.loads(text) for text in pq.read_table(Path("run") / PLAN)["config"].to_pylist())
-    outcomes = compute.outcomes
-
-    def interrupted(jobs: Any, chosen: Any) -> Any:
-        for n, outcome in enumerate(outcomes(jobs, chosen)):
-            if n == 2:
-                raise KeyboardInterrupt
-            yield outcome
-
-    monkeypatch.setattr(compute, "outcomes", interrupted)
-    assert main([*typed, "hydra.sweep.dir=cut", *QUICK]) == 130
-    monkeypatch.setattr(compute, "outcomes", outcomes)
+    with interrupted_after(2):
+        assert main([*typed, "hydra.sweep.dir=cut", *QUICK]) == 130
     assert main(["resume=cut", *QUICK]) == 0
     assert rows(Path("cut"))[0] == whole
 

@@ -11,10 +11,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from commands import QUICK
+from commands import QUICK, shown
 from constructed import planned, result
 
-from gradcheck import show
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.results.rows import cell_row
@@ -53,18 +52,6 @@ def made(folder: Path, seed: int) -> tuple[str, Counter[str], bool]:
         for row in stored:
             writer.add(row)
     return fail_on, counts, Tally([row.cell for row in stored]).ok(fail_on)
-
-
-def shown(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
-    assert show.main([str(one) for one in arguments]) == status
-    captured = capsys.readouterr()
-    if status:
-        assert captured.out == ""
-        assert captured.err.startswith("gradcheck: ")
-        assert captured.err.count("\n") == 1
-        return captured.err
-    assert captured.err == ""
-    return captured.out
 
 
 def read_junit(path: Path) -> tuple[Counter[str], list[ElementTree.Element]]:
@@ -301,3 +288,14 @@ def test_several_runs_are_told_each_with_its_own_fail_on(tmp_path: Path, capsys:
     told = {level: message for level, _, message in map(read_github, lines)}
     assert f"python -m gradcheck.show {tmp_path / 'strict'} --cell" in told["error"]
     assert f"python -m gradcheck.show {tmp_path / 'lax'} --cell" in told["warning"]
+
+
+def test_the_home_folder_may_be_named_by_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(tmp_path / "run", 0)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shown(capsys, "run", "--junit", "~/report.xml")
+    assert read_junit(tmp_path / "report.xml")
+    assert not Path("~").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import shown
 from constructed import planned, result, rewrite, rows
 
 from gradcheck import show
@@ -37,20 +38,8 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def printed(capsys: pytest.CaptureFixture[str], *arguments: Any, status: int = 0) -> str:
-    assert show.main([str(one) for one in arguments]) == status
-    captured = capsys.readouterr()
-    if status:
-        assert captured.out == ""
-        assert captured.err.startswith("gradcheck: ")
-        assert captured.err.count("\n") == 1
-        return captured.err
-    assert captured.err == ""
-    return captured.out
-
-
 def test_the_tables_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(capsys, run, "--all")
+    text = shown(capsys, run, "--all")
     assert "24 ok, 1 failed, 1 skipped  (gradcheck 9.9, numpy 2.4)" in text
     table = [line.split() for line in text.splitlines()]
     assert ["logistic", "scale", "auto", "1", "2"] in [row[:5] for row in table]
@@ -75,19 +64,19 @@ def test_no_more_than_a_screen_unless_asked(tmp_path: Path, capsys: pytest.Captu
         for i in range(60):
             writer.add(rows(i, "mismatch", f"bug_{i % 20}", n_weights=40))
             writer.add(cell_row(planned(1000 + i), ValueError(f"reason {i}"), 0.0))
-    assert len(printed(capsys, tmp_path).splitlines()) <= 23
-    assert len(printed(capsys, tmp_path, "--cell", planned(0, "bug_0").cell).splitlines()) <= 23
-    everything = printed(capsys, tmp_path, "--all")
+    assert len(shown(capsys, tmp_path).splitlines()) <= 23
+    assert len(shown(capsys, tmp_path, "--cell", planned(0, "bug_0").cell).splitlines()) <= 23
+    everything = shown(capsys, tmp_path, "--all")
     assert all(f"reason {i}" in everything for i in range(60))
-    assert len(printed(capsys, tmp_path, "--cell", planned(0, "bug_0").cell, "--all").splitlines()) >= 40
+    assert len(shown(capsys, tmp_path, "--cell", planned(0, "bug_0").cell, "--all").splitlines()) >= 40
 
 
 def test_columns_that_were_asked_for_are_counted_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Writer(tmp_path, {}) as writer:
         for i in range(60):
             writer.add(rows(i, "mismatch", f"bug_{i % 20}"))
-    assert "cells by model" in printed(capsys, tmp_path)
-    asked = printed(capsys, tmp_path, "--by", "bug,eps")
+    assert "cells by model" in shown(capsys, tmp_path)
+    asked = shown(capsys, tmp_path, "--by", "bug,eps")
     assert "cells by bug, eps  (first " in asked
     assert len(asked.splitlines()) <= 23
 
@@ -102,7 +91,7 @@ def test_the_order_in_which_cells_are_stored_does_not_show(tmp_path: Path, capsy
             for row in order:
                 writer.add(row)
         arguments = (("--by", "bug,eps", "--all"), ("--by", "eps,verdict", "--all"), ("--by", "data_seed"), ("--json",))
-        texts.add("".join(printed(capsys, tmp_path / "run", *some) for some in arguments))
+        texts.add("".join(shown(capsys, tmp_path / "run", *some) for some in arguments))
         (tmp_path / "run").rename(tmp_path / folder)
     assert len(texts) == 1
     table = records(Record(tmp_path / "one").verdicts(("bug", "eps")))
@@ -111,25 +100,25 @@ def test_the_order_in_which_cells_are_stored_does_not_show(tmp_path: Path, capsy
 
 
 def test_one_cell_weight_by_weight(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(capsys, run, "--cell", planned(3).cell[:9])
+    text = shown(capsys, run, "--cell", planned(3).cell[:9])
     lines = text.splitlines()
     assert lines[0] == f"cell {planned(3).cell}: logistic, gaussian, none, central, float64, eps auto"
     assert lines[1] == "MATCH"
     assert lines[3].split()[:2] == ["W[0,", "0]"]
     assert lines[8].startswith(" b[0] ")
     assert len(lines) == 3 + 6
-    failed = printed(capsys, run, "--cell", planned(500).cell)
+    failed = shown(capsys, run, "--cell", planned(500).cell)
     assert "FAILED  the loss is nan" in failed
 
 
 def test_json_holds_the_same_numbers(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = json.loads(printed(capsys, run, "--json"))
+    content = json.loads(shown(capsys, run, "--json"))
     assert content["n_cells"] == 26
     assert sum(row["mismatch"] for row in content["verdicts"]) == 8
     assert len(content["worst"]) == 8
     assert {row["message"] for row in content["problems"]} == {"the loss is nan", "bug=dropped_bias: no bias here"}
     assert content["provenance"]["gradcheck"] == "9.9"
-    one = json.loads(printed(capsys, run, "--json", "--cell", planned(3).cell))
+    one = json.loads(shown(capsys, run, "--json", "--cell", planned(3).cell))
     assert [w["analytic"] for w in one["weights"]] == result(3).weights["analytic"].tolist()
     assert [w["position"] for w in one["weights"]] == result(3).weights["position"]
     assert one["cell"]["eps"] is None
@@ -141,7 +130,7 @@ def test_json_has_no_numbers_that_json_has_not(tmp_path: Path, capsys: pytest.Ca
     odd.weights["bound"][0] = float("inf")
     with Writer(tmp_path, {}) as writer:
         writer.add(cell_row(planned(0), odd, 0.0))
-    text = printed(capsys, tmp_path, "--json", "--cell", planned(0).cell)
+    text = shown(capsys, tmp_path, "--json", "--cell", planned(0).cell)
 
     def refuse(word: str) -> None:
         raise AssertionError(word)
@@ -172,7 +161,7 @@ def test_small_runs_have_sensible_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any, options: tuple[str, ...]
 ) -> None:
     make(tmp_path)
-    assert printed(capsys, tmp_path, *options)
+    assert shown(capsys, tmp_path, *options)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +180,7 @@ def test_bad_input_is_one_line_and_exit_2(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     monkeypatch.chdir(run.parent)
-    assert message in printed(capsys, *(one.format(run=run) for one in arguments), status=2)
+    assert message in shown(capsys, *(one.format(run=run) for one in arguments), status=2)
 
 
 # ------------------------------------------------------------------------------------------------------------ strangers
@@ -247,7 +236,7 @@ def test_odd_provenance_does_not_stop_the_tables(
     for path in list((tmp_path / "cells").iterdir()):
         rewrite(path, pq.read_table(path).replace_schema_metadata({"gradcheck.provenance": provenance}))
     status = 2 if provenance == "[]" else 0
-    printed(capsys, tmp_path, status=status)
+    shown(capsys, tmp_path, status=status)
 
 
 # ------------------------------------------------------------------------------------------------------------ terminal

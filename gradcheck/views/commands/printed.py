@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from gradcheck import uris
+from gradcheck.columns.places import to_write
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config.columns import column_name
 from gradcheck.printable import printable
@@ -17,10 +16,11 @@ from gradcheck.views.record import Record
 def show(typed: argparse.Namespace) -> int:
     """Print what was asked for; returns the exit status.  Raises BadInput."""
     _refuse(typed)
+    report = None if typed.junit is None else to_write("--junit", typed.junit)
     by = None if typed.by is None else tuple(map(column_name, typed.by.split(",")))
     record = Record(*typed.runs)
-    if typed.junit is not None:
-        junit.write(record, Path(typed.junit))
+    if report is not None:
+        junit.write(record, report)
     if typed.github:
         print(record.heading)
         for line in github.lines(record):
@@ -31,8 +31,8 @@ def show(typed: argparse.Namespace) -> int:
         lines = None if typed.all else terminal.size(sys.stdout)[1] - 1
         some = tables.overview(record, lines, by) if typed.cell is None else tables.cell_view(record, typed.cell, lines)
         terminal.show(some)
-        if typed.junit is not None:
-            print(f"saved  {printable(typed.junit)}")
+        if report is not None:
+            print(f"saved  {printable(report)}")
     return 0
 
 
@@ -43,5 +43,3 @@ def _refuse(typed: argparse.Namespace) -> None:
             raise BadInput(
                 f"--cell={typed.cell}: shows one cell, and {option} tells all of them; leave one of the two out"
             )
-    if typed.junit is not None and uris.is_uri(typed.junit):
-        raise BadInput(f"--junit={uris.shown(typed.junit)}: must be a place on this machine")
