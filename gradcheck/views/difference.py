@@ -11,7 +11,7 @@ from gradcheck.experiment.replay.difference import Changed, Difference, Number, 
 from gradcheck.numerics.steps import Step, eps_text, from_stored
 from gradcheck.printable import printable
 from gradcheck.views.frames import weight_name
-from gradcheck.views.numbers import in_json
+from gradcheck.views.numbers import counted, in_json
 from gradcheck.views.reproduction import made_with
 from gradcheck.views.terminal import Table
 
@@ -38,7 +38,7 @@ def report(found: Difference, names: Names, *, all_rows: bool = False) -> list[T
 
 def _heading(found: Difference, names: Names) -> str:
     runs = [
-        f"{which:<6}  {printable(name)}  ({count} cell{'s'[: count != 1]})"
+        f"{which:<6}  {printable(name)}  ({counted(count, 'cell')})"
         for which, name, count in zip(("first", "second"), names, found.n_cells, strict=True)
     ]
     first, second = map(len, found.only)
@@ -117,19 +117,20 @@ def _seconds(found: Difference) -> list[str]:
     if not taken.cells:
         return []
     ratio = "" if taken.ratio is None else f", {taken.ratio:.3g} times as long"
-    cells = f"{taken.cells} cell{'s'[: taken.cells != 1]}"
-    return [f"seconds {taken.first:.3g} in the first, {taken.second:.3g} in the second{ratio} ({cells})"]
+    return [
+        f"seconds {taken.first:.3g} in the first, {taken.second:.3g} in the second{ratio} ({counted(taken.cells, 'cell')})"
+    ]
 
 
 def _verdict(found: Difference) -> str:
     if found.changed:
-        cells, weights = len(found.cells), found.n_weights
-        return f"CHANGED  the verdicts of {cells} cell{'s'[: cells != 1]} and {weights} weight{'s'[: weights != 1]} are others"
+        cells, weights = counted(len(found.cells), "cell"), counted(found.n_weights, "weight")
+        return f"CHANGED  the verdicts of {cells} and {weights} are others"
     if not found.both:
         return "NOTHING IN COMMON  no cell is in both runs"
     beyond = sum(bool(column.beyond) for column in found.numbers.values())
     if beyond:
-        return f"SAME VERDICTS  numbers of {beyond} column{'s'[: beyond != 1]} lie beyond their bounds"
+        return f"SAME VERDICTS  numbers of {counted(beyond, 'column')} lie beyond their bounds"
     if all(column.identical == column.compared for column in found.numbers.values()):
         return "SAME VERDICTS  every number is the same to the bit"
     return "SAME VERDICTS  every number lies within its bound"

@@ -22,6 +22,11 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something, as ``1 cell`` or ``2 cells``."""
+    return f"{number} {what}{'s'[: number != 1]}"
+
+
 def in_json(value: object) -> object:
     """A value as JSON can hold it: NaN is None, infinite numbers are the strings "inf" and "-inf"."""
     if isinstance(value, dict):

@@ -13,7 +13,7 @@ from gradcheck.experiment.truth import Truth, truths
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.printable import printable
 from gradcheck.views.frames import plain_value, records, rule_counts
-from gradcheck.views.numbers import larger
+from gradcheck.views.numbers import counted, larger
 from gradcheck.views.recorded import Recorded, cells_of
 from gradcheck.views.runs import frame_of, with_missed
 from gradcheck.views.summary import headline
@@ -84,7 +84,7 @@ class Record:
             for one in dict.fromkeys((run.name, run.tools) for run in self.runs):
                 count = int(counts.get(one[0], 0))
                 tools = f"  ({one[1]})" if one[1] else ""
-                first.append(f"run  {printable(one[0])}: {count} cell{'s'[: count != 1]}{tools}")
+                first.append(f"run  {printable(one[0])}: {counted(count, 'cell')}{tools}")
         return "\n".join([*first, *map(printable, self.notes)])
 
     def verdicts(self, by: Sequence[str] = GROUPS) -> pd.DataFrame:

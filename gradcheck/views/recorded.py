@@ -15,6 +15,7 @@ from gradcheck.experiment.results.rows import CELLS
 from gradcheck.experiment.results.stored import Stored
 from gradcheck.experiment.results.unfinished import unfinished
 from gradcheck.printable import printable
+from gradcheck.views.numbers import counted
 from gradcheck.views.runs import name_of, together
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _twice(first: Recorded, other: Recorded, count: int, changed: int) -> str:
     verdicts = f", {changed} of them with another verdict" if changed else ""
     names = " ".join(map(shlex.quote, (first.name, other.name)))
     return (
-        f"TWICE  {count} cell{'s'[: count != 1]} of {other.name} are in {first.name} too{verdicts}: each counts once, as in"
+        f"TWICE  {counted(count, 'cell')} of {other.name} are in {first.name} too{verdicts}: each counts once, as in"
         f" {first.name}; python -m gradcheck.diff {names} compares them"
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from gradcheck.experiment.replay.comparison import Comparison
 from gradcheck.printable import printable
+from gradcheck.views.numbers import counted
 from gradcheck.views.terminal import Table
 
 
@@ -24,9 +25,7 @@ def report(found: Comparison) -> list[Table | str]:
                 rows.append([group, column.name, column.compared, how, distance, beyond])
     rows.sort(key=lambda row: (row[5] is None, row[4] is None))
     changed = [row for row in rows if row[3] != "same to the bit"]
-    blocks: list[Table | str] = [
-        f"{found.cells} cell{'s'[: found.cells != 1]} computed again, {len(rows)} columns compared"
-    ]
+    blocks: list[Table | str] = [f"{counted(found.cells, 'cell')} computed again, {len(rows)} columns compared"]
     blocks += map(printable, found.notes)
     if changed:
         header = ["in", "column", "values", "how many", "furthest, in bounds", ""]
