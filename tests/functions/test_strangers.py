@@ -5,28 +5,19 @@ Each property is asked of many draws at once: a search that loses one accusation
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quietly import check
 
-import gradcheck
-from gradcheck.functions.outcome import Outcome
 from gradcheck.numerics.measured import noise
 
 Array = np.ndarray
 few = settings(max_examples=6, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
-
-
-def check(fun: Callable[..., Any], jac: Callable[..., Any], x0: Any, **keys: Any) -> Outcome:
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return gradcheck.check_gradient(fun, jac, x0, **keys)
 
 
 class Net:
