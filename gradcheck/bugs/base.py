@@ -11,9 +11,9 @@ import numpy as np
 
 from gradcheck.errors import Meaningless
 from gradcheck.models.batch import Batch
-from gradcheck.models.handwritten import Handwritten
 from gradcheck.models.interfaces import Model, Section
-from gradcheck.models.parts import Parts
+from gradcheck.models.parts import Parts, layer_of
+from gradcheck.models.stepwise import Stepwise
 from gradcheck.models.symbols import Symbols
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.streams import stream, validate_seed
@@ -36,7 +36,7 @@ Need = Callable[[Model], Optional[str]]
 
 def steps_needed(model: Model) -> str | None:
     """A gradient that is made of the steps of ``Parts``."""
-    if isinstance(model, Handwritten):
+    if isinstance(model, Stepwise):
         return None
     return "gives its gradient whole, without the steps in which this mistake is made"
 
@@ -59,6 +59,15 @@ def bias_needed(model: Model) -> str | None:
 def hidden_needed(model: Model) -> str | None:
     """A hidden layer."""
     return model.lacks.hidden
+
+
+def step_needed(step: str, lack: str) -> Need:
+    """A backward pass with this step of ``Parts``; ``lack`` follows the name of a model that has none."""
+
+    def need(model: Model) -> str | None:
+        return None if step in model.steps else lack
+
+    return need
 
 
 # --- bugs -------------------------------------------------------------------------------------------------------------
@@ -189,7 +198,7 @@ class BackwardBug(Bug, Parts):
     needs: ClassVar[tuple[Need, ...]] = (steps_needed,)
 
     def gradient(self, model: Model, theta: Array, batch: Batch) -> Array:
-        if not isinstance(model, Handwritten):
+        if not isinstance(model, Stepwise):
             raise Meaningless(f"bug={self.name}: {model.name} {steps_needed(model)}")
         return model.gradient(theta, batch, self.steps(model, theta, batch))
 
@@ -206,11 +215,6 @@ def _absent_or(value: object, holds: Callable[[float], bool]) -> bool:
     if value is None:
         return True
     return isinstance(value, int | float) and not isinstance(value, bool) and holds(value)
-
-
-def layer_of(param: str) -> int:
-    """Layer of ``W2`` or ``b2``; the only layer of ``W`` and ``b``."""
-    return int(param[1:] or 1)
 
 
 def weights(layout: Layout) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ from gradcheck.bugs.base import (
     BackwardBug,
     Bug,
     hidden_needed,
-    layer_of,
     steps_needed,
     texts,
     weights,
 )
 from gradcheck.models.activations import Activation
 from gradcheck.models.interfaces import Model
+from gradcheck.models.parts import layer_of
 from gradcheck.numerics.layout import Layout
 
 

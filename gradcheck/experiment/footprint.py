@@ -34,9 +34,9 @@ def footprint(cell: Cell) -> float:
     """Bytes that a cell takes at most, roughly: its n x d examples, its layers' n x h activations, its weights."""
     n, outline = _outline(cell)
     found = cell.model.layout(outline)
-    widths = sum(shape[1] for shape in found.shapes if len(shape) == 2) if n else 0
+    widths = cell.model.width(outline) if n else 0
     wide = max(cell.dtype.itemsize, 8) / 8
-    numbers = n * (DATA_ARRAYS * outline.X.shape[1] + ROW_NUMBERS + LAYER_ARRAYS * wide * widths)
+    numbers = n * (DATA_ARRAYS * outline.X.size + ROW_NUMBERS + LAYER_ARRAYS * wide * widths)
     at_once = min(found.size, BLOCK_WEIGHTS)
     return float(8 * numbers + WEIGHT_BYTES * at_once + PACKED_BYTES * (found.size - at_once))
 
@@ -46,7 +46,7 @@ def require_memory(cell: Cell, max_memory: float = MAX_MEMORY) -> None:
     needed = footprint(cell)
     if needed > max_memory:
         n, outline = _outline(cell)
-        sizes = f"{n} x {outline.X.shape[1]} examples and {cell.model.layout(outline).size} weights"
+        sizes = f"{n} x {outline.X.size} examples and {cell.model.layout(outline).size} weights"
         keys = ", ".join(key for key in ("data.n", "data.d", "model.layers", "model.n_classes") if _has(cell, key))
         raise ValueError(
             f"{keys}: {sizes} take about {needed:.1e} bytes, more than max_memory={max_memory:.1e}; "
@@ -64,10 +64,11 @@ def _outline(cell: Cell) -> tuple[int, Batch]:
     """The number of examples, and a batch of one example that has their shape."""
     target = cell.model.target
     n, d, k = cell.data.size(target)
-    return n, _example(min(d, LARGEST), min(k, LARGEST), target)
+    shape = cell.data.shape(target)
+    return n, _example(shape if len(shape) > 1 else (min(d, LARGEST),), min(k, LARGEST), target)
 
 
 @lru_cache(maxsize=64)
-def _example(d: int, k: int, target: Target) -> Batch:
-    X = np.broadcast_to(np.zeros(1), (1, d))  # takes no memory, however large d is
+def _example(shape: tuple[int, ...], k: int, target: Target) -> Batch:
+    X = np.broadcast_to(np.zeros(1), (1, *shape))  # takes no memory, however large an example is
     return Batch(X, target.example(k))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 
 class Batch(NamedTuple):
-    """n examples with d features each, and their targets.
+    """n examples of d features each, and their targets.
 
-    X : (n, d) floating array; rows are examples.
+    X : (n, d) floating array; rows are examples.  An example that is an image or a sequence keeps its shape: (n, …).
     y : (n, k) floating array of the dtype of X (real or 0/1 targets), or (n,) intp class labels 0 .. K-1.
     """
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from gradcheck.models.batch import Batch
 from gradcheck.models.in_full import InFull
-from gradcheck.models.interfaces import Model
-from gradcheck.models.parts import TEXTBOOK, Parts
+from gradcheck.models.stepwise import Stepwise
 from gradcheck.models.target import Classes
 from gradcheck.numerics.problem import Crossings, Problem
 from gradcheck.numerics.rounding import Rounding
@@ -28,12 +27,8 @@ class Around(Protocol):
         """The kinks that steps up to ``reach`` (m,) cross along the weights of ``index`` (m,)."""
 
 
-class Handwritten(Model):
+class Handwritten(Stepwise):
     """A model with an error analysis, whose gradient is made of the steps of ``Parts``."""
-
-    @abstractmethod
-    def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
-        """The textbook gradient of ``loss``, flat, in theta's dtype, made of ``parts``."""
 
     @abstractmethod
     def rounding(self, theta: Array, batch: Batch) -> Rounding:

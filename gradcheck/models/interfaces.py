@@ -54,6 +54,10 @@ class DataSource(Section):
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         """The examples, for a model that learns such a target, made in float64 and then cast to dtype."""
 
+    def shape(self, target: Target) -> tuple[int, ...]:
+        """The shape of one example, of as many numbers as ``size`` says."""
+        return self.size(target)[1:2]
+
     def notes(self, target: Target) -> list[str]:
         """What the user should know of how the examples were read, a line each."""
         return []
@@ -111,6 +115,15 @@ class Model(Section):
     def lacks(self) -> Lacks:
         """What the model lacks."""
         return Lacks()
+
+    @property
+    def steps(self) -> frozenset[str]:
+        """The steps of layers of which its gradient is made, by the names of the methods of ``Parts``."""
+        return frozenset()
+
+    def width(self, batch: Batch) -> int:
+        """How many numbers an example a forward pass keeps, roughly: here the outputs of the layers, one a weight matrix."""
+        return sum(shape[1] for shape in self.layout(batch).shapes if len(shape) == 2)
 
     @abstractmethod
     def layout(self, batch: Batch) -> Layout:

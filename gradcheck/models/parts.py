@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcheck.models.functions import softmax
+from gradcheck.models.image_steps import ImageSteps
+from gradcheck.models.sequence_steps import SequenceSteps
 
 if TYPE_CHECKING:
     from gradcheck.models.activations import Activation
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
-class Parts:
-    """The correct steps.  Shapes: n examples, k outputs, h units of a layer; layers count from 1 at the input."""
+class Parts(ImageSteps, SequenceSteps):
+    """The correct steps; those of a dense net stand here.
+
+    Shapes: n examples, k outputs, h units of a layer; layers count from 1 at the input.
+    """
 
     def residual(self, outputs: Array, y: Array) -> Array:
         """Prediction minus target, (n, k); for softmax ``y`` is one-hot."""
@@ -67,3 +72,9 @@ class Parts:
 
 
 TEXTBOOK = Parts()
+
+
+def layer_of(param: str) -> int:
+    """The number at the end of a parameter's name: 2 of ``W2`` or ``gamma2``; 1 of ``W``, ``b``: the only layer."""
+    digits = param[len(param.rstrip("0123456789")) :]
+    return int(digits or 1)

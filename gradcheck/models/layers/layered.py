@@ -1,0 +1,161 @@
+"""The models that are a chain of layers with a head: a subclass is a dataclass of settings, and says which chain they make."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from gradcheck.models.batch import Batch
+from gradcheck.models.functions import total
+from gradcheck.models.heads import CrossEntropy, Head, SoftmaxCrossEntropy, SquaredError
+from gradcheck.models.interfaces import Lacks
+from gradcheck.models.layers.chain import Chain
+from gradcheck.models.parts import TEXTBOOK, Parts, layer_of
+from gradcheck.models.settings import require_choice, require_not_negative
+from gradcheck.models.stepwise import Stepwise
+from gradcheck.models.symbols import Equations, Symbols, plus
+from gradcheck.models.target import Binary, Classes, Real, Target
+from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.problem import Problem
+
+Array = np.ndarray
+LOSSES = ("softmax", "sigmoid", "squared_error")
+
+
+class Rows(NamedTuple):
+    """What the head sees: the last layer's z (m, k), and the targets of these rows."""
+
+    z: Array
+    y: Array
+
+
+@dataclass
+class Layered(Stepwise):
+    """Base of the models that are a chain of layers.
+
+    loss_name : ``softmax`` (class labels), ``sigmoid`` (0/1 targets, cross-entropy summed over the outputs) or
+        ``squared_error`` (the mean over the examples of sum((z - y)**2) / 2).
+    n_classes : of softmax; 0 takes the largest label's.   l2 : of the penalty l2 / 2 sum(W**2) over all W.
+    """
+
+    # the config calls it model.loss; here that name is the method's
+    loss_name: str = field(default="softmax", metadata={"key": "loss"})
+    n_classes: int = 0
+    l2: float = 0.0
+
+    choices: ClassVar[Mapping[str, Sequence[object]]] = {"loss_name": LOSSES}
+
+    @abstractmethod
+    def chain(self, outputs: int) -> Chain:
+        """The layers that the settings make, with so many outputs."""
+
+    # --- what a subclass may say otherwise ------------------------------------------------------------------------------
+
+    def rows(self, z: Array, batch: Batch) -> Rows:
+        """The rows of z (n, …, k) that have a target, and these."""
+        return Rows(z, batch.y)
+
+    def unrows(self, delta: Array, z: Array, batch: Batch) -> Array:
+        """The derivative by z, in its shape, from that by its ``rows``."""
+        return delta
+
+    # ----------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Head:
+        """What makes the loss of the last layer's z."""
+        heads = {"softmax": SoftmaxCrossEntropy(self.n_classes), "sigmoid": CrossEntropy()}
+        return heads.get(self.loss_name) or SquaredError(0.5)
+
+    @property
+    def target(self) -> Target:
+        if self.loss_name == "softmax":
+            return Classes(self.n_classes)
+        return Binary(0, "probabilities") if self.loss_name == "sigmoid" else Real(0)
+
+    def validate(self) -> None:
+        require_choice("model.loss", self.loss_name, LOSSES)
+        if isinstance(self.n_classes, bool) or not isinstance(self.n_classes, int) or self.n_classes < 0:
+            raise ValueError(f"model.n_classes={self.n_classes}: must be a whole number >= 0 (0: the largest label's)")
+        require_not_negative("model.l2", self.l2)
+
+    @property
+    def kink(self) -> str | None:
+        return self.chain(1).kink
+
+    @property
+    def lacks(self) -> Lacks:
+        return Lacks(examples=None, mean=None, bias=None, hidden=None)
+
+    @property
+    def steps(self) -> frozenset[str]:
+        return self.chain(1).all_steps()
+
+    def outputs(self, batch: Batch) -> int:
+        """How many outputs the last layer has."""
+        return self.head.outputs(batch.y)
+
+    def layout(self, batch: Batch) -> Layout:
+        shapes = self.chain(self.outputs(batch)).parameters(batch.X.shape[1:])
+        return Layout(tuple(shapes), tuple(shapes.values()))
+
+    def width(self, batch: Batch) -> int:
+        return self.chain(self.outputs(batch)).width(batch.X.shape[1:])
+
+    def loss(self, theta: Array, batch: Batch) -> Array:
+        params = self.layout(batch).split(theta)
+        z, _ = self.chain(self.outputs(batch)).forward(params, batch.X)
+        rows = self.rows(z, batch)
+        loss = self.head.total(rows.z, rows.y) * self.head.factor / len(rows.z)
+        if self.l2 == 0:
+            return loss
+        return loss + self.l2 / 2 * sum(total(w.reshape(1, -1) ** 2) for n, w in params.items() if n.startswith("W"))
+
+    def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
+        layout = self.layout(batch)
+        params = layout.split(theta)
+        chain = self.chain(self.outputs(batch))
+        z, cache = chain.forward(params, batch.X)
+        rows = self.rows(z, batch)
+        delta = parts.examples(self.head.delta(rows.z, rows.y, parts))
+        _, sums = chain.backward(params, cache, self.unrows(delta, z, batch), parts)
+        return layout.join({n: self._finished(n, sums[n], params[n], len(rows.z), parts) for n in sums}, theta.dtype)
+
+    def _finished(self, name: str, summed: Array, values: Array, n: int, parts: Parts) -> Array:
+        """The derivative by one parameter, from its sum over the examples: mean, and penalty of W."""
+        gradient, layer = parts.mean(summed, n), layer_of(name)
+        if name[0] == "W":
+            gradient = parts.weight(gradient, layer)
+        elif name[0] == "b":
+            gradient = parts.bias(gradient, layer)
+        gradient = parts.data_term(gradient)
+        return gradient + parts.penalty(name, values, self.l2) if name[0] in "Wb" else gradient
+
+    def equations(self, symbols: Symbols) -> Equations:
+        """The gradient in symbols: of each layer its derivatives by its parameters, with mean and penalty."""
+        chain = self.chain(1)
+        derivatives = {
+            name: self._in_symbols(name, summed, symbols)
+            for name, summed in chain.derivatives_in_symbols(symbols).items()
+        }
+        head = self.head.delta_in_symbols(symbols)
+        last = {"d of the output" if name == "delta" else name: text for name, text in head.items()}
+        return Equations(derivatives, chain.made_of(symbols) | last, next(iter(derivatives)))
+
+    def _in_symbols(self, name: str, summed: str, symbols: Symbols) -> str:
+        """``_finished`` in symbols; ``name`` is such as dW of a dense layer."""
+        gradient, kind = symbols.step("mean", total=summed, n="n"), name[1]
+        if kind in "Wb":
+            step, penalty = ("weight", "penalty") if kind == "W" else ("bias", "penalty_of_bias")
+            gradient = symbols.step(step, gradient=gradient, W="W")
+            data = symbols.step("data_term", gradient=gradient) if gradient != "0" else gradient
+            return plus(data, symbols.step(penalty, W="W", b="b"))
+        return symbols.step("data_term", gradient=gradient)
+
+    def pose(self, theta: Array, batch: Batch) -> Problem:
+        posed = super().pose(theta, batch)
+        return replace(posed, n_classes=self.outputs(batch)) if isinstance(self.target, Classes) else posed
