@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gradcheck.calibration.figures import Figures, RuleRow, rule_table
 from gradcheck.calibration.requirements import Requirement
-from gradcheck.views.terminal import Table
+from gradcheck.views.layout import Table
 
 
 def must_hold(rows: Sequence[Requirement]) -> Table:

@@ -11,9 +11,9 @@ from gradcheck.experiment.replay.difference import Changed, Difference, Number, 
 from gradcheck.numerics.steps import Step, eps_text, from_stored
 from gradcheck.printable import printable
 from gradcheck.views.frames import weight_name
+from gradcheck.views.layout import Table
 from gradcheck.views.numbers import counted, in_json
 from gradcheck.views.reproduction import made_with
-from gradcheck.views.terminal import Table
 
 Names = tuple[str, str]  # of the runs
 ROWS = 8  # of a table, unless all are asked for

@@ -11,6 +11,7 @@ from gradcheck.experiment.truth import PLANTED, Truth, truths
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 RULE_COLUMNS = ("rule", "bug", "cells", "accused", "false_alarms", "caught", "missed", "cannot_be_told")
@@ -70,6 +71,17 @@ def _plain(value: Any, unknown: object) -> Any:
     return None if value is unknown or (isinstance(value, float) and math.isnan(value)) else value
 
 
-def weight_name(param: str | None, position: Sequence[int] | None, between: str = ",") -> str | None:
+def weight_name(param: str | None, position: Sequence[int] | None) -> str | None:
     """``W1[0,3]``, or ``b`` where the parameter has no axes; None where the parameter is unknown."""
-    return f"{param}[{between.join(map(str, position))}]" if position else param
+    return f"{param}[{','.join(map(str, position))}]" if position else param
+
+
+def weight_names(rows: pa.Table) -> pa.ChunkedArray:
+    """``weight_name`` of many rows of ``errors``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    param, position = rows["param"], rows["position"]
+    places = pc.binary_join(position.cast(pa.list_(pa.string())), ",")
+    named = pc.binary_join_element_wise(param, "[", places, "]", "")
+    return pc.if_else(pc.greater(pc.fill_null(pc.list_value_length(position), 0), 0), named, param)

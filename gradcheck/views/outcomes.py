@@ -12,10 +12,10 @@ from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.results.unfinished import Unfinished
 from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.views.frames import records
+from gradcheck.views.layout import short
 from gradcheck.views.numbers import or_zero
 from gradcheck.views.record import Record
 from gradcheck.views.tally import CellRow, fails
-from gradcheck.views.terminal import short
 from gradcheck.views.varied import varied
 
 _PIECE = 10_000  # cells whose rows are Python values at the same time

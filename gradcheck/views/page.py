@@ -28,10 +28,10 @@ from gradcheck.printable import printable
 from gradcheck.views.charts import cell_data, drawing, weight_data
 from gradcheck.views.charts.theme import THEMES
 from gradcheck.views.frames import records
+from gradcheck.views.layout import cut
 from gradcheck.views.numbers import in_json
 from gradcheck.views.record import Record
 from gradcheck.views.recorded import Recorded
-from gradcheck.views.terminal import cut
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.columns.weights import AXES
 from gradcheck.errors import BadInput
 from gradcheck.experiment.truth import Truth, truths
-from gradcheck.numerics.verdict import OF_MANY
+from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, OF_MANY
 from gradcheck.printable import printable
-from gradcheck.views.frames import plain_value, records, rule_counts
+from gradcheck.views import words
+from gradcheck.views.frames import plain_value, records, rule_counts, weight_names
 from gradcheck.views.numbers import counted, larger
 from gradcheck.views.recorded import Recorded, cells_of
 from gradcheck.views.runs import frame_of, with_missed
 from gradcheck.views.summary import headline
-from gradcheck.views.tally import HEADLINE, TALLY_COLUMNS, Tally, order
+from gradcheck.views.tallied import tallied, visible
+from gradcheck.views.tally import Tally, order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 
 GROUPS = ("model", "bug", "eps")
 
+_FIGURES = ("not_ok", "worst_rel_err", "visible_from", "half_visible_from")
+_WORST = ("cell", "worst_param", "worst_flat_index")
+_FEW_WEIGHTS = 1_000_000  # of them the reasons are counted: in a longer run that takes seconds
 STATUSES = (*OF_MANY, "failed", "skipped")
 
 
@@ -67,13 +74,31 @@ class Record:
         """The columns by which cells are counted unless others are asked for."""
         return ("run", *GROUPS) if self.several else GROUPS
 
+    @cached_property
+    def tally(self) -> Tally:
+        """The counts of the cells."""
+        found = tallied(self.cells)
+        if found.worst is not None:
+            cell = found.worst["cell"]
+            found.worst_weight = self.worst_weights(self.cells[self.cells["cell"] == cell])[cell]
+        if found.correct.open and found.weights <= _FEW_WEIGHTS:
+            found.reasons = self._reasons()
+        return found
+
+    def _reasons(self) -> Counter[str]:
+        """Why weights without an injected bug were not judged, in one pass over ``errors``."""
+        import pyarrow.compute as pc
+
+        found = Counter[str]()
+        for table in self.tables(("bug", "reason")):
+            reasons = table.filter(pc.equal(table["bug"], "none"))["reason"].drop_null()
+            found.update({one["values"]: one["counts"] for one in reasons.value_counts().to_pylist()})
+        return Counter({reason: n for reason, n in found.items() if reason not in (EXEMPT, ACCEPTED)})
+
     @property
     def heading(self) -> str:
         """What ran, with what, and what is wrong with it; a line each."""
-        # few rows differ in what the headline names, however many cells there are
-        named = ["status", *HEADLINE]
-        tally = Tally(records(self.cells.loc[~self.cells.duplicated(named), list(TALLY_COLUMNS)]))
-        tally.status |= {str(name): int(n) for name, n in self.cells["status"].value_counts().items()}
+        tally = self.tally
         status = ", ".join(f"{n} {printable(name)}" for name, n in tally.status.items() if n) or "no cells yet"
         if not self.several:
             tools = self.runs[0].tools
@@ -88,16 +113,21 @@ class Record:
         return "\n".join([*first, *map(printable, self.notes)])
 
     def verdicts(self, by: Sequence[str] = GROUPS) -> pd.DataFrame:
-        """Number of cells by verdict, worst relative error, worst median resolution, for each value of some columns.
+        """Number of cells by verdict, the worst relative error, and from where errors are visible, for each value of columns.
 
-        `not_ok` counts the cells without an injected bug that are wrong or of which too little was judged.
+        `not_ok` counts the cells without an injected bug that are wrong or of which too little was judged.  `visible_from`
+        is the relative error that would have been seen in every weight of these cells, `half_visible_from` that in half of
+        the weights of each.
         """
         for name in by:
             if name not in self.cells:
                 raise BadInput(f"--by={name}: no such column; try {', '.join(AXES.names)}")
         done = self.cells["status"] == "ok"
         checked = done & ~self.cells["bug_injected"].fillna(False).astype(bool)
-        cells = self.cells[list(dict.fromkeys([*by, "max_rel_err", "median_resolution"]))].assign(
+        seen = visible(self.cells)
+        cells = self.cells[list(dict.fromkeys([*by, "max_rel_err"]))].assign(
+            _every=seen["every"].where(done),
+            _half=seen["half"].where(done),
             outcome=self.cells["verdict"].where(done, self.cells["status"]),
             # a run of version 1 does not say which cells are ok: none is counted
             not_ok=checked & ~self.cells["ok"].fillna(True).astype(bool),
@@ -111,13 +141,14 @@ class Record:
                     **{name: int(counts.get(name, 0)) for name in STATUSES},
                     "not_ok": int(group["not_ok"].sum()),
                     "worst_rel_err": larger(group["max_rel_err"].max(), None),
-                    "median_resolution": larger(group["median_resolution"].max(), None),
+                    "visible_from": larger(group["_every"].max(), None),
+                    "half_visible_from": larger(group["_half"].max(), None),
                 }
             )
         import pandas as pd
 
         rows.sort(key=lambda row: [order(name, plain_value(row[name])) for name in by])
-        return pd.DataFrame(rows, columns=[*by, *STATUSES, "not_ok", "worst_rel_err", "median_resolution"])
+        return pd.DataFrame(rows, columns=[*by, *STATUSES, *_FIGURES])
 
     def looked_at_first(self, by: Sequence[str]) -> dict[tuple[object, ...], int]:
         """How soon the cells with some values of columns deserve a look, the larger the sooner.
@@ -173,9 +204,42 @@ class Record:
             )
         return records(found)[0]
 
+    def worst_weights(self, cells: pd.DataFrame) -> dict[str, str]:
+        """The names of the worst weights of some cells, as ``W1[0,1]``, found in one pass over their weights."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        known = cells[cells["worst_flat_index"].notna()]
+        ids, places = pa.array(known["cell"], pa.string()), pa.array(known["worst_flat_index"], pa.int64())
+        found: dict[str, str] = {}
+        for run in self.runs:
+            own = set(known["cell"]) if run.kept is None else set(known["cell"]) & run.kept
+            for table in run.stored.weight_tables(("cell", "param", "position", "flat_index"), own) if own else ():
+                worst = places.take(pc.index_in(table["cell"], value_set=ids).combine_chunks())
+                rows = table.filter(pc.equal(table["flat_index"], worst))
+                found |= zip(rows["cell"].to_pylist(), weight_names(rows).to_pylist(), strict=True)
+        # a weight whose row is not there has a parameter and a place in theta
+        told = {row["cell"]: (row["worst_param"], row["worst_flat_index"]) for row in records(cells[list(_WORST)])}
+        return {cell: found.get(cell) or words.weight(param, None, place) for cell, (param, place) in told.items()}
+
     def first_weights(self, cell: str, most: int) -> pd.DataFrame:
         """The first weights of a cell, as they are stored."""
         return frame_of(self._holder(cell).stored.first_weights(cell, most))
+
+    def wrong_weights(self, cell: str, most: int) -> pd.DataFrame:
+        """The weights of a cell that are a mismatch, the largest difference first, at most so many, in bounded memory."""
+        import pandas as pd
+        import pyarrow.compute as pc
+
+        kept = self.first_weights(cell, 0)
+        for table in self._holder(cell).stored.weight_tables(None, {cell}):
+            wrong = frame_of(table.filter(pc.equal(table["verdict"], "mismatch")))
+            if len(wrong):
+                joined = pd.concat([kept, wrong]) if len(kept) else wrong
+                kept = joined.sort_values(["abs_err", "flat_index"], ascending=[False, True], na_position="first").head(
+                    most
+                )
+        return kept
 
     def weights(self, cell: str) -> pd.DataFrame:
         """The weights of a cell."""

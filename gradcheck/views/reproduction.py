@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from gradcheck.experiment.replay.comparison import Comparison
 from gradcheck.printable import printable
+from gradcheck.views.layout import Table
 from gradcheck.views.numbers import counted
-from gradcheck.views.terminal import Table
 
 
 def report(found: Comparison) -> list[Table | str]:

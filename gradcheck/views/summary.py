@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections import Counter
@@ -14,13 +13,12 @@ from gradcheck.columns import places
 from gradcheck.columns.places import Place
 from gradcheck.experiment.results.part import locate
 from gradcheck.experiment.truth import Truth
-from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.printable import printable
+from gradcheck.views import words
+from gradcheck.views.layout import Table, plain
 from gradcheck.views.tally import GROUP_BY, Group, Tally, order
-from gradcheck.views.terminal import Table, cut, plain
 
 MAX_ROWS = 10  # of the table
-WIDTH = 110  # characters of a line
 Value = str | float | None  # of an axis
 _PLURAL = {
     "model": "models",
@@ -46,16 +44,22 @@ def text(
     overrides : as typed, for the command that is proposed last; None proposes none.
     planned : number of cells in the plan; fewer may be stored.
     """
-    tally = rows if isinstance(rows, Tally) else Tally(rows)
-    lines = [headline(tally)]
-    if tally.groups:
-        lines.append(plain(_table(tally)))
-    lines += _verdicts(tally)
-    lines += _next(tally, places.at(run_dir), overrides, planned)
     return "\n".join(
-        cut(line, WIDTH) if not line.startswith(("saved", "look", "page", "break", "resume")) else line
-        for line in "\n".join(lines).splitlines()
+        one if isinstance(one, str) else plain(one) for one in screen(rows, run_dir, overrides, planned=planned)
     )
+
+
+def screen(
+    rows: Iterable[Mapping[str, object]] | Tally,
+    run_dir: str | Place,
+    overrides: Sequence[str] | None = (),
+    *,
+    planned: int | None = None,
+) -> list[Table | str]:
+    """The same as text and a table, for a terminal."""
+    tally = rows if isinstance(rows, Tally) else Tally(rows)
+    tables = [table(tally)] if tally.groups else []
+    return [headline(tally), *tables, *verdicts(tally), *_next(tally, places.at(run_dir), overrides, planned)]
 
 
 def headline(tally: Tally) -> str:
@@ -66,10 +70,10 @@ def headline(tally: Tally) -> str:
     low, high = tally.widths
     weights = f"{low} weight{'' if low == 1 else 's'}" if low == high else f"{low} to {high} weights"
     values = _values(tally)
-    words = [_named(axis, values[axis], tally) for axis in ("model", "data", "bug", "scheme", "dtype")]
+    named = [_named(axis, values[axis], tally) for axis in ("model", "data", "bug", "scheme", "dtype")]
     if len(values["init"]) > 1:
-        words.insert(2, _named("init", values["init"], tally))
-    return f"{cells} x {weights}: {', '.join(words)}"
+        named.insert(2, _named("init", values["init"], tally))
+    return f"{cells} x {weights}: {', '.join(named)}"
 
 
 def _values(tally: Tally) -> dict[str, list[Value]]:
@@ -82,23 +86,21 @@ def _values(tally: Tally) -> dict[str, list[Value]]:
 def _named(axis: str, values: Sequence[Value], tally: Tally) -> str:
     """The values of an axis in the headline, or how many there are."""
     if len(values) > 3:
-        return f"{len(values)} {_PLURAL[axis]}"
-    names = [printable(_value(axis, value)) for value in values]
+        return _many(axis, values)
+    names = [printable(words.setting(axis, value)) for value in values]
     if axis == "data" and len(tally.sizes) == 1 and len(values) == 1 and None not in next(iter(tally.sizes)):
         n, d = next(iter(tally.sizes))
         return f"{names[0]} (n={n}, d={d})"
     return "/".join(names)
 
 
-def _value(axis: str, value: Value) -> str:
-    if axis == "eps" and not isinstance(value, str):
-        return eps_text(from_stored(value))
-    if value == "none":
-        return {"bug": "no bug", "data": "no data"}.get(axis, "none")
-    return str(value)
+def _many(axis: str, values: Sequence[Value]) -> str:
+    """``5 models``, ``no bug and 25 bugs``"""
+    without = axis == "bug" and "none" in values
+    return f"{f'{words.NO_BUG} and ' if without else ''}{len(values) - without} {_PLURAL[axis]}"
 
 
-def _table(tally: Tally) -> Table:
+def table(tally: Tally) -> Table:
     """Verdicts by the axes that differ, in at most MAX_ROWS rows where that is possible."""
     values = _values(tally)
     shown = _axes_shown(tally, values)
@@ -113,17 +115,17 @@ def _table(tally: Tally) -> Table:
     rows = [_row(shown, key, groups[key], exempt) for key in in_order]
     notes = []
     if folded:
-        notes.append("all " + ", ".join(f"{len(values[axis])} {_PLURAL[axis]}" for axis in folded) + " together")
+        notes.append(", ".join(_many(axis, values[axis]) for axis in folded) + " together")
     if any(str(row[-1]).endswith("*") for row in rows):
-        notes.append("* by half of the weights; others show nothing here")
+        notes.append(words.HALF)
     header = [
         *shown,
         "match",
         "mismatch",
-        "not judged",
+        words.NOT_JUDGED,
         *(["exempt"] if exempt else []),
-        "worst rel_err",
-        "bugs visible from",
+        words.WORST,
+        words.VISIBLE_FROM,
     ]
     return Table("", header, rows, "; ".join(notes), frozenset(shown) - {"eps"})
 
@@ -141,28 +143,17 @@ def _axes_shown(tally: Tally, values: Mapping[str, Sequence[Value]]) -> list[str
 
 def _row(shown: Sequence[str], key: Sequence[Value], group: Group, exempt: bool) -> list[object]:
     return [
-        *(_value(axis, value) for axis, value in zip(shown, key, strict=True)),
+        *(words.setting(axis, value) for axis, value in zip(shown, key, strict=True)),
         group.counts["match"],
         group.counts["mismatch"],
         group.counts["inconclusive"] + group.counts["nondifferentiable"] - group.exempt,
         *([group.exempt] if exempt else []),
-        _two_digits(group.worst),
-        _visible(group),
+        words.error(group.worst),
+        words.visible_from(group.visible, group.half),
     ]
 
 
-def _two_digits(value: float | None) -> str:
-    return "-" if value is None else "0" if value == 0 else f"{value:.1e}"
-
-
-def _visible(group: Group) -> str:
-    """The smallest relative bug that would have been seen, in all weights or in half of each cell's."""
-    if math.isfinite(group.visible):
-        return f"{group.visible:.0e}"
-    return f"{group.half:.0e}*" if math.isfinite(group.half) else "never"
-
-
-def _verdicts(tally: Tally) -> list[str]:
+def verdicts(tally: Tally) -> list[str]:
     """What is said of the gradients, the planted bugs, and the cells without a result; a line or two each."""
     lines = _of_gradients(tally)
     known = {bug: counts for bug, counts in tally.planted.items() if not counts[Truth.UNKNOWN]}
@@ -192,14 +183,13 @@ def _of_gradients(tally: Tally) -> list[str]:
     exempt = f", {correct.exempt} more are exempt" if correct.exempt else ""
     if correct.verdict == "mismatch":
         worst = tally.worst or {}
-        where = f"{printable(worst.get('worst_param'))} (flat index {worst.get('worst_flat_index')})"
         first = (
-            f"MISMATCH  {correct.counts['mismatch']} of {correct.total} {checks} disagree{exempt}; worst {where},"
-            f" rel_err {_two_digits(worst.get('max_rel_err'))}"
+            f"MISMATCH  {correct.counts['mismatch']} of {correct.total} {checks} disagree{exempt}; worst {tally.worst_weight},"
+            f" rel_err {words.error(worst.get('max_rel_err'))}"
         )
         return [first, *([f"          {printable(worst['diagnosis'])}"] if worst.get("diagnosis") else [])]
     if correct.verdict not in ("match", "partial"):
-        why = f"none of {correct.total} {checks} can be judged{_why(tally, correct.open)}{exempt}"
+        why = f"none of {correct.total} {checks} judged{_why(tally, correct.open)}{exempt}"
         return [f"{correct.verdict.upper()}  {why}{_cells_not_ok(tally)}"]
     # beyond 1 even a gradient of 0 would have passed for one of the weights
     accept = f" (accept={correct.accept:g} included)" if correct.accept else ""
@@ -210,7 +200,7 @@ def _of_gradients(tally: Tally) -> list[str]:
         agree = f"all {correct.total} {checks} agree" if correct.total > 1 else "the check agrees"
         return [f"MATCH  {agree}{exempt}{seen}"]
     agree = f"{correct.counts['match']} of {correct.total} {checks} agree"
-    rest = f"{correct.open} cannot be judged{_why(tally, correct.open)}"
+    rest = f"{correct.open} not judged{_why(tally, correct.open)}"
     return [f"PARTIAL  {agree}, {rest}{exempt}{_cells_not_ok(tally)}{seen}"]
 
 

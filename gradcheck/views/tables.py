@@ -1,115 +1,54 @@
-"""The tables of a run: verdicts, worst weights, which rule accuses what, what failed and why, one cell by weights."""
+"""The tables of a run: what it answers, which rule accuses what, what failed and why."""
 
 from __future__ import annotations
 
-import itertools
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, overload
 
-from gradcheck.columns.weights import AXES, SCHEMA_VERSION
 from gradcheck.experiment.config.columns import FUNCTIONS
-from gradcheck.numerics.layout import BLOCK_WEIGHTS
-from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.printable import printable
-from gradcheck.views import varied
-from gradcheck.views.frames import records, weight_name
-from gradcheck.views.numbers import in_json
+from gradcheck.views import answer, summary, words
+from gradcheck.views.frames import records
+from gradcheck.views.layout import Table
+from gradcheck.views.matrix import matrix
 from gradcheck.views.record import Record
-from gradcheck.views.terminal import Table, cut, short
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-_TOLD = ("cell", "status", "message", "verdict", "ok")
-_FIGURES = (
-    "n_weights",
-    "max_rel_err",
-    "max_resolution",
-    "worst_param",
-    "worst_flat_index",
-    "diagnosis",
-    "diagnosis_kind",
-)
-_PIECE = 10_000  # cells whose rows are Python values at the same time
+SCREEN = 60  # rows of matrices on a terminal
+_PIECE = 10_000  # rows that are Python values at the same time
+LISTED = 20  # entries of a list on a terminal
 
 
-def as_json(record: Record, cell: str | None = None, by: Sequence[str] | None = None) -> str:
-    """All tables and cells (or one cell with its weights) as a JSON object; infinite numbers are the strings "inf" and
-    "-inf".
+def overview(
+    record: Record, by: Sequence[str] | None = None, *, every: bool = False, short: bool = False
+) -> list[Table | str]:
+    """What a run answers.
 
-    ``swept`` are the columns of the settings in which cells differ; the rows of ``worst`` and ``cells`` have them.
+    by : columns to count cells by, in place of the matrices.
+    every : list every mismatch too, cell by cell.   short : the first entries of long lists, for a terminal.
     """
-    content: dict[str, object] = {"schema_version": SCHEMA_VERSION, "run": record.name}
-    if record.several:
-        content["runs"] = [run.name for run in record.runs]
-    if cell is not None:
-        row = record.cell(cell)
-        content |= {"cell": row, "weights": records(record.weights(row["cell"]))}
+    rows, entries = (SCREEN, LISTED) if short and not every else (None, None)
+    blocks: list[Table | str] = [record.heading, *summary.verdicts(record.tally), *answer.accused(record, entries)]
+    if by is not None:
+        blocks.append(_verdict_table(record, by))
     else:
-        arrays, swept = varied.arrays(record), varied.varied(record)
-        content |= {
-            "n_cells": len(record.cells),
-            "verdicts": records(record.verdicts(by or record.groups)),
-            "swept": [*swept, *arrays.columns],
-            "worst": records(record.worst(swept)),
-            "rules": records(record.rule_table()),
-            "problems": records(record.problems()),
-            "provenance": record.provenance,
-            "notes": record.notes,
-        }
-    text = json.dumps(in_json(content), allow_nan=False, indent=1)
-    if cell is not None:
-        return text
-    names = list(dict.fromkeys([*_TOLD, *(["run"] if "run" in record.cells else []), *AXES.names, *swept, *_FIGURES]))
-    cells = varied.in_order(record, swept)[names].join(arrays)
-    pieces = (records(cells.iloc[start : start + _PIECE]) for start in range(0, len(cells), _PIECE))
-    rows = ",\n  ".join(json.dumps(in_json(row), allow_nan=False) for piece in pieces for row in piece)
-    return f'{text[:-2]},\n "cells": [\n  {rows}\n ]\n}}'
+        found = matrix(record.cells)
+        blocks += [summary.table(record.tally)] if record.tally.groups else []
+        blocks += [*answer.matrices(found, rows), *answer.diagnoses(record, found.axes.names, entries)]
+    tables = [*([_worst_table(record)] if every else []), _rule_table(record), _problem_table(record)]
+    return [*blocks, *(one for table in tables if table.rows for one in ("\n", _cut(table, entries)))]
 
 
-def overview(record: Record, lines: int | None, by: Sequence[str] | None = None) -> list[Table | str]:
-    """The tables of a run, cut so that they fill no more than `lines` lines (None: whole).
-
-    by : columns to count by; None takes as many of run, model, bug and eps as leave room for the other tables.
-    """
-    if by is None:
-        by = record.groups if lines is None else _coarse(record, record.groups, max(4, lines // 4))
-    verdicts = _verdict_table(record, by)
-    tables = (verdicts, _worst_table(record), _rule_table(record), _problem_table(record))
-    sections = [section for section in tables if section.rows]
-    blocks: list[Table | str] = [record.heading]
-    left = None if lines is None else lines + 2 - len(record.heading.splitlines())
-    for section, rows in zip(sections, _shares([len(section.rows) for section in sections], left), strict=True):
-        title = section.title
-        if rows < len(section.rows):
-            title += f"  (first {rows} of {len(section.rows)}; --all shows every row)"
-        blocks.append(Table(title, section.header, section.rows[:rows], section.note, section.left))
-    return blocks
-
-
-def _coarse(record: Record, by: Sequence[str], rows: int) -> Sequence[str]:
-    """As many of the columns as give at most `rows` rows; all columns where even one gives more."""
-    for size in range(len(by), 0, -1):
-        for some in itertools.combinations(by, size):
-            if len(record.verdicts(some)) <= rows:
-                return some
-    return by
-
-
-def _shares(lengths: list[int], lines: int | None) -> list[int]:
-    """How many rows each table gets.  The tables take lines in turn, after the heading, the titles and the headers."""
-    if lines is None:
-        return lengths
-    shares = [0] * len(lengths)
-    free = max(lines - 2 - 2 * len(lengths), 2 * len(lengths))
-    while free > 0 and shares != lengths:
-        for i, length in enumerate(lengths):
-            if shares[i] < length and free > 0:
-                shares[i] += 1
-                free -= 1
-    return shares
+def _cut(table: Table, most: int | None) -> Table:
+    """The first rows of a table; its title says that there are more."""
+    if most is None or len(table.rows) <= most:
+        return table
+    title = f"{table.title}  (first {most} of {len(table.rows)}; --all shows every row)"
+    return replace(table, title=title, rows=table.rows[:most])
 
 
 def _verdict_table(record: Record, by: Sequence[str]) -> Table:
@@ -121,11 +60,20 @@ def _verdict_table(record: Record, by: Sequence[str]) -> Table:
         for name in ("partial", "nondifferentiable", "failed", "skipped", "not_ok")
         if not any(row[name] for row in rows)
     ]
-    header = [name for name in frame.columns if name not in unused]
-    shown = [[eps_text(from_stored(row[name])) if name == "eps" else row[name] for name in header] for row in rows]
-    return Table(
-        f"cells by {', '.join(by)}", [_spaced(name) for name in header], shown, left=frozenset(set(by) - {"eps"})
-    )
+    header = [name for name in frame.columns if name not in (*unused, "half_visible_from")]
+    shown = [[_figure(row, name, by) for name in header] for row in rows]
+    note = words.HALF if any(str(value).endswith("*") for row in shown for value in row[len(by) :]) else ""
+    title = f"cells by {', '.join(map(words.column, by))}"
+    left = frozenset(words.column(name) for name in by if name != "eps")
+    return Table(title, [words.column(name) for name in header], shown, note, left, keys=len(by))
+
+
+def _figure(row: Mapping[str, Any], name: str, by: Sequence[str]) -> object:
+    if name in by:
+        return words.setting(name, row[name])
+    if name == "visible_from":
+        return words.visible_from(row[name], row["half_visible_from"])
+    return words.error(row[name]) if name == "worst_rel_err" else row[name]
 
 
 def _worst_table(record: Record) -> Table:
@@ -137,16 +85,18 @@ def _worst_table(record: Record) -> Table:
     same |= set() if record.several else {"run"}
     kept = [i for i, name in enumerate(header) if name not in same]
     header = [header[i] for i in kept]
-    rows = _Rows(record.worst(functions), lambda row: [_worst_row(row)[i] for i in kept])
+    frame = record.worst(functions)
+    names = record.worst_weights(frame)
+    rows = _Rows(frame, lambda row: list(itemgetter(*kept)(_worst_row(row, names))))
     return Table("mismatches, the worst weight of each cell", header, rows, left=frozenset(header) - {"rel_err", "eps"})
 
 
-def _worst_row(row: Mapping[str, Any]) -> list[object]:
+def _worst_row(row: Mapping[str, Any], names: Mapping[str, str]) -> list[object]:
     return [
         *(row.get(name) for name in ("cell", "run", "model", *FUNCTIONS, "bug")),
-        eps_text(from_stored(row["eps"])),
-        f"{row['worst_param']} #{row['worst_flat_index']}",
-        row["max_rel_err"],
+        words.setting("eps", row["eps"]),
+        names[row["cell"]],
+        words.error(row["max_rel_err"]),
         row["diagnosis"],
     ]
 
@@ -159,6 +109,10 @@ class _Rows(Sequence[Sequence[object]]):
 
     def __len__(self) -> int:
         return len(self._frame)
+
+    def __iter__(self) -> Iterator[Sequence[object]]:
+        for start in range(0, len(self), _PIECE):
+            yield from self[start : start + _PIECE]
 
     @overload
     def __getitem__(self, place: int) -> Sequence[object]: ...
@@ -184,8 +138,7 @@ def _rule_table(record: Record) -> Table:
                 _share(right["false_alarms"], right),
                 *(_share(wrong[name], wrong) for name in ("caught", "missed", "cannot_be_told")),
                 _share(unknown["accused"], unknown),
-                cut(", ".join(f"{printable(row.bug)} {row.missed}/{row.cells}" for row in missed.itertuples()), 40)
-                or None,
+                ", ".join(f"{printable(row.bug)} {row.missed}/{row.cells}" for row in missed.itertuples()) or None,
             ]
         )
     header = ["rule", "false alarms", "caught", "missed", "cannot be told", "accused, truth unknown", "bugs missed"]
@@ -202,56 +155,3 @@ def _problem_table(record: Record) -> Table:
     rows = [[row["status"], row["cells"], row["example"], row["message"]] for row in records(record.problems())]
     header = ["status", "cells", "such as", "reason"]
     return Table("cells without a result", header, rows, left=frozenset(header) - {"cells"})
-
-
-def cell_view(record: Record, start: str, lines: int | None) -> list[Table | str]:
-    """One cell weight by weight, cut to `lines` lines (None: whole)."""
-    row = record.cell(start)
-    facts = ", ".join(printable(row[name]) for name in ("model", "data", "bug", "scheme", "dtype"))
-    verdict = row["verdict"] or row["status"]
-    within = f" of {printable(row['run'])}" if record.several else ""
-    eps = eps_text(from_stored(row["eps"]))
-    blocks: list[Table | str] = [f"cell {printable(row['cell'])}{within}: {facts}, eps {eps}"]
-    blocks.append(f"{printable(verdict).upper()}  {printable(row['diagnosis'] or row['message'] or '')}".rstrip())
-    n, most = row["n_weights"] or 0, None if lines is None else max(1, lines - 4)
-    if most is not None and n > BLOCK_WEIGHTS:  # all of them may not fit into memory
-        weights = records(record.first_weights(row["cell"], most))
-    else:
-        weights = records(record.weights(row["cell"]))
-    shown = weights if most is None else weights[:most]
-    columns = [
-        "verdict",
-        "analytic",
-        "numeric",
-        "abs_err",
-        "bound",
-        "rel_err",
-        "resolution",
-        "weight",
-        "step",
-        "reason",
-    ]
-    if not any(weight["reason"] for weight in weights):
-        columns.remove("reason")
-    precise = {"analytic", "numeric", "weight", "step"}
-    rows = [
-        [
-            str(weight_name(weight["param"], weight["position"], ", ")),
-            *(_number(weight[name]) if name in precise else weight[name] for name in columns),
-        ]
-        for weight in shown
-    ]
-    n = max(n, len(weights))
-    title = "" if len(shown) == n else f"first {len(shown)} of {n} weights; --all shows every one"
-    if rows:
-        blocks.append(Table(title, ["parameter", *columns], rows, left=frozenset({"parameter", "verdict", "reason"})))
-    return blocks
-
-
-def _number(value: object) -> str:
-    """A number with enough digits to see where two gradients part."""
-    return f"{value:.6g}" if isinstance(value, float) and value != 0 and 1e-4 <= abs(value) < 1e6 else short(value)
-
-
-def _spaced(name: str) -> str:
-    return {"worst_rel_err": "worst rel_err", "median_resolution": "visible from", "not_ok": "not ok"}.get(name, name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, cast
 
 from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truth
 from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, VERDICTS, of_counts
+from gradcheck.views import words
 from gradcheck.views.numbers import larger, or_zero
 
 TALLY_COLUMNS = (
@@ -58,7 +59,6 @@ class CellRow(TypedDict, total=False):
 # The axes by which cells are counted; what the table tells apart first stands first.
 GROUP_BY = ("bug", "eps", "model", "scheme", "dtype", "data", "init")
 Axes = tuple[str | None, float | None, str | None, str | None, str | None, str | None, str | None]
-HEADLINE = (*GROUP_BY, "data_n", "data_d", "n_weights")  # the columns that the headline is made of
 GroupKey = tuple[Axes, bool]
 
 
@@ -127,6 +127,7 @@ class Tally:
         self.reasons: Counter[str] = Counter()  # why weights without an injected bug were not judged
         self.planted_mismatch = 0  # cells judged mismatch with a planted bug where nobody knows what was right before
         self.worst: CellRow | None = None  # of the cells judged mismatch without an injected bug
+        self.worst_weight = ""  # its worst weight, by name
         self.problems: dict[str, str] = {}  # status: message of the first such cell
         for row in rows:
             self.add(row)
@@ -145,8 +146,16 @@ class Tally:
                 found.merge(group)
         return found
 
-    def add(self, cell: Mapping[str, object], reasons: Iterable[str] = ()) -> None:
-        """Count one cell, a row of ``cells``, and the reasons why weights of it could not be judged (of ``errors``)."""
+    def add(
+        self,
+        cell: Mapping[str, object],
+        reasons: Iterable[str] = (),
+        position: Callable[[int], Sequence[int] | None] | None = None,
+    ) -> None:
+        """Count one cell, a row of ``cells``, and the reasons why weights of it could not be judged (of ``errors``).
+
+        position : the place of a weight of it within its parameter; it is asked where this cell is the worst so far.
+        """
         row = cast("CellRow", cell)  # as the schema has it
         status = row["status"]
         self.status[status] = self.status.get(status, 0) + 1
@@ -184,7 +193,9 @@ class Tally:
         if row.get("verdict") != "mismatch":
             return
         if self.worst is None or or_zero(row.get("max_rel_err")) > or_zero(self.worst.get("max_rel_err")):
-            self.worst = row.copy()
+            self.worst, place = row.copy(), row.get("worst_flat_index")
+            where = None if position is None or place is None else position(place)
+            self.worst_weight = words.weight(row.get("worst_param"), where, place)
 
     def ok(self, fail_on: str = "auto") -> bool:
         """Whether no cell failed, and no cell without an injected bug makes the run fail (`fails`)."""

@@ -1,30 +1,19 @@
-"""Tables and text for a terminal: plain, or with rich where it is installed and somebody looks."""
+"""What a terminal shows: its size and colours, text in which nothing acts on it, the end of a command."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NoReturn, TextIO
 
 from gradcheck.errors import BadInput
 from gradcheck.printable import printable, printable_lines
 from gradcheck.uris import HIDDEN, is_uri
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of values under a title; numbers are shown short, on the right."""
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    note: str = ""
-    left: frozenset[str] = field(default_factory=frozenset)  # columns of text, on the left
+from gradcheck.views import layout
+from gradcheck.views.layout import Table
 
 
 def say(text: str) -> None:
@@ -55,51 +44,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"gradcheck: {printable(message)}; see {self.prog} --help\n")
 
 
-def short(value: object) -> str:
-    """A value in a table: 2.3e-09, 0.25, 12, -, or text as it is."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        if value == 0 or math.isinf(value):
-            return f"{value:g}"
-        return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
-    return printable(value)
-
-
-def cut(text: str, width: int) -> str:
-    """Text of at most `width` characters; an ellipsis stands for what was cut off."""
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
-
-
-def laid_out(table: Table) -> list[list[str]]:
-    """The cells of header and rows as text, each as wide as its column.
-
-    A line that is longer than the screen loses its end: put last what may be lost.
-    """
-    shown = [list(table.header), *([short(value) for value in row] for row in table.rows)]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    left = [name in table.left for name in table.header]
-    places = list(zip(widths, left, strict=True))
-    return [
-        [c.ljust(w) if on_left else c.rjust(w) for c, (w, on_left) in zip(row, places, strict=True)] for row in shown
-    ]
-
-
-def plain(table: Table, width: int = 10_000) -> str:
-    """The table as text, columns two spaces apart, no line longer than `width`."""
-    lines = [cut(table.title, width)] if table.title else []
-    lines += [cut((" " + "  ".join(row)).rstrip(), width) for row in laid_out(table)]
-    if table.note:
-        lines.append(cut(f" {table.note}", width))
-    return "\n".join(lines)
-
-
 def size(stream: TextIO) -> tuple[int, int]:
     """(columns, lines) of the terminal; a file or a pipe takes 24 lines of any length."""
     if not stream.isatty():
-        return 100_000, 24
+        return layout.UNLIMITED, 24
     found = shutil.get_terminal_size()
     return max(40, found.columns), max(12, found.lines)
 
@@ -108,23 +56,24 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
-def show(tables: Sequence[Table | str], stream: TextIO | None = None) -> None:
-    """Print tables and lines of text, with rich on a terminal where it is installed."""
+def show(blocks: Sequence[Table | str], stream: TextIO | None = None) -> None:
+    """Print tables and lines of text: wrapped to a terminal's width, in colours where it has them; else as they are."""
     stream = sys.stdout if stream is None else stream
-    columns, _ = size(stream)
-    if wants_colour(stream):
-        try:
-            _show_rich(tables, stream, columns)
-            return
-        except ImportError:
-            pass
-    for item in tables:
-        text = (
-            "\n".join(cut(line, columns) for line in item.splitlines())
-            if isinstance(item, str)
-            else plain(item, columns)
-        )
-        print(_encodable(printable_lines(text), stream), file=stream)
+    width, _ = size(stream)
+    paint = painted if wants_colour(stream) else layout.unpainted
+    for block in blocks:
+        for line in layout.lines(printable_lines(block) if isinstance(block, str) else block, width, _harmless(paint)):
+            print(_encodable(line, stream), file=stream)
+
+
+def painted(text: str, meaning: str) -> str:
+    """The text in the colour of what it means."""
+    return f"\x1b[{_COLOURS[meaning]}m{text}\x1b[0m" if meaning in _COLOURS else text
+
+
+def _harmless(paint: layout.Paint) -> layout.Paint:
+    """Paint text in which nothing acts on the terminal but our own colours."""
+    return lambda text, meaning: paint(printable(text), meaning)
 
 
 def _encodable(text: str, stream: TextIO) -> str:
@@ -132,41 +81,8 @@ def _encodable(text: str, stream: TextIO) -> str:
     return text.encode(encoding, "replace").decode(encoding)
 
 
-_COLOURS = {
-    "match": "green",
-    "mismatch": "bold red",
-    "failed": "bold red",
-    "inconclusive": "yellow",
-    "nondifferentiable": "yellow",
-}
-
-
-def _show_rich(tables: Sequence[Table | str], stream: TextIO, columns: int) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(file=stream, width=columns, highlight=False, markup=False, emoji=False)
-
-    def line(text: Text) -> None:
-        text.plain = printable(text.plain)
-        text.rstrip()
-        text.truncate(columns, overflow="ellipsis")
-        console.print(text, no_wrap=True, crop=True)
-
-    for item in tables:
-        if isinstance(item, str):
-            for words in item.splitlines():
-                line(Text(words, style=_COLOURS.get(words.partition(" ")[0].lower(), "")))
-            continue
-        if item.title:
-            line(Text(item.title, style="bold"))
-        header, *rows = laid_out(item)
-        line(Text(" " + "  ".join(header), style="dim"))
-        for row in rows:
-            cells = [Text(f" {row[0]}"), *(Text(cell, style=_COLOURS.get(cell.strip(), "")) for cell in row[1:])]
-            line(Text("  ").join(cells))
-        if item.note:
-            line(Text(f" {item.note}", style="dim"))
+# Select graphic rendition: bold, faint, red, green, yellow.
+_COLOURS = {layout.GOOD: "32", layout.BAD: "1;31", layout.OPEN: "33", layout.TITLE: "1", layout.FAINT: "2"}
 
 
 def status_of(act: Callable[[], int]) -> int:

@@ -19,8 +19,13 @@ _OF_EVERY_RUN = set(CELLS.names) - set(AXES.names) - set(SETTINGS.names)
 
 def varied(record: Record) -> list[str]:
     """The columns of settings that have more than one value, null among them, in the order of the columns."""
-    names = [name for name in record.cells.columns if name not in _OF_EVERY_RUN and name != "run"]
-    return [name for name in names if _differs(record.cells[name])]
+    return settings_varied(record.cells)
+
+
+def settings_varied(cells: pd.DataFrame) -> list[str]:
+    """The same of some rows of ``cells``."""
+    names = [name for name in cells.columns if name not in _OF_EVERY_RUN and name != "run"]
+    return [name for name in names if _differs(cells[name])]
 
 
 def _differs(column: pd.Series) -> bool:

@@ -21,7 +21,7 @@ from gradcheck.printable import printable
 from gradcheck.views import tables, terminal
 from gradcheck.views.frames import records
 from gradcheck.views.record import Record
-from gradcheck.views.terminal import Table, plain
+from gradcheck.views.layout import Table, plain
 
 EVIL = "\x1b]0;owned\x07\x1b[2J‮[bold]x[/bold]\n\x9b31m"
 

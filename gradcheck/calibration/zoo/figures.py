@@ -12,7 +12,7 @@ from gradcheck.calibration.tables import must_hold
 from gradcheck.calibration.zoo.instance import Array
 from gradcheck.calibration.zoo.tally import BIASED, MANY, Tally
 from gradcheck.functions.gradient import check_gradient
-from gradcheck.views.terminal import Table
+from gradcheck.views.layout import Table
 
 FAILURES = ("false alarm", "missed", "error above bound", "needless")
 # What must hold of weights that could have been judged: over all, and in each family.

@@ -16,7 +16,7 @@ from gradcheck.calibration.zoo.asked import MATCH_AT, Answer, answer
 from gradcheck.calibration.zoo.draw import FAMILIES, Name, instance, name
 from gradcheck.calibration.zoo.instance import Array, Instance
 from gradcheck.errors import BadInput
-from gradcheck.views.terminal import Table
+from gradcheck.views.layout import Table
 
 Line: TypeAlias = Callable[[float], float]
 

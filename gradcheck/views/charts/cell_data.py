@@ -13,7 +13,7 @@ from gradcheck.experiment.truth import COLUMNS, Truth, truths
 from gradcheck.numerics.steps import AUTO, eps_text
 from gradcheck.printable import printable
 from gradcheck.views.frames import plain_value, records, rule_counts
-from gradcheck.views.terminal import cut
+from gradcheck.views.layout import cut
 
 if TYPE_CHECKING:
     import pandas as pd

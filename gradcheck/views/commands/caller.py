@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gradcheck.columns.places import Place
 from gradcheck.experiment import patches
 from gradcheck.printable import printable
-from gradcheck.views.terminal import say
+from gradcheck.views import terminal
+from gradcheck.views.layout import Table
 
 # Hydra has one state for the process: of several threads one runs at a time.
 _one_at_a_time = threading.RLock()
@@ -34,10 +35,10 @@ class Caller:
     runs: list[Place] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def say(self, text: str) -> None:
+    def show(self, blocks: Sequence[Table | str]) -> None:
         """What a person reads at the end of a run."""
         if not self.quiet:
-            say(text)
+            terminal.show(blocks)
 
     def note(self, text: str) -> None:
         """What is to be known of a run, on one line."""

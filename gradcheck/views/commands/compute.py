@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,7 @@ def compute_left(
                 for job, outcome, seconds in outcomes(left, chosen):
                     rows = cell_row(job, outcome, seconds)
                     writer.add(rows)
-                    tally.add(rows.cell, rows.reasons)
+                    tally.add(rows.cell, rows.reasons, rows.position)
                     progress.advance(rows.cell["status"] == "failed")
                     if rows.cell["status"] == "failed":
                         log.warning("cell %s failed: %s", job.cell, printable(rows.cell["message"]))
@@ -96,7 +97,7 @@ def compute_left(
     for note in jobs.notes:
         log.info("%s", printable(note))
         caller.note(note)
-    caller.say(summary.text(tally, target, overrides if proposed else None, planned=len(jobs)))
+    caller.show(summary.screen(tally, target, overrides if proposed else None, planned=len(jobs)))
     end = "interrupted" if interrupted else printable(lost) or "done"
     log.info("%s: %s", end, ", ".join(f"{n} {word}" for word, n in tally.status.items()))
     if interrupted:
@@ -110,8 +111,16 @@ def _tally(jobs: Plan, done: Ids, stored: Stored | None) -> Tally:
     for table in () if stored is None else stored.cell_tables(TALLY_COLUMNS):
         for row in table.to_pylist():
             if row["cell"] in done and row["cell"] in jobs.ids:
-                tally.add(row)
+                tally.add(row, (), partial(_position, stored, row["cell"]))
     return tally
+
+
+def _position(stored: Stored | None, cell: str, flat_index: int) -> list[int] | None:
+    """The place of a stored weight within its parameter; None where its row is lost."""
+    if stored is None:
+        return None
+    found = stored.weights({cell}, ["flat_index", "position"]).to_pylist()
+    return next((row["position"] for row in found if row["flat_index"] == flat_index), None)
 
 
 def _settle(jobs: Plan, target: Place, overrides: Sequence[str], stored: Stored) -> None:

@@ -8,8 +8,11 @@ import sys
 from gradcheck.columns.places import to_write
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config.columns import column_name
+from gradcheck.numerics.layout import BLOCK_WEIGHTS
 from gradcheck.printable import printable
 from gradcheck.views import github, junit, tables, terminal
+from gradcheck.views.as_json import as_json
+from gradcheck.views.cell_view import cell_view
 from gradcheck.views.record import Record
 
 
@@ -26,11 +29,13 @@ def show(typed: argparse.Namespace) -> int:
         for line in github.lines(record):
             print(line)
     elif typed.json:
-        print(tables.as_json(record, typed.cell, by))
+        print(as_json(record, typed.cell, by))
     else:
-        lines = None if typed.all else terminal.size(sys.stdout)[1] - 1
-        some = tables.overview(record, lines, by) if typed.cell is None else tables.cell_view(record, typed.cell, lines)
-        terminal.show(some)
+        if typed.cell is None:
+            terminal.show(tables.overview(record, by, every=typed.all, short=sys.stdout.isatty()))
+        else:
+            most = terminal.size(sys.stdout)[1] - 5 if sys.stdout.isatty() else BLOCK_WEIGHTS
+            terminal.show(cell_view(record, typed.cell, None if typed.all else most))
         if report is not None:
             print(f"saved  {printable(report)}")
     return 0

@@ -1,0 +1,154 @@
+"""What ``show`` answers of a grid: who was accused wrongly, what was caught where, what the mistakes look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.experiment.config.columns import FUNCTIONS
+from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth
+from gradcheck.printable import printable
+from gradcheck.views.frames import plain_value, records
+from gradcheck.views.layout import BAD, GOOD, OPEN, Table, Told
+from gradcheck.views.matrix import Facet, Matrix, Square, named
+from gradcheck.views.numbers import counted
+from gradcheck.views.record import Record
+from gradcheck.views.varied import settings_varied
+from gradcheck.views.words import NO_BUG, column, error, percent, setting
+
+if TYPE_CHECKING:
+    pass
+
+FEW = 3  # values of a setting that are named; of more, their range or their number is said
+_NAMED = ("cell", "model", *FUNCTIONS, "worst_param", "worst_flat_index", "max_rel_err", "diagnosis", "diagnosis_kind")
+
+
+def accused(record: Record, most: int | None) -> Iterator[str]:
+    """The cells without a planted bug that are a mismatch, the largest error first; at most so many."""
+    cells = record.cells
+    injected = cells["bug_injected"].fillna(False).astype(bool)
+    wrong = cells.loc[(cells["verdict"] == "mismatch") & ~injected]
+    if wrong.empty:
+        return
+    alarms = int((~wrong["model"].isin(UNKNOWN_MODELS)).sum())
+    kinds = [f"{counted(alarms, 'false alarm')}"] if alarms else []
+    kinds += [f"{counted(len(wrong) - alarms, 'wrong gradient')} of your own functions"] if alarms < len(wrong) else []
+    chosen = wrong.sort_values(["max_rel_err", "cell"], ascending=[False, True], na_position="first").head(most)
+    yield f"\ncells without a planted bug that are a mismatch: {', '.join(kinds)}{_first(len(chosen), len(wrong))}"
+    told = [name for name in settings_varied(cells) if name != "bug"]
+    told[:0] = ["run"] if record.several else []
+    names = record.worst_weights(chosen)
+    for row in records(chosen[list(dict.fromkeys([*(name for name in _NAMED if name in chosen), *told]))]):
+        where = named(told, [row[name] for name in told]) or str(row["model"])
+        yield f" {printable(row['cell'])}  {where}: {_worst(row, names)}"
+
+
+def _first(shown: int, of: int) -> str:
+    return f"  (first {shown} of {of}; --all shows every one)" if shown < of else ""
+
+
+def _worst(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """The worst weight of a mismatch and what the mistake looks like."""
+    worst = f"worst {names[row['cell']]}, rel_err {error(row['max_rel_err'])}"
+    return f"{worst}. {printable(row['diagnosis'])}" if row["diagnosis"] else worst
+
+
+def matrices(found: Matrix, most: int | None) -> Iterator[Table | str]:
+    """The shares of each facet as a table; all of them together have at most so many rows, but one facet is whole."""
+    squares, shown = found.squares, 0
+    if len(squares) < 2:
+        return
+    yield f"\n{_legend(found, squares)}"
+    # all tables have their columns below each other
+    width = max(len(words) for facet in found.facets for words in (facet.name, *(name for name, _ in facet.rows)))
+    for i, facet in enumerate(found.facets):
+        if most is not None and shown and shown + len(facet.rows) > most:
+            yield f" … and {counted(len(found.facets) - i, 'more matrix')}; --all shows every one".replace(
+                "matrixs", "matrices"
+            )
+            return
+        shown += len(facet.rows)
+        yield _table(facet, found.columns, width)
+
+
+def _legend(found: Matrix, squares: Sequence[Square]) -> str:
+    """What the numbers of a matrix are."""
+    told: dict[str, int] = {}
+    for square in squares:
+        for truth, count in square.told.items():
+            told[truth] = told.get(truth, 0) + count
+    words = []
+    if any(Truth(truth).planted for truth in told):
+        missed = "!n: n % missed; " if told.get(Truth.MISSED) else ""
+        words.append(f"planted bugs caught, in %; {missed}the rest cannot be told")
+    if told.get(Truth.RIGHT) or told.get(Truth.FALSE_ALARM):
+        words.append(f"{NO_BUG}: cells accused, in %")
+    if told.get(Truth.UNKNOWN):
+        words.append("your own functions: cells that are a mismatch, in %")
+    few, many = min(square.cells for square in squares), max(square.cells for square in squares)
+    size = counted(many, "cell") if few == many else f"{few} to {many} cells"
+    by = ["bug", column(found.axes.column or ""), *map(column, found.axes.facets)]
+    return f"by {', '.join(filter(None, by))}: {'; '.join(words)} ({size} a square)"
+
+
+def _table(facet: Facet, columns: Sequence[str], width: int) -> Table:
+    rows = [
+        [name.ljust(width), *(None if one is None else _share(one, planted) for one in row)]
+        for (name, planted), row in facet.rows.items()
+    ]
+    return Table("", [facet.name, *columns], rows, left=frozenset({facet.name}))
+
+
+def _share(square: Square, planted: bool) -> Told:
+    n, told = square.cells, square.told
+    if told.get(Truth.UNKNOWN):
+        return Told(percent(square.wrong, n), BAD if square.wrong and not planted else "")
+    if not planted:
+        alarms = told.get(Truth.FALSE_ALARM, 0)
+        return Told(percent(alarms, n), BAD if alarms else "")
+    caught, missed = told.get(Truth.CAUGHT, 0), told.get(Truth.MISSED, 0)
+    words = percent(caught, n) + (f"!{percent(missed, n)}" if missed else "")
+    return Told(words, BAD if missed else GOOD if caught == n else OPEN)
+
+
+def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator[str]:
+    """The mismatches by what the mistake looks like, the commonest first: how many cells, and their values of some settings.
+
+    keys : the axes of the grid.
+    """
+    cells = record.cells
+    wrong = cells.loc[cells["verdict"] == "mismatch"]
+    if len(wrong) < 2:
+        return
+    kinds = wrong["diagnosis_kind"].fillna("no diagnosis")
+    counts = kinds.value_counts()
+    order = sorted(counts.index, key=lambda kind: (-counts[kind], str(kind)))[:most]
+    yield f"\nmismatches by diagnosis{_first(len(order), len(counts))}"
+    errors = wrong["max_rel_err"].fillna(float("inf"))
+    # of each kind a cell whose error is the middle one of its kind: the largest is often a special case
+    typical = {kind: wrong[kinds == kind].assign(_e=errors).sort_values(["_e", "cell"]) for kind in order}
+    examples = {kind: some.iloc[[len(some) // 2]] for kind, some in typical.items()}
+    values = {name: {plain_value(v) for v in cells.loc[cells["status"] == "ok", name].unique()} for name in keys}
+    for kind, row in examples.items():
+        (example,) = records(row[[name for name in _NAMED if name in row]])
+        of_kind = wrong[kinds == kind]
+        spread = [_spread(name, {plain_value(v) for v in of_kind[name].unique()}, values[name]) for name in keys]
+        yield f" {printable(kind)}: {counted(int(counts[kind]), 'cell')}  {'; '.join(filter(None, spread))}".rstrip()
+        yield f"   such as {printable(example['cell'])}: {_worst(example, record.worst_weights(row))}"
+
+
+def _spread(name: str, values: set[Any], of: set[Any]) -> str:
+    """The values of a setting among some cells: ``scale and sign_flip``, ``all 3 schemes``, ``eps 1e-06 to 1e-02``."""
+    if len(of) < 2:
+        return ""
+    title = column(name)
+    if len(values) == len(of) > 2:
+        return f"every {title}"
+    numbers = sorted(value for value in values if isinstance(value, int | float))
+    words = [setting(name, value) for value in numbers]
+    if len(numbers) > FEW:
+        words = [f"{setting(name, numbers[0])} to {setting(name, numbers[-1])}"]
+    words += [setting(name, value) for value in sorted((v for v in values if v not in numbers), key=str)]
+    if len(words) > 2 * FEW:
+        words = [*words[:FEW], f"{len(words) - FEW} more"]
+    return f"{title} {', '.join(words)}"

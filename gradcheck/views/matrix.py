@@ -1,0 +1,165 @@
+"""The shares of planted bugs that were caught, by bug and step, for each point of the other axes of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gradcheck.experiment.truth import Truth, truths
+from gradcheck.views.frames import plain_value
+from gradcheck.views.tally import order
+from gradcheck.views.varied import settings_varied
+from gradcheck.views.words import NO_BUG, column, setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Settings of which one tells most of a run; they are facets before all others.  A size may follow from another setting.
+_FIRST = ("run", "model", "scheme", "dtype")
+_LAST = ("data_n", "data_d")
+
+
+class Axes(NamedTuple):
+    """The axes of a grid.
+
+    rows : the bug and its own settings.   column : of the squares of a row; None where there is one square.   facets : others.
+    """
+
+    rows: tuple[str, ...]
+    column: str | None
+    facets: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """All of them, the facets first."""
+        return [*self.facets, *self.rows, *([self.column] if self.column else [])]
+
+
+@dataclass(frozen=True)
+class Square:
+    """The cells of a row with one value of the column, counted by their `Truth`.
+
+    wrong : of the cells of which nobody knows the right gradient, those that are a mismatch.
+    """
+
+    told: dict[str, int]
+    wrong: int = 0
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are."""
+        return sum(self.told.values())
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A matrix: for each row (its words, and whether a bug was planted) its squares, None where no cell was computed."""
+
+    name: str
+    rows: dict[tuple[str, bool], list[Square | None]]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The matrices of a grid; they have the same columns."""
+
+    axes: Axes
+    columns: list[str]
+    facets: list[Facet]
+
+    @property
+    def squares(self) -> list[Square]:
+        """All squares that have a cell."""
+        return [square for facet in self.facets for row in facet.rows.values() for square in row if square is not None]
+
+
+def axes(done: pd.DataFrame) -> Axes:
+    """The axes in which computed cells differ.
+
+    Seeds are aggregated.  A setting that follows from axes before it, as the magnitude of a bug from its name or one of two
+    paired keys from the other, is none.
+    """
+    names = [name for name in settings_varied(done) if not name.endswith("_seed")]
+    names = [*(["run"] if "run" in done and done["run"].nunique() > 1 else []), *names]
+    own = [name for name in names if name.startswith("bug_")]
+    inner = [name for name in ("bug", *own, "eps") if name in names]
+    others = [name for name in names if name not in inner]
+    first = [name for name in _FIRST if name in others]
+    last = [name for name in _LAST if name in others]
+    others = [*first, *(name for name in others if name not in (*first, *last)), *last]
+    points, kept, count = done[[*inner, *others]].drop_duplicates(), list[str](), 1
+    for name in [*inner, *others]:
+        more = len(points[[*kept, name]].drop_duplicates())
+        if more > count:
+            kept, count = [*kept, name], more
+    facets = [name for name in kept if name in others]
+    along = "eps" if "eps" in kept else max(facets, key=lambda name: done[name].nunique(), default=None)
+    rows = ("bug", *(name for name in kept if name in own))
+    return Axes(rows, along, tuple(name for name in facets if name != along))
+
+
+def matrix(cells: pd.DataFrame) -> Matrix:
+    """The matrices of some rows of ``cells``: of the cells that were computed."""
+    done = cells[cells["status"] == "ok"]
+    found = axes(done)
+    keys = [*found.facets, *found.rows, *([found.column] if found.column else [])]
+    told = truths(done)
+    wrong = (told == Truth.UNKNOWN) & (done["verdict"] == "mismatch")
+    frame = done[keys].assign(
+        _told=told, _planted=done["bug_injected"].fillna(False).astype(bool), _wrong=wrong.astype(int)
+    )
+    counted = frame.groupby([*keys, "_planted", "_told"], dropna=False, sort=False)["_wrong"].agg(["size", "sum"])
+    squares: dict[tuple[Any, ...], Square] = {}
+    for key, size, accused in zip(counted.index, counted["size"], counted["sum"], strict=True):
+        *place, truth = (plain_value(value) for value in key)
+        square = squares.get(tuple(place), Square({}))
+        squares[tuple(place)] = Square(square.told | {str(truth): int(size)}, square.wrong + int(accused))
+    return _arranged(found, squares)
+
+
+def _arranged(found: Axes, squares: dict[tuple[Any, ...], Square]) -> Matrix:
+    n, m = len(found.facets), len(found.facets) + len(found.rows)
+
+    def ordered(names: Sequence[str], values: set[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        return sorted(values, key=lambda some: [_order(name, value) for name, value in zip(names, some, strict=False)])
+
+    along = ordered([found.column or ""], {key[m : m + 1] for key in squares}) if found.column else [()]
+    facets = []
+    for facet in ordered(found.facets, {key[:n] for key in squares}):
+        own = ordered(found.rows, {(*key[n:m], key[-1]) for key in squares if key[:n] == facet})
+        rows = {
+            (_row(found.rows, row), row[-1]): [squares.get((*facet, *row[:-1], *value, row[-1])) for value in along]
+            for row in own
+        }
+        facets.append(Facet(named(found.facets, facet), rows))
+    columns = [setting(found.column, value[0]) for value in along] if found.column else ["all"]
+    return Matrix(found, columns, facets)
+
+
+def _order(name: str, value: object) -> tuple[Any, ...]:
+    """As `tally.order`, for values of any kind."""
+    unknown, first, rest = order(name, value)
+    if isinstance(value, bool | int | float):
+        return unknown, first, 0, rest, ""
+    return unknown, first, 1, 0, str(value)
+
+
+def named(names: Sequence[str], values: Sequence[object]) -> str:
+    """Settings in words: ``central, float32, data.n=100``."""
+    words = []
+    for name, value in zip(names, values, strict=True):
+        said = setting(name, value)
+        plain = isinstance(value, str) and name in ("run", "model", "scheme", "dtype", "bug", "init")
+        words.append(said if plain or said in (NO_BUG, "no data") else f"{column(name)}={said}")
+    return ", ".join(words)
+
+
+def _row(names: Sequence[str], values: Sequence[object]) -> str:
+    """A bug, with the settings of its own that differ."""
+    own = [
+        f"{column(name).partition('.')[2]}={setting(name, value)}"
+        for name, value in zip(names[1:], values[1:-1], strict=True)
+        if plain_value(value) is not None
+    ]
+    return " ".join([setting("bug", values[0]), *own])
