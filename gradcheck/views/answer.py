@@ -27,7 +27,10 @@ def accused(record: Record, most: int | None) -> Iterator[str]:
     """The cells without a planted bug that are a mismatch, the largest error first; at most so many."""
     cells = record.cells
     injected = cells["bug_injected"].fillna(False).astype(bool)
-    wrong = cells.loc[(cells["verdict"] == "mismatch") & ~injected]
+    told = [name for name in settings_varied(cells) if name != "bug"]
+    told[:0] = ["run"] if record.several else []
+    shown = [name for name in dict.fromkeys([*_NAMED, *told]) if name in cells]
+    wrong = cells.loc[(cells["verdict"] == "mismatch") & ~injected, shown]
     if wrong.empty:
         return
     alarms = int((~wrong["model"].isin(UNKNOWN_MODELS)).sum())
@@ -35,10 +38,8 @@ def accused(record: Record, most: int | None) -> Iterator[str]:
     kinds += [f"{counted(len(wrong) - alarms, 'wrong gradient')} of your own functions"] if alarms < len(wrong) else []
     chosen = wrong.sort_values(["max_rel_err", "cell"], ascending=[False, True], na_position="first").head(most)
     yield f"\ncells without a planted bug that are a mismatch: {', '.join(kinds)}{_first(len(chosen), len(wrong))}"
-    told = [name for name in settings_varied(cells) if name != "bug"]
-    told[:0] = ["run"] if record.several else []
     names = record.worst_weights(chosen)
-    for row in records(chosen[list(dict.fromkeys([*(name for name in _NAMED if name in chosen), *told]))]):
+    for row in records(chosen):
         where = named(told, [row[name] for name in told]) or str(row["model"])
         yield f" {printable(row['cell'])}  {where}: {_worst(row, names)}"
 
@@ -117,7 +118,8 @@ def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator
     keys : the axes of the grid.
     """
     cells = record.cells
-    wrong = cells.loc[cells["verdict"] == "mismatch"]
+    shown = [name for name in dict.fromkeys([*_NAMED, *keys]) if name in cells]
+    wrong = cells.loc[cells["verdict"] == "mismatch", shown]
     if len(wrong) < 2:
         return
     kinds = wrong["diagnosis_kind"].fillna("no diagnosis")
@@ -126,13 +128,15 @@ def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator
     yield f"\nmismatches by diagnosis{_first(len(order), len(counts))}"
     errors = wrong["max_rel_err"].fillna(float("inf"))
     # of each kind a cell whose error is the middle one of its kind: the largest is often a special case
-    typical = {kind: wrong[kinds == kind].assign(_e=errors).sort_values(["_e", "cell"]) for kind in order}
-    examples = {kind: some.iloc[[len(some) // 2]] for kind, some in typical.items()}
+    ranked = wrong[["cell"]].assign(_kind=kinds, _error=errors).sort_values(["_error", "cell"])
+    examples = {kind: some[len(some) // 2] for kind in order for some in [ranked.index[ranked["_kind"] == kind]]}
     values = {name: {plain_value(v) for v in cells.loc[cells["status"] == "ok", name].unique()} for name in keys}
-    for kind, row in examples.items():
-        (example,) = records(row[[name for name in _NAMED if name in row]])
-        of_kind = wrong[kinds == kind]
-        spread = [_spread(name, {plain_value(v) for v in of_kind[name].unique()}, values[name]) for name in keys]
+    for kind, place in examples.items():
+        row, of_kind = wrong.loc[[place]], kinds == kind
+        (example,) = records(row)
+        spread = [
+            _spread(name, {plain_value(v) for v in wrong.loc[of_kind, name].unique()}, values[name]) for name in keys
+        ]
         yield f" {printable(kind)}: {counted(int(counts[kind]), 'cell')}  {'; '.join(filter(None, spread))}".rstrip()
         yield f"   such as {printable(example['cell'])}: {_worst(example, record.worst_weights(row))}"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gradcheck.experiment.truth import Truth, truths
+from gradcheck.experiment.truth import COLUMNS, Truth, truths
 from gradcheck.views.frames import plain_value
 from gradcheck.views.tally import order
 from gradcheck.views.varied import settings_varied
@@ -101,7 +101,8 @@ def axes(done: pd.DataFrame) -> Axes:
 
 def matrix(cells: pd.DataFrame) -> Matrix:
     """The matrices of some rows of ``cells``: of the cells that were computed."""
-    done = cells[cells["status"] == "ok"]
+    names = ["run", *settings_varied(cells), "bug", *COLUMNS]  # of a million cells all columns would take a gigabyte
+    done = cells.loc[cells["status"] == "ok", [name for name in dict.fromkeys(names) if name in cells]]
     found = axes(done)
     keys = [*found.facets, *found.rows, *([found.column] if found.column else [])]
     told = truths(done)
@@ -125,9 +126,12 @@ def _arranged(found: Axes, squares: dict[tuple[Any, ...], Square]) -> Matrix:
         return sorted(values, key=lambda some: [_order(name, value) for name, value in zip(names, some, strict=False)])
 
     along = ordered([found.column or ""], {key[m : m + 1] for key in squares}) if found.column else [()]
+    rows_of: dict[tuple[Any, ...], set[tuple[Any, ...]]] = {}
+    for key in squares:
+        rows_of.setdefault(key[:n], set()).add((*key[n:m], key[-1]))
     facets = []
-    for facet in ordered(found.facets, {key[:n] for key in squares}):
-        own = ordered(found.rows, {(*key[n:m], key[-1]) for key in squares if key[:n] == facet})
+    for facet in ordered(found.facets, set(rows_of)):
+        own = ordered(found.rows, rows_of[facet])
         rows = {
             (_row(found.rows, row), row[-1]): [squares.get((*facet, *row[:-1], *value, row[-1])) for value in along]
             for row in own

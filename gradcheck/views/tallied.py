@@ -26,13 +26,13 @@ def tallied(cells: pd.DataFrame) -> Tally:
     for status in ("skipped", "failed"):
         if tally.status[status]:
             tally.problems[status] = str(_first(cells[cells["status"] == status])["message"])
-    done = cells.loc[cells["status"] == "ok", list(TALLY_COLUMNS)]
+    done = cells if tally.status["ok"] == len(cells) else cells.loc[cells["status"] == "ok", list(TALLY_COLUMNS)]
     if len(done):
         injected = done["bug_injected"].fillna(False).astype(bool)
         _add_groups(tally, done, injected)
         _add_sizes(tally, done)
         _add_truths(tally, done, injected)
-        _add_failing(tally, done[~injected])
+        _add_failing(tally, done.loc[~injected, list(TALLY_COLUMNS)])
     return tally
 
 

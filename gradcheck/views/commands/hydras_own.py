@@ -90,7 +90,7 @@ def multirun(hydra: Hydra, cfg: DictConfig, overrides: Sequence[str], run: RunSe
             if isinstance(status, Exception):
                 raise status
     if launcher_of(cfg) != BASIC:  # what the jobs print may stand elsewhere
-        run.caller.say(f"saved  {folder}  ({len(statuses)} jobs, each in a folder of its own below)")
+        run.caller.show([f"saved  {folder}  ({len(statuses)} jobs, each in a folder of its own below)"])
     if not run.caller.runs:  # the launcher of a plugin may have started other processes
         run.caller.runs.extend(sorted(path.parent for path in folder.rglob("cells") if path.is_dir()))
     return max(map(int, statuses), default=0)
