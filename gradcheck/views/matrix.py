@@ -77,7 +77,7 @@ class Matrix:
 def axes(done: pd.DataFrame) -> Axes:
     """The axes in which computed cells differ.
 
-    Seeds are aggregated.  A setting that follows from axes before it, as the magnitude of a bug from its name or one of two
+    Seeds are aggregated.  A setting that follows from one axis before it, as the magnitude of a bug from its name or one of two
     paired keys from the other, is none.
     """
     names = [name for name in settings_varied(done) if not name.endswith("_seed")]
@@ -88,15 +88,19 @@ def axes(done: pd.DataFrame) -> Axes:
     first = [name for name in _FIRST if name in others]
     last = [name for name in _LAST if name in others]
     others = [*first, *(name for name in others if name not in (*first, *last)), *last]
-    points, kept, count = done[[*inner, *others]].drop_duplicates(), list[str](), 1
+    points, kept = done[[*inner, *others]].drop_duplicates(), list[str]()
     for name in [*inner, *others]:
-        more = len(points[[*kept, name]].drop_duplicates())
-        if more > count:
-            kept, count = [*kept, name], more
+        if not any(_follows(points, name, axis) for axis in kept):
+            kept.append(name)
     facets = [name for name in kept if name in others]
     along = "eps" if "eps" in kept else max(facets, key=lambda name: done[name].nunique(), default=None)
     rows = ("bug", *(name for name in kept if name in own))
     return Axes(rows, along, tuple(name for name in facets if name != along))
+
+
+def _follows(points: pd.DataFrame, name: str, axis: str) -> bool:
+    """Whether the axis alone tells the value of a setting."""
+    return len(points[[axis, name]].drop_duplicates()) == len(points[[axis]].drop_duplicates())
 
 
 def matrix(cells: pd.DataFrame) -> Matrix:

@@ -24,6 +24,7 @@ from gradcheck.printable import printable
 from gradcheck.run import main
 from gradcheck.show import main as show
 from gradcheck.views import page, terminal
+from gradcheck.views.layout import Table
 from gradcheck.views.record import Record
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
@@ -183,7 +184,7 @@ def test_a_name_of_a_folder_does_not_act_on_the_terminal(
 @given(st.lists(st.text(st.characters(codec=None)), min_size=1, max_size=4))
 def test_no_table_and_no_line_acts_on_the_terminal(texts: list[str]) -> None:
     stream = io.StringIO()
-    table = terminal.Table(texts[0], texts, [texts, texts], texts[-1])
+    table = Table(texts[0], texts, [texts, texts], texts[-1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(terminal, "wants_colour", lambda stream: False)
         terminal.show([texts[0], table], stream)
@@ -191,7 +192,7 @@ def test_no_table_and_no_line_acts_on_the_terminal(texts: list[str]) -> None:
 
 
 def test_the_check_of_the_terminal_can_fail(run: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
-    monkeypatch.setattr("gradcheck.views.commands.caller.say", print)
+    monkeypatch.setattr("gradcheck.views.terminal.show", lambda blocks: print(*blocks, sep="\n"))
     monkeypatch.setattr("gradcheck.views.summary.printable", str)
     os.rename(run, name := "a" + ESCAPES)
     assert main([f"resume={name}", *QUICK]) == 0

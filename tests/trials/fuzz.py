@@ -79,12 +79,13 @@ def _read_all() -> None:
     from gradcheck.experiment.results.stored import Stored
     from gradcheck.views import difference as view
     from gradcheck.views import tables, terminal
+    from gradcheck.views.as_json import as_json
     from gradcheck.views.record import Record
 
     run = room()
     for reader in (
-        lambda: terminal.show(tables.overview(Record(run), 20), _Screen()),
-        lambda: tables.as_json(Record(run), None, ("model", "bug", "eps")),
+        lambda: terminal.show(tables.overview(Record(run), short=True), _Screen()),
+        lambda: as_json(Record(run), None, ("model", "bug", "eps")),
         lambda: list(Stored(run).statuses()),
         lambda: Stored(run).provenance,
         lambda: [record.recorded_config(row) for row in Stored(run).cell_rows(["cell", "config"])],

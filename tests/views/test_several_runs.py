@@ -80,14 +80,6 @@ def test_as_json(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert set(found["provenance"]) == {"a", "b"}
 
 
-def test_a_screen_is_not_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [
-        write(tmp_path / name, dict.fromkeys(range(start, start + 30), "mismatch"))
-        for name, start in zip("ab", (0, 20), strict=True)
-    ]
-    assert len(shown(capsys, *names).splitlines()) <= 23
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_every_cell_is_that_of_the_first_run_that_has_it(seed: int, tmp_path: Path) -> None:
     """As pandas keeps the first of several rows; and so are the weights that the charts count."""
