@@ -33,31 +33,20 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def prepare(*, with_help: bool = False) -> None:
-    """Enter schemas and resolvers.
-
-    with_help : make the list of groups that --help shows.  Hydra asks for it at every compose.
-    """
+def prepare() -> None:
+    """Enter schemas and resolvers."""
     if ASKS_FOR_A_BASE:
         version.setbase("1.3")
     register()
-    register_resolver("config_groups", config_groups if with_help else _no_groups)
 
 
-def _no_groups() -> str:
-    """Stands for `config_groups` where nobody reads them."""
-    return ""
-
-
-def config_groups() -> str:
-    """The groups of the config folder and their options, for --help."""
+def config_groups() -> dict[str, list[str]]:
+    """The groups of the config folders that are open, and their options."""
     loader = GlobalHydra.instance().config_loader()
-    lines = []
-    for group in sorted(loader.list_groups("")):
-        options = loader.get_group_options(group, ObjectType.CONFIG)
-        if group not in ("hydra", "schema") and options:
-            lines.append(f"  {'+' if group == 'experiment' else ''}{group}: {', '.join(sorted(options))}")
-    return "\n".join(lines) + "\n"
+    found = {
+        group: sorted(loader.get_group_options(group, ObjectType.CONFIG)) for group in sorted(loader.list_groups(""))
+    }
+    return {group: options for group, options in found.items() if group not in ("hydra", "schema") and options}
 
 
 class Schema(ConfigNode):

@@ -1,4 +1,4 @@
-"""Help, configs and completion, which Hydra prints instead of a run."""
+"""Help, configs and completion, which are printed instead of a run: our own help, and what Hydra prints."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from gradcheck.errors import BadInput
 from gradcheck.experiment.config import compose, hydra_private, registration, words
 from gradcheck.views.commands.credentials import without_store
 from gradcheck.views.commands.folders import quoted
-from gradcheck.views.terminal import Harmless
+from gradcheck.views.terminal import Harmless, say
 
 
 def show(typed: argparse.Namespace) -> int:
-    """Let Hydra print what was asked for; returns the exit status.  Raises BadInput.
+    """Print what was asked for, or let Hydra do it; returns the exit status.  Raises BadInput.
 
     Hydra gets the parsed command line: reading it once more, it would expect options in one place and print errors over
     several lines.
     """
-    registration.prepare(with_help=True)
+    if typed.help:
+        from gradcheck.views.commands.help import help_text  # no run needs it
+
+        say(help_text(typed.overrides, typed.config_dir))
+        return 0
+    registration.prepare()
     typed.overrides = without_store(typed.overrides)[1]
     typed.overrides += _hidden(typed)
     said = io.StringIO()

@@ -1,0 +1,125 @@
+"""``python -m gradcheck.run --help``: what the command does, and a line for each key with its choices."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from omegaconf import DictConfig, OmegaConf
+
+from gradcheck import uris
+from gradcheck.experiment.config import compose, registration
+from gradcheck.experiment.config.keys import Key, plain_keys, section_keys
+from gradcheck.experiment.config.schema import LOOKUP, MISSING
+from gradcheck.printable import printable
+from gradcheck.views.commands.credentials import without_store
+
+ABOUT = """gradcheck compares a model's hand-written gradient with finite differences, weight by weight. It says which
+weights are wrong beyond what rounding and truncation can explain, and stores every number as Parquet under runs/."""
+EXAMPLES = (
+    ("python -m gradcheck.run", "one check of logistic regression"),
+    ("python -m gradcheck.run eps=1e-4,1e-6 -m", "a grid: one cell for each step"),
+    ("python -m gradcheck.run +experiment=bug_zoo", "a ready grid"),
+)
+# What people set first, the groups of configs by what each is for.
+FIRST = ("model", "data", "data.n", "init.seed", "bug", "eps", "scheme", "dtype", "engine", "+experiment")
+GROUPS = {
+    "model": "what is differentiated",
+    "data": "where the examples come from",
+    "init": "where the parameters come from at which the gradient is checked",
+    "bug": "a planted mistake, or none",
+    "engine": "where the cells are computed; the numbers are the same",
+    "+experiment": "a ready grid",
+}
+FOOT = """A comma list with -m is an axis of a grid; zip=[data.n,data.d] varies their lists together.
+The plan only: dry_run=true
+The composed config: --cfg job
+The keys of one model: --help model=mlp
+What a bug is, in words and in each model: --help bug=NAME
+An interrupted run: resume=RUN_DIR
+What a run found: python -m gradcheck.show latest
+Hydra's own options: --hydra-help"""
+INDENT = 25  # of what is said of a key
+
+
+def help_text(overrides: Sequence[str], config_dir: str | None = None, width: int | None = None) -> str:
+    """The text; the keys of a group that an override chooses are those of this choice.  Raises BadInput."""
+    science = without_store(overrides)[1]
+    with compose.opened(config_dir, science) as hydra:
+        cfg = compose.compose(hydra, science)
+        groups = registration.config_groups()
+    if cfg.store is not None:
+        cfg.store = uris.shown(str(cfg.store))  # a config file may hold a password
+    chosen = {text.lstrip("+").partition("=")[0] for text in overrides}
+    keys = {key.name: key for key in _all(cfg, groups, chosen)}
+    first = [keys.pop(name) for name in FIRST if name in keys]
+    columns = min(shutil.get_terminal_size().columns, 120) if width is None else width
+    return "\n".join(_text(first, list(keys.values()), cfg, columns))
+
+
+def _text(first: Sequence[Key], others: Sequence[Key], cfg: DictConfig, width: int) -> Iterator[str]:
+    yield from textwrap.wrap(" ".join(ABOUT.split()), width)
+    yield "\nExamples"
+    long = max(len(command) for command, _ in EXAMPLES)
+    yield from (f"  {command.ljust(long)}  {words}" for command, words in EXAMPLES)
+    yield "\nSet first (model=mlp data.n=20)"
+    for key in first:
+        yield from _line(key, cfg, width)
+    yield "\nAll other keys"
+    for key in others:
+        yield from _line(key, cfg, width)
+    yield ""
+    for sentence in FOOT.splitlines():
+        yield from textwrap.wrap(sentence, width, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _all(cfg: DictConfig, groups: dict[str, list[str]], chosen: set[str]) -> Iterator[Key]:
+    """Every key, the groups first, then the keys of each group, then the others."""
+    for section in LOOKUP:
+        yield _group(section, cfg, groups)
+        names = [str(OmegaConf.select(cfg, f"{section}.{LOOKUP[section]}"))] if section in chosen else None
+        yield from section_keys(section, names)
+    for group in groups:
+        if group not in LOOKUP:
+            yield _group(group, cfg, groups)
+    yield from plain_keys(registration.conf_dir())
+
+
+def _group(group: str, cfg: DictConfig, groups: dict[str, list[str]]) -> Key:
+    name = group if group in LOOKUP else f"+{group}"
+    default = OmegaConf.select(cfg, f"{group}.{LOOKUP[group]}") if group in LOOKUP else MISSING
+    return Key(name, default, GROUPS.get(name, "a group of configs"), tuple(groups.get(group, ())))
+
+
+def _line(key: Key, cfg: DictConfig, width: int) -> Iterator[str]:
+    """``  model.l2=0.1  the penalty`` with its choices, wrapped."""
+    value = key.default if key.name in LOOKUP or key.name.startswith("+") else _value(key, cfg)
+    shown = f"  {key.name}={('NAME' if key.choices else 'VALUE') if value == MISSING else _shown(value)}"
+    said = [key.words] if key.words else []
+    said += [f"one of {', '.join(key.choices)}"] if len(key.choices) > 2 else []
+    said += [" or ".join(key.choices)] if 0 < len(key.choices) <= 2 else []
+    said += [f"with {key.name.partition('.')[0]}={', '.join(key.of)}"] if key.of else []
+    words = textwrap.wrap(printable("; ".join(said)), max(20, width - INDENT), break_on_hyphens=False) or [""]
+    lines = [*(" " * INDENT + line for line in words)]
+    if len(shown) <= INDENT - 2:
+        lines[0] = shown.ljust(INDENT) + words[0]
+    else:
+        lines.insert(0, shown)
+    yield from (line.rstrip() for line in lines)
+
+
+def _value(key: Key, cfg: DictConfig) -> object:
+    """The value of a key in the composed config; its default where another choice has it."""
+    section, _, name = key.name.rpartition(".")
+    found = OmegaConf.select(cfg, section) if section else cfg
+    if not isinstance(found, DictConfig) or name not in found:
+        return key.default
+    value = OmegaConf.to_container(found, throw_on_missing=False)[name]  # type: ignore[call-overload,index]
+    return value
+
+
+def _shown(value: object) -> str:
+    """A value as it is typed."""
+    return printable(value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str))
