@@ -75,7 +75,6 @@ LIBRARIES: dict[str, set[str]] = {
     "torch": {"functions/trees/tensors"},
     "jax": {"functions/trees/jax_arrays"},
     "sklearn": {"experiment/sources"},
-    "rich": {"views/terminal"},
     "pytest": {"functions/testing/plugin"},
     "_pytest": {"functions/testing/plugin"},
     "pluggy": {"functions/testing/plugin"},

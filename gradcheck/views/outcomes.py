@@ -17,6 +17,7 @@ from gradcheck.views.numbers import or_zero
 from gradcheck.views.record import Record
 from gradcheck.views.tally import CellRow, fails
 from gradcheck.views.varied import varied
+from gradcheck.views.words import error
 
 _PIECE = 10_000  # cells whose rows are Python values at the same time
 _NAMED = ("cell", "status", "message", "model", "data", "bug", "eps", "verdict", "ok", "bug_injected", "diagnosis")
@@ -60,15 +61,17 @@ def told(record: Record) -> Iterator[Told]:
     ]
     seconds = _seconds(record)
     for start in range(0, len(cells), _PIECE):
-        for row in records(cells.iloc[start : start + _PIECE]):
+        piece = cells.iloc[start : start + _PIECE]
+        worst = record.worst_weights(piece[piece["verdict"] == "mismatch"])
+        for row in records(piece):
             run = row.get("run", record.name)
-            yield _told(row, keys, fail_on[run], seconds.get(row["cell"], 0.0), run)
+            yield _told(row, keys, fail_on[run], seconds.get(row["cell"], 0.0), run, worst.get(row["cell"], ""))
     for one in record.runs:
         if one.unfinished is not None:
             yield _lacking(one.name, one.unfinished)
 
 
-def _told(row: Mapping[str, Any], keys: list[str], fail_on: str, seconds: float, run: str) -> Told:
+def _told(row: Mapping[str, Any], keys: list[str], fail_on: str, seconds: float, run: str, worst: str) -> Told:
     settings = {key: eps_text(from_stored(row[key])) if key == "eps" else row[key] for key in keys}
     name = ", ".join(f"{key}={short(value)}" for key, value in settings.items() if value is not None)
     kind = _kind(row, fail_on)
@@ -79,7 +82,7 @@ def _told(row: Mapping[str, Any], keys: list[str], fail_on: str, seconds: float,
         name=name,
         kind=kind,
         verdict=str(row["verdict"] if row["status"] == "ok" else row["status"]),
-        words=_words(row) if row["status"] == "ok" else str(row["message"] or ""),
+        words=_words(row, worst) if row["status"] == "ok" else str(row["message"] or ""),
         seconds=seconds,
         look=f"python -m gradcheck.show {shlex.quote(str(run))} --cell {shlex.quote(str(row['cell']))}",
         function=None if function is None else str(function),
@@ -104,11 +107,10 @@ def _kind(row: Mapping[str, Any], fail_on: str) -> Kind:
     return Kind.PASSED if ok else Kind.DOUBTFUL
 
 
-def _words(row: Mapping[str, Any]) -> str:
+def _words(row: Mapping[str, Any], weight: str) -> str:
     """What is known of a computed cell in a sentence or two."""
     if row["verdict"] == "mismatch":
-        place = f"{row['worst_param']} (flat index {row['worst_flat_index']})"
-        worst = f"worst {place}, rel_err {short(row['max_rel_err'])}"
+        worst = f"worst {weight}, rel_err {error(row['max_rel_err'])}"
         return f"{row['diagnosis']} {worst[0].upper()}{worst[1:]}." if row["diagnosis"] else worst
     known = row["n_judged"] is not None and row["n_weights"]
     judged = f"{row['n_judged']} of {row['n_weights']} weights could be judged" if known else ""

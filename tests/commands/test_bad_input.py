@@ -331,7 +331,7 @@ def test_a_config_that_is_shown_does_not_act_on_the_terminal_and_means_the_same(
     assert err == ""
     assert all(line.isprintable() for line in out.replace("\t", " ").split("\n"))
     if typed == ("--help",):
-        assert f"store={printable(path)} " in out
+        assert f"store={printable(path)}" in out
     else:
         assert yaml.safe_load(next(line for line in out.splitlines() if line.startswith("store:"))) == {"store": path}
 

@@ -15,7 +15,7 @@ from gradcheck.views.commands.help import FIRST, help_text
 def lines(text: str) -> dict[str, str]:
     """What is said of each key, on one line."""
     found: dict[str, str] = {}
-    for block in re.findall(r"(?m)^  (\+?[\w.]+)=(\S*)((?:.*)(?:\n {25}.*)*)", text):
+    for block in re.findall(r"(?m)^  (\+?[\w.]+)=(\S*)((?:.*)(?:\n {25}.*)*)", text.partition("\nA comma list")[0]):
         found[block[0]] = " ".join(block[2].split())
     return found
 
@@ -39,11 +39,11 @@ def test_the_keys_that_people_set_first_come_first() -> None:
     assert list(lines(help_text([])))[:10] == list(FIRST)
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("width", [60, 80, 120])
 def test_it_fits_the_screen_and_says_the_same(width: int) -> None:
     text = help_text([], width=width)
     fixed = [line for line in text.splitlines() if line.startswith("  python -m") or len(line.split()) == 1]
-    assert all(len(line) <= max(width, 45) for line in text.splitlines() if line not in fixed)
+    assert all(len(line) <= width for line in text.splitlines() if line not in fixed)
     assert lines(text) == lines(help_text([], width=200))
 
 
@@ -84,9 +84,8 @@ def test_the_choices_of_a_plain_key_are_those_that_are_taken(key: str) -> None:
 def test_the_keys_of_a_chosen_model_are_its_own_with_its_values() -> None:
     text = help_text(["model=mlp", "model.l2=0.25"])
     found = lines(text)
-    assert {key for key in found if key.startswith("model.")} == {
-        f"model.{key}" for key in settings(TABLES["model"]["mlp"])
-    } - {"model.name"}
+    own = {f"model.{key}" for key in settings(TABLES["model"]["mlp"]) if key != "name"}
+    assert {key for key in found if key.startswith("model.")} == own
     assert "  model=mlp " in text
     assert "  model.l2=0.25 " in text
 

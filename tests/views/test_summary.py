@@ -155,7 +155,7 @@ def test_counts_survive_the_folding_of_axes(tmp_path: Path) -> None:
     lines = summary.text(many(), tmp_path).splitlines()
     head = next(i for i, line in enumerate(lines) if "not judged" in line)
     table = [line.split() for line in lines[head + 1 :] if line.startswith(" ") and "together" not in line]
-    # from the right: match, mismatch, not judged, worst rel_err, bugs visible from
+    # from the right: match, mismatch, not judged, worst rel_err, visible from
     assert sum(int(row[-4]) for row in table) == 9_000 * 6
     assert sum(int(row[-5]) for row in table) == 1_000 * 6
 

@@ -101,7 +101,9 @@ def _line(key: Key, cfg: DictConfig, width: int) -> Iterator[str]:
     said += [f"one of {', '.join(key.choices)}"] if len(key.choices) > 2 else []
     said += [" or ".join(key.choices)] if 0 < len(key.choices) <= 2 else []
     said += [f"with {key.name.partition('.')[0]}={', '.join(key.of)}"] if key.of else []
-    words = textwrap.wrap(printable("; ".join(said)), max(20, width - INDENT), break_on_hyphens=False) or [""]
+    words = textwrap.wrap(
+        printable("; ".join(said)), max(20, width - INDENT), break_on_hyphens=False, break_long_words=False
+    ) or [""]
     lines = [*(" " * INDENT + line for line in words)]
     if len(shown) <= INDENT - 2:
         lines[0] = shown.ljust(INDENT) + words[0]
