@@ -9,7 +9,7 @@ from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth
 from gradcheck.printable import printable
 from gradcheck.views.frames import plain_value, records
-from gradcheck.views.layout import BAD, GOOD, OPEN, Table, Told
+from gradcheck.views.layout import BAD, GOOD, OPEN, Table, Title, Told
 from gradcheck.views.matrix import Facet, Matrix, Square, named
 from gradcheck.views.numbers import counted
 from gradcheck.views.record import Record
@@ -19,6 +19,7 @@ from gradcheck.views.words import NO_BUG, column, error, percent, setting
 if TYPE_CHECKING:
     pass
 
+MANY = 60  # rows of matrices
 FEW = 3  # values of a setting that are named; of more, their range or their number is said
 _NAMED = ("cell", "model", *FUNCTIONS, "worst_param", "worst_flat_index", "max_rel_err", "diagnosis", "diagnosis_kind")
 
@@ -37,7 +38,8 @@ def accused(record: Record, most: int | None) -> Iterator[str]:
     kinds = [f"{counted(alarms, 'false alarm')}"] if alarms else []
     kinds += [f"{counted(len(wrong) - alarms, 'wrong gradient')} of your own functions"] if alarms < len(wrong) else []
     chosen = wrong.sort_values(["max_rel_err", "cell"], ascending=[False, True], na_position="first").head(most)
-    yield f"\ncells without a planted bug that are a mismatch: {', '.join(kinds)}{_first(len(chosen), len(wrong))}"
+    title = f"cells without a planted bug that are a mismatch: {', '.join(kinds)}"
+    yield Title(f"\n{title}{_first(len(chosen), len(wrong))}")
     names = record.worst_weights(chosen)
     for row in records(chosen):
         where = named(told, [row[name] for name in told]) or str(row["model"])
@@ -55,21 +57,27 @@ def _worst(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 
 def matrices(found: Matrix, most: int | None) -> Iterator[Table | str]:
-    """The shares of each facet as a table; all of them together have at most so many rows, but one facet is whole."""
+    """The shares of each facet as a table.
+
+    most : for a terminal, after about so many rows it ends; of MANY rows, those of bugs that were caught in every square of
+        their facet become one line.
+    """
     squares, shown = found.squares, 0
     if len(squares) < 2:
         return
-    yield f"\n{_legend(found, squares)}"
+    yield Title(f"\n{_legend(found, squares)}")
     # all tables have their columns below each other
     width = max(len(words) for facet in found.facets for words in (facet.name, *(name for name, _ in facet.rows)))
+    many = most is not None and sum(len(facet.rows) for facet in found.facets) > MANY
     for i, facet in enumerate(found.facets):
-        if most is not None and shown and shown + len(facet.rows) > most:
-            yield f" … and {counted(len(found.facets) - i, 'more matrix')}; --all shows every one".replace(
-                "matrixs", "matrices"
-            )
+        if most is not None and shown > most:
+            yield f"   {len(found.facets) - i} more of {len(found.facets)} matrices; --all shows every one"
             return
-        shown += len(facet.rows)
-        yield _table(facet, found.columns, width)
+        rows = {row: some for row, some in facet.rows.items() if not (many and _caught(row, some))}
+        yield _table(facet, rows, found.columns, width)
+        shown += len(rows) + 1
+        if others := [name for name, planted in facet.rows if (name, planted) not in rows]:
+            yield f"   100 everywhere: {', '.join(others)}"
 
 
 def _legend(found: Matrix, squares: Sequence[Square]) -> str:
@@ -92,12 +100,19 @@ def _legend(found: Matrix, squares: Sequence[Square]) -> str:
     return f"by {', '.join(filter(None, by))}: {'; '.join(words)} ({size} a square)"
 
 
-def _table(facet: Facet, columns: Sequence[str], width: int) -> Table:
-    rows = [
+def _caught(row: tuple[str, bool], squares: Sequence[Square | None]) -> bool:
+    """Whether a planted bug was caught in every cell of a row."""
+    return row[1] and all(one is None or one.told.get(Truth.CAUGHT) == one.cells for one in squares)
+
+
+def _table(
+    facet: Facet, rows: Mapping[tuple[str, bool], Sequence[Square | None]], columns: Sequence[str], width: int
+) -> Table:
+    shown = [
         [name.ljust(width), *(None if one is None else _share(one, planted) for one in row)]
-        for (name, planted), row in facet.rows.items()
+        for (name, planted), row in rows.items()
     ]
-    return Table("", [facet.name, *columns], rows, left=frozenset({facet.name}))
+    return Table("", [facet.name, *columns], shown, left=frozenset({facet.name}), named=True)
 
 
 def _share(square: Square, planted: bool) -> Told:
@@ -125,7 +140,7 @@ def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator
     kinds = wrong["diagnosis_kind"].fillna("no diagnosis")
     counts = kinds.value_counts()
     order = sorted(counts.index, key=lambda kind: (-counts[kind], str(kind)))[:most]
-    yield f"\nmismatches by diagnosis{_first(len(order), len(counts))}"
+    yield Title(f"\nmismatches by diagnosis{_first(len(order), len(counts))}")
     errors = wrong["max_rel_err"].fillna(float("inf"))
     # of each kind a cell whose error is the middle one of its kind: the largest is often a special case
     ranked = wrong[["cell"]].assign(_kind=kinds, _error=errors).sort_values(["_error", "cell"])
@@ -137,7 +152,7 @@ def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator
         spread = [
             _spread(name, {plain_value(v) for v in wrong.loc[of_kind, name].unique()}, values[name]) for name in keys
         ]
-        yield f" {printable(kind)}: {counted(int(counts[kind]), 'cell')}  {'; '.join(filter(None, spread))}".rstrip()
+        yield f" {printable(kind)}: {'; '.join([counted(int(counts[kind]), 'cell'), *filter(None, spread)])}"
         yield f"   such as {printable(example['cell'])}: {_worst(example, record.worst_weights(row))}"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import NamedTuple
 
-from gradcheck.printable import printable
+from gradcheck.printable import printable, printable_lines
 
 UNLIMITED = 100_000  # characters: the width of a file or a pipe
 GAP = 2  # blanks between two columns
@@ -31,6 +31,10 @@ _COPIED = ("saved", "look", "page", "break", "resume")
 Paint = Callable[[str, str], str]  # a text, and what it means
 
 
+class Title(str):
+    """A text that stands above others."""
+
+
 class Told(NamedTuple):
     """A text in a table with a meaning that its words do not show."""
 
@@ -43,7 +47,7 @@ class Table:
     """Rows of values under a title; numbers are shown short, on the right.
 
     left : columns of text, on the left.   keys : how many of the first columns are repeated where a table is wider than
-    the screen, so that its other columns stand below each other.
+    the screen, so that its other columns stand below each other.   named : whether the first name of the header is a title.
     """
 
     title: str
@@ -52,6 +56,7 @@ class Table:
     note: str = ""
     left: frozenset[str] = field(default_factory=frozenset)
     keys: int = 1
+    named: bool = False
 
 
 def short(value: object) -> str:
@@ -82,8 +87,8 @@ def unpainted(text: str, meaning: str) -> str:
 def lines(block: Table | str, width: int, paint: Paint = unpainted) -> Iterator[str]:
     """The lines of a table or a text, none longer than `width`."""
     if isinstance(block, str):
-        for line in block.splitlines():
-            meaning = MEANINGS.get(line.partition(" ")[0].lower(), "")
+        for line in printable_lines(block).splitlines():
+            meaning = TITLE if isinstance(block, Title) else MEANINGS.get(line.partition(" ")[0].lower(), "")
             yield from (paint(one, meaning) for one in wrapped(line, width))
         return
     yield from (paint(one, TITLE) for one in wrapped(block.title, width) if one)
@@ -175,7 +180,8 @@ def _rows(table: Table, width: int, paint: Paint) -> Iterator[str]:
     widths = _widths(table, width)
     left = [name in table.left for name in table.header]
     # a table may have a million rows: their texts are made twice, and not held
-    for row in chain([[Told(name, FAINT) for name in table.header]], table.rows):
+    names = [Told(name, TITLE if table.named and not i else FAINT) for i, name in enumerate(table.header)]
+    for row in chain([names], table.rows):
         texts = [short(value) for value in row]
         cells = [_wrap(text, w) if len(text) > w else [text] for text, w in zip(texts, widths, strict=True)]
         meanings = [_meaning(value, text) for value, text in zip(row, texts, strict=True)]

@@ -212,7 +212,7 @@ def _cells_not_ok(tally: Tally) -> str:
 
 def _by_bug(planted: Mapping[str, Counter[Truth]], truth: Truth) -> str:
     """How many cells of each bug have this truth, of how many; empty where none has."""
-    found = [f"{printable(bug)} ({c[truth]} of {c.total()})" for bug, c in planted.items() if c[truth]]
+    found = [f"{printable(bug)} ({c[truth]} of {c.total()})" for bug, c in sorted(planted.items()) if c[truth]]
     return f"{truth}: {', '.join(found)}" if found else ""
 
 

@@ -18,7 +18,7 @@ from gradcheck.views.record import Record
 if TYPE_CHECKING:
     import pandas as pd
 
-SCREEN = 60  # rows of matrices on a terminal
+SCREEN = 200  # rows of matrices on a terminal
 _PIECE = 10_000  # rows that are Python values at the same time
 LISTED = 20  # entries of a list on a terminal
 

@@ -128,7 +128,8 @@ class Tally:
         self.planted_mismatch = 0  # cells judged mismatch with a planted bug where nobody knows what was right before
         self.worst: CellRow | None = None  # of the cells judged mismatch without an injected bug
         self.worst_weight = ""  # its worst weight, by name
-        self.problems: dict[str, str] = {}  # status: message of the first such cell
+        self.problems: dict[str, str] = {}  # status: message of the first such cell, by id
+        self._first: dict[str, str] = {}  # status: its id
         for row in rows:
             self.add(row)
 
@@ -160,7 +161,8 @@ class Tally:
         status = row["status"]
         self.status[status] = self.status.get(status, 0) + 1
         if status != "ok":
-            self.problems.setdefault(status, str(row.get("message")))
+            if row["cell"] < self._first.setdefault(status, "~"):  # cells are done in any order
+                self._first[status], self.problems[status] = row["cell"], str(row.get("message"))
             return
         injected = bool(row.get("bug_injected"))
         axes: Axes = (

@@ -62,7 +62,7 @@ def show(blocks: Sequence[Table | str], stream: TextIO | None = None) -> None:
     width, _ = size(stream)
     paint = painted if wants_colour(stream) else layout.unpainted
     for block in blocks:
-        for line in layout.lines(printable_lines(block) if isinstance(block, str) else block, width, _harmless(paint)):
+        for line in layout.lines(block, width, _harmless(paint)):
             print(_encodable(line, stream), file=stream)
 
 

@@ -82,7 +82,18 @@ def test_a_frame_is_tallied_as_its_rows_are(seed: int, tmp_path: Path) -> None:
     run, _ = grid(tmp_path / "run", seed)
     cells = Record(run).cells
     at_once, one_by_one = tallied(cells), Tally(records(cells[list(TALLY_COLUMNS)]))
-    for name in ("status", "groups", "sizes", "widths", "weights", "planted", "planted_mismatch", "checked", "failing"):
+    for name in (
+        "status",
+        "groups",
+        "problems",
+        "sizes",
+        "widths",
+        "weights",
+        "planted",
+        "planted_mismatch",
+        "checked",
+        "failing",
+    ):
         assert getattr(at_once, name) == getattr(one_by_one, name), name
     assert (at_once.worst is None) == (one_by_one.worst is None)
     if at_once.worst is not None and one_by_one.worst is not None:
@@ -126,7 +137,7 @@ def test_mismatches_are_counted_by_diagnosis(seed: int, tmp_path: Path, capsys: 
             kinds.update([kind] if kind else [])
             writer.add(made._replace(cell=made.cell | {"diagnosis_kind": kind}))
     text = shown(capsys, tmp_path / "run")
-    told = re.findall(r"(?m)^ (transposed|bias|l2): (\d+) cells?  ", text)
+    told = re.findall(r"(?m)^ (transposed|bias|l2): (\d+) cells?; ", text)
     assert {kind: int(n) for kind, n in told} == kinds
     assert [int(n) for _, n in told] == sorted(kinds.values(), reverse=True)
 
