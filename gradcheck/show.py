@@ -13,16 +13,21 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
     made = Parser(
         prog="gradcheck show",
-        description="Verdicts by model, bug and eps, the worst weights, which rule catches which bug, what failed.",
+        description="Who was accused wrongly, which bug is caught where, what the mistakes look like, which rule catches which bug,"
+        " what failed.",
     )
     made.add_argument(
         "runs", metavar="RUN_DIR", nargs="+", help="a run folder, or latest; several are counted together"
     )
-    made.add_argument("--cell", metavar="ID", help="one cell weight by weight (the first digits of its id are enough)")
     made.add_argument(
-        "--by", metavar="COLUMNS", help="columns to count by (default: model,bug,eps, or fewer where rows are many)"
+        "--cell",
+        metavar="ID",
+        help="one cell weight by weight, the wrong ones first (the first digits of its id are enough)",
     )
-    made.add_argument("--all", action="store_true", help="every row, not one screen")
+    made.add_argument(
+        "--by", metavar="COLUMNS", help="columns to count the cells by, such as bug,scheme, in place of the matrices"
+    )
+    made.add_argument("--all", action="store_true", help="every mismatch cell by cell, and on a terminal every row")
     form = made.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="everything as JSON")
     form.add_argument(
