@@ -13,8 +13,8 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
     made = Parser(
         prog="gradcheck show",
-        description="Who was accused wrongly, which bug is caught where, what the mistakes look like, which rule catches which bug,"
-        " what failed.",
+        description="Who was accused wrongly, which bug is caught where, what the mistakes look like, which rule catches"
+        " which bug, what failed.",
     )
     made.add_argument(
         "runs", metavar="RUN_DIR", nargs="+", help="a run folder, or latest; several are counted together"
