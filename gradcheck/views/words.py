@@ -1,0 +1,115 @@
+"""The words and the forms of numbers in which run, show, page and charts say the same thing.
+
+The glossary in the README of this room explains each word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gradcheck.experiment.truth import PLANTED, Truth
+from gradcheck.numerics.steps import eps_text, from_stored
+from gradcheck.printable import printable
+from gradcheck.views.numbers import counted
+
+NOT_JUDGED: Final = "not judged"
+VISIBLE_FROM: Final = "visible from"
+WORST: Final = "worst rel_err"
+NEVER: Final = "never"
+NO_BUG: Final = "no bug"
+# No error of a gradient is larger than twice the larger of analytic and numeric: beyond that none is certain to be seen.
+LARGEST: Final = 2.0
+# What a column of a table is called where its own name is not what a person would say.
+_COLUMNS: Final[Mapping[str, str]] = {
+    "max_resolution": VISIBLE_FROM,
+    "visible_from": VISIBLE_FROM,
+    "max_rel_err": WORST,
+    "worst_rel_err": WORST,
+    "worst_param": "worst weight",
+    "n_inconclusive": NOT_JUDGED,
+    "diagnosis_kind": "diagnosis",
+}
+
+
+def column(name: str) -> str:
+    """The name of a column as people see it: ``visible from``, ``not ok``, ``bug.magnitude``."""
+    for section in ("model", "data", "init", "bug"):
+        if name.startswith(f"{section}_"):
+            return f"{section}.{name.removeprefix(f'{section}_')}"
+    return _COLUMNS.get(
+        name, name if name in ("rel_err", "abs_err", "match_at", "min_judged") else name.replace("_", " ")
+    )
+
+
+def setting(name: str, value: object) -> str:
+    """The value of a setting: ``no bug``, ``no data``, ``auto``, ``1e-04``, ``sigmoid``, ``-`` where there is none."""
+    if name == "eps":
+        return eps_text(from_stored(float(value) if isinstance(value, int | float) and value == value else None))
+    if value is None or value != value:
+        return "-"
+    if value == "none":
+        return {"bug": NO_BUG, "data": "no data"}.get(name, "none")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return printable(f"{value:g}" if isinstance(value, float) else value)
+
+
+def weight(param: str | None, position: Sequence[int] | None, flat_index: int | None = None) -> str:
+    """``W1[0,3]``, ``b`` where the parameter has no axes, ``W1 #3`` where only its place in theta is known."""
+    if position is None and flat_index is not None:
+        return printable(f"{param or ''} #{flat_index}".strip())
+    return printable(f"{param}[{','.join(map(str, position))}]" if position else param)
+
+
+def error(value: float | None) -> str:
+    """A relative error: ``4.6e-09``, ``0``, ``-`` where it is unknown."""
+    if value is None or math.isnan(value):
+        return "-"
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def visible_from(every: float | None, half: float | None = None) -> str:
+    """The smallest relative error that would have been seen: ``3e-08``; ``1e-02*`` in half of the weights; ``never``.
+
+    every : in every weight: the largest `resolution`, with what is accepted beside it.
+    half : in half of the weights of each cell: the largest median of the same.
+    """
+    if every is not None and every <= LARGEST:
+        return f"{every:.0e}"
+    return f"{half:.0e}*" if half is not None and half <= LARGEST else NEVER
+
+
+# What the star of `visible_from` means.
+HALF: Final = f"* {VISIBLE_FROM} there in half of the weights; in the others no error is certain to be seen"
+
+
+def percent(count: int, of: int) -> str:
+    """A share in %, without the sign: 0 is none, 100 is all, and what lies between is 1 to 99."""
+    if not of:
+        return "-"
+    return str(min(99, max(1, round(100 * count / of))) if 0 < count < of else round(100 * count / of))
+
+
+def answer(told: Mapping[str, int], own: Mapping[str, int] | None = None) -> str:
+    """What a run found, in a sentence or two.
+
+    ``No false alarm. 1,226 of 1,680 planted bugs caught, 445 could not be told, 9 missed.``
+
+    told : how many cells have which `Truth`.
+    own : of the cells of somebody's own function without a planted bug, how many have which verdict.
+    """
+    count = {truth: int(told.get(str(truth), 0)) for truth in Truth}
+    said, alarms = [], count[Truth.FALSE_ALARM]
+    if correct := alarms + count[Truth.RIGHT]:
+        said.append(f"{counted(alarms, 'false alarm')} in {correct:,}" if alarms else "No false alarm")
+    if planted := sum(count[truth] for truth in PLANTED):
+        said.append(
+            f"{count[Truth.CAUGHT]:,} of {planted:,} planted bugs caught,"
+            f" {count[Truth.CANNOT_BE_TOLD]:,} could not be told, {count[Truth.MISSED]:,} missed"
+        )
+    if of := sum((own or {}).values()):
+        wrong, right = (own or {}).get("mismatch", 0), (own or {}).get("match", 0)
+        said.append(f"{wrong:,} of {of:,} gradients wrong, {right:,} right, {of - wrong - right:,} {NOT_JUDGED} wholly")
+    return " ".join(f"{one}." for one in said) or "No cell was computed."
