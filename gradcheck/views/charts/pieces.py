@@ -1,19 +1,19 @@
-"""What charts are composed of: data, logarithmic axes, colours, a panel for each run."""
+"""What charts are composed of: data, logarithmic axes, colours, panels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import altair as alt
 
-from gradcheck.views.charts.cell_data import OfKind, OfRun
+from gradcheck.views.charts.cell_data import InPanel
 from gradcheck.views.charts.theme import GREY
+from gradcheck.views.charts.weight_data import OfKind
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
 
-RunRow = TypeVar("RunRow", bound=OfRun)
 KindRow = TypeVar("KindRow", bound=OfKind)
 
 
@@ -39,13 +39,20 @@ def colour_scale(colours: Mapping[str, str], names: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(names), range=[colours.get(name, GREY) for name in names])
 
 
-def by_run(rows: Sequence[RunRow], panel: Callable[[list[RunRow]], ChartType]) -> ChartType:
-    """A panel for each run, where there are several."""
-    panels = []
-    for run in dict.fromkeys(row["run"] for row in rows):
-        made = panel([row for row in rows if row["run"] == run])
-        panels.append(made.properties(**({} if run is None else {"title": run})))
-    return panels[0] if len(panels) == 1 else alt.vconcat(*panels)
+def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel]) -> ChartType:
+    """A panel for each `row` and `column` of the data of a chart, where there are several, in the order of the rows."""
+    facets: dict[str, Any] = {}
+    for place, make in (("row", alt.Row), ("column", alt.Column)):
+        names = list(dict.fromkeys(str(row[place]) for row in rows))  # type: ignore[literal-required]
+        if len(names) > 1 or names != [""]:
+            header = {"labelAngle": 0, "labelAlign": "left"} if place == "row" else {}
+            facets[place] = make(f"{place}:N", sort=names, title=None, header=alt.Header(labelLimit=220, **header))
+    return chart.facet(**facets, spacing=12) if facets else chart
+
+
+def names_of(rows: Sequence[Mapping[str, Any]], name: str, order: str) -> list[str]:
+    """The values of a column in the order that another one gives."""
+    return list(dict.fromkeys(str(row[name]) for row in sorted(rows, key=lambda row: row[order])))
 
 
 def by_kind(rows: Sequence[KindRow], titles: Mapping[str, str]) -> Iterator[tuple[str, str, list[KindRow]]]:

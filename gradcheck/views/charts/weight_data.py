@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from gradcheck.experiment.truth import UNKNOWN_MODELS
 from gradcheck.numerics.verdict import VERDICTS
-from gradcheck.views.charts.cell_data import OfKind, label
+from gradcheck.views.charts.cell_data import InPanel
+from gradcheck.views.facets import label, with_panels
 from gradcheck.views.frames import records, weight_name
 from gradcheck.views.numbers import finite
 
@@ -25,6 +26,12 @@ _BINS = 2  # in a decade
 _FAR = 1000  # bins, further from 1 than any double
 
 
+class OfKind(TypedDict):
+    """A row of a chart that has a panel for each kind of gradient: planted, correct, unknown."""
+
+    kind: str
+
+
 class Bin(OfKind):
     """The weights of a verdict with a relative error from ``low`` to ``high``, stacked from ``start`` to ``end``."""
 
@@ -36,7 +43,7 @@ class Bin(OfKind):
     end: int
 
 
-class Weight(TypedDict):
+class Weight(InPanel):
     """A weight as it is drawn; a number that is unknown or not finite is None."""
 
     weight: str
@@ -135,19 +142,25 @@ def furthest(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[np.argsort(-share, kind="stable")[:DRAWN_WEIGHTS]]
 
 
-def drawn_weights(frame: pd.DataFrame) -> list[Weight]:
-    """The weights of a cell as they are drawn, in the order of `flat_index`; numbers that are not finite are None."""
+def drawn_weights(frame: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] = ()) -> list[Weight]:
+    """The weights of a cell as they are drawn, in the order of `flat_index`; numbers that are not finite are None.
+
+    row, column : the columns of ``errors`` whose values make panels.
+    """
     rows: list[Weight] = []
-    for row in records(furthest(frame).drop_duplicates("flat_index").sort_values("flat_index")):
+    kept = furthest(frame).drop_duplicates("flat_index").sort_values("flat_index")
+    for one in records(with_panels(kept, row, column)):
         rows.append(
             {
-                "weight": label(weight_name(row["param"], row["position"])),
-                "order": row["flat_index"],
-                "analytic": finite(row["analytic"]),
-                "numeric": finite(row["numeric"]),
-                "abs_err": finite(row["abs_err"]),
-                "bound": finite(row["bound"]),
-                "verdict": label(row["verdict"]),
+                "row": one["row"],
+                "column": one["column"],
+                "weight": label(weight_name(one["param"], one["position"])),
+                "order": one["flat_index"],
+                "analytic": finite(one["analytic"]),
+                "numeric": finite(one["numeric"]),
+                "abs_err": finite(one["abs_err"]),
+                "bound": finite(one["bound"]),
+                "verdict": label(one["verdict"]),
             }
         )
     return rows
