@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcheck.columns.weights import AXES
 from gradcheck.errors import BadInput
-from gradcheck.experiment.results.rows import CELLS, SETTINGS
+from gradcheck.experiment.results.rows import SETTINGS
 from gradcheck.numerics.steps import AUTO, stored
 from gradcheck.printable import printable
 from gradcheck.views import words
@@ -123,7 +123,7 @@ def with_panels(cells: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]
 def _told(name: str, value: object, of: int) -> str:
     """A value in the name of a panel; with its key where it does not say what it is."""
     text = value_label(name, value)
-    return text if name in _FIRST or isinstance(value, str) and of == 1 else f"{words.column(name)} {text}"
+    return text if name in _FIRST or (isinstance(value, str) and of == 1) else f"{words.column(name)} {text}"
 
 
 def checked(typed: str | Sequence[str] | None, cells: pd.DataFrame, where: str) -> list[str]:

@@ -225,21 +225,25 @@ def rule_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[s
     return rows
 
 
+# What deserves a look first; a correct gradient that was judged a match says more than one of which nothing can be told.
+_LOOK = {Truth.FALSE_ALARM: 6, Truth.MISSED: 4, Truth.CAUGHT: 2, Truth.RIGHT: 1, Truth.UNKNOWN: 1}
+
+
 def interesting(cells: pd.DataFrame) -> NDArray[np.intp]:
     """The places of the cells in the order in which they deserve a look, taken in turn from each square of bug and step.
 
-    The order within a square: correct gradients that were accused and bugs that were missed; mismatches of gradients that
-    nobody knows; failures; bugs that no number shows; the others.  Among equals the worst error comes first.
+    The order within a square: correct gradients that were accused; mismatches of gradients that nobody knows; bugs that
+    were missed; failures; bugs that were caught; matches; what cannot be told.  Among equals the worst error comes first.
     """
     told, computed = truths(cells), cells["status"] == "ok"
-    look = {Truth.FALSE_ALARM: 4, Truth.MISSED: 4, Truth.CANNOT_BE_TOLD: 1}
-    wrong = told.map({str(truth): look.get(truth, 0) for truth in Truth}).astype(int)
-    wrong = wrong.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 3)
-    wrong = wrong.where(computed, 2 * (cells["status"] == "failed").astype(int))
-    keys = cells[["bug", "eps", "max_rel_err"]].assign(_wrong=wrong).reset_index(drop=True)
-    ordered = keys.sort_values(["_wrong", "max_rel_err"], ascending=False, na_position="last", kind="stable")
+    look = told.map({str(truth): _LOOK.get(truth, 0) for truth in Truth}).astype(int)
+    look = look.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 5)
+    look = look.mask(cells["verdict"].isin(["inconclusive", "nondifferentiable"]), 0)
+    look = look.where(computed, 3 * (cells["status"] == "failed").astype(int))
+    keys = cells[["bug", "eps", "max_rel_err"]].assign(_look=look).reset_index(drop=True)
+    ordered = keys.sort_values(["_look", "max_rel_err"], ascending=False, na_position="last", kind="stable")
     turn = ordered.groupby(["bug", "eps"], dropna=False, sort=False).cumcount()
-    first = ordered.assign(_turn=turn).sort_values(["_turn", "_wrong"], ascending=[True, False], kind="stable")
+    first = ordered.assign(_turn=turn).sort_values(["_turn", "_look"], ascending=[True, False], kind="stable")
     return np.asarray(first.index, dtype=np.intp)
 
 

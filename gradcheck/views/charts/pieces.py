@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
 from gradcheck.views.charts.cell_data import InPanel
 from gradcheck.views.charts.theme import GREY
-from gradcheck.views.charts.weight_data import OfKind
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
-
-KindRow = TypeVar("KindRow", bound=OfKind)
 
 
 def data(rows: Sequence[Mapping[str, object]]) -> alt.Data:
@@ -53,11 +50,3 @@ def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel]) -> Cha
 def names_of(rows: Sequence[Mapping[str, Any]], name: str, order: str) -> list[str]:
     """The values of a column in the order that another one gives."""
     return list(dict.fromkeys(str(row[name]) for row in sorted(rows, key=lambda row: row[order])))
-
-
-def by_kind(rows: Sequence[KindRow], titles: Mapping[str, str]) -> Iterator[tuple[str, str, list[KindRow]]]:
-    """The rows of each kind that has any: kind, its title, its rows."""
-    for kind, title in titles.items():
-        own = [row for row in rows if row["kind"] == kind]
-        if own:
-            yield kind, title, own

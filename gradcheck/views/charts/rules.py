@@ -27,7 +27,7 @@ def rules(rows: Sequence[RulePoint]) -> ChartType:
     if not rows:
         return empty("The plane needs cells with a planted bug and cells without one.")
     many = len({(row["row"], row["column"]) for row in rows}) > 1
-    return in_panels(plane(data(rows), most=max_rules(rows), width=300 if many else 520), rows)
+    return in_panels(plane(data(rows), max_rules(rows), 2.1 if many else 1.75, 300 if many else 520), rows)
 
 
 def max_rules(rows: Sequence[RulePoint]) -> int:
@@ -36,15 +36,16 @@ def max_rules(rows: Sequence[RulePoint]) -> int:
     return max((panels.count(panel) for panel in set(panels)), default=1)
 
 
-def plane(source: alt.Data, most: int, width: int) -> alt.LayerChart:
-    """The plane of one panel; names are spread over its height in the order of the dots."""
+def plane(source: alt.Data, most: int, right: float | alt.ExprRef, width: int) -> alt.LayerChart:
+    """The plane of one panel; names are spread over its height in the order of the dots.
+
+    most : the largest number of rules in a panel.   right : the right end of the axis, where the names have room.
+    """
     # of dots at one height the rightmost has its name on top, so that no lines cross
     sort = [alt.SortField("found", "descending"), alt.SortField("alarms", "descending"), alt.SortField("rule")]
     base = (
         alt.Chart(source)
-        .transform_window(
-            sort=sort, frame=[None, None], groupby=["row", "column"], **{"place": "row_number()", "of": "count()"}
-        )
+        .transform_window(sort=sort, frame=[None, None], groupby=["row", "column"], place="row_number()", of="count()")
         .transform_calculate(name_y="1.03 - 1.06 * (datum.place - 0.5) / datum.of", name_x=str(_NAMES))
         .transform_calculate(ours=f"datum.rule === '{OURS}'")
         .encode(
@@ -60,7 +61,7 @@ def plane(source: alt.Data, most: int, width: int) -> alt.LayerChart:
         )
     )
     ticks = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
-    x = alt.X("alarms:Q", scale=alt.Scale(domain=[-0.03, 1.75], nice=False), axis=ticks,
+    x = alt.X("alarms:Q", scale=alt.Scale(domainMin=-0.03, domainMax=right, nice=False), axis=ticks,
               title="correct gradients accused (false alarms)")  # fmt: skip
     y = alt.Y("found:Q", scale=alt.Scale(domain=[-0.04, 1.04], nice=False), axis=ticks, title="planted bugs caught")
     colour = alt.condition("datum.ours", alt.value(BLUE), alt.value(ORANGE))

@@ -28,27 +28,37 @@ def v_curve(rows: Sequence[VPoint]) -> ChartType:
     if not rows:
         return empty("No cell was computed.")
     steps = [row["eps"] for row in rows if row["eps"]]
-    auto = max(steps, default=1 / _ASIDE) * _ASIDE if any(row["eps"] is None for row in rows) else None
+    auto = place_of_auto(steps) if any(row["eps"] is None for row in rows) else None
     present = {row["scheme"] for row in rows}
     schemes = [name for name in SCHEMES if name in present] + sorted(present - set(SCHEMES))
     many = len({row["column"] for row in rows}) > 1
     placed = [{**row, "x": auto if row["eps"] is None else row["eps"]} for row in rows]
-    domain = (min([*steps, auto or 1.0]) / 2, max([*steps, auto or 0.0]) * 2)
-    return in_panels(curves(data(placed), schemes, domain, auto, 300 if many else 520), rows)
+    return in_panels(curves(data(placed), schemes, domain(steps, auto), auto, 300 if many else 520), rows)
+
+
+def place_of_auto(steps: Sequence[float]) -> float:
+    """Where eps=auto stands on the axis of the steps."""
+    return max(steps, default=1 / _ASIDE) * _ASIDE
+
+
+def domain(steps: Sequence[float], auto: float | None) -> tuple[float, float]:
+    """The ends of the axis of the steps."""
+    places = [*steps, *([] if auto is None else [auto])] or [1.0]
+    return min(places) / 2, max(places) * 2
 
 
 def curves(
-    source: alt.Data, schemes: Sequence[str], domain: tuple[float, float], auto: float | None, width: int
+    source: alt.Data, schemes: Sequence[str], span: tuple[float, float], auto: float | None, width: int
 ) -> alt.LayerChart:
     """The curves of one panel.
 
-    domain : of the axis of the steps.   auto : where eps=auto stands on it.
+    span : the ends of the axis of the steps.   auto : where eps=auto stands on it.
     """
     # the axis of a logarithmic scale would not name the place of auto by itself
     ticks = [
         10.0**power
         for power in _DECADES
-        if domain[0] <= 10.0**power <= domain[1] and (auto is None or 10.0**power < auto / 2)
+        if span[0] <= 10.0**power <= span[1] and (auto is None or 10.0**power < auto / 2)
     ]
     axis = decades(6)
     if auto is not None:
@@ -57,7 +67,7 @@ def curves(
             values=[*ticks, auto], labelExpr=names, labelOverlap="parity", labelSeparation=6, gridOpacity=0.45
         )
     base = alt.Chart(source).encode(
-        x=alt.X("x:Q", scale=alt.Scale(type="log", domain=list(domain), nice=False), axis=axis, title="eps"),
+        x=alt.X("x:Q", scale=alt.Scale(type="log", domain=list(span), nice=False), axis=axis, title="eps"),
         y=alt.Y("value:Q", scale=alt.Scale(type="log", padding=8), axis=decades(7), title="relative to the gradient"),
         color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"),
         tooltip=["scheme:N", "eps:N", "what:N", alt.Tooltip("value:Q", format=".2e"), "cells:Q"],
