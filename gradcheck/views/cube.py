@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_COMBINATIONS = 10_000
 MOST_MEDIANS = 100_000  # cells whose error and bound are held one by one
-ALWAYS = ("bug", "eps", "model", "scheme", "dtype")  # whether they were swept or not
+ALWAYS = ("bug", "eps", "dtype", "scheme", "model")  # whether they were swept or not
 KINDS = ("correct", "planted", "unknown")  # what is known of a gradient
 STATUSES = (*OF_MANY, "failed", "skipped")
 Codes = NDArray[np.int64]
@@ -84,7 +84,8 @@ class Cube(TypedDict):
     not_ok: Packed
     truths: dict[str, Packed]
     worst: Packed  # the largest relative error, NaN where none is known
-    visible: Packed  # the largest median resolution
+    visible: Packed  # from where errors are visible in every weight
+    half: Packed  # in half of the weights of each cell
     rules: list[RuleCounts]
     medians: Medians
 
@@ -112,7 +113,7 @@ def combinations(cells: pd.DataFrame) -> Combinations:
     which, size = np.unique(kind, return_inverse=True)[1], 1
     aggregated = [words.column(name) for name in _seeds(cells)]
     swept = facets.swept(cells)
-    for name in dict.fromkeys((*ALWAYS, *swept)):
+    for name in dict.fromkeys((*facets.BASE, *swept, *ALWAYS)):
         titles, codes = _coded(cells[name], name, labels)
         paired = np.unique(which * (len(titles) + 1) + codes, return_inverse=True)[1]
         many = int(paired.max(initial=-1)) + 1
@@ -161,6 +162,7 @@ def cube(cells: pd.DataFrame, found: Combinations) -> Cube:
     outcome = cells["verdict"].where(computed, cells["status"])
     checked = computed & ~cells["bug_injected"].fillna(False).astype(bool)
     accused = computed & (cells["verdict"] == "mismatch")
+    accept = cells["accept"].fillna(0.0).astype(float)
     known = {str(truth): computed & (told == truth) for truth in Truth}
     known[str(Truth.UNKNOWN)] &= accused
     shown = accused | (computed & (told == Truth.MISSED))
@@ -175,7 +177,8 @@ def cube(cells: pd.DataFrame, found: Combinations) -> Cube:
         "not_ok": count(checked & ~cells["ok"].fillna(True).astype(bool)),
         "truths": {name: count(mask) for name, mask in known.items()},
         "worst": _largest(cells["max_rel_err"], found),
-        "visible": _largest(cells["median_resolution"], found),
+        "visible": _largest(cells["max_resolution"] + accept, found),
+        "half": _largest(cells["median_resolution"] + accept, found),
         "rules": [
             _rule(name, column, computed, shown, count)
             for name, column in (

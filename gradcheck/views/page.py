@@ -26,21 +26,21 @@ from gradcheck.numerics.steps import from_stored
 from gradcheck.numerics.verdict import VERDICTS
 from gradcheck.printable import printable
 from gradcheck.views import again, cube, facets, words
-from gradcheck.views.answer import answer
 from gradcheck.views.charts import captions, cell_data, drawing, weight_data
 from gradcheck.views.charts.theme import SHARE_COLOURS, THEMES
 from gradcheck.views.frames import records, weight_name
 from gradcheck.views.numbers import in_json
 from gradcheck.views.record import Record
+from gradcheck.views.sentence import answer
 from gradcheck.views.terminal import cut
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN_CELLS = 5000  # rows in the table of cells
-SHOWN_ROWS = 2_000_000  # characters of the table of cells
+SHOWN_ROWS = 1_300_000  # characters of the table of cells
 MAX_ROWS = 2000  # in the table of cells without a result
-MAX_WEIGHTS = 40_000  # that can be drawn, of all cells
+MAX_WEIGHTS = 60_000  # that can be drawn, of all cells
 SCRIPTS = ("cube.js", "matrix.js", "table.js", "charts.js", "page.js")
 _FIRST = ("cell", "outcome", "diagnosis")
 
@@ -74,8 +74,9 @@ class Page:
         import pandas as pd
 
         self._record = record
-        cells, places = record.cells, cell_data.interesting(record.cells)
+        cells = record.cells
         self._combinations = cube.combinations(cells)
+        places = cell_data.interesting(cells, self._combinations.of_cell)
         self._places = places[:SHOWN_CELLS]
         ok = self._places[(cells["status"] == "ok").to_numpy(bool)[self._places]]
         sizes = np.minimum(cells["n_weights"].iloc[ok].fillna(0).to_numpy(np.int64), weight_data.DRAWN_WEIGHTS)
@@ -158,7 +159,7 @@ class Page:
             diagnosis=cells["diagnosis"].where(cells["diagnosis"].notna(), cells["message"]),
             worst_param=[_worst(row) for row in records(cells[["worst_param", "worst_flat_index"]])],
             max_rel_err=cells["max_rel_err"],
-            visible_from=cells["median_resolution"],
+            visible_from=_visible(cells),
             n_weights=cells["n_weights"],
         )
         rest = [name for name in frame.columns if name not in _FIRST]
@@ -220,6 +221,19 @@ def as_data(value: object) -> str:
 def _worst(row: dict[str, object]) -> str | None:
     """The worst weight of a cell; only its place among all weights is stored."""
     return None if row["worst_param"] is None else words.weight(str(row["worst_param"]), None, row["worst_flat_index"])  # type: ignore[arg-type]
+
+
+def _visible(cells: pd.DataFrame) -> list[float | str | None]:
+    """From where errors are visible in every weight: a number, or words where that is nowhere (`words.visible_from`)."""
+    found: list[float | str | None] = []
+    for row in records(cells[["status", "max_resolution", "median_resolution", "accept"]]):
+        every, half = (
+            None if row[name] is None else row[name] + (row["accept"] or 0.0)
+            for name in ("max_resolution", "median_resolution")
+        )
+        seen = every is not None and every <= words.LARGEST
+        found.append(every if seen else words.visible_from(every, half) if row["status"] == "ok" else None)
+    return found
 
 
 def _table(frame: pd.DataFrame, of: int, combination: Sequence[int] | cube.Codes) -> PageTable:

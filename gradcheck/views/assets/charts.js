@@ -18,10 +18,11 @@ const charts = (() => {
     return spec;
   }
 
-  const config = (name) => ({ ...content.themes[name], aria: false, legend: { ...content.themes[name].legend, orient: "top" } });
+  // Legends stand above a chart, one below the other.
+  const config = (name, width) => ({ ...content.themes[name], aria: false, legend: { ...content.themes[name].legend, orient: "top", columns: Math.max(2, Math.floor((width - 60) / 125)), layout: { top: { direction: "vertical", margin: 4 } } } });
 
   // ast: no code is made from the expressions of a chart: the page's policy forbids it
-  const options = (name) => ({ ast: true, renderer: "svg", config: config(name), actions: false, tooltip: { theme: "custom" } });
+  const options = (name, width) => ({ ast: true, renderer: "svg", config: config(name, width), actions: false, tooltip: { theme: "custom" } });
 
   function filled(spec, rows) {
     return { ...spec, datasets: { figures: rows } };
@@ -33,7 +34,7 @@ const charts = (() => {
     views[name] = null;
     if (!figures[name] || !figures[name].length) { inner.replaceChildren(); return; }
     const spec = sized(name, at.clientWidth);
-    views[name] = (await vegaEmbed(inner, filled(spec, figures[name]), options(theme()))).view;
+    views[name] = (await vegaEmbed(inner, filled(spec, figures[name]), options(theme(), at.clientWidth))).view;
     views[name].columns = spec.columns;
     inner.querySelectorAll("svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
     at.dataset.drawn = theme();
@@ -55,7 +56,7 @@ const charts = (() => {
   async function forPaper(name) {
     const aside = document.createElement("div");
     const spec = { ...filled(sized(name, 760), figures[name]), background: "#ffffff" };
-    const { view } = await vegaEmbed(aside, spec, options("paper"));
+    const { view } = await vegaEmbed(aside, spec, options("paper", 760));
     const svg = await view.toSVG();
     view.finalize();
     return svg;

@@ -18,7 +18,7 @@ const cube = (() => {
   const codes = content.cube.codes.map(unpack);
   const kind = unpack(content.cube.kind); // 0 correct, 1 planted, 2 unknown
   const statuses = unpacked(content.cube.statuses), truths = unpacked(content.cube.truths);
-  const notOk = unpack(content.cube.not_ok), worst = unpack(content.cube.worst), visible = unpack(content.cube.visible);
+  const notOk = unpack(content.cube.not_ok), worst = unpack(content.cube.worst), visible = unpack(content.cube.visible), half = unpack(content.cube.half);
   const ok = new Uint32Array(size);
   for (const name of Object.keys(statuses)) if (name !== "failed" && name !== "skipped") statuses[name].forEach((n, i) => { ok[i] += n; });
   const rules = content.cube.rules.map(({ rule, judged, accused, seen }) => ({ rule, judged: judged ? unpack(judged) : ok, accused: unpack(accused), seen: unpack(seen) }));
@@ -181,19 +181,21 @@ const cube = (() => {
     for (let i = 0; i < size; i++) {
       if (!mask[i]) continue;
       const own = by.map((name) => codes[place[name]][i]), key = own.join();
-      if (!groups.has(key)) groups.set(key, { own, counts: names.map(() => 0), notOk: 0, worst: NaN, visible: NaN });
+      if (!groups.has(key)) groups.set(key, { own, counts: names.map(() => 0), notOk: 0, worst: NaN, visible: NaN, half: NaN });
       const group = groups.get(key);
       names.forEach((name, k) => { group.counts[k] += statuses[name][i]; });
       group.notOk += notOk[i];
-      for (const [name, array] of [["worst", worst], ["visible", visible]]) if (!(group[name] >= array[i]) && !Number.isNaN(array[i])) group[name] = array[i];
+      for (const [name, array] of [["worst", worst], ["visible", visible], ["half", half]]) if (!(group[name] >= array[i]) && !Number.isNaN(array[i])) group[name] = array[i];
     }
     const known = (value) => (Number.isNaN(value) ? null : value === Infinity ? "inf" : value);
+    // as the tables of a terminal say it: in every weight, else in half of them, else nowhere
+    const from = (every, some, counts) => (every <= 2 ? every : some <= 2 ? `${some.toExponential(0).replace(/e-(\d)$/, "e-0$1")}*` : counts.some((n, k) => n && !["failed", "skipped"].includes(names[k])) ? "never" : null);
     const used = names.map((name, k) => k).filter((k) => [...groups.values()].some(({ counts }) => counts[k]) || k < 2);
     const sorted = [...groups.values()].sort((a, b) => { const k = a.own.findIndex((code, i) => code !== b.own[i]); return k < 0 ? 0 : a.own[k] - b.own[k]; });
     return {
       columns: [...by, ...used.map((k) => names[k]), "not_ok", "worst_rel_err", "visible_from"],
       titles: [...by.map((name) => keys[place[name]].title), ...used.map((k) => names[k]), "not ok", "worst rel_err", "visible from"],
-      rows: sorted.map(({ own, counts, notOk: open, worst: most, visible: from }) => [...own.map((code, i) => keys[place[by[i]]].values[code]), ...used.map((k) => counts[k]), open, known(most), known(from)]),
+      rows: sorted.map(({ own, counts, notOk: open, worst: most, visible: every, half: some }) => [...own.map((code, i) => keys[place[by[i]]].values[code]), ...used.map((k) => counts[k]), open, known(most), from(every, some, counts)]),
     };
   }
 

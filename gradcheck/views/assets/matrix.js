@@ -20,7 +20,8 @@ const matrix = (() => {
     const longest = Math.max(...data.bugNames.map((name) => name.length), 3);
     const label = Math.min(longest * 6.8 + 12, width * 0.36);
     const size = (k) => (width - label - 4 - GAP * (k - 1)) / (k * ns);
-    const fits = (k) => size(k) >= 15 && (k % data.columns === 0 || data.columns % k === 0);
+    const titles = Math.max(...data.panels.map(({ title }) => title.length)) * 6.9;
+    const fits = (k) => size(k) >= 15 && (k <= data.columns || size(k) * ns >= titles) && (k % data.columns === 0 || data.columns % k === 0);
     let k = 1;
     for (let one = 1; one <= n; one++) if (fits(one)) k = one;
     if (k > data.columns && n % k) { // full lines, where they are hardly wider
@@ -85,7 +86,7 @@ const matrix = (() => {
     let x = 0;
     content.shares.forEach(([what], s) => {
       const count = data.panels.reduce((sum, { counts }) => { for (let i = s; i < counts.length; i += data.parts) sum += counts[i]; return sum; }, 0);
-      if (!count && s > 2) return;
+      if (!count && s > 3) return;
       const text = `${s === 4 ? content.words.accused : what} ${count.toLocaleString("en")}`;
       if (x && x + 24 + text.length * 7 > place.width) return; // the sentence above tells the rest
       node(svg, "rect", { x: x + 0.5, y: 2.5, width: 15, height: 12, fill: fill(s), stroke: frame });
@@ -142,12 +143,14 @@ const matrix = (() => {
     return null;
   }
 
-  // The picture in words.
+  const list = (names, most) => names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
+
+  // The picture in words: of each panel the steps at which everything is caught, or at which most is.
   function says(data) {
-    const ns = data.steps.length, byBug = data.bugs.map(() => [0, 0]), best = { share: -1, n: 0, of: 0, where: "" };
+    const ns = data.steps.length, byBug = data.bugs.map(() => [0, 0]), said = [];
     let alarms = 0;
     data.panels.forEach(({ counts, title }) => {
-      for (let e = 0; e < ns; e++) {
+      const steps = data.stepNames.map((name, e) => {
         let n = 0, of = 0;
         for (let b = 0; b < data.bugs.length; b++) {
           const start = (b * ns + e) * data.parts, planted = counts[start] + counts[start + 1] + counts[start + 2];
@@ -157,17 +160,18 @@ const matrix = (() => {
           of += planted;
           alarms += counts[start + 3];
         }
-        if (of && n / of > best.share) Object.assign(best, { share: n / of, n, of, where: `eps ${data.stepNames[e]}${title ? `, ${title}` : ""}` });
-      }
+        return { name, n, of };
+      }).filter(({ of }) => of);
+      if (!steps.length) return;
+      const all = steps.filter(({ n, of }) => n === of), best = steps.reduce((a, b) => (b.n / b.of > a.n / a.of ? b : a));
+      said.push(`${title ? `${title}: ` : ""}${all.length === steps.length ? "everything is caught at every step" : all.length ? `everything is caught at eps ${list(all.map(({ name }) => name), 6)}` : `most is caught at eps ${best.name}, ${best.n.toLocaleString("en")} of ${best.of.toLocaleString("en")}`}`);
     });
     const planted = byBug.map((_, b) => b).filter((b) => byBug[b][1]);
-    const list = (picked) => picked.map((b) => data.bugNames[b]).slice(0, 8).join(", ") + (picked.length > 8 ? `, and ${picked.length - 8} more` : "");
-    const always = planted.filter((b) => byBug[b][0] === byBug[b][1]), never = planted.filter((b) => !byBug[b][0]), said = [];
-    if (best.of) said.push(`Most is caught at ${best.where}: ${best.n.toLocaleString("en")} of ${best.of.toLocaleString("en")}.`);
-    if (always.length) said.push(`Caught everywhere: ${list(always)}.`);
-    if (never.length) said.push(`Caught nowhere: ${list(never)}.`);
-    if (alarms) said.push(`${counted(alarms, "correct gradient")} accused.`);
-    return said.join(" ");
+    const never = planted.filter((b) => !byBug[b][0]).map((b) => data.bugNames[b]), more = [];
+    if (said.length) more.push(`${said.slice(0, 6).join("; ")}${said.length > 6 ? `; and ${said.length - 6} more panels` : ""}.`);
+    if (never.length) more.push(`Caught nowhere: ${list(never, 8)}.`);
+    if (alarms) more.push(`${counted(alarms, "correct gradient")} accused.`);
+    return more.join(" ").replace(/^(every|most)/, (word) => word[0].toUpperCase() + word.slice(1));
   }
 
   return { layout, draw, hit, words, values, find, box, moved, says };

@@ -76,6 +76,18 @@
     };
   })();
 
+  // Cells without a result, by reason.
+  function reasons(mask) {
+    const found = new Map();
+    content.problems.rows.forEach(([status, n, message, example], i) => {
+      if (!mask[ofProblem[i]]) return;
+      const key = `${status}\u0000${message}`;
+      if (!found.has(key)) found.set(key, [status, 0, message, example]);
+      found.get(key)[1] += n;
+    });
+    return { ...content.problems, rows: [...found.values()].sort((a, b) => compare(a[0], b[0], 1) || b[1] - a[1]), of: undefined };
+  }
+
   // The cell that tells most among the chosen: a mismatch, else the worst match, else the first.
   function telling(those) {
     const drawable = those.filter((i) => stored.has(rows[i][idAt]));
@@ -150,7 +162,7 @@
 
   // -------------------------------------------------------------------------------------------------- what charts say
 
-  const digits = (value) => (value === 0 ? "0" : value.toExponential(1).replace(/e([+-])(\d)$/, "e$10$2"));
+  const digits = (value) => (value === 0 ? "0" : padded(value.toExponential(1)));
 
   const says = {
     rules(points) {
@@ -167,13 +179,13 @@
     v_curve(points) {
       const best = new Map();
       points.filter((row) => row.what === "observed error").forEach((row) => { const key = `${row.column}, ${row.scheme}`; if (!best.has(key) || best.get(key).value > row.value) best.set(key, row); });
-      const list = [...best].slice(0, 9).map(([key, row]) => `${key} ${digits(row.value)} at eps ${row.eps === null ? "auto" : row.eps.toExponential().replace(/e([+-])(\d)$/, "e$10$2")}`);
+      const list = [...best].slice(0, 9).map(([key, row]) => `${key} ${digits(row.value)} at eps ${row.eps === null ? "auto" : exponential(row.eps)}`);
       return list.length ? `Least observed error: ${list.join("; ")}${best.size > 9 ? `; and ${best.size - 9} more` : ""}.` : points.length ? "Every chosen cell has a planted bug: there are bounds alone." : "No chosen cell has an error to draw.";
     },
     histogram(bins) {
       const found = new Map();
       bins.forEach(({ title, verdict, weights: n, low, high }) => {
-        const key = `${title}: ${verdict}`, own = found.get(key) || { n: 0, low, high };
+        const key = `${title}: ${verdict === "match" || verdict === "mismatch" ? verdict : content.words["not judged"]}`, own = found.get(key) || { n: 0, low, high };
         found.set(key, { n: own.n + n, low: Math.min(own.low, low), high: Math.max(own.high, high) });
       });
       const list = [...found].map(([key, { n, low, high }]) => `${key} ${counted(n, "weight")} (${digits(low)} to ${digits(high)})`);
@@ -187,7 +199,7 @@
     cells.mark(i < 0 ? undefined : i);
     const found = i >= 0 && stored.has(state.cell) ? stored.rows(state.cell) : [];
     find("weights-figure").hidden = find("weights").hidden = !found.length;
-    const settings = i < 0 ? "" : content.cells.columns.map((name, k) => [name, content.cells.titles[k], shown(rows[i][k])]).filter(([name]) => placeOf[name] !== undefined).map(([name, title, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? value : `${title} ${value}`)).join(", ");
+    const settings = i < 0 ? "" : content.cells.columns.map((name, k) => [name, content.cells.titles[k], shown(rows[i][k], name)]).filter(([name]) => placeOf[name] !== undefined).map(([name, title, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? value : `${title} ${value}`)).join(", ");
     note.textContent = i < 0 ? (rows.length ? "No chosen cell was computed." : "No cell was computed.")
       : found.length ? `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}. ${rows[i][diagnosisAt] || ""}`
         : `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}. Its weights are not on this page: python -m gradcheck.show RUN_DIR --cell ${state.cell}`;
@@ -221,8 +233,7 @@
       find("says-detection").textContent = computed ? matrix.says(drawn.data) : "No cell was computed.";
       verdicts.fill(cube.verdicts(mask, ["run", "model", "bug", "eps"].filter((name) => placeOf[name] !== undefined)));
       rules.fill(cube.ruleTable(mask));
-      problems.state.keep = (i) => mask[ofProblem[i]] === 1;
-      problems.draw();
+      problems.fill(reasons(mask));
     } else draw();
     allSquares.hidden = find("square-words").hidden = !state.square;
     const chosen = state.square && matrix.find(drawn.data, { ...state.filter, ...state.square });
@@ -260,9 +271,14 @@
     const drawing = async () => (name === "detection" ? new XMLSerializer().serializeToString(paper()) : charts.described(await charts.forPaper(name), text()));
     const paper = () => { const svg = matrix.draw(drawn.data, matrix.layout(drawn.data, 760), "paper", text()); svg.setAttribute("xmlns", "http://www.w3.org/2000/svg"); return svg; };
     const title = figure.closest("section").querySelector("h2").textContent;
-    button(caption, "SVG", async () => save(`${name}.svg`, "image/svg+xml", await drawing()), "save").setAttribute("aria-label", `SVG: ${title}`);
-    button(caption, "PNG", async () => save(`${name}.png`, "image/png", await charts.png(await drawing())), "save").setAttribute("aria-label", `PNG: ${title}`);
-    button(caption, "caption", async () => save(`${name}.txt`, "text/plain", `${text()}\n`), "save").setAttribute("aria-label", `caption: ${title}`);
+    const bar = add(caption, "span");
+    bar.setAttribute("role", "toolbar");
+    bar.setAttribute("aria-label", `save: ${title}`);
+    bar.addEventListener("keydown", (event) => roving(() => [...bar.children], "ArrowLeft", "ArrowRight", event, event.target));
+    button(bar, "SVG", async () => save(`${name}.svg`, "image/svg+xml", await drawing()), "save").setAttribute("aria-label", `SVG: ${title}`);
+    button(bar, "PNG", async () => save(`${name}.png`, "image/png", await charts.png(await drawing())), "save").setAttribute("aria-label", `PNG: ${title}`);
+    button(bar, "caption", async () => save(`${name}.txt`, "text/plain", `${text()}\n`), "save").setAttribute("aria-label", `caption: ${title}`);
+    [...bar.children].slice(1).forEach((one) => { one.tabIndex = -1; });
   }
 
   find("theme").addEventListener("click", () => {
@@ -289,7 +305,6 @@
   find("together").textContent = together.length ? `All values of ${together.join(", ")} are taken together.` : "";
   find("cells-note").textContent = (of > rows.length ? `${rows.length} of ${of} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Enter or a click on a row draws its weights.";
   cells.fill(content.cells);
-  problems.fill(content.problems);
   find("problems-section").hidden = !content.problems.rows.length;
   provenance.fill({ columns: ["key", "value"], titles: ["key", "value"], rows: content.provenance.map(({ key, value }) => [key, value]) });
   find("warning").textContent = content.warning;

@@ -17,12 +17,18 @@ function button(parent, text, act, className) {
   return made;
 }
 
-function shown(value) {
+const padded = (text) => text.replace(/e([+-])(\d)$/, "e$10$2");
+const exponential = (value) => padded(value.toExponential());
+
+function shown(value, name) {
+  if (name === "eps" && typeof value === "number") return exponential(value); // as everywhere
+  if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
+  if ((name === "max_rel_err" || name === "worst_rel_err") && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
   if (value === null || value === undefined) return "-";
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value !== "number" || Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
-  return size >= 1e-3 && size < 1e4 ? String(Number(value.toPrecision(6))) : Number(value.toPrecision(4)).toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+  return size >= 1e-3 && size < 1e4 ? String(Number(value.toPrecision(6))) : exponential(Number(value.toPrecision(4)));
 }
 
 function save(name, type, text) {
@@ -35,6 +41,8 @@ function save(name, type, text) {
 
 // A spreadsheet would compute text that begins like a formula.
 function field(value) {
+  if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
+  if ((name === "max_rel_err" || name === "worst_rel_err") && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
   if (value === null || value === undefined) return "";
   const text = typeof value === "number" ? String(value) : /^[=+\-@\t\r]/.test(String(value)) && !/^-?inf$/.test(value) ? `'${value}` : String(value);
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -113,7 +121,7 @@ function table(id, caption, { pick, long = [], clear } = {}) {
   }
 
   function chosen() {
-    if (state.words.length && !texts) texts = state.rows.map((row) => row.map(shown).join("\u0000").toLowerCase());
+    if (state.words.length && !texts) texts = state.rows.map((row) => row.map((value, c) => shown(value, state.columns[c])).join("\u0000").toLowerCase());
     const found = [];
     for (let i = 0; i < state.rows.length; i++) if (state.keep(i) && state.words.every((word) => texts[i].includes(word))) found.push(i);
     if (state.column >= 0) found.sort((a, b) => compare(state.rows[a][state.column], state.rows[b][state.column], state.sign) || a - b);
@@ -127,7 +135,7 @@ function table(id, caption, { pick, long = [], clear } = {}) {
       const tr = add(made, "tr");
       state.rows[i].forEach((value, c) => {
         const name = state.columns[c], kind = long.includes(name) ? "long" : typeof value === "number" || numeric[c] ? "number" : name === "cell" || name === "example" ? "mono" : "";
-        add(tr, "td", shown(value), kind);
+        add(tr, "td", shown(value, name), kind);
       });
       if (pick) {
         tr.className = "pick";

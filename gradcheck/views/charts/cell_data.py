@@ -229,21 +229,26 @@ def rule_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[s
 _LOOK = {Truth.FALSE_ALARM: 6, Truth.MISSED: 4, Truth.CAUGHT: 2, Truth.RIGHT: 1, Truth.UNKNOWN: 1}
 
 
-def interesting(cells: pd.DataFrame) -> NDArray[np.intp]:
+def interesting(cells: pd.DataFrame, groups: NDArray[np.int64] | None = None) -> NDArray[np.intp]:
     """The places of the cells in the order in which they deserve a look, taken in turn from each square of bug and step.
 
     The order within a square: correct gradients that were accused; mismatches of gradients that nobody knows; bugs that
     were missed; failures; bugs that were caught; matches; what cannot be told.  Among equals the worst error comes first.
+
+    groups : of each cell a number; no cell comes before every group of its square had its turn.
     """
     told, computed = truths(cells), cells["status"] == "ok"
     look = told.map({str(truth): _LOOK.get(truth, 0) for truth in Truth}).astype(int)
     look = look.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 5)
     look = look.mask(cells["verdict"].isin(["inconclusive", "nondifferentiable"]), 0)
     look = look.where(computed, 3 * (cells["status"] == "failed").astype(int))
-    keys = cells[["bug", "eps", "max_rel_err"]].assign(_look=look).reset_index(drop=True)
+    group = np.zeros(len(cells), dtype=np.int64) if groups is None else groups
+    keys = cells[["bug", "eps", "max_rel_err"]].assign(_look=look, _group=group).reset_index(drop=True)
     ordered = keys.sort_values(["_look", "max_rel_err"], ascending=False, na_position="last", kind="stable")
-    turn = ordered.groupby(["bug", "eps"], dropna=False, sort=False).cumcount()
-    first = ordered.assign(_turn=turn).sort_values(["_turn", "_look"], ascending=[True, False], kind="stable")
+    ordered["_turn"] = ordered.groupby("_group", sort=False).cumcount() if groups is not None else 0
+    square = ordered.groupby(["_turn", "bug", "eps"], dropna=False, sort=False)
+    ordered["_again"] = square.cumcount()
+    first = ordered.sort_values(["_turn", "_again", "_look"], ascending=[True, True, False], kind="stable")
     return np.asarray(first.index, dtype=np.intp)
 
 
