@@ -90,6 +90,21 @@ class Page:
             self._errors.add(table)
             self._chosen.add(table)
 
+    @property
+    def bins(self) -> list[weight_data.Bin]:
+        """The relative errors of all weights."""
+        return self._errors.rows()
+
+    @property
+    def telling(self) -> str | None:
+        """The cell that tells most: a mismatch, else the worst match, else the first whose weights can be drawn."""
+        cells = self._record.cells.set_index("cell").loc[self._chosen.cells, ["verdict", "max_rel_err"]]
+        for verdict in ("mismatch", "match"):
+            own = cells[cells["verdict"] == verdict]
+            if len(own):
+                return str(own.index[0] if verdict == "mismatch" else own["max_rel_err"].fillna(0.0).idxmax())
+        return self._chosen.cells[0] if self._chosen.cells else None
+
     def html(self) -> str:
         """The page."""
         folder = resources.files("gradcheck.views") / "assets"
@@ -121,7 +136,7 @@ class Page:
 
         cells = self._record.cells
         counts = cube.cube(cells, self._combinations)
-        bins = self._errors.rows()
+        bins = self.bins
         span = (min(row["low"] for row in bins), max(row["high"] for row in bins)) if bins else None
         keys = {key["name"]: key["values"] for key in counts["keys"]}
         return {

@@ -207,7 +207,7 @@
     if (found.length) {
       const beyond = found.filter((row) => row.verdict === "mismatch"), far = beyond.reduce((a, b) => (a && a.abs_err / a.bound >= b.abs_err / b.bound ? a : b), null);
       const total = stored.of(state.cell);
-      words.textContent = (total > found.length ? `The ${found.length} of ${total.toLocaleString("en")} weights furthest beyond their bound: ` : "") + (beyond.length ? `${beyond.length} of ${counted(found.length, "weight")} differ by more than a correct gradient can; furthest ${far.weight}: difference ${far.abs_err === null ? "not a number" : digits(far.abs_err)}, bound ${far.bound === null ? "none" : digits(far.bound)}.` : `no difference of ${counted(found.length, "weight")} is larger than its bound.`);
+      words.textContent = (total > found.length ? `The ${found.length} of ${total.toLocaleString("en")} weights furthest beyond their bound: ` : "") + (beyond.length ? `${beyond.length} of ${counted(found.length, "weight")} differ by more than a correct gradient can; furthest ${far.weight}: difference ${far.abs_err === null ? "not a number" : digits(far.abs_err)}, bound ${far.bound === null ? "none" : digits(far.bound)}.` : `${total > found.length ? "no" : "No"} difference of ${counted(found.length, "weight")} is larger than its bound.`);
       const columns = ["weight", "verdict", "analytic", "numeric", "abs_err", "bound"];
       ofCell.fill({ columns, titles: columns, rows: found.map((row) => columns.map((name) => row[name])) });
     }
