@@ -22,8 +22,9 @@ const charts = (() => {
   // Legends stand above a chart, one below the other.
   const config = (name, width) => ({ ...content.themes[name], aria: false, legend: { ...content.themes[name].legend, orient: "top", columns: Math.max(2, Math.floor((width - 60) / 125)), layout: { top: { direction: "vertical", margin: 4 } } } });
 
+  // logLevel: a layer without figures in this choice is no mistake
   // ast: no code is made from the expressions of a chart: the page's policy forbids it
-  const options = (name, width) => ({ ast: true, renderer: "svg", config: config(name, width), actions: false, tooltip: { theme: "custom" } });
+  const options = (name, width) => ({ ast: true, renderer: "svg", config: config(name, width), actions: false, logLevel: 1, tooltip: { theme: "custom" } });
 
   function filled(spec, rows) {
     return { ...spec, datasets: { figures: rows } };

@@ -163,6 +163,10 @@ const matrix = (() => {
         return { name, n, of };
       }).filter(({ of }) => of);
       if (!steps.length) return;
+      if (steps.every(({ n }) => !n)) {
+        said.push(`${title ? `${title}: ` : ""}nothing is caught`);
+        return;
+      }
       const all = steps.filter(({ n, of }) => n === of), best = steps.reduce((a, b) => (b.n / b.of > a.n / a.of ? b : a));
       said.push(`${title ? `${title}: ` : ""}${all.length === steps.length ? "everything is caught at every step" : all.length ? `everything is caught at eps ${list(all.map(({ name }) => name), 6)}` : `most is caught at eps ${best.name}, ${best.n.toLocaleString("en")} of ${best.of.toLocaleString("en")}`}`);
     });
@@ -171,7 +175,7 @@ const matrix = (() => {
     if (said.length) more.push(`${said.slice(0, 6).join("; ")}${said.length > 6 ? `; and ${said.length - 6} more panels` : ""}.`);
     if (never.length) more.push(`Caught nowhere: ${list(never, 8)}.`);
     if (alarms) more.push(`${counted(alarms, "correct gradient")} accused.`);
-    return more.join(" ").replace(/^(every|most)/, (word) => word[0].toUpperCase() + word.slice(1));
+    return more.join(" ").replace(/^(every|most|noth)/, (word) => word[0].toUpperCase() + word.slice(1));
   }
 
   return { layout, draw, hit, words, values, find, box, moved, says };

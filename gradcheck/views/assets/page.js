@@ -168,10 +168,11 @@
     rules(points) {
       const known = points.filter((row) => row.alarms !== null && row.found !== null);
       if (!known.length) return "The plane needs cells with a planted bug and cells without one: it is empty for this choice. The table by bug tells what there is.";
-      const ours = known.find((row) => row.rule === "gradcheck"), clean = known.filter((row) => !row.false_alarms && row !== ours).sort((a, b) => b.found - a.found)[0];
-      const most = known.reduce((a, b) => (b.alarms > a.alarms ? b : a)), said = [];
+      const ours = known.find((row) => row.rule === "gradcheck"), others = known.filter((row) => row !== ours), said = [];
       const one = (row) => `${row.rule} catches ${share(row.caught, row.planted)} of ${counted(row.planted, "planted bug")} and accuses ${share(row.false_alarms, row.correct)} of ${counted(row.correct, "correct gradient")}`;
       if (ours) said.push(`${one(ours)}.`);
+      if (!others.length) return said.join(" ");
+      const clean = others.filter((row) => !row.false_alarms).sort((a, b) => b.found - a.found)[0], most = others.reduce((a, b) => (b.alarms > a.alarms ? b : a));
       said.push(clean ? `Of the others without a false alarm most catches ${clean.rule}: ${share(clean.caught, clean.planted)}.` : "Every other rule accuses a correct gradient.");
       if (most.alarms) said.push(`Most false alarms: ${most.rule}, ${share(most.false_alarms, most.correct)}.`);
       return said.join(" ");

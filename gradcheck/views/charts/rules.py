@@ -68,7 +68,7 @@ def plane(source: alt.Data, most: int, right: float | alt.ExprRef, width: int) -
     lines = base.mark_rule(opacity=0.55, strokeWidth=0.7, color="#8c8c8c").encode(
         x=x, y=y, x2="name_x:Q", y2="name_y:Q"
     )
-    dots = base.mark_point(filled=True, opacity=0.9, stroke="#5c6570", strokeWidth=0.6).encode(
+    dots = base.mark_point(filled=True, opacity=1, stroke="#5c6570", strokeWidth=0.6).encode(
         x=x,
         y=y,
         color=colour,
