@@ -112,8 +112,8 @@ class Answered:
 def many_axes(folder: Path, seed: int = 0, functions: bool = False) -> None:
     """A grid over bug, step, dtype, scheme, a size and seeds, with any verdict anywhere; some cells failed or were skipped."""
     rng = np.random.default_rng(seed)
-    bugs, schemes = ["none", "scale", "sign_flip"], ["central", "forward", "five_point"][: int(rng.integers(1, 4))]
-    dtypes = ["float32", "float64"][: int(rng.integers(1, 3))]
+    bugs, schemes = ["none", "scale", "sign_flip"], ["central", "forward", "five_point"][: int(rng.integers(2, 4))]
+    dtypes = ["float32", "float64"]
     with Writer(folder, {"gradcheck": "9.9", "overrides": ["bug=none,scale"]}) as writer:
         for k in range(int(rng.integers(120, 200))):
             model = "function" if functions and rng.random() < 0.2 else str(rng.choice(["logistic", "mlp"]))

@@ -10,6 +10,7 @@
   const filters = find("filters");
   const selects = Object.fromEntries(keys.filter((key) => key.swept).map((key) => {
     const label = add(filters, "label", key.title), select = add(label, "select");
+    select.setAttribute("aria-label", key.title); // without the names of its values
     add(select, "option", "all").value = "";
     key.values.forEach((value, code) => { add(select, "option", value).value = code; });
     select.addEventListener("change", () => {
