@@ -61,7 +61,7 @@ def figures(record: Record, bins: Sequence[weight_data.Bin], cell: str | None) -
     points, curve = cell_data.rule_points(cells), cell_data.v_points(cells, runs)
     drawn: dict[str, tuple[ChartType, pd.DataFrame]] = {
         "detection": (detection(cell_data.squares(cells, rows, columns)), squares(cells, [*rows, *columns])),
-        "v_curve": (v_curve(curve), pd.DataFrame(curve).rename(columns={"row": "run", "column": "dtype"})),
+        "v_curve": (v_curve(curve), _curve(curve, bool(runs))),
         "rules": (rules(points), pd.DataFrame(points).drop(columns=["row", "column"], errors="ignore")),
         "histogram": (histogram(bins), pd.DataFrame(bins).drop(columns=["start", "end"], errors="ignore")),
         "weights": (
@@ -69,9 +69,14 @@ def figures(record: Record, bins: Sequence[weight_data.Bin], cell: str | None) -
             pd.DataFrame(own).drop(columns=["row", "column"], errors="ignore"),
         ),
     }
-    if not runs:
-        drawn["v_curve"][1].drop(columns="run", errors="ignore", inplace=True)
     return {name: Figure(chart, caption(record, name, cell), numbers) for name, (chart, numbers) in drawn.items()}
+
+
+def _curve(points: Sequence[cell_data.VPoint], several: bool) -> pd.DataFrame:
+    import pandas as pd
+
+    named = pd.DataFrame(points).rename(columns={"row": "run", "column": "dtype"})
+    return named if several else named.drop(columns="run", errors="ignore")
 
 
 def caption(record: Record, name: str, cell: str | None) -> str:

