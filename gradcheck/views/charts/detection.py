@@ -46,6 +46,7 @@ def detection(rows: Sequence[Square]) -> ChartType:
     layers = [_bars(base, bugs, shown), *(layer for what in shown for layer in _signs(base, bugs, what))]
     width = max(110, min(34 * len(steps), WIDTH // columns))
     layered = alt.layer(*layers).properties(width=width, height=20 * len(bugs))
+    assert isinstance(layered, alt.LayerChart)  # as layers of one panel are
     return in_panels(layered, rows).resolve_scale(color="shared")
 
 
@@ -63,7 +64,7 @@ def _axis(steps: Sequence[str]) -> alt.Axis:
 
 def _y(bugs: Sequence[str], at: float | None = None) -> alt.Y:
     scale = alt.Scale(domain=list(bugs), paddingInner=0.1, paddingOuter=0.05)
-    return alt.Y("bug:N", scale=scale, title=None, **({} if at is None else {"bandPosition": at}))
+    return alt.Y("bug:N", scale=scale, title=None, bandPosition=alt.Undefined if at is None else at)
 
 
 def _bars(base: alt.Chart, bugs: Sequence[str], shown: Sequence[str]) -> alt.Chart:

@@ -38,13 +38,14 @@ def colour_scale(colours: Mapping[str, str], names: Sequence[str]) -> alt.Scale:
 
 def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel]) -> ChartType:
     """A panel for each `row` and `column` of the data of a chart, where there are several, in the order of the rows."""
-    facets: dict[str, Any] = {}
-    for place, make in (("row", alt.Row), ("column", alt.Column)):
-        names = list(dict.fromkeys(str(row[place]) for row in rows))  # type: ignore[literal-required]
-        if len(names) > 1 or names != [""]:
-            header = {"labelAngle": 0, "labelAlign": "left"} if place == "row" else {}
-            facets[place] = make(f"{place}:N", sort=names, title=None, header=alt.Header(labelLimit=220, **header))
-    return chart.facet(**facets, spacing=12) if facets else chart
+    rows_, columns = list(dict.fromkeys(row["row"] for row in rows)), list(dict.fromkeys(row["column"] for row in rows))
+    if rows_ == [""] and columns == [""]:
+        return chart
+    across = alt.Column("column:N", sort=columns, title=None, header=alt.Header(labelLimit=220))
+    down = alt.Row("row:N", sort=rows_, title=None, header=alt.Header(labelLimit=220, labelAngle=0, labelAlign="left"))
+    if columns == [""]:
+        return chart.facet(row=down, spacing=12)
+    return chart.facet(column=across, spacing=12) if rows_ == [""] else chart.facet(row=down, column=across, spacing=12)
 
 
 def names_of(rows: Sequence[Mapping[str, Any]], name: str, order: str) -> list[str]:

@@ -42,7 +42,11 @@ def plane(source: alt.Data, most: int, right: float | alt.ExprRef, width: int) -
     most : the largest number of rules in a panel.   right : the right end of the axis, where the names have room.
     """
     # of dots at one height the rightmost has its name on top, so that no lines cross
-    sort = [alt.SortField("found", "descending"), alt.SortField("alarms", "descending"), alt.SortField("rule")]
+    sort: list[alt.SortField | dict[str, str]] = [
+        alt.SortField("found", "descending"),
+        alt.SortField("alarms", "descending"),
+        alt.SortField("rule"),
+    ]
     base = (
         alt.Chart(source)
         .transform_window(sort=sort, frame=[None, None], groupby=["row", "column"], place="row_number()", of="count()")

@@ -15,7 +15,7 @@ from gradcheck.views.charts.weight_data import Weight
 if TYPE_CHECKING:
     from altair.typing import ChartType
 
-PANEL = ["row", "column"]  # each panel has its own ranges
+PANEL: list[str | alt.FieldName] = ["row", "column"]  # each panel has its own ranges
 
 
 def weights(rows: Sequence[Weight]) -> ChartType:
