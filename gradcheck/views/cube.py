@@ -6,8 +6,8 @@ The counts stand in arrays with an entry for each combination, each of the narro
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ ALWAYS = ("bug", "eps", "dtype", "scheme", "model")  # whether they were swept o
 KINDS = ("correct", "planted", "unknown")  # what is known of a gradient
 STATUSES = (*OF_MANY, "failed", "skipped")
 Codes = NDArray[np.int64]
+Reals = NDArray[np.float64]
 Packed = list[
     str
 ]  # the type of an entry ("u1", "u2", "u4", "f4", "f8"), and the entries in base64, the lowest byte first
@@ -190,7 +191,9 @@ def cube(cells: pd.DataFrame, found: Combinations) -> Cube:
     }
 
 
-def _rule(name: str, column: pd.Series, computed: pd.Series, shown: pd.Series, count: Any) -> RuleCounts:
+def _rule(
+    name: str, column: pd.Series, computed: pd.Series, shown: pd.Series, count: Callable[[pd.Series], Packed]
+) -> RuleCounts:
     judged = computed & column.notna()
     accuses = judged & column.fillna(False).astype(bool)
     return {
@@ -219,10 +222,13 @@ def _medians(cells: pd.DataFrame, checked: pd.Series, found: Combinations) -> Me
     error = cells["median_rel_err"].to_numpy(float)[taken]
     bound = cells["median_resolution"].to_numpy(float)[taken] / 2
     step, steps = cells["eps"][taken].factorize(use_na_sentinel=False)
-    which = found.of_cell[taken]
+    which, step = found.of_cell[taken], step.astype(np.int64)
     weight = np.ones(len(which), dtype=np.int64)
     if len(which) > MOST_MEDIANS:
-        which, step, error, bound, weight = _quantiles(which, step, error, bound)
+        places, weight = _quantiles(which * (int(step.max()) + 1) + step)
+        error, bound = _sorted_within(which, step, error)[places], _sorted_within(which, step, bound)[places]
+        order = np.lexsort((step, which))
+        which, step = which[order][places], step[order][places]
     return {
         "steps": [plain_value(value) for value in steps],
         "combination": packed(which),
@@ -234,21 +240,23 @@ def _medians(cells: pd.DataFrame, checked: pd.Series, found: Combinations) -> Me
     }
 
 
-def _quantiles(which: Codes, step: Codes, *values: NDArray[np.float64]) -> tuple[Any, ...]:
-    """Quantiles of each value within each combination and step, with the number of cells that each stands for."""
-    group = np.unique(which * (int(step.max()) + 1) + step, return_inverse=True)[1]
-    few = max(1, MOST_MEDIANS // (int(group.max()) + 1))
-    made: list[list[Any]] = [[], [], *([] for _ in values), []]
-    for places in np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1]):
-        n = len(places)
-        taken = np.arange(n) if n <= few else ((np.arange(few) + 0.5) * n / few).astype(np.int64)
-        ends = np.append(taken[1:], n) if n <= few else ((np.arange(few) + 1) * n // few)
-        made[0] += [which[places[0]]] * len(taken)
-        made[1] += [step[places[0]]] * len(taken)
-        for kept, column in zip(made[2:-1], values, strict=True):
-            kept.extend(np.sort(column[places])[taken])
-        made[-1].extend(np.diff(ends, prepend=0) if n > few else [1] * n)
-    return tuple(np.array(column) for column in made)
+def _sorted_within(which: Codes, step: Codes, values: Reals) -> Reals:
+    """The values by combination and step, and by size within them."""
+    return values[np.lexsort((values, step, which))]
+
+
+def _quantiles(groups: Codes) -> tuple[Codes, Codes]:
+    """Places of quantiles among entries that are sorted by group, and the number of entries for which each stands."""
+    counts = np.unique(groups, return_counts=True)[1]
+    few, start = max(1, MOST_MEDIANS // len(counts)), 0
+    places, weights = [], []
+    for n in counts.tolist():
+        ends = np.arange(1, n + 1) if n <= few else np.arange(1, few + 1) * n // few
+        weight = np.diff(ends, prepend=0)
+        places.append(start + ends - 1 - (weight - 1) // 2)  # the middle of those for which it stands
+        weights.append(weight)
+        start += n
+    return np.concatenate(places), np.concatenate(weights)
 
 
 def bins(counted: ErrorCounts) -> Bins:
@@ -262,7 +270,7 @@ def bins(counted: ErrorCounts) -> Bins:
     }
 
 
-def packed(values: NDArray[Any] | Sequence[float], exact: bool = False) -> Packed:
+def packed(values: Reals | Codes | Sequence[int], exact: bool = False) -> Packed:
     """Numbers in the narrowest type that holds them; what is no integer in single precision.
 
     exact : in double precision where one of them is too large or too small for seven digits in single precision.
@@ -272,11 +280,13 @@ def packed(values: NDArray[Any] | Sequence[float], exact: bool = False) -> Packe
         size = np.abs(array[np.isfinite(array) & (array != 0)])
         large = exact and bool(((size > 1e38) | (size < 1e-37)).any())
         with np.errstate(over="ignore"):
-            return ["f8", _text(array.astype("<f8"))] if large else ["f4", _text(array.astype("<f4"))]
+            return (
+                ["f8", _text(array.astype("<f8").tobytes())] if large else ["f4", _text(array.astype("<f4").tobytes())]
+            )
     most = int(array.max(initial=0))
     name = "u1" if most < 2**8 else "u2" if most < 2**16 else "u4"
-    return [name, _text(array.astype(f"<{name}"))]
+    return [name, _text(array.astype(f"<{name}").tobytes())]
 
 
-def _text(array: NDArray[Any]) -> str:
-    return base64.b64encode(array.tobytes()).decode()
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -6,9 +6,10 @@ import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck.columns.weights import AXES
 from gradcheck.errors import BadInput
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MOST_VALUES = 24  # a key with more values than that makes neither panels nor a drop-down
 MOST_PANELS = 48  # of one chart
 NAME = 60  # characters of a name in a chart
+Codes = NDArray[np.int64]  # of each cell the place of its value among all values of a key
 BASE = ("bug", "eps")  # the axes of the picture of what was caught
 # What tells most about a check comes first; seeds are never told apart.
 _FIRST = ("run", "dtype", "scheme", "model")
@@ -39,15 +41,15 @@ def swept(cells: pd.DataFrame) -> list[str]:
     """
     done = cells.loc[cells["status"] == "ok"]
     names = [name for name in dict.fromkeys((*_FIRST, *_SETTINGS)) if name in done and not name.endswith("_seed")]
-    codes: dict[str, np.ndarray[Any, np.dtype[np.intp]]] = {}
+    codes: dict[str, Codes] = {}
     for name in ("bug", "eps", *(name for name in names if name not in BASE)):
         own, values = done[name].factorize(use_na_sentinel=False)
         if name in BASE or (len(values) > 1 and not _follows(name, own, codes)):
-            codes[name] = own
+            codes[name] = own.astype(np.int64)
     return [name for name in codes if name not in BASE]
 
 
-def _follows(name: str, own: np.ndarray[Any, Any], known: Mapping[str, np.ndarray[Any, Any]]) -> bool:
+def _follows(name: str, own: Codes, known: Mapping[str, Codes]) -> bool:
     """Whether the values of a key follow from those of one other key; those of a bug also from bug and model."""
     others = [codes for other, codes in known.items() if other != "eps"]
     if name.startswith("bug_") and "model" in known:
@@ -55,8 +57,8 @@ def _follows(name: str, own: np.ndarray[Any, Any], known: Mapping[str, np.ndarra
     return any(len(np.unique(_paired(other, own))) == len(np.unique(other)) for other in others)
 
 
-def _paired(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return first.astype(np.int64) * (int(second.max(initial=0)) + 1) + second
+def _paired(first: Codes, second: Codes) -> Codes:
+    return first * (int(second.max(initial=0)) + 1) + second
 
 
 def values_of(column: pd.Series, name: str) -> list[object]:

@@ -342,3 +342,19 @@ def test_every_chart_says_in_words_what_it_shows(visit: Callable[..., Visit]) ->
         described = seen.page.get_attribute(f"#chart-{name}", "aria-describedby")
         assert len(seen.page.inner_text(f"#{described}")) > 20, name
     assert all(text.strip() for text in seen.page.locator("caption").all_text_contents())
+
+
+def test_quantiles_stand_for_all_cells_of_a_combination(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The median of what the page keeps of many cells is that of the cells to within the neighbours that were left out."""
+    monkeypatch.setattr(cube, "MOST_MEDIANS", 60)
+    rng = np.random.default_rng(0)
+    groups = np.repeat([3, 5, 9], [1, 40, 1000])
+    places, weights = cube._quantiles(groups)
+    assert len(places) <= 60
+    for group, n in ((3, 1), (5, 40), (9, 1000)):
+        own = groups[places] == group
+        assert weights[own].sum() == n
+    values = np.sort(rng.normal(size=1000))
+    kept = np.repeat(values[places[groups[places] == 9] - 41], weights[groups[places] == 9])
+    rank = np.searchsorted(values, np.median(kept)) / 1000
+    assert abs(rank - 0.5) <= 1 / 20  # 20 quantiles are kept of each combination

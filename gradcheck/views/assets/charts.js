@@ -10,7 +10,7 @@ const charts = (() => {
     if (name === "v_curve") {
       const n = Math.max(1, new Set(figures[name].map((row) => row.column)).size);
       spec.columns = Math.max(1, Math.min(n, Math.floor(wide / 280)));
-      spec.spec.width = Math.min(640, Math.floor((wide - 14 * (spec.columns - 1)) / spec.columns));
+      spec.spec.width = Math.floor((wide - 14 * (spec.columns - 1)) / spec.columns);
     } else if (name === "weights") {
       (spec.vconcat || []).forEach((one) => { if (wide < 420) one.title = one.title.split("; "); });
       (spec.vconcat || []).forEach((one) => (one.layer ? [one, ...one.layer] : [one]).forEach((part) => { if (part.width !== undefined) part.width = wide; }));

@@ -9,7 +9,7 @@ import altair as alt
 
 from gradcheck.experiment.truth import Truth
 from gradcheck.views.charts.cell_data import ACCUSED, NOTHING, SHARES, Square
-from gradcheck.views.charts.pieces import colour_scale, data, empty, in_panels, names_of
+from gradcheck.views.charts.pieces import colour_scale, data, empty, in_panels
 from gradcheck.views.charts.theme import SHARE_COLOURS
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def detection(rows: Sequence[Square]) -> ChartType:
     """Panels of squares from the rows of `cell_data.squares`: the shares of a square stand beside each other in it."""
     if not rows:
         return empty("No cell was computed.")
-    steps = names_of(rows, "eps", "eps_order")
-    bugs = names_of(rows, "bug", "bug_order")
+    steps = list(dict.fromkeys(row["eps"] for row in sorted(rows, key=lambda row: row["eps_order"])))
+    bugs = list(dict.fromkeys(row["bug"] for row in sorted(rows, key=lambda row: row["bug_order"])))
     columns = len({row["column"] for row in rows})
     placed = [
         {**row, "x": row["eps_order"] + _GAP + (1 - 2 * _GAP) * row["start"],

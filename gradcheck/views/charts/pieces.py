@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import altair as alt
 
@@ -46,8 +46,3 @@ def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel]) -> Cha
     if columns == [""]:
         return chart.facet(row=down, spacing=12)
     return chart.facet(column=across, spacing=12) if rows_ == [""] else chart.facet(row=down, column=across, spacing=12)
-
-
-def names_of(rows: Sequence[Mapping[str, Any]], name: str, order: str) -> list[str]:
-    """The values of a column in the order that another one gives."""
-    return list(dict.fromkeys(str(row[name]) for row in sorted(rows, key=lambda row: row[order])))
