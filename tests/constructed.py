@@ -182,8 +182,18 @@ def hostile_run(folder: Path) -> None:
             writer.add(cell_row(planned(i, everywhere), ValueError(everywhere), 0.0))
 
 
-def large_run(folder: Path, n_cells: int) -> None:
-    """Many cells of two weights, written as tables."""
+AXES_OF_MANY = {
+    "dtype": ["float32", "float64"],
+    "scheme": ["central", "forward", "five_point"],
+    "model": ["logistic", "mlp"],
+}
+
+
+def large_run(folder: Path, n_cells: int, several_axes: bool = False) -> None:
+    """Many cells of two weights, written as tables.
+
+    several_axes : whether dtype, scheme and model differ as well.
+    """
     bugs, steps = [f"bug_{k:02d}" for k in range(24)] + ["none"], [None, *(10.0**-k for k in range(1, 13))]
     rng = np.random.default_rng(0)
     k = np.arange(n_cells)
@@ -193,6 +203,7 @@ def large_run(folder: Path, n_cells: int) -> None:
     text = {"model": "logistic", "data": "gaussian", "init": "normal", "scheme": "central", "dtype": "float64"}
     columns: dict[str, Any] = {
         **{name: [value] * n_cells for name, value in text.items()},
+        **({name: rng.choice(values, n_cells) for name, values in AXES_OF_MANY.items()} if several_axes else {}),
         "cell": [f"{i:016x}" for i in k],
         "bug": bug,
         "eps": np.array(steps, dtype=object)[k // len(bugs) % len(steps)],

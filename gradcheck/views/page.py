@@ -1,7 +1,9 @@
-"""One HTML file of a run that needs nothing else: charts, tables, provenance.
+"""One HTML file of a run that needs nothing else: the answer, charts, tables, provenance.
 
 Nothing of a record acts in the page.  The record's texts stand in a block of JSON that no browser executes, and become
 text nodes.  The page's own policy lets two scripts run, whose hashes it names, and lets nothing be loaded.
+
+The page holds counts by combination of the swept keys (`cube`), not charts: its script adds up those that a reader chooses.
 """
 
 from __future__ import annotations
@@ -10,106 +12,104 @@ import base64
 import hashlib
 import html
 import json
-import os
 import re
-import shlex
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
 
 from gradcheck.columns import store
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import harmless
-from gradcheck.experiment.truth import COLUMNS, PLANTED, UNKNOWN_MODELS, Truth, truths
 from gradcheck.numerics.steps import from_stored
+from gradcheck.numerics.verdict import VERDICTS
 from gradcheck.printable import printable
-from gradcheck.views.charts import cell_data, drawing, weight_data
-from gradcheck.views.charts.theme import THEMES
-from gradcheck.views.frames import records
+from gradcheck.views import again, cube, facets, words
+from gradcheck.views.charts import captions, cell_data, drawing, weight_data
+from gradcheck.views.charts.theme import SHARE_COLOURS, THEMES
+from gradcheck.views.frames import records, weight_name
 from gradcheck.views.layout import cut
 from gradcheck.views.numbers import in_json
 from gradcheck.views.record import Record
-from gradcheck.views.recorded import Recorded
+from gradcheck.views.sentence import answer
 
 if TYPE_CHECKING:
     import pandas as pd
-    from altair.typing import ChartType
 
 SHOWN_CELLS = 5000  # rows in the table of cells
-MAX_ROWS = 2000  # in the tables of rules and of cells without a result
-MAX_DRAWN = 300  # cells whose weights can be drawn
-TEXT = 300  # characters of a text in a table
-# Always in the table of cells; the others where they differ within the run.
-_ALWAYS = ("cell", "model", "bug", "eps")
-_NEVER = ("status", "message", "verdict", "diagnosis", "diagnosis_kind", "bug_injected", "worst_flat_index", "config")
+SHOWN_ROWS = 1_300_000  # characters of the table of cells
+MAX_ROWS = 2000  # in the table of cells without a result
+MAX_WEIGHTS = 60_000  # that can be drawn, of all cells
+SCRIPTS = ("cube.js", "matrix.js", "table.js", "charts.js", "page.js")
+_FIRST = ("cell", "outcome", "diagnosis")
 
 
 class PageTable(TypedDict):
-    """A table of the page; ``of`` is how many rows there are in all."""
+    """A table of the page; ``of`` is how many rows there are in all, ``combination`` that of each row."""
 
     columns: list[str]
+    titles: list[str]
     rows: list[list[object]]
     of: int
+    combination: cube.Packed
 
 
-class CellTable(PageTable):
-    """The table of cells."""
+class PageWeights(TypedDict):
+    """The weights that can be drawn, cell after cell: the number of each cell's, and of all it has."""
 
-    square: list[tuple[str, str | None]]  # bug and step in the heat map
-    ok: list[bool]  # whether the cell was computed
-
-
-class Tile(TypedDict):
-    """A figure of the run."""
-
-    what: str
-    value: str
-    bad: NotRequired[bool]
+    cells: list[str]
+    drawn: cube.Packed
+    of: cube.Packed
+    names: list[str]
+    name: cube.Packed
+    numbers: dict[str, cube.Packed]
+    verdict: cube.Packed
 
 
 class Page:
-    """The page of a run: its charts, its tables, and both as one HTML file."""
+    """The page of a run."""
 
     def __init__(self, record: Record) -> None:
+        import pandas as pd
+
         self._record = record
-        cells, places = record.cells, cell_data.interesting(record.cells)
-        self._cells = cells.iloc[places[:SHOWN_CELLS]]
-        drawn = places[(cells["status"] == "ok").to_numpy(bool)[places]][:MAX_DRAWN]
-        drawable = cells["cell"].iloc[drawn]
-        self._errors, self._chosen = weight_data.ErrorCounts(), weight_data.Chosen(drawable)
+        cells = record.cells
+        self._combinations = cube.combinations(cells)
+        places = cell_data.interesting(cells, self._combinations.of_cell)
+        self._places = places[:SHOWN_CELLS]
+        ok = self._places[(cells["status"] == "ok").to_numpy(bool)[self._places]]
+        sizes = np.minimum(cells["n_weights"].iloc[ok].fillna(0).to_numpy(np.int64), weight_data.DRAWN_WEIGHTS)
+        self._chosen = weight_data.Chosen(cells["cell"].iloc[ok[np.cumsum(sizes) <= MAX_WEIGHTS]].tolist())
+        once = (~cells["cell"].duplicated()).to_numpy(bool)
+        self._errors = weight_data.ErrorCounts(
+            pd.Index(cells["cell"][once], dtype=object), self._combinations.of_cell[once]
+        )
         columns = dict.fromkeys([*weight_data.ERROR_COLUMNS, *weight_data.DRAWN_COLUMNS])
         for table in record.tables(list(columns)):
             self._errors.add(table)
             self._chosen.add(table)
-        self._drawn = {cell: rows for cell in self._chosen.counts if (rows := self._chosen.rows(cell))}
 
-    @cached_property
-    def charts(self) -> dict[str, ChartType]:
-        """Altair charts by name; the weights are those of the cell that deserves a look first."""
-        from gradcheck.views.charts.detection import detection
-        from gradcheck.views.charts.histogram import histogram
-        from gradcheck.views.charts.pieces import empty
-        from gradcheck.views.charts.rules import rules
-        from gradcheck.views.charts.v_curve import v_curve
-        from gradcheck.views.charts.weights import weights
+    @property
+    def bins(self) -> list[weight_data.Bin]:
+        """The relative errors of all weights."""
+        return self._errors.rows()
 
-        cells = self._record.cells
-        first = next(iter(self._drawn.values()), [])
-        return {
-            "detection": detection(cell_data.squares(cells)),
-            "v_curve": v_curve(cell_data.v_points(cells)),
-            "rules": rules(cell_data.rule_bars(cells)),
-            "histogram": histogram(self._errors.rows()),
-            "weights": weights(first) if first else empty("No weights here."),
-        }
+    @property
+    def telling(self) -> str | None:
+        """The cell that tells most: a mismatch, else the worst match, else the first whose weights can be drawn."""
+        cells = self._record.cells.set_index("cell").loc[self._chosen.cells, ["verdict", "max_rel_err"]]
+        for verdict in ("mismatch", "match"):
+            own = cells[cells["verdict"] == verdict]
+            if len(own):
+                return str(own.index[0] if verdict == "mismatch" else own["max_rel_err"].fillna(0.0).idxmax())
+        return self._chosen.cells[0] if self._chosen.cells else None
 
     def html(self) -> str:
         """The page."""
         folder = resources.files("gradcheck.views") / "assets"
-        asset = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")}
-        library, script = _script(drawing.bundle()), _script(asset["page.js"])
+        asset = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
+        library, script = _script(drawing.bundle()), _script("".join(asset[name] for name in SCRIPTS))
         policy = {
             "default-src": "'none'",
             "script-src": f"{_hash(library)} {_hash(script)}",
@@ -120,7 +120,7 @@ class Page:
         }
         parts = {
             "policy": "; ".join(f"{key} {value}" for key, value in policy.items()),
-            "title": html.escape(f"gradcheck: {_names(self._record)}"),
+            "title": html.escape(f"{answer(self._record.cells)} {again.names(self._record)}"),
             "style": asset["page.css"],
             "content": as_data(self.content()),
             "library": library,
@@ -132,48 +132,90 @@ class Page:
 
     def content(self) -> dict[str, object]:
         """All that the script of the page is given, as JSON can hold it."""
+        from gradcheck.views.charts.page_specs import specifications
+
+        cells = self._record.cells
+        counts = cube.cube(cells, self._combinations)
+        bins = self.bins
+        span = (min(row["low"] for row in bins), max(row["high"] for row in bins)) if bins else None
+        keys = {key["name"]: key["values"] for key in counts["keys"]}
         return {
-            "name": _names(self._record),
+            "answer": answer(cells),
+            "name": again.names(self._record),
             "heading": self._record.heading.removeprefix(f"{printable(self._record.name)}: ").splitlines(),
-            "tiles": _tiles(self._record.cells),
-            "charts": {name: drawing.specification(chart) for name, chart in self.charts.items()},
-            "themes": {name: THEMES[name] for name in ("light", "dark")},
+            "cube": counts,
+            "bins": cube.bins(self._errors),
+            "verdicts": list(VERDICTS),
+            "panels": {"most": facets.MOST_PANELS},
+            "shares": [[str(what), SHARE_COLOURS[str(what)]] for what in cell_data.SHARES],
+            "words": {"accused": cell_data.ACCUSED, "no bug": words.NO_BUG, "not judged": words.NOT_JUDGED},
+            "charts": specifications(keys["scheme"], counts["medians"]["steps"], span, len(counts["rules"])),
+            "captions": captions.CAPTIONS,
+            "themes": THEMES,
             "cells": self._cell_table(),
-            "weights": {
-                "cells": {cell: _columns(rows) for cell, rows in self._drawn.items()},
-                "counts": self._chosen.counts,
-            },
+            "weights": self._weights(),
             "apart": self._errors.apart,
-            "verdicts": _table(self._record.verdicts(self._record.groups)),
-            "rules": _table(self._record.rule_table(), MAX_ROWS),
-            "problems": _table(self._record.problems(), MAX_ROWS),
-            "limits": {"weights": weight_data.DRAWN_WEIGHTS},
-            "commands": commands(self._record),
-            "warning": warning(self._record),
-            "provenance": list(_flat(self._record.provenance)),
+            "problems": self._problems(),
+            "commands": again.commands(self._record),
+            "warning": again.warning(self._record),
+            "provenance": list(again.flat(self._record.provenance)),
         }
 
-    def _cell_table(self) -> CellTable:
-        cells, everything = self._cells, self._record.cells
-        done = cell_data.eps_labels(everything.loc[everything["status"] == "ok", ["eps"]])
-        own = [
-            name
-            for name in cells.columns
-            if name in _ALWAYS
-            or (
-                not (name in _NEVER or name.startswith(("rule_", "n_", "max_", "median_", "norm_", "worst_", "loss")))
-                and everything[name].nunique() > 1
-            )
+    def _cell_table(self) -> PageTable:
+        everything = self._record.cells
+        cells = everything.iloc[self._places]
+        own = [key["name"] for key in self._combinations.keys if key["swept"] or key["name"] in ("model", "bug", "eps")]
+        seeds = [name for name in everything.columns if name.endswith("_seed") and everything[name].nunique() > 1]
+        # a key with too many values for a drop-down is told in the table
+        own += [name for name in facets.swept(everything) if name not in own] + seeds
+        frame = cells[own].assign(
+            cell=cells["cell"],
+            outcome=cells["verdict"].where(cells["status"] == "ok", cells["status"]),
+            diagnosis=cells["diagnosis"].where(cells["diagnosis"].notna(), cells["message"]),
+            worst_param=[_worst(row) for row in records(cells[["worst_param", "worst_flat_index"]])],
+            max_rel_err=cells["max_rel_err"],
+            visible_from=_visible(cells),
+            n_weights=cells["n_weights"],
+        )
+        rest = [name for name in frame.columns if name not in _FIRST]
+        table = _table(frame[[*_FIRST, *rest]], len(everything), self._combinations.of_cell[self._places])
+        taken, room = 0, SHOWN_ROWS
+        while taken < len(table["rows"]) and room > 0:
+            room -= len(json.dumps(table["rows"][taken]))
+            taken += 1
+        table["rows"] = table["rows"][:taken]
+        return table
+
+    def _weights(self) -> PageWeights:
+        frame = self._chosen.frame()
+        named = [
+            facets.label(weight_name(row["param"], row["position"])) for row in records(frame[["param", "position"]])
         ]
-        figures = ["n_weights", "max_rel_err", "median_resolution"]
-        outcome = cells["verdict"].where(cells["status"] == "ok", cells["status"])
-        words = cells["diagnosis"].where(cells["diagnosis"].notna(), cells["message"])
-        frame = cells[own].assign(**{name: cells[name] for name in figures}, diagnosis=words)
-        frame.insert(1, "outcome", outcome)
-        table = _table(frame)
-        square = [(cell_data.label(row["bug"]), done.get(row["eps"])) for row in records(cells[["bug", "eps"]])]
-        ok = (cells["status"] == "ok").tolist()
-        return {"columns": table["columns"], "rows": table["rows"], "of": len(everything), "square": square, "ok": ok}
+        names = {name: i for i, name in enumerate(dict.fromkeys(named))}
+        verdicts = {name: i for i, name in enumerate(VERDICTS)}
+        numbers = ("analytic", "numeric", "abs_err", "bound")
+        return {
+            "cells": self._chosen.cells,
+            "drawn": cube.packed(np.bincount(frame["cell"].astype(np.int64), minlength=len(self._chosen.cells))),
+            "of": cube.packed(self._chosen.counts),
+            "names": list(names),
+            "name": cube.packed(np.array([names[name] for name in named], dtype=np.int64)),
+            "numbers": {name: cube.packed(frame[name].to_numpy(float), exact=True) for name in numbers},
+            "verdict": cube.packed(
+                np.array([verdicts.get(one, len(verdicts)) for one in frame["verdict"]], dtype=np.int64)
+            ),
+        }
+
+    def _problems(self) -> PageTable:
+        """Failed and skipped cells by reason and combination: the page adds up those of the chosen ones."""
+        cells = self._record.cells
+        open_ = (cells["status"] != "ok").to_numpy(bool)
+        frame = cells.loc[open_, ["status", "message", "cell"]].assign(combination=self._combinations.of_cell[open_])
+        groups = frame.groupby(["status", "message", "combination"], dropna=False, sort=True)["cell"]
+        counted = groups.agg(["size", "min"]).reset_index().head(MAX_ROWS)
+        counted.columns = ["status", "message", "combination", "cells", "example"]
+        codes = counted.pop("combination").to_numpy(np.int64)
+        return _table(counted[["status", "cells", "message", "example"]], len(groups), codes)
 
 
 def write_page(text: str, out: Path) -> None:
@@ -191,95 +233,42 @@ def as_data(value: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def commands(record: Record) -> list[str]:
-    """The commands that make each run again, as far as they are harmless, and that compare the numbers."""
-    return [line for run in record.runs for line in _commands(run)]
+def _worst(row: dict[str, object]) -> str | None:
+    """The worst weight of a cell; only its place among all weights is stored."""
+    return None if row["worst_param"] is None else words.weight(str(row["worst_param"]), None, row["worst_flat_index"])  # type: ignore[arg-type]
 
 
-def _commands(run: Recorded) -> list[str]:
-    typed, _ = harmless.sorted_out(run.provenance.get("overrides"))
-    again = " ".join(["python -m gradcheck.run", *map(shlex.quote, typed)])
-    sweep = any("," in text and "[" not in text for text in typed) and "experiment=" not in again
-    return [again + (" -m" if sweep else ""), f"python -m gradcheck.reproduce {shlex.quote(_name(run))}"]
+def _visible(cells: pd.DataFrame) -> list[float | str | None]:
+    """From where errors are visible in every weight: a number, or words where that is nowhere (`words.visible_from`)."""
+    found: list[float | str | None] = []
+    for row in records(cells[["status", "max_resolution", "median_resolution", "accept"]]):
+        every, half = (
+            None if row[name] is None else row[name] + (row["accept"] or 0.0)
+            for name in ("max_resolution", "median_resolution")
+        )
+        seen = every is not None and every <= words.LARGEST
+        found.append(every if seen else words.visible_from(every, half) if row["status"] == "ok" else None)
+    return found
 
 
-def warning(record: Record) -> str:
-    """What to know before these commands are pasted."""
-    left_out = [text for run in record.runs for text in harmless.sorted_out(run.provenance.get("overrides"))[1]]
-    words = "They are made of what the record says, which may be somebody else's: read them before you run them."
-    if left_out:
-        names = dict.fromkeys(cut(printable(text.partition("=")[0]), 40) for text in left_out)
-        shown = ", ".join(list(names)[:10]) + (", …" if len(names) > 10 else "")
-        words += f" Left out, since they may name code or files: {shown}."
-    return words
-
-
-def _names(record: Record) -> str:
-    return ", ".join(map(_name, record.runs))
-
-
-def _name(run: Recorded) -> str:
-    """The run's folder, without the part of its path that says nothing but whose machine it was."""
-    path = str(run.folder)
-    if os.path.isabs(path):
-        here = os.path.relpath(path)
-        path = here if not here.startswith("..") else os.path.join(*Path(path).parts[-2:])
-    return printable(path)
-
-
-def _tiles(cells: pd.DataFrame) -> list[Tile]:
-    """The run in a few figures."""
-    done = cells.loc[cells["status"] == "ok", ["ok", *COLUMNS]]
-    told = truths(done).value_counts()
-    counts = {truth: int(told.get(truth, 0)) for truth in Truth}
-    tiles: list[Tile] = [{"what": "cells computed", "value": f"{len(done)} of {len(cells)}"}]
-    wrong = counts[Truth.FALSE_ALARM]
-    if correct := wrong + counts[Truth.RIGHT]:
-        tiles.append({"what": "correct gradients accused", "value": f"{wrong} of {correct}", "bad": wrong > 0})
-    if planted := sum(counts[truth] for truth in PLANTED):
-        for truth in PLANTED:
-            bad = truth is Truth.MISSED and counts[truth] > 0
-            words = "planted bugs that no number shows" if truth is Truth.CANNOT_BE_TOLD else f"planted bugs {truth}"
-            tiles.append({"what": words, "value": f"{counts[truth]} of {planted}", "bad": bad})
-    own = done[done["model"].isin(UNKNOWN_MODELS) & ~done["bug_injected"].fillna(False).astype(bool)]
-    if len(own):
-        wrong = int((own["verdict"] == "mismatch").sum())
-        tiles.append({"what": "gradients of functions wrong", "value": f"{wrong} of {len(own)}", "bad": wrong > 0})
-        few = int((~own["ok"].fillna(True).astype(bool)).sum()) - wrong
-        if few > 0:
-            tiles.append({"what": "of which too little was judged", "value": f"{few} of {len(own)}", "bad": True})
-    for status in ("failed", "skipped"):
-        if count := int((cells["status"] == status).sum()):
-            tiles.append({"what": status, "value": str(count), "bad": status == "failed"})
-    return tiles
-
-
-def _table(frame: pd.DataFrame, most: int | None = None) -> PageTable:
-    """Columns and at most `most` rows; numbers stay numbers, an infinite one is a string, text is made harmless and cut."""
-    found = records(frame.head(most))
+def _table(frame: pd.DataFrame, of: int, combination: Sequence[int] | cube.Codes) -> PageTable:
+    """Columns and rows; numbers stay numbers, an infinite one is a string, text is made harmless and cut."""
+    found = records(frame)
     if "eps" in frame:
         found = [row | {"eps": from_stored(row["eps"])} for row in found]
-    rows = [[_value(value) for value in row.values()] for row in found]
-    return {"columns": [printable(name) for name in frame.columns], "rows": rows, "of": len(frame)}
+    return {
+        "columns": [printable(name) for name in frame.columns],
+        "titles": [printable(words.column(name)) for name in frame.columns],
+        "rows": [[_value(name, value) for name, value in row.items()] for row in found],
+        "of": of,
+        "combination": cube.packed(combination),
+    }
 
 
-def _value(value: object) -> object:
+def _value(name: str, value: object) -> object:
     if value is None or isinstance(value, (bool, int, float)):
         return in_json(value)
-    return cut(printable(value), TEXT)
-
-
-def _columns(rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
-    """Rows as columns, which take a third of the room."""
-    return {key: [row[key] for row in rows] for key in rows[0]}
-
-
-def _flat(value: object, prefix: str = "") -> list[dict[str, str]]:
-    """A nested mapping as rows, each key with the keys above it."""
-    if isinstance(value, dict) and value:
-        return [row for key, item in value.items() for row in _flat(item, f"{prefix}.{key}" if prefix else str(key))]
-    shown = value if isinstance(value, str) else json.dumps(value)
-    return [{"key": cut(printable(prefix), TEXT), "value": cut(printable(shown), TEXT)}]
+    return words.NO_BUG if name == "bug" and value == "none" else cut(printable(value), again.TEXT)
 
 
 def _script(text: str) -> str:

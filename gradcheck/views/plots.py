@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from gradcheck.errors import BadInput
+from gradcheck.views import facets
 from gradcheck.views.charts import cell_data, weight_data
 from gradcheck.views.charts.drawing import require_altair
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     from altair.typing import ChartType
+
+Auto = Literal["auto"]
+AUTO: Final[Auto] = "auto"
+Keys = str | Sequence[str] | None  # whose values make panels
 
 
 class Source(Protocol):
@@ -25,31 +30,47 @@ class Source(Protocol):
 
 
 class Plots:
-    """Charts of one or several runs, as Altair charts."""
+    """Charts of one or several runs, as Altair charts.
+
+    ``row`` and ``column`` name the columns of ``cells`` whose values make the panels, one or a list; None makes one panel,
+    ``"auto"`` takes the keys that were swept.  Every other keyword is a filter on a column, a value or a list of them.
+
+    Examples
+    --------
+    >>> import gradcheck
+    >>> plot = gradcheck.load("runs/reference").plot
+    >>> chart = plot.detection(row="scheme", column="dtype", bug=["none", "scale"])
+    >>> curves = plot.v_curve(column="model", dtype="float64")
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def v_curve(self) -> ChartType:
-        """Observed error and bound against eps, a line for each scheme and dtype (`cell_data.v_points`)."""
-        require_altair()
-        from gradcheck.views.charts.v_curve import v_curve
-
-        return v_curve(cell_data.v_points(self._source.cells))
-
-    def detection(self) -> ChartType:
-        """Bug by eps: the shares of planted bugs caught, missed, not to be told, and of correct gradients accused."""
+    def detection(self, *, row: Keys = AUTO, column: Keys = AUTO, **where: object) -> ChartType:
+        """Bug by eps: the shares of planted bugs caught, not to be told, missed, and of correct gradients accused."""
         require_altair()
         from gradcheck.views.charts.detection import detection
 
-        return detection(cell_data.squares(self._source.cells))
+        return detection(cell_data.squares(*self._panels("plot.detection", row, column, where)))
 
-    def rules(self) -> ChartType:
-        """Each rule's false alarms, and its shares of planted bugs caught, missed, not to be told."""
+    def rules(self, *, row: Keys = None, column: Keys = None, **where: object) -> ChartType:
+        """The rules as a plane: correct gradients accused across, planted bugs caught up."""
         require_altair()
         from gradcheck.views.charts.rules import rules
 
-        return rules(cell_data.rule_bars(self._source.cells))
+        return rules(cell_data.rule_points(*self._panels("plot.rules", row, column, where)))
+
+    def v_curve(self, *, row: Keys = AUTO, column: Keys = AUTO, **where: object) -> ChartType:
+        """Observed error and bound against eps, a line for each scheme (`cell_data.v_points`).
+
+        ``"auto"`` makes a column of panels for each dtype, and a row for each run.
+        """
+        require_altair()
+        from gradcheck.views.charts.v_curve import v_curve
+
+        row = (["run"] if "run" in self._source.cells else None) if row == AUTO else row
+        column = "dtype" if column == AUTO else column
+        return v_curve(cell_data.v_points(*self._panels("plot.v_curve", row, column, where)))
 
     def histogram(self) -> ChartType:
         """Relative errors of all weights by verdict; reads ``errors`` once, in bounded memory."""
@@ -61,16 +82,31 @@ class Plots:
             counted.add(table)
         return histogram(counted.rows())
 
-    def weights(self, cell: str) -> ChartType:
+    def weights(self, cell: str, *, row: Keys = None, column: Keys = None, **where: object) -> ChartType:
         """One cell: analytic against numeric gradient with the band of the bound, and the error against the bound.
 
-        Of more than 100 weights, the 100 furthest beyond their bound.  Raises BadInput (a ValueError) where the cell
-        has no weights.
+        Of more than 100 weights, the 100 furthest beyond their bound.  Panels and filters are columns of ``errors``:
+        ``plot.weights(cell, column="param", verdict="mismatch")``.  Raises BadInput (a ValueError) where the cell has no
+        weights.
         """
         require_altair()
         from gradcheck.views.charts.weights import weights
 
-        rows = weight_data.drawn_weights(self._source.weights(cell))
-        if not rows:
+        found = self._source.weights(cell)
+        if found.empty:
             raise BadInput(f"plot.weights: no weights of a cell {cell!r} here")
-        return weights(rows)
+        kept = facets.chosen(found, where, "plot.weights")
+        names = [
+            facets.checked(typed, kept, f"plot.weights: {place}") for place, typed in (("row", row), ("column", column))
+        ]
+        return weights(weight_data.drawn_weights(kept, *names))
+
+    def _panels(
+        self, call: str, row: Keys, column: Keys, where: dict[str, object]
+    ) -> tuple[pd.DataFrame, list[str], list[str]]:
+        """The cells that are chosen, and the keys of their panels."""
+        cells = facets.chosen(self._source.cells, where, call)
+        rows, columns = facets.panels(cells)
+        rows = rows if row == AUTO else facets.checked(row, cells, f"{call}: row")
+        columns = columns if column == AUTO else facets.checked(column, cells, f"{call}: column")
+        return cells, [name for name in rows if row != AUTO or name not in columns], columns

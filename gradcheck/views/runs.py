@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gradcheck.views.plots import Plots
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Runs:
     """Results of one or several runs, as ``load`` reads them.
 
@@ -40,7 +40,8 @@ class Runs:
         Of ``run_experiment`` the exit status of the run: 0, or 1 where a cell failed or a gradient without an injected bug is
         wrong.  None where the runs were loaded.
     plot : Plots
-        Charts: ``plot.v_curve()``, ``plot.detection()``, ``plot.rules()``, ``plot.histogram()``, ``plot.weights(cell)``.
+        Charts: ``plot.detection()``, ``plot.rules()``, ``plot.v_curve()``, ``plot.weights(cell)``, ``plot.histogram()``.  The
+        first four take panels and filters: ``plot.detection(row="scheme", column="dtype", bug="scale")``.
 
     See Also
     --------
@@ -62,6 +63,16 @@ class Runs:
     cells: pd.DataFrame
     errors: ds.Dataset
     status: int | None = None
+
+    def __repr__(self) -> str:
+        from gradcheck.views import notebook
+
+        return notebook.text(self.cells)
+
+    def _repr_html_(self) -> str:
+        from gradcheck.views import notebook
+
+        return notebook.as_html(self.cells)
 
     def weights(self, cell: str) -> pd.DataFrame:
         """The weights of one cell, in the order of ``flat_index``.

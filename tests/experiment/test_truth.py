@@ -171,10 +171,8 @@ def test_of_a_function_nothing_is_a_false_alarm_caught_or_missed(
     table = record.rule_table()
     assert table[["false_alarms", "caught", "missed", "cannot_be_told"]].isna().all(axis=None)
     assert table.loc[table["rule"] == "gradcheck", "accused"].tolist() == [1, 1]
-    tiles = {tile["what"]: tile for tile in page.Page(record).content()["tiles"]}
-    assert not [what for what in tiles if "correct" in what or "planted" in what]
-    assert tiles["gradients of functions wrong"]["value"] == "1 of 1"
-    assert {row["kind"] for row in cell_data.rule_bars(record.cells)} == {"unknown"}
+    assert page.Page(record).content()["answer"] == "1 of 1 gradients wrong, 0 right, 0 not judged wholly."
+    assert cell_data.rule_points(record.cells) == []
     assert {row["what"] for row in cell_data.squares(record.cells)} == {"unknown"}
     counted = weight_data.ErrorCounts()
     for piece in record.tables(weight_data.ERROR_COLUMNS):
@@ -213,17 +211,14 @@ def shares(run: Path) -> dict[str, Any]:
     text = summary.text(Stored(run).cell_rows(TALLY_COLUMNS), run)
     line = next(line for line in text.splitlines() if line.startswith("CAUGHT"))
     own = record.rule_table().query("rule == 'gradcheck' and bug == 'scale'").iloc[0]
-    drawn = [
-        row for row in cell_data.rule_bars(record.cells) if row["rule"] == "gradcheck" and row["kind"] == "planted"
-    ]
-    squares = [row for row in cell_data.squares(record.cells) if row["kind"] == "planted"]
-    tiles = {tile["what"]: tile["value"] for tile in page.Page(record).content()["tiles"]}
+    drawn = next(row for row in cell_data.rule_points(record.cells) if row["rule"] == "gradcheck")
+    squares = cell_data.squares(record.cells)
     return {
         "headline": line,
         "rules": tuple(int(own[name]) for name in ("caught", "missed", "cannot_be_told")),
-        "bars": tuple(row["count"] for row in drawn),
+        "plane": (drawn["caught"], drawn["missed"], drawn["cannot_be_told"]),
         "squares": tuple(sum(row["count"] for row in squares if row["what"] == t) for t in PLANTED),
-        "tiles": [value for what, value in tiles.items() if what.startswith("planted")],
+        "page": page.Page(record).content()["answer"],
         "loaded": tuple(int((truths(gradcheck.load(run).cells) == t).sum()) for t in PLANTED),
     }
 
@@ -232,9 +227,9 @@ def test_all_places_say_the_same(three: Path) -> None:
     assert shares(three) == {
         "headline": "CAUGHT  3 of 6 planted bugs; missed: scale (1 of 6); cannot be told: scale (2 of 6)",
         "rules": (3, 1, 2),
-        "bars": (3, 1, 2),
+        "plane": (3, 1, 2),
         "squares": (3, 1, 2),
-        "tiles": ["3 of 6", "1 of 6", "2 of 6"],
+        "page": "No false alarm. 3 of 6 planted bugs caught, 2 could not be told, 1 missed.",
         "loaded": (3, 1, 2),
     }
 
@@ -248,8 +243,8 @@ def test_of_a_run_of_version_1_the_weights_say_what_was_missed(three: Path) -> N
         stamp = {"gradcheck.provenance": json.dumps({"schema_version": 1})}
         rewrite(path, table.select(kept).replace_schema_metadata(stamp))
     found = shares(three)
-    assert {name: found[name] for name in ("rules", "bars", "squares", "loaded")} == dict.fromkeys(
-        ("rules", "bars", "squares", "loaded"), (3, 1, 2)
+    assert {name: found[name] for name in ("rules", "plane", "squares", "loaded")} == dict.fromkeys(
+        ("rules", "plane", "squares", "loaded"), (3, 1, 2)
     )
 
 

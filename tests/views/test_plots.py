@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -17,14 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from constructed import failures_only, hostile_run, nothing, one_cell, planned, result, rewrite, rows, skipped_only
+from visits import many_axes
 
 import gradcheck
 from gradcheck import report, show
 from gradcheck.errors import BadInput
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.writer import Writer
+from gradcheck.experiment.truth import Truth, truths
 from gradcheck.numerics.schemes import SCHEMES
-from gradcheck.views import page
+from gradcheck.views import again, citation, facets, page, paper
 from gradcheck.views.charts import cell_data, drawing, weight_data
 from gradcheck.views.charts.theme import scheme_colours
 from gradcheck.views.record import Record
@@ -67,14 +70,84 @@ def test_an_error_within_the_bound_lies_below_it_on_the_chart() -> None:
 
 def test_detection_counts_what_was_caught_by_bug_and_step(run: Path) -> None:
     found = {(row["bug"], row["eps"], row["what"]): row for row in cell_data.squares(load(run).cells)}
-    for what, count in (("caught", 2), ("missed", 0), ("cannot be told", 1)):
+    steps = ("1e-04", "1e-05", "1e-06", "auto")
+    for what, count in (("caught", 2), ("cannot be told", 1)):
         assert {key: (row["count"], row["cells"]) for key, row in found.items() if key[2] == what} == {
-            ("scale", eps, what): (count, 3) for eps in ("1e-04", "1e-05", "1e-06", "auto")
+            ("scale", eps, what): (count, 3) for eps in steps
         }
-    accused = [row for key, row in found.items() if key[0] == "none"]
-    assert [(row["what"], row["count"], row["percent"]) for row in accused] == [("false alarm", 0, "0")] * 4
-    assert found["scale", "auto", "caught"]["percent"] == "67"
-    assert found["scale", "auto", "caught"]["says"] == "2 caught, 0 missed, 1 cannot be told"
+    assert [(key[1], row["count"], row["end"]) for key, row in found.items() if key[0] == "no bug"] == [
+        (eps, 0, 1.0) for eps in steps
+    ]
+    assert found["scale", "auto", "caught"]["end"] == found["scale", "auto", "cannot be told"]["start"] == 2 / 3
+    assert found["scale", "auto", "caught"]["says"] == "3 cells: 2 caught, 1 cannot be told, 0 missed"
+
+
+def test_panels_and_filters_are_those_of_the_cells(tmp_path: Path) -> None:
+    many_axes(tmp_path, seed=5)
+    cells = load(tmp_path).cells
+    for row, column, where in (
+        ([], ["dtype"], {}),
+        (["scheme"], ["dtype"], {"model": "mlp"}),
+        (["data_n", "scheme"], [], {}),
+    ):
+        kept = facets.chosen(cells, where, "plot")
+        assert len(kept) == (len(cells) if not where else (cells["model"] == "mlp").sum())
+        expected = paper.squares(kept, [*row, *column])
+        found = cell_data.squares(kept, row, column)
+        counts: dict[Any, int] = {}
+        for one in found:
+            counts[one["what"]] = counts.get(one["what"], 0) + one["count"]
+        for what, name in (("caught", "caught"), ("missed", "missed"), ("false alarm", "false_alarms")):
+            assert counts.get(what, 0) == expected[name].sum()
+        panels = kept.loc[kept["status"] == "ok", [*row, *column]].drop_duplicates()
+        assert len({(one["row"], one["column"]) for one in found}) == len(panels)
+        assert len({(one["row"], one["column"], one["bug"], one["eps"]) for one in found}) == len(expected)
+
+
+def test_what_follows_from_another_key_and_seeds_make_no_panels(tmp_path: Path) -> None:
+    with Writer(tmp_path, {}) as writer:
+        for i, (scheme, bug) in enumerate(itertools.product(["central", "forward"], ["none", "scale", "sign_flip"])):
+            cell = planned(i, bug)
+            cell.config |= {"scheme": scheme, "accept": 0.1 * (scheme == "forward")}
+            cell.config["data"] |= {"seed": i}
+            writer.add(cell_row(cell, result(i, bug=bug), 0.0))
+    cells = load(tmp_path).cells
+    assert cells["bug_magnitude"].nunique(dropna=False) > 1  # it follows from the bug
+    assert facets.swept(cells) == ["scheme"]
+    assert facets.panels(cells) == ([], ["scheme"])
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda plot: plot.detection(row="shceme"), "plot.detection: row='shceme': no such column; try scheme"),
+        (lambda plot: plot.rules(dtype="float16"), "plot.rules: no cell has dtype='float16'; there are float64"),
+        (lambda plot: plot.v_curve(epps=1), "plot.v_curve='epps': no such column; try eps"),
+        (lambda plot: plot.weights(planned(3).cell, param="Q"), "plot.weights: no cell has param='Q'; there are W, b"),
+    ],
+)
+def test_a_wrong_panel_or_filter_is_said_in_a_line(run: Path, call: Any, said: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        call(gradcheck.load(run).plot)
+    assert str(raised.value).startswith(said)
+    assert "\n" not in str(raised.value)
+
+
+def test_runs_say_what_they_are(run: Path, tmp_path: Path) -> None:
+    runs = gradcheck.load(run)
+    text = repr(runs)
+    assert text.splitlines()[:2] == [
+        "Runs: 24 cells (24 ok)",
+        "No false alarm. 8 of 12 planted bugs caught, 4 could not be told, 0 missed.",
+    ]
+    assert "varied bug: no bug, scale" in text
+    assert "8/12 caught" in runs._repr_html_()
+    hostile_run(tmp_path / "hostile")
+    tags = Scripts(gradcheck.load(tmp_path / "hostile")._repr_html_()).tags
+    assert set(tags) <= {"div", "p", "strong", "br", "table", "thead", "tbody", "tr", "th", "td"}
+    nothing(tmp_path / "nothing")
+    assert "No cell was computed." in repr(gradcheck.load(tmp_path / "nothing"))
+    assert "No cell was computed." in gradcheck.load(tmp_path / "nothing")._repr_html_()
 
 
 @pytest.mark.parametrize(
@@ -124,16 +197,16 @@ def test_of_many_weights_those_furthest_beyond_their_bound_are_kept(tmp_path: Pa
     with Writer(tmp_path, {}) as writer:
         writer.add(cell_row(planned(0), many, 0.0))
         writer.add(rows(1))
-    cell, chosen = planned(0).cell, weight_data.Chosen([planned(0).cell])
+    chosen = weight_data.Chosen([planned(0).cell])
     for piece in Record(tmp_path).tables(weight_data.DRAWN_COLUMNS):
         for start in range(0, piece.num_rows, 50):
             chosen.add(piece.slice(start, 50))
-    drawn = chosen.rows(cell)
-    assert chosen.counts == {cell: 300}
+    drawn = chosen.frame()
+    assert chosen.counts.tolist() == [300]
     assert len(drawn) == weight_data.DRAWN_WEIGHTS
-    assert {17, 250} <= {row["order"] for row in drawn}
+    assert {17, 250} <= set(drawn["flat_index"])
     share = many.weights["abs_err"] / many.weights["bound"]
-    assert {row["order"] for row in drawn} == set(np.argsort(-share)[: weight_data.DRAWN_WEIGHTS].tolist())
+    assert set(drawn["flat_index"]) == set(np.argsort(-share)[: weight_data.DRAWN_WEIGHTS].tolist())
 
 
 def test_what_went_wrong_deserves_the_first_look(run: Path) -> None:
@@ -142,9 +215,13 @@ def test_what_went_wrong_deserves_the_first_look(run: Path) -> None:
     assert len(ordered) == 24
     squares = ordered.head(8)[["bug", "eps"]].drop_duplicates()
     assert len(squares) == 8  # one from each square before a second from any
-    escaped = ordered.head(4)
-    assert set(escaped["bug"]) == {"scale"}
-    assert set(escaped["verdict"]) == {"match"}
+    caught = ordered.head(4)
+    assert set(caught["bug"]) == {"scale"}
+    assert set(caught["verdict"]) == {"mismatch"}
+    assert set(ordered.iloc[4:8]["verdict"]) == {"match"}
+    groups = np.arange(24) % 5
+    first = cell_data.interesting(cells, groups)[:5]
+    assert sorted(groups[first]) == [0, 1, 2, 3, 4]  # one of each group before a second of any
 
 
 # -------------------------------------------------------------------------------------------------------------- charts
@@ -180,8 +257,9 @@ def test_several_runs_stand_under_each_other(run: Path, tmp_path: Path) -> None:
     one_cell(tmp_path / "other")
     runs = gradcheck.load([run, tmp_path / "other"])
     assert set(runs.cells["run"]) == {str(run), str(tmp_path / "other")}
-    assert len(runs.plot.v_curve().vconcat) == 2
-    assert len(runs.plot.detection().vconcat) == 2
+    for chart in (runs.plot.v_curve(), runs.plot.detection()):
+        shown = {facets.value_label("run", str(one)) for one in (run, tmp_path / "other")}
+        assert set(chart.to_dict()["facet"]["row"]["sort"]) == shown
     assert len(runs.weights(planned(0).cell)) == 12  # of both
     assert len(weight_data.drawn_weights(runs.weights(planned(0).cell))) == 6
 
@@ -238,6 +316,36 @@ def test_the_report_and_its_figures_are_written(run: Path, tmp_path: Path, capsy
     assert sorted(path.name for path in run.iterdir()) == ["cells", "errors", "report.html"]
 
 
+def test_a_paper_has_figures_captions_numbers_and_a_citation(tmp_path: Path) -> None:
+    many_axes(tmp_path / "run", seed=7)
+    folder = tmp_path / "paper"
+    assert report.main([str(tmp_path / "run"), "--paper", str(folder)]) == 0
+    kinds = ("svg", "png", "txt", "csv")
+    assert {path.name for path in folder.iterdir()} == {"gradcheck.bib"} | {f"{n}.{k}" for n in CHARTS for k in kinds}
+    cells = load(tmp_path / "run").cells
+    done = cells[cells["status"] == "ok"]
+    squares = pd.read_csv(folder / "detection.csv")
+    assert squares["cells"].sum() == len(done)
+    assert squares["caught"].sum() == (truths(done) == Truth.CAUGHT).sum()
+    one = squares.iloc[0]
+    own = done[(done["bug"] == one["bug"]) & (done["scheme"] == one["scheme"]) & (done["dtype"] == one["dtype"])]
+    own = own[(own["model"] == one["model"]) & (own["data_n"] == one["data_n"])]
+    own = own[own["eps"].isna() if one["eps"] == "auto" else own["eps"] == float(one["eps"])]
+    assert len(own) == one["cells"]
+    rules = pd.read_csv(folder / "rules.csv").set_index("rule")
+    assert rules.loc["gradcheck", "caught"] == squares["caught"].sum()
+    caption = (folder / "detection.txt").read_text(encoding="utf-8")
+    assert f"{len(done)} cells of" in caption
+    assert f"{squares['caught'].sum()} of" in caption
+    assert citation.bibtex().strip() in (Path(gradcheck.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert (folder / "gradcheck.bib").read_text(encoding="utf-8") == citation.bibtex()
+
+
+def test_numbers_of_a_paper_hold_no_formula() -> None:
+    frame = pd.DataFrame({"bug": ["=1+1", "-x", "scale"], "n": [-1.0, 2.0, None]})
+    assert paper.as_csv(frame) == "bug,n\n'=1+1,-1.0\n'-x,2.0\nscale,\n"
+
+
 def test_where_nothing_can_be_written_is_said(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert report.main([str(run), "--out", str(tmp_path / "none" / "page.html")]) == 2
@@ -283,7 +391,7 @@ def umask() -> int:
 
 def test_the_page_carries_the_command_that_makes_the_run_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
-    assert page.commands(Record(run)) == [
+    assert again.commands(Record(run)) == [
         "python -m gradcheck.run bug=none,scale data.n=3 -m",
         "python -m gradcheck.reproduce run",
     ]
@@ -397,6 +505,7 @@ def test_small_runs_have_tables_types_and_charts(tmp_path: Path, make: Any) -> N
     runs = gradcheck.load(tmp_path)
     assert len(runs.cells) == (make is not nothing)
     assert str(runs.cells["n_weights"].dtype) == "Int64"
-    for chart in (runs.plot.v_curve(), runs.plot.detection(), runs.plot.rules(), runs.plot.histogram()):
+    for chart in (runs.plot.v_curve(), runs.plot.detection(), runs.plot.histogram()):
         words = ("No cell was computed." in drawing.svg(chart)) or ("No weight has" in drawing.svg(chart))
         assert words == (make is not one_cell)
+    assert "The plane needs cells with a planted bug" in drawing.svg(runs.plot.rules())

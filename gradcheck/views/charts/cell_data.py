@@ -3,103 +3,110 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.experiment.truth import COLUMNS, Truth, truths
+from gradcheck.experiment.truth import COLUMNS, PLANTED, Truth, truths
 from gradcheck.numerics.steps import AUTO, eps_text
-from gradcheck.printable import printable
+from gradcheck.views import words
+from gradcheck.views.facets import label, value_label, with_panels
 from gradcheck.views.frames import plain_value, records, rule_counts
-from gradcheck.views.layout import cut
+from gradcheck.views.numbers import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_EPS = 40  # more steps than that are taken together by decade
-MAX_NAMES = 60  # bugs in one heat map
-NAME = 60  # characters
+MAX_NAMES = 60  # bugs in one chart
+NOTHING = "no mismatch"  # what is left of correct gradients and of those that nobody knows
+ACCUSED = "mismatch, truth unknown"  # the share of the gradients that nobody knows which were accused
+# The shares of a square, in the order in which they are drawn.
+SHARES = (Truth.CAUGHT, Truth.CANNOT_BE_TOLD, Truth.MISSED, Truth.FALSE_ALARM, Truth.UNKNOWN)
 
 
-class OfRun(TypedDict):
-    """A row of a chart that has a panel for each run."""
+class InPanel(TypedDict):
+    """A row of a chart that has panels."""
 
-    run: str | None  # None where there is one run
-
-
-class OfKind(TypedDict):
-    """A row of a chart that has a panel for each kind of gradient: planted, correct, unknown."""
-
-    kind: str
+    row: str  # "" where there is one row of panels
+    column: str
 
 
-class VPoint(OfRun):
-    """A median over the cells of a scheme, dtype and step."""
+class VPoint(InPanel):
+    """A median over the cells of a scheme and step."""
 
     scheme: str
-    dtype: str
     eps: float | None  # None: auto
     what: str  # observed error, bound
     value: float
     cells: int
 
 
-class Square(OfRun, OfKind):
+class Share(TypedDict):
+    """A share of a square; it starts where the share before it ends."""
+
+    what: str  # one of SHARES, or NOTHING
+    count: int
+    start: float
+    end: float
+
+
+class Square(InPanel, Share):
     """A share of the cells with a bug and a step."""
 
     bug: str
     eps: str
+    bug_order: int
+    eps_order: int
     cells: int
-    order: int  # of the step
     says: str  # all shares of the square in words
-    what: str  # a Truth
-    count: int
-    share: float
-    percent: str
 
 
-class Bar(OfKind):
-    """A share of the cells that a rule judged; it starts where the share before it ends."""
+class RulePoint(InPanel):
+    """What a rule says of the cells: its shares are None where there is no such cell."""
 
     rule: str
-    what: str
-    count: int
-    cells: int
-    start: float
-    end: float
-    text: str
+    false_alarms: int
+    correct: int
+    caught: int
+    missed: int
+    cannot_be_told: int
+    planted: int
+    alarms: float | None  # false_alarms / correct
+    found: float | None  # caught / planted
 
 
-def v_points(cells: pd.DataFrame) -> list[VPoint]:
+def v_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] = ("dtype",)) -> list[VPoint]:
     """Error and bound against the step, relative to the gradient: medians over the cells without a planted bug.
 
-    One row for each run, scheme, dtype, eps and `what`: ``observed error``, the median of `median_rel_err`, and
+    One row for each panel, scheme, eps and `what`: ``observed error``, the median of `median_rel_err`, and
     ``bound``, the median of ``median_resolution / 2``.  The latter is bound / max(|analytic|, |numeric|), and never below
     the `rel_err` that it allows.  Where every cell has a planted bug there are bounds alone.
     """
-    keys = ["run", "scheme", "dtype", "eps"]
-    done = _done(cells, [*keys, "bug_injected", "median_rel_err", "median_resolution"])
+    keys = ["row", "column", "scheme", "eps"]
+    done = _done(cells, ["scheme", "eps", *row, *column, "bug_injected", "median_rel_err", "median_resolution"])
+    done = with_panels(done, row, column)
     correct = done[~done["bug_injected"].fillna(False).astype(bool)]
     measured = {"observed error": correct["median_rel_err"], "bound": correct["median_resolution"] / 2}
     if correct.empty:
         correct, measured = done, {"bound": done["median_resolution"] / 2}
     rows: list[VPoint] = []
     for what, values in measured.items():
-        groups = correct[keys].assign(value=values).groupby(keys, dropna=False, sort=True)["value"]
-        for row in records(groups.agg(["median", "size"]).reset_index()):
-            value = row["median"]
+        groups = correct[keys].assign(value=values).groupby(keys, dropna=False, sort=True, observed=True)["value"]
+        for group in records(groups.agg(["median", "size"]).reset_index()):
+            value = group["median"]
             if value is not None and math.isfinite(value) and value > 0:  # there is no 0 on a log axis
                 rows.append(
                     {
-                        "run": _run(row["run"]),
-                        "scheme": label(row["scheme"]),
-                        "dtype": label(row["dtype"]),
-                        "eps": row["eps"],
+                        "row": group["row"],
+                        "column": group["column"],
+                        "scheme": label(group["scheme"]),
+                        "eps": group["eps"],
                         "what": what,
                         "value": value,
-                        "cells": row["size"],
+                        "cells": group["size"],
                     }
                 )
     return rows
@@ -124,132 +131,127 @@ def eps_labels(cells: pd.DataFrame) -> dict[float | None, str]:
     return labels
 
 
-# The shares of a square of `squares`, by what is known of its gradients.
-SHARES = {
-    "planted": (Truth.CAUGHT, Truth.MISSED, Truth.CANNOT_BE_TOLD),
-    "correct": (Truth.FALSE_ALARM,),
-    "unknown": (Truth.UNKNOWN,),
-}
+def squares(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] = ()) -> list[Square]:
+    """By bug and step the shares of the cells: a row for each share (`what`) that any cell of a square has.
 
-
-def squares(cells: pd.DataFrame) -> list[Square]:
-    """By bug and step the shares of the cells; one row for each square and share (`what`).
-
-    Planted bugs were caught, missed, or cannot be told.  Correct gradients were accused or not.  Where nobody knows the
-    gradient, the share is of the cells judged a mismatch.
+    Planted bugs were caught, cannot be told, or were missed.  Correct gradients were accused or not.  Where nobody knows
+    the gradient, the share is of the cells judged a mismatch.  A square without a share has one row, whose count is 0.
     """
-    done = _done(cells, ["bug", "eps", *COLUMNS])
-    labels = eps_labels(done)
-    order = {label: i for i, label in enumerate(dict.fromkeys(labels.values()))}
-    told, accused = truths(done), done["verdict"] == "mismatch"
-    kind_of = {str(truth): "planted" if truth.planted else "correct" for truth in Truth} | {
-        str(Truth.UNKNOWN): "unknown"
-    }
-    frame = done[["run", "bug"]].assign(
+    done = with_panels(_done(cells, ["bug", "eps", *row, *column, *COLUMNS]), row, column)
+    labels, told = eps_labels(done), truths(done)
+    harmless = (told == Truth.RIGHT) | ((told == Truth.UNKNOWN) & (done["verdict"] != "mismatch"))
+    names = {bug: value_label("bug", plain_value(bug)) for bug in done["bug"].unique()}
+    frame = done[["row", "column"]].assign(
+        bug=[names[bug] for bug in done["bug"]],
         eps=[labels[None if math.isnan(value) else value] for value in done["eps"].astype(float)],
-        kind=told.map(kind_of),
-        told=told.where((told != Truth.UNKNOWN) | accused, "other"),
+        told=told.where(~harmless, NOTHING),
     )
+    counts: dict[tuple[str, str, str, str], dict[str, int]] = {}
+    for key, n in frame.groupby(["row", "column", "bug", "eps", "told"], observed=True).size().items():
+        counts.setdefault(key[:4], {})[key[4]] = int(n)
+    bugs = {name: i for i, name in enumerate(sorted(set(frame["bug"]), key=bug_order)[:MAX_NAMES])}
+    steps = {name: i for i, name in enumerate(dict.fromkeys(labels.values()))}
     rows: list[Square] = []
-    for key, group in frame.groupby(["run", "bug", "eps", "kind"], dropna=False, sort=True):
-        run, bug, eps, kind = (plain_value(value) for value in key)
-        counts, n = group["told"].value_counts(), len(group)
-        found = {str(what): int(counts.get(what, 0)) for what in SHARES[kind]}
-        words = {str(Truth.FALSE_ALARM): "accused", str(Truth.UNKNOWN): "judged mismatch"}
-        says = ", ".join(f"{count} {words.get(what, what)}" for what, count in found.items())
-        for what, count in found.items():
+    for (row_, column_, bug, eps), found in counts.items():
+        for share in _shares(found) if bug in bugs else ():
             rows.append(
                 {
-                    "run": _run(run),
-                    "bug": label(bug),
+                    "row": row_,
+                    "column": column_,
+                    "bug": bug,
                     "eps": eps,
-                    "kind": kind,
-                    "cells": n,
-                    "order": order[eps],
-                    "says": says,
-                    "what": what,
-                    "count": count,
-                    "share": count / n,
-                    "percent": _percent(count / n),
+                    "bug_order": bugs[bug],
+                    "eps_order": steps[eps],
+                    "cells": sum(found.values()),
+                    "says": says(found),
+                    **share,
                 }
             )
-    bugs = sorted({row["bug"] for row in rows})[:MAX_NAMES]
-    return [row for row in rows if row["bug"] in bugs]
-
-
-def _percent(share: float) -> str:
-    """A share in %; 0 is none and 100 is all."""
-    return f"{min(99, max(1, round(100 * share))) if 0 < share < 1 else round(100 * share)}"
-
-
-def rule_bars(cells: pd.DataFrame) -> list[Bar]:
-    """For each rule its shares of the planted bugs (``caught``, ``missed``, ``cannot be told``), of the correct gradients
-    (``false alarm``), and of those that nobody knows (``unknown``).
-    """
-    frame = rule_counts(cells)
-    columns = {
-        "planted": {"caught": "caught", "missed": "missed", "cannot be told": "cannot_be_told"},
-        "correct": {"false alarm": "false_alarms"},
-        "unknown": {"unknown": "accused"},
-    }
-    known = frame["caught"].notna() | frame["false_alarms"].notna()
-    of = {"planted": frame["caught"].notna(), "correct": frame["false_alarms"].notna(), "unknown": ~known}
-    rows: list[Bar] = []
-    for kind, shares in columns.items():
-        for rule, group in frame[of[kind]].groupby("rule", sort=False):
-            n, start = int(group["cells"].sum()), 0.0
-            for what, column in shares.items() if n else ():
-                count = int(group[column].sum())
-                end = start + count / n
-                rows.append(
-                    {
-                        "rule": label(rule),
-                        "kind": kind,
-                        "what": what,
-                        "count": count,
-                        "cells": n,
-                        "start": start,
-                        "end": end,
-                        "text": f"{count}/{n}",
-                    }
-                )
-                start = end
     return rows
 
 
-def interesting(cells: pd.DataFrame) -> NDArray[np.intp]:
+def bug_order(name: str) -> tuple[bool, str]:
+    """A key to sort the names of bugs by: no bug first."""
+    return name != words.NO_BUG, name
+
+
+def says(counts: Mapping[str, int]) -> str:
+    """The shares of a square in words."""
+    n = sum(counts.values())
+    planted = any(counts.get(what, 0) for what in PLANTED)
+    named = [str(what) for what in SHARES if counts.get(what, 0) or (planted and what in PLANTED)]
+    text = ", ".join(f"{counts.get(what, 0)} {ACCUSED if what == Truth.UNKNOWN else what}" for what in named)
+    return f"{counted(n, 'cell')}: {text or 'no mismatch'}"
+
+
+def _shares(counts: Mapping[str, int]) -> Iterator[Share]:
+    """The shares of a square, one after the other; where there is none, one of 0 cells."""
+    n, start, none = sum(counts.values()), 0, True
+    for what in SHARES:
+        if count := counts.get(what, 0):
+            yield {"what": str(what), "count": count, "start": start / n, "end": (start + count) / n}
+            start, none = start + count, False
+    if none:
+        yield {"what": NOTHING, "count": 0, "start": 0.0, "end": 1.0}
+
+
+def rule_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] = ()) -> list[RulePoint]:
+    """What each rule says of the cells whose gradient is known, for each panel: false alarms and caught bugs."""
+    done = cells[cells["status"] == "ok"]
+    rows: list[RulePoint] = []
+    panels_ = with_panels(done, row, column) if row or column else done.assign(row="", column="")
+    for (row_, column_), group in panels_.groupby(["row", "column"], observed=True, sort=True):
+        frame = rule_counts(group)
+        for rule, own in frame.groupby("rule", sort=False):
+            correct, planted = own[own["false_alarms"].notna()], own[own["caught"].notna()]
+            alarms, caught = int(correct["false_alarms"].sum()), int(planted["caught"].sum())
+            of_correct, of_planted = int(correct["cells"].sum()), int(planted["cells"].sum())
+            if of_correct or of_planted:
+                rows.append(
+                    {
+                        "row": row_,
+                        "column": column_,
+                        "rule": label(rule),
+                        "false_alarms": alarms,
+                        "correct": of_correct,
+                        "caught": caught,
+                        "missed": int(planted["missed"].sum()),
+                        "cannot_be_told": int(planted["cannot_be_told"].sum()),
+                        "planted": of_planted,
+                        "alarms": alarms / of_correct if of_correct else None,
+                        "found": caught / of_planted if of_planted else None,
+                    }
+                )
+    return rows
+
+
+# What deserves a look first; a correct gradient that was judged a match says more than one of which nothing can be told.
+_LOOK = {Truth.FALSE_ALARM: 6, Truth.MISSED: 4, Truth.CAUGHT: 2, Truth.RIGHT: 1, Truth.UNKNOWN: 1}
+
+
+def interesting(cells: pd.DataFrame, groups: NDArray[np.int64] | None = None) -> NDArray[np.intp]:
     """The places of the cells in the order in which they deserve a look, taken in turn from each square of bug and step.
 
-    The order within a square: correct gradients that were accused and bugs that were missed; mismatches of gradients that
-    nobody knows; failures; bugs that no number shows; the others.  Among equals the worst error comes first.
+    The order within a square: correct gradients that were accused; mismatches of gradients that nobody knows; bugs that
+    were missed; failures; bugs that were caught; matches; what cannot be told.  Among equals the worst error comes first.
+
+    groups : of each cell a number; no cell comes before every group of its square had its turn.
     """
     told, computed = truths(cells), cells["status"] == "ok"
-    look = {Truth.FALSE_ALARM: 4, Truth.MISSED: 4, Truth.CANNOT_BE_TOLD: 1}
-    wrong = told.map({str(truth): look.get(truth, 0) for truth in Truth}).astype(int)
-    wrong = wrong.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 3)
-    wrong = wrong.where(computed, 2 * (cells["status"] == "failed").astype(int))
-    keys = cells[["bug", "eps", "max_rel_err"]].assign(_wrong=wrong).reset_index(drop=True)
-    ordered = keys.sort_values(["_wrong", "max_rel_err"], ascending=False, na_position="last", kind="stable")
-    turn = ordered.groupby(["bug", "eps"], dropna=False, sort=False).cumcount()
-    first = ordered.assign(_turn=turn).sort_values(["_turn", "_wrong"], ascending=[True, False], kind="stable")
+    look = told.map({str(truth): _LOOK.get(truth, 0) for truth in Truth}).astype(int)
+    look = look.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 5)
+    look = look.mask(cells["verdict"].isin(["inconclusive", "nondifferentiable"]), 0)
+    look = look.where(computed, 3 * (cells["status"] == "failed").astype(int))
+    group = np.zeros(len(cells), dtype=np.int64) if groups is None else groups
+    keys = cells[["bug", "eps", "max_rel_err"]].assign(_look=look, _group=group).reset_index(drop=True)
+    ordered = keys.sort_values(["_look", "max_rel_err"], ascending=False, na_position="last", kind="stable")
+    ordered["_turn"] = ordered.groupby("_group", sort=False).cumcount() if groups is not None else 0
+    square = ordered.groupby(["_turn", "bug", "eps"], dropna=False, sort=False)
+    ordered["_again"] = square.cumcount()
+    first = ordered.sort_values(["_turn", "_again", "_look"], ascending=[True, True, False], kind="stable")
     return np.asarray(first.index, dtype=np.intp)
 
 
 def _done(cells: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Some columns of the cells that were computed, and `run`.
-
-    All columns of a million cells would take a gigabyte.
-    """
-    done = cells.loc[cells["status"] == "ok", [name for name in cells.columns if name in (*columns, "run")]]
-    return done if "run" in done else done.assign(run=None)
-
-
-def label(text: object) -> str:
-    """Text from a run as a chart shows it: on one line, at most NAME characters, nothing in it acts."""
-    return "-" if text is None else cut(printable(text), NAME)
-
-
-def _run(folder: str | None) -> str | None:
-    """A folder as it is shown; of a long name the end, where runs differ."""
-    text = None if folder is None else printable(folder)
-    return text if text is None or len(text) <= NAME else "…" + text[1 - NAME :]
+    """Some columns of the cells that were computed.  All columns of a million cells would take a gigabyte."""
+    return cells.loc[cells["status"] == "ok", [name for name in cells.columns if name in columns]]

@@ -1,4 +1,4 @@
-"""Heat maps of what was caught, by bug and step."""
+"""Small multiples of bug by step: which share of the planted bugs was caught, and which correct gradients were accused."""
 
 from __future__ import annotations
 
@@ -7,55 +7,88 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
-from gradcheck.views.charts.cell_data import Square
-from gradcheck.views.charts.pieces import by_run, data, empty
+from gradcheck.experiment.truth import Truth
+from gradcheck.views.charts.cell_data import ACCUSED, NOTHING, SHARES, Square
+from gradcheck.views.charts.pieces import colour_scale, data, empty, in_panels
+from gradcheck.views.charts.theme import SHARE_COLOURS
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
 
-TITLES = {
-    "caught": "planted bugs that were caught, in %",
-    "missed": "planted bugs that were missed, in %",
-    "cannot be told": "planted bugs that no number shows: cannot be told, in %",
-    "false alarm": "correct gradients that were accused, in %",
-    "unknown": "gradients that nobody knows, judged mismatch, in %",
+WIDTH = 640  # of all panels of a row together
+# How a share is drawn beside its colour, as the legend shows it.
+SIGNS = {
+    str(Truth.CANNOT_BE_TOLD): "≡ cannot be told",
+    str(Truth.MISSED): "✕ missed",
+    str(Truth.FALSE_ALARM): "╲ false alarm",
+    str(Truth.UNKNOWN): f"╱ {ACCUSED}",
 }
+_GAP = 0.06  # between two squares
 
 
 def detection(rows: Sequence[Square]) -> ChartType:
-    """Heat maps bug by eps from the rows of `cell_data.squares`: what was caught, and what was accused wrongly."""
+    """Panels of squares from the rows of `cell_data.squares`: the shares of a square stand beside each other in it."""
     if not rows:
         return empty("No cell was computed.")
-    return by_run(rows, _heat_maps)
-
-
-def _heat_maps(rows: Sequence[Square]) -> ChartType:
-    """A map for each share that any cell has."""
-    steps = list(dict.fromkeys(row["eps"] for row in sorted(rows, key=lambda row: row["order"])))
-    panels = []
-    for what, title in TITLES.items():
-        own = [row for row in rows if row["what"] == what]
-        # a share that is 0 everywhere needs no map; the tooltips of the other maps say it
-        if own and (what not in ("missed", "cannot be told") or any(row["count"] for row in own)):
-            panels.append(_heat_map(own, title, steps, good=what == "caught"))
-    return panels[0] if len(panels) == 1 else alt.vconcat(*panels).resolve_scale(color="independent", x="shared")
-
-
-def _heat_map(rows: Sequence[Square], title: str, steps: Sequence[str], good: bool) -> alt.LayerChart:
-    """One map.  ``good``: a large share is what is wished for."""
-    x = alt.X("eps:N", sort=steps, scale=alt.Scale(domain=steps), title="eps", axis=alt.Axis(labelAngle=-40))
-    base = alt.Chart(data(rows), title=title).encode(
-        x=x,
-        y=alt.Y("bug:N", title=None),
-        tooltip=["bug:N", "eps:N", "says:N", "cells:Q"],
+    steps = list(dict.fromkeys(row["eps"] for row in sorted(rows, key=lambda row: row["eps_order"])))
+    bugs = list(dict.fromkeys(row["bug"] for row in sorted(rows, key=lambda row: row["bug_order"])))
+    columns = len({row["column"] for row in rows})
+    placed = [
+        {**row, "x": row["eps_order"] + _GAP + (1 - 2 * _GAP) * row["start"],
+         "x2": row["eps_order"] + _GAP + (1 - 2 * _GAP) * row["end"]} for row in rows
+    ]  # fmt: skip
+    base = alt.Chart(data(placed)).encode(
+        x=alt.X("x:Q", scale=alt.Scale(domain=[0, len(steps)], nice=False), title="eps", axis=_axis(steps)),
+        x2="x2:Q",
+        tooltip=["bug:N", "eps:N", "says:N"],
     )
-    # the palette made for colour-blind people; what should be looked at is bright in the one and dark in the other
-    squares = base.mark_rect(cursor="pointer").encode(
-        color=alt.Color("share:Q", scale=alt.Scale(scheme="cividis", domain=[0, 1], reverse=not good), legend=None)
+    shown = [str(what) for what in SHARES if any(row["what"] == what for row in rows)]
+    layers = [_bars(base, bugs, shown), *(layer for what in shown for layer in _signs(base, bugs, what))]
+    width = max(110, min(34 * len(steps), WIDTH // columns))
+    layered = alt.layer(*layers).properties(width=width, height=20 * len(bugs))
+    assert isinstance(layered, alt.LayerChart)  # as layers of one panel are
+    return in_panels(layered, rows).resolve_scale(color="shared")
+
+
+def _axis(steps: Sequence[str]) -> alt.Axis:
+    """The names of the steps in the middle of their squares."""
+    quoted = ",".join(f"'{name}'" for name in steps)  # ours: numbers and auto
+    return alt.Axis(
+        values=[i + 0.5 for i in range(len(steps))],
+        labelExpr=f"[{quoted}][floor(datum.value)]",
+        labelAngle=-50,
+        grid=False,
+        labelOverlap="greedy" if len(steps) > 20 else False,
     )
-    pale = "datum.share > 0.55" if good else "datum.share < 0.45"
-    text = base.mark_text(fontSize=11).encode(
-        text="percent:N", color=alt.condition(pale, alt.value("#111"), alt.value("#fff"))
+
+
+def _y(bugs: Sequence[str], at: float | None = None) -> alt.Y:
+    scale = alt.Scale(domain=list(bugs), paddingInner=0.1, paddingOuter=0.05)
+    return alt.Y("bug:N", scale=scale, title=None, bandPosition=alt.Undefined if at is None else at)
+
+
+def _bars(base: alt.Chart, bugs: Sequence[str], shown: Sequence[str]) -> alt.Chart:
+    labels = ", ".join(f"'{name}': '{sign}'" for name, sign in SIGNS.items())
+    scale = colour_scale(SHARE_COLOURS, [*shown, NOTHING])
+    legend = alt.Legend(
+        orient="top", title=None, labelExpr=f"{{{labels}}}[datum.label] || datum.label", symbolStrokeWidth=0.7
     )
-    step = 36 if len(steps) <= 30 else 26
-    return (squares + text).properties(width=alt.Step(step), height=alt.Step(22))
+    return base.mark_bar(stroke="#6b7480", strokeWidth=0.7, height={"band": 1}).encode(
+        y=_y(bugs), color=alt.Color("what:N", scale=scale, legend=legend)
+    )
+
+
+def _signs(base: alt.Chart, bugs: Sequence[str], what: str) -> list[alt.Chart]:
+    """Lines over the bars of a share, so that it is known without its colour."""
+    own = base.transform_filter(alt.datum.what == what)
+    if what == Truth.CANNOT_BE_TOLD:
+        return [own.mark_rule(color="#3f4650").encode(y=_y(bugs, at)) for at in (0.25, 0.5, 0.75)]
+    ends = {
+        str(Truth.MISSED): ((0.1, 0.9), (0.9, 0.1)),
+        str(Truth.FALSE_ALARM): ((0.1, 0.9),),
+        str(Truth.UNKNOWN): ((0.9, 0.1),),
+    }
+    return [
+        own.mark_rule(color="#000000", strokeWidth=1.2).encode(y=_y(bugs, at), y2=alt.Y2("bug:N", bandPosition=to))
+        for at, to in ends.get(what, ())
+    ]

@@ -66,7 +66,7 @@ def _for_paper(chart: ChartType) -> dict[str, object]:
     return {**specification(chart), "config": {**THEMES["paper"], "aria": False}}
 
 
-def write_figures(charts: Mapping[str, ChartType], folder: Path) -> list[Path]:
+def write_figures(charts: Mapping[str, ChartType], folder: Path, option: str = "--figures") -> list[Path]:
     """Write each chart as SVG and PNG; no file is ever half-written.  Raises BadInput where the folder cannot be written."""
     written = []
     try:
@@ -77,5 +77,5 @@ def write_figures(charts: Mapping[str, ChartType], folder: Path) -> list[Path]:
                     file.write(content)
                 written.append(path)
     except OSError as error:
-        raise BadInput(f"--figures={folder}: {error.strerror or error}") from error
+        raise BadInput(f"{option}={folder}: {error.strerror or error}") from error
     return written

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from gradcheck.numerics.verdict import VERDICTS
-from gradcheck.views.charts.pieces import by_kind, colour_scale, data, decades, empty
+from gradcheck.views.charts.pieces import colour_scale, data, decades, empty
 from gradcheck.views.charts.theme import VERDICT_COLOURS
 from gradcheck.views.charts.weight_data import Bin
 
@@ -26,25 +26,32 @@ def histogram(rows: Sequence[Bin]) -> ChartType:
     """Stacked bars from the rows of `weight_data.ErrorCounts`, a panel for each kind of gradient."""
     if not rows:
         return empty("No weight has a relative error other than 0.")
-    low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
-    x = alt.X("low:Q", scale=alt.Scale(type="log", domain=[low, high], nice=False), axis=decades(8), title="rel_err")
+    domain = (min(row["low"] for row in rows), max(row["high"] for row in rows))
     shown = [name for name in VERDICTS if any(row["verdict"] == name for row in rows)]
-    panels = [
-        alt.Chart(data(own), title=title, width=620, height=150)
+    titles = [title for kind, title in TITLES.items() if any(row["kind"] == kind for row in rows)]
+    placed = [{**row, "title": TITLES[row["kind"]]} for row in rows]
+    return by_title(bars(data(placed), shown, domain, 620), titles)
+
+
+def by_title(chart: alt.Chart, titles: Sequence[str]) -> alt.FacetChart:
+    """A panel for each title, one below the other, each with its own count."""
+    header = alt.Header(labelOrient="top", labelAnchor="start", labelFontWeight="normal")
+    facet = alt.Facet("title:N", sort=list(titles), title=None, header=header)
+    return chart.facet(facet, columns=1, spacing=12).resolve_scale(y="independent")
+
+
+def bars(source: alt.Data, verdicts: Sequence[str], domain: tuple[float, float], width: int) -> alt.Chart:
+    """The bars of one panel."""
+    x = alt.X("low:Q", scale=alt.Scale(type="log", domain=list(domain), nice=False), axis=decades(8), title="rel_err")
+    return (
+        alt.Chart(source, width=width, height=150)
         .mark_rect(stroke=None)
         .encode(
             x=x,
             x2="high:Q",
             y=alt.Y("start:Q", title="weights", axis=alt.Axis(tickCount=5)),
             y2="end:Q",
-            color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, shown), title="verdict"),
-            tooltip=[
-                "verdict:N",
-                "weights:Q",
-                alt.Tooltip("low:Q", format=".1e"),
-                alt.Tooltip("high:Q", format=".1e"),
-            ],
+            color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, verdicts), title="verdict"),
+            tooltip=["verdict:N", "weights:Q", alt.Tooltip("low:Q", format=".1e"), alt.Tooltip("high:Q", format=".1e")],
         )
-        for _, title, own in by_kind(rows, TITLES)
-    ]
-    return panels[0] if len(panels) == 1 else alt.vconcat(*panels)
+    )

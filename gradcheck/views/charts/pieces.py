@@ -1,20 +1,17 @@
-"""What charts are composed of: data, logarithmic axes, colours, a panel for each run."""
+"""What charts are composed of: data, logarithmic axes, colours, panels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import altair as alt
 
-from gradcheck.views.charts.cell_data import OfKind, OfRun
+from gradcheck.views.charts.cell_data import InPanel
 from gradcheck.views.charts.theme import GREY
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
-
-RunRow = TypeVar("RunRow", bound=OfRun)
-KindRow = TypeVar("KindRow", bound=OfKind)
 
 
 def data(rows: Sequence[Mapping[str, object]]) -> alt.Data:
@@ -39,18 +36,13 @@ def colour_scale(colours: Mapping[str, str], names: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(names), range=[colours.get(name, GREY) for name in names])
 
 
-def by_run(rows: Sequence[RunRow], panel: Callable[[list[RunRow]], ChartType]) -> ChartType:
-    """A panel for each run, where there are several."""
-    panels = []
-    for run in dict.fromkeys(row["run"] for row in rows):
-        made = panel([row for row in rows if row["run"] == run])
-        panels.append(made.properties(**({} if run is None else {"title": run})))
-    return panels[0] if len(panels) == 1 else alt.vconcat(*panels)
-
-
-def by_kind(rows: Sequence[KindRow], titles: Mapping[str, str]) -> Iterator[tuple[str, str, list[KindRow]]]:
-    """The rows of each kind that has any: kind, its title, its rows."""
-    for kind, title in titles.items():
-        own = [row for row in rows if row["kind"] == kind]
-        if own:
-            yield kind, title, own
+def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel]) -> ChartType:
+    """A panel for each `row` and `column` of the data of a chart, where there are several, in the order of the rows."""
+    rows_, columns = list(dict.fromkeys(row["row"] for row in rows)), list(dict.fromkeys(row["column"] for row in rows))
+    if rows_ == [""] and columns == [""]:
+        return chart
+    across = alt.Column("column:N", sort=columns, title=None, header=alt.Header(labelLimit=220))
+    down = alt.Row("row:N", sort=rows_, title=None, header=alt.Header(labelLimit=220, labelAngle=0, labelAlign="left"))
+    if columns == [""]:
+        return chart.facet(row=down, spacing=12)
+    return chart.facet(column=across, spacing=12) if rows_ == [""] else chart.facet(row=down, column=across, spacing=12)

@@ -1,4 +1,4 @@
-"""Bars of what each rule accuses, our own verdict on top."""
+"""Rules as a plane: false alarms across, planted bugs caught up, one dot a rule."""
 
 from __future__ import annotations
 
@@ -7,54 +7,79 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
-from gradcheck.views.charts.cell_data import Bar
-from gradcheck.views.charts.pieces import by_kind, colour_scale, data, empty
-from gradcheck.views.charts.theme import BLUE, GREY, ORANGE, RED
+from gradcheck.views.charts.cell_data import RulePoint
+from gradcheck.views.charts.pieces import data, empty, in_panels
+from gradcheck.views.charts.theme import BLUE, ORANGE
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
 
-COLOURS = {"caught": BLUE, "missed": RED, "cannot be told": GREY, "false alarm": RED, "unknown": ORANGE}
-TITLES = {
-    "planted": "planted bugs: caught, missed, cannot be told",
-    "correct": "correct gradients accused (false alarms)",
-    "unknown": "gradients that nobody knows, accused",
-}
+OURS = "gradcheck"
+_NAMES = 1.12  # where the names begin, in units of the whole share
 
 
-def rules(rows: Sequence[Bar]) -> ChartType:
-    """Bars from the rows of `cell_data.rule_bars`: each rule's shares of planted bugs, its false alarms, and what it says of
-    gradients that nobody knows.
+def rules(rows: Sequence[RulePoint]) -> ChartType:
+    """A dot for each rule from the rows of `cell_data.rule_points`.  Its name stands right of the plane, on a line to it.
+
+    In the upper left corner a rule catches every bug and accuses no correct gradient.
     """
+    rows = [row for row in rows if row["alarms"] is not None and row["found"] is not None]
     if not rows:
-        return empty("No cell was computed.")
-    caught = {row["rule"]: row["end"] for row in rows if row["what"] == "caught"}
-    order = sorted({row["rule"] for row in rows}, key=lambda rule: (rule != "gradcheck", -caught.get(rule, 0), rule))
-    panels: list[alt.LayerChart] = []
-    for kind, title, own in by_kind(rows, TITLES):
-        # the names of the rules stand beside the first panel
-        y = alt.Y("rule:N", sort=order, scale=alt.Scale(domain=order), title=None, axis=None if panels else alt.Axis())
-        legend = alt.Legend(orient="bottom", title=None) if kind == "planted" else None
-        panels.append(_bars(own, title, y, legend))
-    return panels[0] if len(panels) == 1 else alt.hconcat(*panels).resolve_scale(color="independent")
+        return empty("The plane needs cells with a planted bug and cells without one.")
+    many = len({(row["row"], row["column"]) for row in rows}) > 1
+    return in_panels(plane(data(rows), max_rules(rows), 2.1 if many else 1.75, 300 if many else 520), rows)
 
 
-def _bars(rows: Sequence[Bar], title: str, y: alt.Y, legend: alt.Legend | None) -> alt.LayerChart:
-    """A bar for each rule, and the figure of its first share behind it."""
-    whats = list(dict.fromkeys(row["what"] for row in rows))
-    base = alt.Chart(data(rows), title=title).encode(
-        x=alt.X(
-            "start:Q",
-            scale=alt.Scale(domain=[0, 1.12], nice=False),
-            title=None,
-            axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
-        ),
-        x2="end:Q",
-        y=y,
-        tooltip=["rule:N", "what:N", "count:Q", "cells:Q"],
+def max_rules(rows: Sequence[RulePoint]) -> int:
+    """The largest number of rules in a panel."""
+    panels = [(row["row"], row["column"]) for row in rows]
+    return max((panels.count(panel) for panel in set(panels)), default=1)
+
+
+def plane(source: alt.Data, most: int, right: float | alt.ExprRef, width: int) -> alt.LayerChart:
+    """The plane of one panel; names are spread over its height in the order of the dots.
+
+    most : the largest number of rules in a panel.   right : the right end of the axis, where the names have room.
+    """
+    # of dots at one height the rightmost has its name on top, so that no lines cross
+    sort: list[alt.SortField | dict[str, str]] = [
+        alt.SortField("found", "descending"),
+        alt.SortField("alarms", "descending"),
+        alt.SortField("rule"),
+    ]
+    base = (
+        alt.Chart(source)
+        .transform_window(sort=sort, frame=[None, None], groupby=["row", "column"], place="row_number()", of="count()")
+        .transform_calculate(name_y="1.03 - 1.06 * (datum.place - 0.5) / datum.of", name_x=str(_NAMES))
+        .transform_calculate(ours=f"datum.rule === '{OURS}'")
+        .encode(
+            tooltip=[
+                "rule:N",
+                alt.Tooltip("false_alarms:Q", title="false alarms"),
+                alt.Tooltip("correct:Q", title="of correct gradients"),
+                "caught:Q",
+                alt.Tooltip("planted:Q", title="of planted bugs"),
+                "missed:Q",
+                alt.Tooltip("cannot_be_told:Q", title="cannot be told"),
+            ]
+        )
     )
-    bars = base.mark_bar().encode(color=alt.Color("what:N", scale=colour_scale(COLOURS, whats), legend=legend))
-    # the figure of the first share stands behind the whole bar: the others are told by the tooltip
-    first = [{**row, "behind": row["end"] if len(whats) == 1 else 1.0} for row in rows if row["what"] == whats[0]]
-    texts = alt.Chart(data(first)).mark_text(align="left", dx=4).encode(x="behind:Q", y=y, text="text:N")
-    return (bars + texts).properties(width=300, height=alt.Step(19))
+    ticks = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
+    x = alt.X("alarms:Q", scale=alt.Scale(domainMin=-0.03, domainMax=right, nice=False), axis=ticks,
+              title="correct gradients accused (false alarms)")  # fmt: skip
+    y = alt.Y("found:Q", scale=alt.Scale(domain=[-0.04, 1.04], nice=False), axis=ticks, title="planted bugs caught")
+    colour = alt.condition("datum.ours", alt.value(BLUE), alt.value(ORANGE))
+    lines = base.mark_rule(opacity=0.55, strokeWidth=0.7, color="#8c8c8c").encode(
+        x=x, y=y, x2="name_x:Q", y2="name_y:Q"
+    )
+    dots = base.mark_point(filled=True, opacity=1, stroke="#5c6570", strokeWidth=0.6).encode(
+        x=x,
+        y=y,
+        color=colour,
+        size=alt.condition("datum.ours", alt.value(150), alt.value(60)),
+        shape=alt.condition("datum.ours", alt.value("diamond"), alt.value("circle")),
+    )
+    names = base.mark_text(align="left", dx=3, baseline="middle").encode(
+        x=alt.X("name_x:Q"), y=alt.Y("name_y:Q"), text="rule:N"
+    )
+    return (lines + dots + names).properties(width=width, height=max(220, 15 * most))

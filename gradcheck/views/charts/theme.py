@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradcheck.experiment.truth import Truth
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.verdict import VERDICTS
 
@@ -12,6 +13,16 @@ BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d
 INDIGO, OLIVE, WINE = "#332288", "#999933", "#882255"
 OF_SCHEMES = (BLUE, ORANGE, PINK, GREEN, INDIGO, RED, SKY, OLIVE, WINE)
 VERDICT_COLOURS = dict(zip(VERDICTS, (BLUE, RED, GREY, ORANGE), strict=True))
+
+# The shares of a square; a sign is drawn over each but the first (`detection`).
+SHARE_COLOURS = {
+    str(Truth.CAUGHT): BLUE,
+    str(Truth.CANNOT_BE_TOLD): "#b9c0c9",
+    str(Truth.MISSED): RED,
+    str(Truth.FALSE_ALARM): PINK,
+    str(Truth.UNKNOWN): ORANGE,
+    "no mismatch": "#ffffff00",
+}
 
 
 def _theme(ink: str, faint: str, font_size: int, background: str | None) -> dict[str, object]:

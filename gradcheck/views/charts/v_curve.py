@@ -2,103 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import altair as alt
 
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.views.charts.cell_data import VPoint
-from gradcheck.views.charts.pieces import by_run, colour_scale, data, decades, empty
+from gradcheck.views.charts.pieces import colour_scale, data, decades, empty, in_panels
 from gradcheck.views.charts.theme import scheme_colours
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
 
-
-class Look(NamedTuple):
-    """How schemes are told apart in all panels."""
-
-    color: alt.Color
-    opacity: Mapping[str, object]
-    tooltip: list[str | alt.Tooltip]
-    shape: alt.Shape
+ERROR, BOUND = "observed error", "bound"
+_ASIDE = 8.0  # how many times the largest step stands the place of eps=auto
+_DECADES = tuple(range(-40, 11))
 
 
 def v_curve(rows: Sequence[VPoint]) -> ChartType:
-    """Observed error and bound against eps, from the rows of `cell_data.v_points`."""
+    """Observed error and bound against eps, from the rows of `cell_data.v_points`; a colour and a shape for each scheme.
+
+    The cells with eps=auto stand right of the largest step: each weight has a step of its own there.
+    """
     if not rows:
         return empty("No cell was computed.")
-    pick = alt.selection_point(fields=["scheme"], bind="legend", name="scheme")
+    steps = [row["eps"] for row in rows if row["eps"]]
+    auto = place_of_auto(steps) if any(row["eps"] is None for row in rows) else None
     present = {row["scheme"] for row in rows}
     schemes = [name for name in SCHEMES if name in present] + sorted(present - set(SCHEMES))
-
-    def panels(own: list[VPoint]) -> ChartType:
-        found = _panels(own, schemes, pick)
-        if own[0] is rows[0]:  # once: all panels share the choice
-            found[0] = found[0].add_params(pick)
-        return alt.hconcat(*found).resolve_scale(y="shared")
-
-    return by_run(rows, panels)
+    many = len({row["column"] for row in rows}) > 1
+    placed = [{**row, "x": auto if row["eps"] is None else row["eps"]} for row in rows]
+    return in_panels(curves(data(placed), schemes, domain(steps, auto), auto, 300 if many else 520), rows)
 
 
-def _panels(rows: Sequence[VPoint], schemes: Sequence[str], pick: alt.Parameter) -> list[alt.LayerChart]:
-    """A panel for each dtype, error against step, and one for the steps that each weight chose."""
-    floor, top = min(row["value"] for row in rows), max(row["value"] for row in rows)
-    y = alt.Y(
-        "value:Q",
-        scale=alt.Scale(type="log", domain=[floor / 2, top * 2], nice=False),
-        axis=decades(7),
-        title="relative to the gradient",
-    )
-    look = Look(
-        color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"),
-        opacity=alt.condition(pick, alt.value(1.0), alt.value(0.12)),
-        tooltip=["scheme:N", "dtype:N", "eps:N", "what:N", alt.Tooltip("value:Q", format=".2e"), "cells:Q"],
-        shape=alt.Shape("scheme:N", scale=alt.Scale(domain=schemes), title="scheme"),
-    )
-    panels = _against_eps([row for row in rows if row["eps"] is not None], y, look)
-    automatic = [row for row in rows if row["eps"] is None]
-    if automatic:
-        panels.append(_at_own_steps(automatic, y.title(None) if panels else y, look))
-    return panels
+def place_of_auto(steps: Sequence[float]) -> float:
+    """Where eps=auto stands on the axis of the steps."""
+    return max(steps, default=1 / _ASIDE) * _ASIDE
 
 
-def _against_eps(fixed: Sequence[VPoint], y: alt.Y, look: Look) -> list[alt.LayerChart]:
-    """Lines of error and bound against the step, a panel for each dtype."""
-    dash = alt.StrokeDash(
-        "what:N", scale=alt.Scale(domain=["observed error", "bound"], range=[[1, 0], [5, 4]]), title=None
-    )
-    dtypes = sorted({row["dtype"] for row in fixed})
-    steps = [row["eps"] for row in fixed if row["eps"] is not None] or [1.0]
-    scale = alt.Scale(type="log", domain=[min(steps) / 2, max(steps) * 2], nice=False)
-    panels = []
-    for dtype in dtypes:
-        base = alt.Chart(data([row for row in fixed if row["dtype"] == dtype])).encode(
-            x=alt.X("eps:Q", scale=scale, axis=decades(6), title="eps"),
-            y=y if dtype == dtypes[0] else y.title(None),
-            color=look.color,
-            opacity=look.opacity,
-            tooltip=look.tooltip,
+def domain(steps: Sequence[float], auto: float | None) -> tuple[float, float]:
+    """The ends of the axis of the steps."""
+    places = [*steps, *([] if auto is None else [auto])] or [1.0]
+    return min(places) / 2, max(places) * 2
+
+
+def curves(
+    source: alt.Data, schemes: Sequence[str], span: tuple[float, float], auto: float | None, width: int
+) -> alt.LayerChart:
+    """The curves of one panel.
+
+    span : the ends of the axis of the steps.   auto : where eps=auto stands on it.
+    """
+    # the axis of a logarithmic scale would not name the place of auto by itself
+    ticks = [
+        10.0**power
+        for power in _DECADES
+        if span[0] <= 10.0**power <= span[1] and (auto is None or 10.0**power < auto / 2)
+    ]
+    axis = decades(6)
+    if auto is not None:
+        names = f"datum.value > {auto / 2!r} ? 'auto' : format(datum.value, '~e')"
+        axis = alt.Axis(
+            values=[*ticks, auto], labelExpr=names, labelOverlap="parity", labelSeparation=6, gridOpacity=0.45
         )
-        lines = base.mark_line(strokeWidth=1.6).encode(strokeDash=dash)
-        points = _errors(base.mark_point(filled=True, size=26), look.shape)
-        width = 520 if len(dtypes) == 1 else 300
-        panels.append((lines + points).properties(title=dtype, width=width, height=300))
-    return panels
-
-
-def _at_own_steps(automatic: Sequence[VPoint], y: alt.Y, look: Look) -> alt.LayerChart:
-    """Points of error and ticks of bound at the steps of eps=auto."""
-    x = alt.X("dtype:N", title=None, axis=alt.Axis(labelAngle=-40))
-    base = alt.Chart(data(automatic)).encode(
-        x=x, y=y, xOffset="scheme:N", color=look.color, opacity=look.opacity, tooltip=look.tooltip
+    base = alt.Chart(source).encode(
+        x=alt.X("x:Q", scale=alt.Scale(type="log", domain=list(span), nice=False), axis=axis, title="eps"),
+        y=alt.Y("value:Q", scale=alt.Scale(type="log", padding=8), axis=decades(7), title="relative to the gradient"),
+        color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"),
+        tooltip=["scheme:N", "eps:N", "what:N", alt.Tooltip("value:Q", format=".2e"), "cells:Q"],
     )
-    points = _errors(base.mark_point(filled=True, size=40), look.shape)
-    ticks = base.mark_tick(thickness=2, size=12).transform_filter("datum.what == 'bound'")
-    return (ticks + points).properties(title="eps=auto: ● error, – bound", width=alt.Step(13), height=300)
-
-
-def _errors(points: alt.Chart, shape: alt.Shape) -> alt.Chart:
-    """The observed errors of a chart of points, in the shape of their scheme."""
-    return points.encode(shape=shape).transform_filter("datum.what == 'observed error'")
+    dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=[ERROR, BOUND], range=[[1, 0], [5, 4]]), title=None)
+    shape = alt.Shape("scheme:N", scale=alt.Scale(domain=list(schemes)), title="scheme")
+    lines = base.transform_filter("isValid(datum.eps)").mark_line(strokeWidth=1.6).encode(strokeDash=dash)
+    points = base.transform_filter(f"datum.what == '{ERROR}'").mark_point(filled=True, size=34).encode(shape=shape)
+    at_auto = f"datum.what == '{BOUND}' && !isValid(datum.eps)"
+    ticks_of_auto = base.transform_filter(at_auto).mark_tick(thickness=2, size=14, orient="horizontal")
+    return (lines + points + ticks_of_auto).properties(width=width, height=300)

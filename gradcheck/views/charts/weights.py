@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import altair as alt
 
 from gradcheck.numerics.verdict import VERDICTS
-from gradcheck.views.charts.pieces import colour_scale, data, decades
+from gradcheck.views.charts.pieces import colour_scale, data, decades, in_panels
 from gradcheck.views.charts.theme import BLUE, GREY, RED, VERDICT_COLOURS
 from gradcheck.views.charts.weight_data import Weight
 
+if TYPE_CHECKING:
+    from altair.typing import ChartType
 
-def weights(rows: Sequence[Weight]) -> alt.VConcatChart:
+PANEL: list[str | alt.FieldName] = ["row", "column"]  # each panel has its own ranges
+
+
+def weights(rows: Sequence[Weight]) -> ChartType:
     """Analytic against numeric with the band of the bound, and error against bound, from `weight_data.drawn_weights`.
 
     The chart is the same for every cell but for its data.
     """
+    many = max(len({row["row"] for row in rows}), len({row["column"] for row in rows}))
+    found = [in_panels(one, rows) for one in pair(data(rows), 640 if many <= 1 else 300)]
+    if many > 1:
+        found = [one.resolve_scale(x="independent") for one in found]
+    return alt.vconcat(*found).resolve_scale(color="independent", shape="independent")
+
+
+def pair(source: alt.Data, width: int) -> tuple[alt.LayerChart, alt.LayerChart]:
+    """The two charts of a panel, the gradients, and their difference."""
     axis = alt.Axis(labelAngle=-60, labelOverlap="greedy", labelLimit=110)
     x = alt.X("weight:N", sort=alt.EncodingSortField("order"), title=None, axis=axis)
     figures = [alt.Tooltip(f"{key}:Q", format=".6g") for key in ("analytic", "numeric", "abs_err", "bound")]
-    base = alt.Chart(width=640, height=190).encode(x=x, tooltip=["weight:N", *figures, "verdict:N"])
-    return alt.vconcat(_gradients(base), _differences(base), data=data(rows)).resolve_scale(
-        color="independent", shape="independent"
-    )
+    base = alt.Chart(source, width=width, height=190).encode(x=x, tooltip=["weight:N", *figures, "verdict:N"])
+    return _gradients(base), _differences(base)
 
 
 def _band(chart: alt.Chart) -> alt.Chart:
@@ -34,7 +47,9 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
     """Both gradients and the band numeric ± bound, which is cut where it leaves the gradients' range."""
     names = ["analytic", "numeric"]
     limited = (
-        base.transform_joinaggregate(a0="min(analytic)", a1="max(analytic)", n0="min(numeric)", n1="max(numeric)")
+        base.transform_joinaggregate(
+            a0="min(analytic)", a1="max(analytic)", n0="min(numeric)", n1="max(numeric)", groupby=PANEL
+        )
         .transform_calculate(bottom="min(datum.a0, datum.n0)", top="max(datum.a1, datum.n1)")
         .transform_calculate(
             pad="0.05 * (datum.top - datum.bottom)", reach="isValid(datum.bound) ? datum.bound : 1e300"
@@ -69,7 +84,9 @@ def _differences(base: alt.Chart) -> alt.LayerChart:
         base.transform_calculate(
             seen="datum.abs_err > 0 ? datum.abs_err : null", allowed="datum.bound > 0 ? datum.bound : null"
         )
-        .transform_joinaggregate(seen0="min(seen)", seen1="max(seen)", allowed0="min(allowed)", allowed1="max(allowed)")
+        .transform_joinaggregate(
+            seen0="min(seen)", seen1="max(seen)", allowed0="min(allowed)", allowed1="max(allowed)", groupby=PANEL
+        )
         .transform_calculate(
             foot="min(datum.seen0 || 1, datum.allowed0 || 1) / 4", top="4 * (max(datum.seen1, datum.allowed1) || 1)"
         )

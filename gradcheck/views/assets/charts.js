@@ -1,0 +1,83 @@
+// The charts that Vega draws: filled with the figures of the chosen cells, as wide as the page, saved for a paper.
+const charts = (() => {
+  const views = {}, figures = {}, dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const theme = () => document.documentElement.dataset.theme || (dark.matches ? "dark" : "light");
+  const place = (name) => document.getElementById(`chart-${name}`);
+
+  // A chart of this name for a width, with its figures.
+  function sized(name, width) {
+    const spec = structuredClone(content.charts[name]), wide = Math.max(190, width - 88);
+    if (name === "v_curve") {
+      const n = Math.max(1, new Set(figures[name].map((row) => row.column)).size);
+      spec.columns = Math.max(1, Math.min(n, Math.floor(wide / 280)));
+      spec.spec.width = Math.floor((wide - 14 * (spec.columns - 1)) / spec.columns);
+    } else if (name === "weights") {
+      (spec.vconcat || []).forEach((one) => { if (wide < 420) one.title = one.title.split("; "); });
+      (spec.vconcat || []).forEach((one) => (one.layer ? [one, ...one.layer] : [one]).forEach((part) => { if (part.width !== undefined) part.width = wide; }));
+    } else if (name === "histogram") spec.spec.width = wide;
+    else [spec, ...(spec.layer || [])].forEach((part) => { if (part.width !== undefined) part.width = wide; });
+    return spec;
+  }
+
+  // Legends stand above a chart, one below the other.
+  const config = (name, width) => ({ ...content.themes[name], aria: false, legend: { ...content.themes[name].legend, orient: "top", columns: Math.max(2, Math.floor((width - 60) / 125)), layout: { top: { direction: "vertical", margin: 4 } } } });
+
+  // logLevel: a layer without figures in this choice is no mistake
+  // ast: no code is made from the expressions of a chart: the page's policy forbids it
+  const options = (name, width) => ({ ast: true, renderer: "svg", config: config(name, width), actions: false, logLevel: 1, tooltip: { theme: "custom" } });
+
+  function filled(spec, rows) {
+    return { ...spec, datasets: { figures: rows } };
+  }
+
+  async function embed(name) {
+    const at = place(name), inner = at.firstElementChild || add(at, "div");
+    if (views[name]) views[name].finalize();
+    views[name] = null;
+    if (!figures[name] || !figures[name].length) { inner.replaceChildren(); return; }
+    const spec = sized(name, at.clientWidth);
+    views[name] = (await vegaEmbed(inner, filled(spec, figures[name]), options(theme(), at.clientWidth))).view;
+    views[name].columns = spec.columns;
+    inner.querySelectorAll("svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
+    at.dataset.drawn = theme();
+  }
+
+  // New figures in a chart; made anew where the number of its panels changes.
+  async function update(name, rows) {
+    const before = figures[name];
+    figures[name] = rows;
+    place(name).hidden = !rows.length;
+    if (!views[name] || !rows.length || (name === "v_curve" && sized(name, place(name).clientWidth).columns !== views[name].columns)) {
+      if (before || rows.length) await embed(name);
+      return;
+    }
+    await views[name].data("figures", rows).runAsync();
+  }
+
+  // The chart in the colours of paper, drawn aside.
+  async function forPaper(name) {
+    const aside = document.createElement("div");
+    const spec = { ...filled(sized(name, 760), figures[name]), background: "#ffffff" };
+    const { view } = await vegaEmbed(aside, spec, options("paper", 760));
+    const svg = await view.toSVG();
+    view.finalize();
+    return svg;
+  }
+
+  async function png(svg) {
+    const image = new Image();
+    image.src = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
+    await image.decode();
+    const canvas = document.createElement("canvas"), scale = 300 / 72;
+    [canvas.width, canvas.height] = [image.width * scale, image.height * scale];
+    const context = canvas.getContext("2d");
+    context.scale(scale, scale);
+    context.drawImage(image, 0, 0);
+    URL.revokeObjectURL(image.src);
+    return new Promise((done) => canvas.toBlob(done, "image/png"));
+  }
+
+  const described = (svg, caption) => svg.replace(/<svg[^>]*>/, (tag) => `${tag}<desc>${caption.replace(/[<>&]/g, (c) => `&#${c.charCodeAt(0)};`)}</desc>`);
+
+  return { update, embed, forPaper, png, described, theme, dark, place };
+})();

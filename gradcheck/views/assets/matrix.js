@@ -1,0 +1,182 @@
+// Small multiples of squares, bug by step, whose parts are the shares: drawn, pointed at, and walked through by keyboard.
+const matrix = (() => {
+  const SVG = "http://www.w3.org/2000/svg", GAP = 18, TITLE = 20, STEPS = 52, LEGEND = 22, FONT = 12;
+  const LINES = [null, "M0 2.5H5", "M0 0L6 6M0 6L6 0", "M0 6L6 0", "M0 0L6 6"]; // over the colour of each share but the first
+  const INK = { light: ["#22272e", "#5c6570", "#8a929c"], dark: ["#e3e6ea", "#a3abb6", "#6b7480"], paper: ["#000000", "#000000", "#8a929c"] };
+
+  function node(parent, tag, attributes, text) {
+    const made = document.createElementNS(SVG, tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    if (text !== undefined) made.textContent = text;
+    parent.append(made);
+    return made;
+  }
+
+  const short = (text, room) => (text.length * 6.6 <= room ? text : `${text.slice(0, Math.max(1, Math.floor(room / 6.6) - 1))}…`);
+
+  // Where everything stands, for a width.
+  function layout(data, width) {
+    const nb = data.bugs.length, ns = data.steps.length, n = data.panels.length;
+    const longest = Math.max(...data.bugNames.map((name) => name.length), 3);
+    const label = Math.min(longest * 6.8 + 12, width * 0.36);
+    const size = (k) => (width - label - 4 - GAP * (k - 1)) / (k * ns);
+    const titles = Math.max(...data.panels.map(({ title }) => title.length)) * 6.9;
+    const fits = (k) => size(k) >= 15 && (k <= data.columns || size(k) * ns >= titles) && (k % data.columns === 0 || data.columns % k === 0);
+    let k = 1;
+    for (let one = 1; one <= n; one++) if (fits(one)) k = one;
+    if (k > data.columns && n % k) { // full lines, where they are hardly wider
+      for (let one = k; one > k / 2; one--) if (fits(one) && n % one === 0) { k = one; break; }
+    }
+    const w = Math.min(size(k), 120), h = nb > 40 ? 13 : 17, line = TITLE + nb * h + STEPS;
+    const panels = data.panels.map((_, i) => ({ x: label + (i % k) * (ns * w + GAP), y: LEGEND + Math.floor(i / k) * line + TITLE }));
+    return { k, label, w, h, line, panels, width, height: LEGEND + Math.ceil(n / k) * line };
+  }
+
+  function draw(data, place, theme, caption) {
+    const [ink, faint, frame] = INK[theme], { w, h, panels } = place, parts = data.parts, ns = data.steps.length;
+    const svg = document.createElementNS(SVG, "svg");
+    for (const [name, value] of Object.entries({ width: place.width, height: place.height, viewBox: `0 0 ${place.width} ${place.height}`, "font-family": "system-ui, 'DejaVu Sans', Arial, sans-serif", "font-size": FONT })) svg.setAttribute(name, value);
+    if (caption) node(svg, "desc", {}, caption);
+    const defs = node(svg, "defs", {});
+    content.shares.forEach(([, colour], s) => {
+      if (!LINES[s]) return;
+      const pattern = node(defs, "pattern", { id: `share-${s}`, width: s === 1 ? 5 : 6, height: s === 1 ? 5 : 6, patternUnits: "userSpaceOnUse" });
+      node(pattern, "rect", { width: 6, height: 6, fill: colour });
+      node(pattern, "path", { d: LINES[s], stroke: "#1d2127", "stroke-width": s === 1 ? 1 : 1.1, fill: "none" });
+    });
+    if (theme === "paper") node(svg, "rect", { width: place.width, height: place.height, fill: "#ffffff" });
+    const fill = (s) => (LINES[s] ? `url(#share-${s})` : content.shares[s][1]);
+    legend(svg, data, place, fill, ink, frame);
+    panels.forEach((at, p) => {
+      const { counts, title } = data.panels[p], shapes = content.shares.map(() => "");
+      let outline = "";
+      for (let b = 0; b < data.bugs.length; b++) {
+        for (let e = 0; e < ns; e++) {
+          const start = (b * ns + e) * parts, n = counts[start + parts - 1];
+          if (!n) continue;
+          let x = at.x + e * w + 1;
+          const y = at.y + b * h + 1, room = w - 2;
+          for (let s = 0; s < parts - 1; s++) {
+            if (!counts[start + s]) continue;
+            const wide = (room * counts[start + s]) / n;
+            shapes[s] += `M${x.toFixed(2)} ${y}h${wide.toFixed(2)}v${h - 2}h${(-wide).toFixed(2)}z`;
+            x += wide;
+          }
+          outline += `M${(at.x + e * w + 1).toFixed(2)} ${y}h${room.toFixed(2)}v${h - 2}h${(-room).toFixed(2)}z`;
+        }
+      }
+      shapes.forEach((d, s) => d && node(svg, "path", { d, fill: fill(s), class: `share-${s}` }));
+      node(svg, "path", { d: outline, fill: "none", stroke: frame, "stroke-width": 0.8, class: "outline" });
+      if (title) node(svg, "text", { x: at.x, y: at.y - 6, fill: ink, "font-weight": 600 }, short(title, ns * w));
+      const below = at.y + data.bugs.length * h, every = Math.max(1, Math.ceil(14 / w));
+      data.stepNames.forEach((name, e) => {
+        if (e % every) return;
+        const x = at.x + (e + 0.5) * w + 4;
+        node(svg, "text", { x, y: below + 10, fill: faint, "text-anchor": "end", transform: `rotate(-50 ${x} ${below + 10})` }, name);
+      });
+      if (p % place.k === 0) {
+        data.bugNames.forEach((name, b) => node(svg, "text", { x: place.label - 6, y: at.y + b * h + h / 2 + 4, fill: ink, "text-anchor": "end" }, short(name, place.label - 8)));
+        node(svg, "text", { x: place.label - 6, y: below + 16, fill: faint, "text-anchor": "end" }, "eps");
+      }
+    });
+    return svg;
+  }
+
+  function legend(svg, data, place, fill, ink, frame) {
+    let x = 0;
+    content.shares.forEach(([what], s) => {
+      const count = data.panels.reduce((sum, { counts }) => { for (let i = s; i < counts.length; i += data.parts) sum += counts[i]; return sum; }, 0);
+      if (!count && s > 3) return;
+      const text = `${s === 4 ? content.words.accused : what} ${count.toLocaleString("en")}`;
+      if (x && x + 24 + text.length * 7 > place.width) return; // the sentence above tells the rest
+      node(svg, "rect", { x: x + 0.5, y: 2.5, width: 15, height: 12, fill: fill(s), stroke: frame });
+      node(svg, "text", { x: x + 21, y: 13, fill: ink }, text);
+      x += 36 + text.length * 6.7;
+    });
+  }
+
+  // The square at a point: panel, bug, step.
+  function hit(data, place, x, y) {
+    const ns = data.steps.length, nb = data.bugs.length;
+    for (let p = 0; p < place.panels.length; p++) {
+      const e = Math.floor((x - place.panels[p].x) / place.w), b = Math.floor((y - place.panels[p].y) / place.h);
+      if (e >= 0 && e < ns && b >= 0 && b < nb) return { p, b, e };
+    }
+    return null;
+  }
+
+  // A square in words.
+  function words(data, { p, b, e }) {
+    const { counts, title } = data.panels[p], start = (b * data.steps.length + e) * data.parts, n = counts[start + data.parts - 1];
+    const planted = counts[start] + counts[start + 1] + counts[start + 2] > 0, said = [];
+    content.shares.forEach(([what], s) => { if (counts[start + s] || (planted && s < 3)) said.push(`${counts[start + s].toLocaleString("en")} ${s === 4 ? content.words.accused : what}`); });
+    const where = `${data.bugNames[b]}, eps ${data.stepNames[e]}${title ? `, ${title}` : ""}`;
+    return n ? `${where}: ${counted(n, "cell")}: ${said.join(", ") || "no mismatch"}` : `${where}: no cell`;
+  }
+
+  const values = (data, { p, b, e }) => ({ ...data.panels[p].values, bug: data.bugs[b], eps: data.steps[e] });
+
+  // The square of some values, where it is drawn.
+  function find(data, wanted) {
+    const b = data.bugs.indexOf(wanted.bug), e = data.steps.indexOf(wanted.eps);
+    const p = data.panels.findIndex((panel) => Object.entries(panel.values).every(([name, code]) => wanted[name] === undefined || wanted[name] === code));
+    return p < 0 || b < 0 || e < 0 ? null : { p, b, e };
+  }
+
+  function box(svg, place, { p, b, e }, className) {
+    svg.querySelectorAll(`.${className}`).forEach((one) => one.remove());
+    const at = place.panels[p];
+    node(svg, "rect", { x: at.x + e * place.w, y: at.y + b * place.h, width: place.w, height: place.h, class: className });
+  }
+
+  // Where an arrow leads; at the edge of a panel into the next one.
+  function moved(data, place, { p, b, e }, key) {
+    const ns = data.steps.length, nb = data.bugs.length, n = data.panels.length;
+    if (key === "ArrowLeft") return e ? { p, b, e: e - 1 } : p ? { p: p - 1, b, e: ns - 1 } : { p, b, e };
+    if (key === "ArrowRight") return e < ns - 1 ? { p, b, e: e + 1 } : p < n - 1 ? { p: p + 1, b, e: 0 } : { p, b, e };
+    if (key === "ArrowUp") return b ? { p, b: b - 1, e } : p >= place.k ? { p: p - place.k, b: nb - 1, e } : { p, b, e };
+    if (key === "ArrowDown") return b < nb - 1 ? { p, b: b + 1, e } : p + place.k < n ? { p: p + place.k, b: 0, e } : { p, b, e };
+    if (key === "PageUp") return { p: Math.max(0, p - 1), b, e };
+    if (key === "PageDown") return { p: Math.min(n - 1, p + 1), b, e };
+    if (key === "Home") return { p, b, e: 0 };
+    if (key === "End") return { p, b, e: ns - 1 };
+    return null;
+  }
+
+  const list = (names, most) => names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
+
+  // The picture in words: of each panel the steps at which everything is caught, or at which most is.
+  function says(data) {
+    const ns = data.steps.length, byBug = data.bugs.map(() => [0, 0]), said = [];
+    let alarms = 0;
+    data.panels.forEach(({ counts, title }) => {
+      const steps = data.stepNames.map((name, e) => {
+        let n = 0, of = 0;
+        for (let b = 0; b < data.bugs.length; b++) {
+          const start = (b * ns + e) * data.parts, planted = counts[start] + counts[start + 1] + counts[start + 2];
+          byBug[b][0] += counts[start];
+          byBug[b][1] += planted;
+          n += counts[start];
+          of += planted;
+          alarms += counts[start + 3];
+        }
+        return { name, n, of };
+      }).filter(({ of }) => of);
+      if (!steps.length) return;
+      if (steps.every(({ n }) => !n)) {
+        said.push(`${title ? `${title}: ` : ""}nothing is caught`);
+        return;
+      }
+      const all = steps.filter(({ n, of }) => n === of), best = steps.reduce((a, b) => (b.n / b.of > a.n / a.of ? b : a));
+      said.push(`${title ? `${title}: ` : ""}${all.length === steps.length ? "everything is caught at every step" : all.length ? `everything is caught at eps ${list(all.map(({ name }) => name), 6)}` : `most is caught at eps ${best.name}, ${best.n.toLocaleString("en")} of ${best.of.toLocaleString("en")}`}`);
+    });
+    const planted = byBug.map((_, b) => b).filter((b) => byBug[b][1]);
+    const never = planted.filter((b) => !byBug[b][0]).map((b) => data.bugNames[b]), more = [];
+    if (said.length) more.push(`${said.slice(0, 6).join("; ")}${said.length > 6 ? `; and ${said.length - 6} more panels` : ""}.`);
+    if (never.length) more.push(`Caught nowhere: ${list(never, 8)}.`);
+    if (alarms) more.push(`${counted(alarms, "correct gradient")} accused.`);
+    return more.join(" ").replace(/^(every|most|noth)/, (word) => word[0].toUpperCase() + word.slice(1));
+  }
+
+  return { layout, draw, hit, words, values, find, box, moved, says };
+})();

@@ -1,0 +1,171 @@
+// Tables that sort, filter, are walked through by keyboard, and are saved as CSV.
+const SHOWN = 200; // rows of a table at a time
+
+// Text from a record becomes text nodes only: nothing here reads it as HTML.
+function add(parent, tag, text, className) {
+  const made = document.createElement(tag);
+  if (text !== undefined && text !== null) made.textContent = text;
+  if (className) made.className = className;
+  parent.append(made);
+  return made;
+}
+
+function button(parent, text, act, className) {
+  const made = add(parent, "button", text, className);
+  made.type = "button";
+  made.addEventListener("click", act);
+  return made;
+}
+
+const padded = (text) => text.replace(/e([+-])(\d)$/, "e$10$2");
+const exponential = (value) => padded(value.toExponential());
+
+function shown(value, name) {
+  if (name === "eps" && typeof value === "number") return exponential(value); // as everywhere
+  if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
+  if ((name === "max_rel_err" || name === "worst_rel_err") && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
+  if (value === null || value === undefined) return "-";
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value !== "number" || Number.isInteger(value)) return String(value);
+  const size = Math.abs(value);
+  return size >= 1e-3 && size < 1e4 ? String(Number(value.toPrecision(6))) : exponential(Number(value.toPrecision(4)));
+}
+
+function save(name, type, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(text instanceof Blob ? text : new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// A spreadsheet would compute text that begins like a formula.
+function field(value) {
+  if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
+  if ((name === "max_rel_err" || name === "worst_rel_err") && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
+  if (value === null || value === undefined) return "";
+  const text = typeof value === "number" ? String(value) : /^[=+\-@\t\r]/.test(String(value)) && !/^-?inf$/.test(value) ? `'${value}` : String(value);
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+const csv = (columns, rows) => [columns, ...rows].map((row) => row.map(field).join(",")).join("\n") + "\n";
+
+// Unknown last, whatever the direction; numbers before words; infinite numbers are words "inf".
+function compare(a, b, sign) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  const [x, y] = [a, b].map((v) => (v === "inf" ? Infinity : v === "-inf" ? -Infinity : v));
+  if (typeof x === typeof y) return sign * (x < y ? -1 : x > y ? 1 : 0);
+  return typeof x === "number" ? -1 : typeof y === "number" ? 1 : 0;
+}
+
+// One of many can be reached by Tab; arrows lead to the others.
+function roving(items, back, forth, event, found) {
+  const list = items(), i = list.indexOf(found);
+  const to = { [back]: i - 1, [forth]: i + 1, Home: 0, End: list.length - 1 }[event.key];
+  if (i < 0 || to === undefined || !list[to]) return;
+  event.preventDefault();
+  list.forEach((one) => { one.tabIndex = -1; });
+  list[to].tabIndex = 0;
+  list[to].focus();
+}
+
+function table(id, caption, { pick, long = [], clear } = {}) {
+  const place = document.getElementById(id), state = { column: -1, sign: 1, words: [], limit: SHOWN, keep: () => true, note: "", rows: [], columns: [], titles: [] };
+  let texts = [], numeric = [], heads = [];
+  place.replaceChildren();
+  const bar = add(place, "div", null, "bar");
+  const input = add(bar, "input");
+  input.type = "search";
+  input.placeholder = "search: all of these words";
+  input.setAttribute("aria-label", `search ${caption}`);
+  const count = add(bar, "span", null, "count");
+  count.setAttribute("role", "status");
+  button(bar, "CSV", () => save(`${id}.csv`, "text/csv", csv(state.columns, chosen().map((i) => state.rows[i])))).setAttribute("aria-label", `${caption} as CSV`);
+  const empty = add(place, "p", "Nothing here is left. ", "empty");
+  button(empty, "clear the filter", () => { input.value = ""; state.words = []; if (clear) clear(); draw(); });
+  const grid = add(add(place, "div", null, "scroll"), "table");
+  add(grid, "caption", caption);
+  const head = add(add(grid, "thead"), "tr"), body = add(grid, "tbody");
+  const more = button(place, "more rows", () => { state.limit += 5 * SHOWN; draw(); });
+
+  head.addEventListener("keydown", (event) => roving(() => [...head.querySelectorAll("button")], "ArrowLeft", "ArrowRight", event, event.target));
+  if (pick) {
+    body.addEventListener("keydown", (event) => {
+      const tr = event.target.closest("tr");
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); act(tr); } else roving(() => [...body.rows], "ArrowUp", "ArrowDown", event, tr);
+    });
+    body.addEventListener("click", (event) => act(event.target.closest("tr")));
+  }
+
+  function act(tr) {
+    if (tr) pick(Number(tr.dataset.row));
+  }
+
+  // Other rows, with the same columns or others.
+  function fill({ columns, titles, rows, of }) {
+    if (columns.join() !== state.columns.join()) {
+      head.replaceChildren();
+      state.column = -1;
+      heads = columns.map((name, i) => {
+        const th = add(head, "th");
+        th.scope = "col";
+        button(th, titles[i], () => { state.sign = state.column === i ? -state.sign : 1; state.column = i; draw(); }).tabIndex = i ? -1 : 0;
+        return th;
+      });
+    }
+    Object.assign(state, { columns, titles, rows, of });
+    numeric = columns.map((_, i) => rows.some((row) => typeof row[i] === "number"));
+    heads.forEach((th, i) => { th.className = numeric[i] ? "number" : ""; });
+    texts = null;
+    draw();
+  }
+
+  function chosen() {
+    if (state.words.length && !texts) texts = state.rows.map((row) => row.map((value, c) => shown(value, state.columns[c])).join("\u0000").toLowerCase());
+    const found = [];
+    for (let i = 0; i < state.rows.length; i++) if (state.keep(i) && state.words.every((word) => texts[i].includes(word))) found.push(i);
+    if (state.column >= 0) found.sort((a, b) => compare(state.rows[a][state.column], state.rows[b][state.column], state.sign) || a - b);
+    return found;
+  }
+
+  function draw() {
+    const all = chosen(), part = all.slice(0, state.limit), made = document.createDocumentFragment();
+    heads.forEach((th, i) => th.setAttribute("aria-sort", i !== state.column ? "none" : state.sign > 0 ? "ascending" : "descending"));
+    part.forEach((i, k) => {
+      const tr = add(made, "tr");
+      state.rows[i].forEach((value, c) => {
+        const name = state.columns[c], kind = long.includes(name) ? "long" : typeof value === "number" || numeric[c] ? "number" : name === "cell" || name === "example" ? "mono" : "";
+        add(tr, "td", shown(value, name), kind);
+      });
+      if (pick) {
+        tr.className = "pick";
+        tr.dataset.row = i;
+        tr.tabIndex = k ? -1 : 0;
+      }
+    });
+    body.replaceChildren(made);
+    mark(state.selected);
+    const rest = state.of !== undefined && state.of > state.rows.length ? `, of ${state.of.toLocaleString("en")} in all` : "";
+    count.textContent = `${counted(all.length, "row")}${all.length > part.length ? `, ${part.length} shown` : ""}${rest}${state.note}`;
+    more.hidden = all.length <= part.length;
+    empty.hidden = all.length > 0;
+    grid.parentElement.hidden = !all.length;
+  }
+
+  function mark(i) {
+    state.selected = i;
+    body.querySelectorAll("[aria-current]").forEach((one) => one.removeAttribute("aria-current"));
+    const tr = i === undefined ? null : body.querySelector(`[data-row="${i}"]`);
+    if (!tr) return;
+    tr.setAttribute("aria-current", "true");
+    [...body.rows].forEach((one) => { one.tabIndex = one === tr ? 0 : -1; });
+  }
+
+  input.addEventListener("input", () => {
+    state.words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    state.limit = SHOWN;
+    draw();
+  });
+  const toFirst = () => { const tr = body.querySelector("[tabindex='0']"); if (tr) tr.focus(); };
+  return { state, fill, draw, mark, chosen, toFirst };
+}

@@ -1,0 +1,173 @@
+"""By what the cells of a run are told apart: the keys that were swept, filters on them, and panels of a chart."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.columns.weights import AXES
+from gradcheck.errors import BadInput
+from gradcheck.experiment.results.rows import SETTINGS
+from gradcheck.numerics.steps import AUTO, stored
+from gradcheck.printable import printable
+from gradcheck.views import words
+from gradcheck.views.frames import plain_value
+from gradcheck.views.layout import cut
+from gradcheck.views.tally import order
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_VALUES = 24  # a key with more values than that makes neither panels nor a drop-down
+MOST_PANELS = 48  # of one chart
+NAME = 60  # characters of a name in a chart
+Codes = NDArray[np.int64]  # of each cell the place of its value among all values of a key
+BASE = ("bug", "eps")  # the axes of the picture of what was caught
+# What tells most about a check comes first; seeds are never told apart.
+_FIRST = ("run", "dtype", "scheme", "model")
+_SETTINGS = (*AXES.names, *SETTINGS.names)
+
+
+def swept(cells: pd.DataFrame) -> list[str]:
+    """The keys other than bug and step in which the cells that were computed differ, what tells most first.
+
+    Seeds are left out, and a key that follows from another one, as the magnitude follows from the bug.
+    """
+    done = cells.loc[cells["status"] == "ok"]
+    names = [name for name in dict.fromkeys((*_FIRST, *_SETTINGS)) if name in done and not name.endswith("_seed")]
+    codes: dict[str, Codes] = {}
+    for name in ("bug", "eps", *(name for name in names if name not in BASE)):
+        own, values = done[name].factorize(use_na_sentinel=False)
+        if name in BASE or (len(values) > 1 and not _follows(name, own, codes)):
+            codes[name] = own.astype(np.int64)
+    return [name for name in codes if name not in BASE]
+
+
+def _follows(name: str, own: Codes, known: Mapping[str, Codes]) -> bool:
+    """Whether the values of a key follow from those of one other key; those of a bug also from bug and model."""
+    others = [codes for other, codes in known.items() if other != "eps"]
+    if name.startswith("bug_") and "model" in known:
+        others.append(_paired(known["bug"], known["model"]))
+    return any(len(np.unique(_paired(other, own))) == len(np.unique(other)) for other in others)
+
+
+def _paired(first: Codes, second: Codes) -> Codes:
+    return first * (int(second.max(initial=0)) + 1) + second
+
+
+def values_of(column: pd.Series, name: str) -> list[object]:
+    """The values of a key in the order in which they are shown, None among them."""
+    found = {plain_value(value) for value in column.unique()}
+    return sorted(found, key=lambda value: _in_order(name, value))
+
+
+def _in_order(name: str, value: object) -> tuple[object, ...]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return (value is None, value != "none", 1, 0.0, str(value))
+    return (False, True, 0, order(name, value)[2] if name == "eps" else value, "")
+
+
+def label(text: object) -> str:
+    """Text from a run as a chart shows it: on one line, at most NAME characters, nothing in it acts."""
+    return "-" if text is None else cut(printable(text), NAME)
+
+
+def value_label(name: str, value: object) -> str:
+    """The value of a key as a chart shows it; of a long folder the end, where runs differ."""
+    if name == "run":
+        text = printable(value)
+        return text if len(text) <= NAME else "…" + text[1 - NAME :]
+    return label(words.setting(name, value))
+
+
+def panels(cells: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The keys that make the rows and those that make the columns of a chart, unless others are asked for."""
+    found, n = [], 1
+    for name in swept(cells):
+        many = cells[name].nunique(dropna=False)
+        if many <= MOST_VALUES and n * many <= MOST_PANELS:
+            found.append(name)
+            n *= many
+    columns = found[:1] if found[:1] != ["run"] else []
+    return [name for name in found if name not in columns], columns
+
+
+def with_panels(cells: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    """The cells with `row` and `column`, the names of their panels, as ordered categories; one panel has no name."""
+    import pandas as pd
+
+    made = {}
+    for place, names in (("row", rows), ("column", columns)):
+        if not names or cells.empty:
+            made[place] = pd.Categorical([""] * len(cells), categories=[""])
+            continue
+        which = cells.groupby(list(names), dropna=False, sort=False).ngroup().to_numpy()
+        first = np.unique(which, return_index=True)[1]  # a cell of each combination
+        present = cells[list(names)].iloc[first]
+        keys = [tuple(map(plain_value, key)) for key in present.itertuples(index=False, name=None)]
+        shown = [
+            " · ".join(_told(name, value, len(names)) for name, value in zip(names, key, strict=True)) for key in keys
+        ]
+        sort = sorted(
+            range(len(keys)), key=lambda i: [_in_order(name, v) for name, v in zip(names, keys[i], strict=True)]
+        )
+        named = dict.fromkeys(shown[i] for i in sort)  # two values may look the same
+        made[place] = pd.Categorical(np.array(shown, dtype=object)[which], categories=list(named))
+    return cells.assign(**made)
+
+
+def _told(name: str, value: object, of: int) -> str:
+    """A value in the name of a panel; with its key where it does not say what it is."""
+    text = value_label(name, value)
+    return text if name in _FIRST or (isinstance(value, str) and of == 1) else f"{words.column(name)} {text}"
+
+
+def checked(typed: str | Sequence[str] | None, cells: pd.DataFrame, where: str) -> list[str]:
+    """The columns that somebody asks for.  Raises BadInput where there is none of this name."""
+    names = [] if typed is None else [typed] if isinstance(typed, str) else list(typed)
+    for name in names:
+        if name not in cells.columns:
+            near = difflib.get_close_matches(str(name), cells.columns, 3) or swept(cells)[:8] or list(BASE)
+            raise BadInput(f"{where}={name!r}: no such column; try {', '.join(near)}")
+    return names
+
+
+def chosen(cells: pd.DataFrame, where: Mapping[str, object], call: str) -> pd.DataFrame:
+    """The cells with some values: ``{"dtype": "float32", "eps": [1e-4, "auto"]}``.
+
+    Raises BadInput where there is no such column, or where no cell has such a value.
+    """
+    kept = cells
+    for name, value in where.items():
+        checked(name, cells, call)
+        wanted = list(value) if isinstance(value, list | tuple | set | frozenset | range | np.ndarray) else [value]
+        wanted = [_stored(name, one) for one in wanted]
+        mask = kept[name].isin([one for one in wanted if one is not None])
+        if None in wanted:
+            mask |= kept[name].isna()
+        if not mask.any():
+            there = ", ".join(value_label(name, one) for one in values_of(kept[name], name)[:12]) or "none"
+            raise BadInput(f"{call}: no cell has {name}={_typed(value)}; there are {there}")
+        kept = kept[mask]
+    return kept
+
+
+def _stored(name: str, value: object) -> object:
+    """A value as it stands in the column."""
+    if name == "eps":
+        return stored(value) if value == AUTO or isinstance(value, int | float) else value
+    if name == "bug" and value == words.NO_BUG:
+        return "none"
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+def _typed(value: object) -> str:
+    return cut(printable(repr(value)), NAME)

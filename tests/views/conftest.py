@@ -1,0 +1,67 @@
+"""The browser in which pages are opened, and pages of runs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from visits import CHROMIUM, OFF, Visit
+from waiting import PATIENCE
+
+from gradcheck import report
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'gradcheck[test]'")
+    pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFF), timeout=1000 * PATIENCE)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Visit]]:
+    """Open the report of a run that a function makes; at the end nothing may have been complained of or asked for.
+
+    Loading takes longest: a page is opened once, unless a test is to change it for good (``fresh``).
+    """
+    opened: list[tuple[Visit, Path]] = []
+    reports: dict[Any, Path] = {}
+    shared: dict[Any, Visit] = {}
+
+    def open_(
+        make: Callable[[Path], Any],
+        fresh: bool = False,
+        color_scheme: str = "light",
+        address: str = "",
+        **settings: Any,
+    ) -> Visit:
+        if make not in reports:
+            folder = tmp_path_factory.mktemp("run")
+            make(folder)
+            assert report.main([str(folder)]) == 0
+            reports[make] = folder / "report.html"
+        if fresh or address or settings or (make, color_scheme) not in shared:
+            found = Visit(browser, reports[make], address, color_scheme=color_scheme, **settings)
+            opened.append((found, reports[make]))
+            if not (fresh or address or settings):
+                shared[make, color_scheme] = found
+            return found.wait()
+        found = shared[make, color_scheme]
+        found.page.fill("#cells input", "")
+        for words in ("all squares", "clear the filter"):
+            if (button := found.page.locator(f"#square button, #filters button >> text='{words}'").first).is_visible():
+                with found.answered():
+                    button.click()
+        return found
+
+    yield open_
+    for seen, path in opened:
+        assert seen.complaints == []
+        assert [url.partition("#")[0] for url in seen.requests] == [path.as_uri()]
