@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.sources.file import File
 from gradcheck.experiment.sources.gaussian import Gaussian
+from gradcheck.experiment.sources.images import Images
 from gradcheck.experiment.sources.shipped import Sklearn
 from gradcheck.experiment.sources.values import Values
 from gradcheck.models.batch import NO_BATCH, Batch
@@ -35,5 +36,6 @@ DATA: dict[str, type[DataSource]] = {
     "file": File,
     "sklearn": Sklearn,
     "values": Values,
+    "images": Images,
     "none": NoData,
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
@@ -14,12 +15,14 @@ from gradcheck.models.functions import total
 from gradcheck.models.heads import CrossEntropy, Head, SoftmaxCrossEntropy, SquaredError
 from gradcheck.models.interfaces import Lacks
 from gradcheck.models.layers.chain import Chain
+from gradcheck.models.layers.layer import Shape, Unfit
 from gradcheck.models.parts import TEXTBOOK, Parts, layer_of
 from gradcheck.models.settings import require_choice, require_not_negative
 from gradcheck.models.stepwise import Stepwise
 from gradcheck.models.symbols import Equations, Symbols, plus
 from gradcheck.models.target import Binary, Classes, Real, Target
 from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.measured.pose import around
 from gradcheck.numerics.problem import Problem
 
 Array = np.ndarray
@@ -31,6 +34,13 @@ class Rows(NamedTuple):
 
     z: Array
     y: Array
+
+
+class _Net(NamedTuple):
+    """The layers for a batch, and their parameters."""
+
+    chain: Chain
+    layout: Layout
 
 
 @dataclass
@@ -48,12 +58,16 @@ class Layered(Stepwise):
     l2: float = 0.0
 
     choices: ClassVar[Mapping[str, Sequence[object]]] = {"loss_name": LOSSES}
+    section: ClassVar[str] = "model"  # where the config has the settings of the layers
 
     @abstractmethod
     def chain(self, outputs: int) -> Chain:
         """The layers that the settings make, with so many outputs."""
 
     # --- what a subclass may say otherwise ------------------------------------------------------------------------------
+
+    def require_examples(self, shape: Shape) -> None:
+        """Raise Meaningless unless the model takes examples of this shape; by default its layers say so."""
 
     def rows(self, z: Array, batch: Batch) -> Rows:
         """The rows of z (n, …, k) that have a target, and these."""
@@ -82,6 +96,17 @@ class Layered(Stepwise):
         if isinstance(self.n_classes, bool) or not isinstance(self.n_classes, int) or self.n_classes < 0:
             raise ValueError(f"model.n_classes={self.n_classes}: must be a whole number >= 0 (0: the largest label's)")
         require_not_negative("model.l2", self.l2)
+        with self._named():
+            for layer in self.chain(1).leaves():
+                layer.require()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What a layer cannot take, with the whole key."""
+        try:
+            yield
+        except Unfit as error:
+            raise ValueError(f"{self.section}.{error}") from None
 
     @property
     def kink(self) -> str | None:
@@ -99,16 +124,28 @@ class Layered(Stepwise):
         """How many outputs the last layer has."""
         return self.head.outputs(batch.y)
 
+    def sized(self, batch: Batch) -> Layered:
+        return replace(self, n_classes=self.outputs(batch)) if isinstance(self.target, Classes) else self
+
     def layout(self, batch: Batch) -> Layout:
-        shapes = self.chain(self.outputs(batch)).parameters(batch.X.shape[1:])
-        return Layout(tuple(shapes), tuple(shapes.values()))
+        return self._net(batch).layout
+
+    def _net(self, batch: Batch) -> _Net:
+        self.require_examples(batch.X.shape[1:])
+        chain = self.chain(self.outputs(batch))
+        with self._named():
+            shapes = chain.parameters(batch.X.shape[1:])
+        return _Net(chain, Layout(tuple(shapes), tuple(shapes.values())))
 
     def width(self, batch: Batch) -> int:
         return self.chain(self.outputs(batch)).width(batch.X.shape[1:])
 
     def loss(self, theta: Array, batch: Batch) -> Array:
-        params = self.layout(batch).split(theta)
-        z, _ = self.chain(self.outputs(batch)).forward(params, batch.X)
+        return self._loss(self._net(batch), theta, batch)
+
+    def _loss(self, net: _Net, theta: Array, batch: Batch) -> Array:
+        params = net.layout.split(theta)
+        z, _ = net.chain.forward(params, batch.X)
         rows = self.rows(z, batch)
         loss = self.head.total(rows.z, rows.y) * self.head.factor / len(rows.z)
         if self.l2 == 0:
@@ -116,14 +153,23 @@ class Layered(Stepwise):
         return loss + self.l2 / 2 * sum(total(w.reshape(1, -1) ** 2) for n, w in params.items() if n.startswith("W"))
 
     def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
-        layout = self.layout(batch)
+        return self._gradient(self._net(batch), theta, batch, parts)
+
+    def _gradient(self, net: _Net, theta: Array, batch: Batch, parts: Parts) -> Array:
+        chain, layout = net
         params = layout.split(theta)
-        chain = self.chain(self.outputs(batch))
         z, cache = chain.forward(params, batch.X)
         rows = self.rows(z, batch)
-        delta = parts.examples(self.head.delta(rows.z, rows.y, parts))
+        delta = parts.examples(self._delta(rows, parts))
         _, sums = chain.backward(params, cache, self.unrows(delta, z, batch), parts)
         return layout.join({n: self._finished(n, sums[n], params[n], len(rows.z), parts) for n in sums}, theta.dtype)
+
+    def _delta(self, rows: Rows, parts: Parts) -> Array:
+        """The head's derivative by z: 0 where the loss is clipped, and so does not move."""
+        delta = self.head.delta(rows.z, rows.y, parts)
+        if not self.head.may_clip(rows.z):
+            return delta
+        return np.where(self.head.beyond(rows.z, rows.y) > 0, delta.dtype.type(0), delta)
 
     def _finished(self, name: str, summed: Array, values: Array, n: int, parts: Parts) -> Array:
         """The derivative by one parameter, from its sum over the examples: mean, and penalty of W."""
@@ -157,5 +203,13 @@ class Layered(Stepwise):
         return symbols.step("data_term", gradient=gradient)
 
     def pose(self, theta: Array, batch: Batch) -> Problem:
-        posed = super().pose(theta, batch)
-        return replace(posed, n_classes=self.outputs(batch)) if isinstance(self.target, Classes) else posed
+        net = self._net(batch)  # made once for all points
+        posed = around(
+            net.layout,
+            theta,
+            lambda point: self._loss(net, point, batch),
+            lambda point: self._gradient(net, point, batch, TEXTBOOK),
+        )
+        return replace(
+            posed, n=len(batch.X), n_classes=self.outputs(batch) if isinstance(self.target, Classes) else None
+        )
