@@ -193,7 +193,15 @@ def test_one_yaml_makes_a_model_of_a_layer_from_outside(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text("defaults:\n  - /schema/model/layer@_here_\n  - _self_\nlayer: power\noptions:\n  degree: 3\n")
     prelude = f"sys.path.insert(0, {str(HERE)!r})\nimport additions\nadditions.add()"
-    typed = ("-m", "model=power", "data=gaussian,images", "data.n=6", "init.scale=0.3", "bug=none,sign_flip", "fail_on=never")
+    typed = (
+        "-m",
+        "model=power",
+        "data=gaussian,images",
+        "data.n=6",
+        "init.scale=0.3",
+        "bug=none,sign_flip",
+        "fail_on=never",
+    )
     folders = (f"hydra.sweep.dir={tmp_path / 'run'}", f"--config-dir={tmp_path / 'conf'}")
     status, _, err = command("gradcheck.run", *typed, *folders, *QUICK, prelude=prelude, cwd=tmp_path)
     assert status == 0, err

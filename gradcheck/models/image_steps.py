@@ -48,6 +48,10 @@ class ImageSteps:
 
     # --- norms ----------------------------------------------------------------------------------------------------------
 
+    def norm_scale(self, gamma: Array) -> Array:
+        """The factor of the normalised x, and so of what is handed down: gamma."""
+        return gamma
+
     def norm_axes(self, axes: Axes, dimensions: int) -> Axes:
         """The axes along which mean and variance were taken."""
         return axes

@@ -25,6 +25,22 @@ STEPS: dict[str, str] = {
     "data_term": "{gradient}",
     "penalty": "l2 {W}",
     "penalty_of_bias": "0",
+    # images
+    "window_start": "{p} times the stride",
+    "kernel_gradient": "{gradient}",
+    "turned_kernel": "{W} turned by 180 degrees",
+    "unpadded": "{dx} without its border",
+    "pool_choice": "the first maximum",
+    "add_window": "the sum of {values}",
+    # norms and dropout
+    "norm_scale": " gamma",
+    "norm_axes": "along the axes of the norm",
+    "variance_path": "{derivative}",
+    "mean_path": "{derivative}",
+    "variance_count": "{m}",
+    "scale_shift_sum": "the sum over the examples of {values}",
+    "dropout_mask": "kept",
+    "dropout_scale": " / (1 - {p})",
 }
 
 

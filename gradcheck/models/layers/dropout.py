@@ -39,8 +39,7 @@ class Dropout(Layer[Array]):
         return dout * kept * dout.dtype.type(parts.dropout_scale(self.dropout)), {}
 
     def made_of(self, symbols: Symbols) -> dict[str, str]:
-        mask, factor = symbols.step("dropout_mask"), symbols.step("dropout_scale", p="p")
-        return {"dx of dropout": f"d * {mask}" + (f" {factor}" if factor != "1" else "")}
+        return {"dx of dropout": f"d * {symbols.step('dropout_mask')}{symbols.step('dropout_scale', p='p')}"}
 
 
 def require_rate(rate: float) -> None:

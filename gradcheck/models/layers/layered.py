@@ -16,7 +16,7 @@ from gradcheck.models.heads import CrossEntropy, Head, SoftmaxCrossEntropy, Squa
 from gradcheck.models.interfaces import Lacks
 from gradcheck.models.layers.chain import Chain
 from gradcheck.models.layers.layer import Shape, Unfit
-from gradcheck.models.parts import TEXTBOOK, Parts, layer_of
+from gradcheck.models.parts import TEXTBOOK, Parts, is_bias, layer_of
 from gradcheck.models.settings import require_choice, require_not_negative
 from gradcheck.models.stepwise import Stepwise
 from gradcheck.models.symbols import Equations, Symbols, plus
@@ -114,7 +114,8 @@ class Layered(Stepwise):
 
     @property
     def lacks(self) -> Lacks:
-        return Lacks(examples=None, mean=None, bias=None, hidden=None)
+        hidden = None if "activation_derivative" in self.steps else "has no hidden layer with an activation"
+        return Lacks(examples=None, mean=None, bias=None, hidden=hidden)
 
     @property
     def steps(self) -> frozenset[str]:
@@ -176,10 +177,10 @@ class Layered(Stepwise):
         gradient, layer = parts.mean(summed, n), layer_of(name)
         if name[0] == "W":
             gradient = parts.weight(gradient, layer)
-        elif name[0] == "b":
+        elif is_bias(name):
             gradient = parts.bias(gradient, layer)
         gradient = parts.data_term(gradient)
-        return gradient + parts.penalty(name, values, self.l2) if name[0] in "Wb" else gradient
+        return gradient + parts.penalty(name, values, self.l2) if name[0] == "W" or is_bias(name) else gradient
 
     def equations(self, symbols: Symbols) -> Equations:
         """The gradient in symbols: of each layer its derivatives by its parameters, with mean and penalty."""
@@ -190,13 +191,14 @@ class Layered(Stepwise):
         }
         head = self.head.delta_in_symbols(symbols)
         last = {"d of the output" if name == "delta" else name: text for name, text in head.items()}
-        return Equations(derivatives, chain.made_of(symbols) | last, next(iter(derivatives)))
+        # the last layer's come first, the first parameter's last
+        return Equations(derivatives, chain.made_of(symbols) | last, list(derivatives)[-1])
 
     def _in_symbols(self, name: str, summed: str, symbols: Symbols) -> str:
         """``_finished`` in symbols; ``name`` is such as dW of a dense layer."""
-        gradient, kind = symbols.step("mean", total=summed, n="n"), name[1]
-        if kind in "Wb":
-            step, penalty = ("weight", "penalty") if kind == "W" else ("bias", "penalty_of_bias")
+        gradient, param = symbols.step("mean", total=summed, n="n"), name.split()[0][1:]
+        if param[0] == "W" or is_bias(param):
+            step, penalty = ("weight", "penalty") if param[0] == "W" else ("bias", "penalty_of_bias")
             gradient = symbols.step(step, gradient=gradient, W="W")
             data = symbols.step("data_term", gradient=gradient) if gradient != "0" else gradient
             return plus(data, symbols.step(penalty, W="W", b="b"))

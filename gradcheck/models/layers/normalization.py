@@ -48,7 +48,7 @@ class Norm(Layer[Normalized]):
 
     epsilon: float = 1e-5
 
-    steps = ("norm_axes", "variance_path", "mean_path", "variance_count", "scale_shift_sum")
+    steps = ("norm_scale", "norm_axes", "variance_path", "mean_path", "variance_count", "scale_shift_sum")
 
     @abstractmethod
     def form(self, shape: Shape) -> Form:
@@ -90,7 +90,7 @@ class Norm(Layer[Normalized]):
         delta = dout.reshape(centred.shape)
         axes = parts.norm_axes(form.axes, centred.ndim)
         m = count(centred.shape, axes)
-        by_normalized = delta * gamma.reshape(form.scale)
+        by_normalized = delta * parts.norm_scale(gamma).reshape(form.scale)
         by_variance = -0.5 * inverse**3 * (by_normalized * centred).sum(axis=axes, keepdims=True)
         by_mean = -inverse * by_normalized.sum(axis=axes, keepdims=True)
         dx = by_normalized * inverse
@@ -113,15 +113,16 @@ class Norm(Layer[Normalized]):
         by_mean = symbols.step("mean_path", derivative="dmean")
         m = symbols.step("variance_count", m="m")
         axes = symbols.step("norm_axes")
-        dx = "d gamma / s"
+        d = f"d{symbols.step('norm_scale')}"
+        dx = f"{d} / s"
         if by_variance != "0":
             dx += f" + {by_variance} 2 (x - mean) / {m}"
         if by_mean != "0":
             dx += f" + {by_mean} / m"
         return {
             "dx of a norm": dx,
-            "dvariance": f"-1/2 sum(d gamma (x - mean)) / s^3 {axes}",
-            "dmean": f"-sum(d gamma) / s {axes}",
+            "dvariance": f"-1/2 sum({d} (x - mean)) / s^3 {axes}",
+            "dmean": f"-sum({d}) / s {axes}",
         }
 
 
