@@ -65,7 +65,7 @@ def test_no_right_gradient_is_accused(case: Case) -> None:
         assert found["n_match"] + found["n_exempt"] > 0.9 * found["n_weights"]
 
 
-@pytest.mark.parametrize("case", CASES[::4], ids=str)
+@pytest.mark.parametrize("case", CASES[::8], ids=str)
 def test_a_gradient_that_is_off_by_a_thousandth_is_accused(case: Case) -> None:
     theta, batch = case.theta(), case.batch()
     with np.errstate(all="ignore"):

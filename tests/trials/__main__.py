@@ -27,6 +27,7 @@ from . import (
     hostile,
     interpolations,
     kills,
+    layers,
     load,
     overrides,
     pairs,
@@ -131,6 +132,10 @@ def wrong_steps(given: argparse.Namespace, folder: Path) -> str:
     return steps.trial(given.nets)
 
 
+def random_layers(given: argparse.Namespace, folder: Path) -> str:
+    return layers.trial(10 * given.nets)
+
+
 TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "kills-serial": killed("serial"),
     "kills-loky": killed("loky"),
@@ -149,6 +154,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "fuzz": fuzzing,
     "diagnoses": planted_diagnoses,
     "steps": wrong_steps,
+    "layers": random_layers,
     "load": loaded,
     "files": shipped_files,
     "dialects": random_dialects,
