@@ -159,6 +159,10 @@ class Model(Section):
         """Raise ValueError unless the targets are what the model learns from."""
         self.target.check(batch.y, self.name)
 
+    def targets(self, batch: Batch) -> Array:
+        """The targets that the loss reads, one row each: here those of all examples."""
+        return batch.y
+
     def sized(self, batch: Batch) -> Model:
         """The model with the sizes of this batch as its settings, so that it keeps them with other batches."""
         return self

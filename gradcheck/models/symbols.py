@@ -41,6 +41,23 @@ STEPS: dict[str, str] = {
     "scale_shift_sum": "the sum over the examples of {values}",
     "dropout_mask": "kept",
     "dropout_scale": " / (1 - {p})",
+    # sequences
+    "padded_tokens": "{d} where x_it is no padding",
+    "token_rows": "sum_{{i,t: x_it = v}} {d}",
+    "tied_output": "{gradient}",
+    "real_steps": "real",
+    "recurrent_path": "{dh}",
+    "state_before": "{d}",
+    "gate_derivative": "{gate} * (1 - {gate})",
+    "reset_gate": "r",
+    "cell_state": "{first} + {later}",
+    "batch_first": "{d}",
+    "last_step": "the last real step",
+    "attention_weights": "softmax(S) over the steps that may be seen",
+    "softmax_derivative": "A * (dA - sum_j A_j dA_j)",
+    "attention_scale": "1/sqrt(k)",
+    "merged_heads": "{d}",
+    "shortcut": "d",
 }
 
 

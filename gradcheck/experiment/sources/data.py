@@ -8,7 +8,9 @@ from gradcheck.errors import Meaningless
 from gradcheck.experiment.sources.file import File
 from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.images import Images
+from gradcheck.experiment.sources.sequences import Sequences
 from gradcheck.experiment.sources.shipped import Sklearn
+from gradcheck.experiment.sources.text import Text
 from gradcheck.experiment.sources.values import Values
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.interfaces import DataSource
@@ -37,5 +39,7 @@ DATA: dict[str, type[DataSource]] = {
     "sklearn": Sklearn,
     "values": Values,
     "images": Images,
+    "sequences": Sequences,
+    "text": Text,
     "none": NoData,
 }

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradcheck.models.layers.attention import SelfAttention
+from gradcheck.models.layers.cells import CELLS
 from gradcheck.models.layers.convolution import Conv
 from gradcheck.models.layers.dense import Activate, Dense, Flatten
 from gradcheck.models.layers.dropout import Dropout
+from gradcheck.models.layers.embedding import LastStep, Positions
 from gradcheck.models.layers.layer import Layer
 from gradcheck.models.layers.normalization import BatchNorm, GroupNorm, LayerNorm
 from gradcheck.models.layers.pooling import AveragePool, MaxPool
@@ -25,4 +28,8 @@ LAYERS: dict[str, type[Layer[Any]]] = {
     "layer_norm": LayerNorm,
     "group_norm": GroupNorm,
     "dropout": Dropout,
+    **CELLS,
+    "self_attention": SelfAttention,
+    "positions": Positions,
+    "last_step": LastStep,
 }

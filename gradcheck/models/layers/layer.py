@@ -10,6 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from gradcheck.errors import Meaningless
 from gradcheck.models.parts import Parts
 from gradcheck.models.symbols import Symbols
 
@@ -94,6 +95,12 @@ def add(gradients: dict[str, Array], more: Mapping[str, Array]) -> None:
     """Add derivatives by parameters to those that are there: a parameter that several layers share has one sum."""
     for name, value in more.items():
         gradients[name] = gradients[name] + value if name in gradients else value
+
+
+def require_steps(shape: Shape) -> None:
+    """Raise Meaningless unless an example is a vector for each step of time, (T, d)."""
+    if len(shape) != 2:
+        raise Meaningless(f"data: examples of the shape {shape}; the layer takes a vector for each step of time, (T, d)")
 
 
 def require_count(key: str, value: object, low: int) -> None:

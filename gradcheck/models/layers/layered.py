@@ -12,10 +12,11 @@ import numpy as np
 
 from gradcheck.models.batch import Batch
 from gradcheck.models.functions import total
-from gradcheck.models.heads import CrossEntropy, Head, SoftmaxCrossEntropy, SquaredError
+from gradcheck.models.heads import Head, SquaredError
 from gradcheck.models.interfaces import Lacks
 from gradcheck.models.layers.chain import Chain
 from gradcheck.models.layers.layer import Shape, Unfit
+from gradcheck.models.layers.unclipped import LogitCrossEntropy, LogSoftmax
 from gradcheck.models.parts import TEXTBOOK, Parts, is_bias, layer_of
 from gradcheck.models.settings import require_choice, require_not_negative
 from gradcheck.models.stepwise import Stepwise
@@ -66,6 +67,10 @@ class Layered(Stepwise):
 
     # --- what a subclass may say otherwise ------------------------------------------------------------------------------
 
+    def built(self, batch: Batch) -> Chain:
+        """The layers for a batch."""
+        return self.chain(self.outputs(batch))
+
     def require_examples(self, shape: Shape) -> None:
         """Raise Meaningless unless the model takes examples of this shape; by default its layers say so."""
 
@@ -82,7 +87,7 @@ class Layered(Stepwise):
     @property
     def head(self) -> Head:
         """What makes the loss of the last layer's z."""
-        heads = {"softmax": SoftmaxCrossEntropy(self.n_classes), "sigmoid": CrossEntropy()}
+        heads = {"softmax": LogSoftmax(self.n_classes), "sigmoid": LogitCrossEntropy()}
         return heads.get(self.loss_name) or SquaredError(0.5)
 
     @property
@@ -126,20 +131,20 @@ class Layered(Stepwise):
         return self.head.outputs(batch.y)
 
     def sized(self, batch: Batch) -> Layered:
-        return replace(self, n_classes=self.outputs(batch)) if isinstance(self.target, Classes) else self
+        return replace(self, n_classes=self.outputs(batch)) if isinstance(self.target.each, Classes) else self
 
     def layout(self, batch: Batch) -> Layout:
         return self._net(batch).layout
 
     def _net(self, batch: Batch) -> _Net:
         self.require_examples(batch.X.shape[1:])
-        chain = self.chain(self.outputs(batch))
+        chain = self.built(batch)
         with self._named():
             shapes = chain.parameters(batch.X.shape[1:])
         return _Net(chain, Layout(tuple(shapes), tuple(shapes.values())))
 
     def width(self, batch: Batch) -> int:
-        return self.chain(self.outputs(batch)).width(batch.X.shape[1:])
+        return self.built(batch).width(batch.X.shape[1:])
 
     def loss(self, theta: Array, batch: Batch) -> Array:
         return self._loss(self._net(batch), theta, batch)
@@ -161,16 +166,9 @@ class Layered(Stepwise):
         params = layout.split(theta)
         z, cache = chain.forward(params, batch.X)
         rows = self.rows(z, batch)
-        delta = parts.examples(self._delta(rows, parts))
+        delta = parts.examples(self.head.delta(rows.z, rows.y, parts))
         _, sums = chain.backward(params, cache, self.unrows(delta, z, batch), parts)
         return layout.join({n: self._finished(n, sums[n], params[n], len(rows.z), parts) for n in sums}, theta.dtype)
-
-    def _delta(self, rows: Rows, parts: Parts) -> Array:
-        """The head's derivative by z: 0 where the loss is clipped, and so does not move."""
-        delta = self.head.delta(rows.z, rows.y, parts)
-        if not self.head.may_clip(rows.z):
-            return delta
-        return np.where(self.head.beyond(rows.z, rows.y) > 0, delta.dtype.type(0), delta)
 
     def _finished(self, name: str, summed: Array, values: Array, n: int, parts: Parts) -> Array:
         """The derivative by one parameter, from its sum over the examples: mean, and penalty of W."""
@@ -212,6 +210,5 @@ class Layered(Stepwise):
             lambda point: self._loss(net, point, batch),
             lambda point: self._gradient(net, point, batch, TEXTBOOK),
         )
-        return replace(
-            posed, n=len(batch.X), n_classes=self.outputs(batch) if isinstance(self.target, Classes) else None
-        )
+        n_classes = self.outputs(batch) if isinstance(self.target.each, Classes) else None
+        return replace(posed, n=len(self.targets(batch)), n_classes=n_classes)
