@@ -10,13 +10,15 @@ import numpy as np
 from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.images import Images
 from gradcheck.experiment.sources.init import Normal
-from gradcheck.models import Conv, Norm, OneLayer
+from gradcheck.experiment.sources.sequences import Sequences
+from gradcheck.models import Attention, Conv, Norm, OneLayer, RecurrentNet
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import DataSource
 from gradcheck.models.layers.layered import LOSSES, Layered
 
 TABLE = Gaussian(n=8, d=3)
 IMAGES = Images(n=4, height=6, width=5)
+TOKENS = Sequences(n=4, length=4, vocabulary=5)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ def _cases() -> list[Case]:
     for loss in LOSSES:
         found += [Case(f"norm-{loss}", replace(norm, loss_name=loss))]
         found += [Case(f"conv-{loss}", replace(conv, pool="average", loss_name=loss), IMAGES)]
+    return found + _of_sequences()
+
+
+def _of_sequences() -> list[Case]:
+    net = RecurrentNet(vocabulary=5, embedding=3, units=2)
+    found = [Case(f"recurrent-{cell}-last", replace(net, cell=cell), TOKENS) for cell in ("rnn", "gru", "lstm")]
+    found += [Case("recurrent-lstm-all-l2", replace(net, cell="lstm", output="all", l2=0.3), TOKENS)]
+    block = Attention(vocabulary=5, embedding=4, units=2)
+    found += [
+        Case("attention-last", block, TOKENS),
+        Case("attention-all-squared_error", replace(block, output="all", loss_name="squared_error"), TOKENS),
+        Case("attention-tied-not causal", replace(block, tied=True, causal=False), TOKENS),
+    ]
     return found
 
 

@@ -75,7 +75,7 @@ def test_a_gradient_that_is_off_by_a_thousandth_is_accused(case: Case) -> None:
     assert found.summary["verdict"] == "mismatch"
 
 
-def test_where_the_loss_is_clipped_its_gradient_is_0() -> None:
+def test_however_far_apart_the_outputs_are_the_gradient_is_that_of_the_loss() -> None:
     model = Norm(layers=[3])
     batch = TABLE.batch(model.target, np.float64)
     layout = model.layout(batch)

@@ -32,6 +32,7 @@ from . import (
     overrides,
     pairs,
     secrets,
+    sequences,
     steps,
 )
 
@@ -136,6 +137,10 @@ def random_layers(given: argparse.Namespace, folder: Path) -> str:
     return layers.trial(10 * given.nets)
 
 
+def nets_of_sequences(given: argparse.Namespace, folder: Path) -> str:
+    return sequences.trial(given.nets)
+
+
 TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "kills-serial": killed("serial"),
     "kills-loky": killed("loky"),
@@ -153,6 +158,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "secrets": secret_uris,
     "fuzz": fuzzing,
     "diagnoses": planted_diagnoses,
+    "sequences": nets_of_sequences,
     "steps": wrong_steps,
     "layers": random_layers,
     "load": loaded,
