@@ -133,9 +133,9 @@ class LSTM(Recurrent):
 
     def made_of(self, symbols: Symbols) -> dict[str, str]:
         slope = {gate: symbols.step("gate_derivative", gate=gate) for gate in ("i", "f", "o")}
-        later = symbols.step("state_before", d="f_{t+1} * dc_{t+1}")
+        later, first = symbols.step("state_before", d="f_{t+1} * dc_{t+1}"), "dh_t * o * (1 - tanh(c_t)^2)"
         return {
-            "dc_t": symbols.step("cell_state", first="dh_t * o * (1 - tanh(c_t)^2)", later=later),
+            "dc_t": first if later == "0" else symbols.step("cell_state", first=first, later=later),
             "da_t of i": f"dc_t * g * {slope['i']}",
             "da_t of f": f"dc_t * c_{{t-1}} * {slope['f']}",
             "da_t of g": "dc_t * i * (1 - g^2)",

@@ -194,7 +194,8 @@ class Layered(Stepwise):
 
     def _in_symbols(self, name: str, summed: str, symbols: Symbols) -> str:
         """``_finished`` in symbols; ``name`` is such as dW of a dense layer."""
-        gradient, param = symbols.step("mean", total=summed, n="n"), name.split()[0][1:]
+        gradient = "0" if summed == "0" else symbols.step("mean", total=summed, n="n")
+        param = name.split()[0][1:]
         if param[0] == "W" or is_bias(param):
             step, penalty = ("weight", "penalty") if param[0] == "W" else ("bias", "penalty_of_bias")
             gradient = symbols.step(step, gradient=gradient, W="W")

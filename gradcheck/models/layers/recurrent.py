@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck.models.layers.layer import Layer, Params, Shape, require_count, require_steps
 from gradcheck.models.parts import Parts
-from gradcheck.models.symbols import Symbols
+from gradcheck.models.symbols import Symbols, plus
 
 Array = np.ndarray
 State = tuple[Array, ...]
@@ -128,13 +128,13 @@ class Recurrent(Layer[Pass]):
 
     # how the share of the state, and what else leads to the state before a step, are written
     by_state: ClassVar[str] = "da_t"
-    direct_path: ClassVar[str] = ""
+    direct_path: ClassVar[str] = "0"
 
     def made_of(self, symbols: Symbols) -> dict[str, str]:
         recurrent = symbols.step("recurrent_path", dh=f"{self.by_state} Wh^T")
-        dh = " + ".join(term for term in (self.direct_path, recurrent) if term and term != "0") or "0"
+        dh = plus(self.direct_path, recurrent)
         return {
             "dh_{t-1} of step t": f"{symbols.step('state_before', d=dh)} where step t is {symbols.step('real_steps')}, else dh_t",
-            "dh_t": "d_t + dh_t of step t+1",
+            "dh_t": plus(symbols.step("below", delta="d_t"), "dh_t of step t+1"),
             "d below a recurrence": symbols.step("batch_first", d="da_t Wx^T"),
         }
