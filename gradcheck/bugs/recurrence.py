@@ -55,8 +55,8 @@ class TimeTransposed(BackwardBug):
     """
 
     name = "time_transposed"
-    kind = "activation_derivative"
-    why = "right in the recurrence and above, wrong below it"
+    kind = "scattered"
+    why = "the vectors of the tokens alone are wrong; with a layer between them and the recurrence, all below it"
     formula = texts(batch_first="reshape({d} as T, n, d; to n, T, d)")
     needs = (steps_needed, recurrence_needed)
     source = "https://github.com/pytorch/pytorch/pull/95137"
@@ -171,7 +171,7 @@ class EmbeddingPaddingUpdated(BackwardBug):
     """
 
     name = "embedding_padding_updated"
-    kind = "mask"
+    kind = "padding"
     why = "the row of the padding is not 0, and the loss does not depend on it"
     formula = texts(padded_tokens="{d}")
     needs = (steps_needed, tokens_needed)
@@ -188,8 +188,8 @@ class WeightTyingHalf(BackwardBug):
     """
 
     name = "weight_tying_half"
-    kind = "scattered"
-    why = "the embedding alone is wrong: the share of its use as the output layer is missing"
+    kind = "tied"
+    why = "the rows of tokens that do not occur are 0, the others lack the share of the output layer"
     formula = texts(tied_output="0")
     needs = (steps_needed, step_needed("tied_output", "has no tied weights (attention with model.tied=true has)"))
     source = "https://github.com/paiml/entrenar/issues/314"
