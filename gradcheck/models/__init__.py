@@ -19,13 +19,12 @@ from gradcheck.models.recurrent import RecurrentNet
 from gradcheck.models.softmax import Softmax
 
 MODELS: dict[str, type[Model]] = {
-    model.name: model
-    for model in (OneD, Linear, Logistic, MLP, Softmax, Conv, Norm, OneLayer, RecurrentNet, Attention)
+    model.name: model for model in (OneD, Linear, Logistic, MLP, Softmax, Conv, Norm, OneLayer, RecurrentNet, Attention)
 }
 
 __all__ = [
-    "MODELS",
     "MLP",
+    "MODELS",
     "Attention",
     "Conv",
     "Linear",

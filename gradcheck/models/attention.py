@@ -69,7 +69,9 @@ class Attention(TokenModel):
         if self.embedding % self.heads:
             raise ValueError(f"model.heads={self.heads}: must divide model.embedding={self.embedding}")
         if self.tied and self.loss_name != "softmax":
-            raise ValueError(f"model.tied=true: needs model.loss=softmax, an output for each token; got {self.loss_name}")
+            raise ValueError(
+                f"model.tied=true: needs model.loss=softmax, an output for each token; got {self.loss_name}"
+            )
         if self.tied and self.n_classes not in (0, self.vocabulary):
             raise ValueError(
                 f"model.n_classes={self.n_classes}: must be 0 or model.vocabulary={self.vocabulary} with model.tied=true"

@@ -96,17 +96,17 @@ class TokenModel(Layered):
         self._check_tokens(batch.X)
         super().check_batch(batch)
 
-    def _check_tokens(self, X: Array) -> None:
-        outside = X[(X != np.round(X)) | (X < 0)]
+    def _check_tokens(self, tokens: Array) -> None:
+        outside = tokens[(tokens != np.round(tokens)) | (tokens < 0)]
         if outside.size:
             raise Meaningless(f"data.X={float(outside[0]):g}: {self._wanted}")
-        beyond = X[X >= self.vocabulary]
+        beyond = tokens[tokens >= self.vocabulary]
         if beyond.size:
             raise ValueError(
                 f"data.X={float(beyond[0]):g}: {self.name} needs tokens below model.vocabulary={self.vocabulary}; "
-                f"take model.vocabulary={int(X.max()) + 1}"
+                f"take model.vocabulary={int(tokens.max()) + 1}"
             )
-        real = X != PADDING
+        real = tokens != PADDING
         if not real[:, 0].all() or (real[:, 1:] > real[:, :-1]).any():
             raise ValueError(
                 "data.X=0: token 0 is padding, which fills a sequence up at its end; a sequence begins with another token "

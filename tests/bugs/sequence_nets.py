@@ -199,9 +199,11 @@ class Net:
             x = [v + self.within(one + 1, v) for v in x]
         d, rows = self.top(i, x, length, 3 * model.depth + 1, model.tied)
         for kind, number, seen in reversed(kept):
-            back = self.look_back(number, seen, length, d) if kind == "look" else [
-                self.within_back(number, v, w) for v, w in zip(seen, d, strict=True)
-            ]
+            back = (
+                self.look_back(number, seen, length, d)
+                if kind == "look"
+                else [self.within_back(number, v, w) for v, w in zip(seen, d, strict=True)]
+            )
             keep = 0 if self.wrong == "residual_dropped" else 1
             d = [keep * own + below for own, below in zip(d, back, strict=True)]
         for t, v in enumerate(d):
@@ -246,10 +248,12 @@ class Net:
             causal = padding = False
         if back and self.wrong == "padding_not_masked":
             padding = False
-        e = np.array([
-            0.0 if (causal and s > t) or (padding and s >= length) else np.exp(q @ key / np.sqrt(len(q)))
-            for s, key in enumerate(keys)
-        ])
+        e = np.array(
+            [
+                0.0 if (causal and s > t) or (padding and s >= length) else np.exp(q @ key / np.sqrt(len(q)))
+                for s, key in enumerate(keys)
+            ]
+        )
         return e / e.sum()
 
     def look(self, number: int, x: list[Array], length: int) -> tuple[list[Array], Any]:
@@ -280,10 +284,7 @@ class Net:
                 q, keys, own = parts["q"][h][t], parts["k"][h], dm[h * k : (h + 1) * k]
                 A = self.weights(q, keys, t, length, True)
                 dA = np.array([own @ v for v in parts["v"][h]])
-                if self.wrong == "softmax_diagonal_only":
-                    dS = A * (1 - A) * dA
-                else:
-                    dS = (np.diag(A) - np.outer(A, A)) @ dA
+                dS = A * (1 - A) * dA if self.wrong == "softmax_diagonal_only" else (np.diag(A) - np.outer(A, A)) @ dA
                 dS = dS if self.wrong == "attention_scale_missing" else dS / np.sqrt(k)
                 for s in range(steps):
                     d["v"][h, s] += A[s] * own

@@ -144,10 +144,10 @@ def test_every_mistake_has_an_effect_or_is_refused_in_one_line(name: str, model:
     here = cell(model, BUGS[name]())
     batch = here.data.batch(model.target, here.dtype)
     theta = here.init.theta(model.layout(batch), here.dtype)
-    try:
-        here.bug.refuse(model, model.layout(batch), batch)
-        found = here.bug.gradient(model, theta, batch)
-    except Meaningless as refused:
-        assert "\n" not in str(refused)
+    if not meaningful(here.bug, model):
+        with pytest.raises(Meaningless, match=r"^bug[^\n]*$"):
+            here.bug.refuse(model, model.layout(batch), batch)
         return
-    assert found.shape == theta.shape and found.dtype == theta.dtype
+    found = here.bug.gradient(model, theta, batch)
+    assert found.shape == theta.shape
+    assert found.dtype == theta.dtype

@@ -58,7 +58,9 @@ def transformer(model: Attention, p: dict[str, T], x: T, real: T) -> T:
 def by_autograd(model: TokenModel, theta: np.ndarray, batch: Batch) -> np.ndarray:
     flat = torch.tensor(theta, requires_grad=True)
     layout = model.layout(batch)
-    p = {name: flat[layout.slices[name]].reshape(shape) for name, shape in zip(layout.names, layout.shapes, strict=True)}
+    p = {
+        name: flat[layout.slices[name]].reshape(shape) for name, shape in zip(layout.names, layout.shapes, strict=True)
+    }
     tokens = torch.tensor(batch.X.astype(int))
     real = tokens != 0
     x = torch.nn.functional.embedding(tokens, p["E"]) * real[..., None]
@@ -82,8 +84,11 @@ NETS = [
     *(RecurrentNet(cell=cell, depth=2) for cell in ("rnn", "gru", "lstm")),
     *(Attention(heads=heads, causal=causal, depth=2) for heads in (1, 2) for causal in (True, False)),
 ]
-CASES = [replace(net, output=out, loss_name=loss, l2=0.1) for net in NETS for out, loss in
-         (("last", "softmax"), ("all", "sigmoid"), ("all", "squared_error"), ("all", "softmax"))]
+CASES = [
+    replace(net, output=out, loss_name=loss, l2=0.1)
+    for net in NETS
+    for out, loss in (("last", "softmax"), ("all", "sigmoid"), ("all", "squared_error"), ("all", "softmax"))
+]
 CASES += [Attention(tied=True, output=out) for out in ("last", "all")]
 
 

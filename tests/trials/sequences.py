@@ -1,4 +1,4 @@
-"""Random nets of sequences: no weight of a right gradient is accused, and every planted mistake that the bound shows is found."""
+"""Random nets of sequences: no right gradient is accused, and every planted mistake above the resolution is found."""
 
 from __future__ import annotations
 

@@ -97,7 +97,10 @@ class TiedOutput(Layer[Array]):
         return dout @ params[f"E{self.shared}"], gradients
 
     def derivatives_in_symbols(self, symbols: Symbols) -> dict[str, str]:
-        return {"dE of the tied output": symbols.step("tied_output", gradient="d^T x"), "db of the tied output": "sum_i d_i"}
+        return {
+            "dE of the tied output": symbols.step("tied_output", gradient="d^T x"),
+            "db of the tied output": "sum_i d_i",
+        }
 
 
 @dataclass(frozen=True)

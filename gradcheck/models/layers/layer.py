@@ -100,7 +100,9 @@ def add(gradients: dict[str, Array], more: Mapping[str, Array]) -> None:
 def require_steps(shape: Shape) -> None:
     """Raise Meaningless unless an example is a vector for each step of time, (T, d)."""
     if len(shape) != 2:
-        raise Meaningless(f"data: examples of the shape {shape}; the layer takes a vector for each step of time, (T, d)")
+        raise Meaningless(
+            f"data: examples of the shape {shape}; the layer takes a vector for each step of time, (T, d)"
+        )
 
 
 def require_count(key: str, value: object, low: int) -> None:

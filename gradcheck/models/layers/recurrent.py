@@ -124,7 +124,11 @@ class Recurrent(Layer[Pass]):
         return tuple(parts.state_before(d) for d in (dh, *others))
 
     def derivatives_in_symbols(self, symbols: Symbols) -> dict[str, str]:
-        return {"dWx": "sum_t x_t^T da_t", "dWh": f"sum_t h_{{t-1}}^T {self.by_state}", "db of a cell": "sum_{i,t} da_it"}
+        return {
+            "dWx": "sum_t x_t^T da_t",
+            "dWh": f"sum_t h_{{t-1}}^T {self.by_state}",
+            "db of a cell": "sum_{i,t} da_it",
+        }
 
     # how the share of the state, and what else leads to the state before a step, are written
     by_state: ClassVar[str] = "da_t"
@@ -133,8 +137,9 @@ class Recurrent(Layer[Pass]):
     def made_of(self, symbols: Symbols) -> dict[str, str]:
         recurrent = symbols.step("recurrent_path", dh=f"{self.by_state} Wh^T")
         dh = plus(self.direct_path, recurrent)
+        before, real = symbols.step("state_before", d=dh), symbols.step("real_steps")
         return {
-            "dh_{t-1} of step t": f"{symbols.step('state_before', d=dh)} where step t is {symbols.step('real_steps')}, else dh_t",
+            "dh_{t-1} of step t": f"{before} where step t is {real}, else dh_t",
             "dh_t": plus(symbols.step("below", delta="d_t"), "dh_t of step t+1"),
             "d below a recurrence": symbols.step("batch_first", d="da_t Wx^T"),
         }

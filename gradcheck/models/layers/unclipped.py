@@ -1,4 +1,4 @@
-"""Heads whose loss is computed from z itself: nothing is clipped, so that the gradient is that of the loss however large z is."""
+"""Heads whose loss is computed from z itself and not clipped: the gradient is that of the loss however large z is."""
 
 from __future__ import annotations
 
