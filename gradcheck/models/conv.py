@@ -43,6 +43,7 @@ class Conv(Layered):
     dropout_seed: int = 0
 
     name = "conv"
+    suits = "images"
     choices: ClassVar[Mapping[str, Sequence[object]]] = {
         **Layered.choices,
         "pool": POOL_NAMES,

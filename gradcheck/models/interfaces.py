@@ -91,9 +91,11 @@ class Model(Section):
 
     name : under which the config knows it.
     choices : values of settings that decide which bugs have meaning, and of what the gradient is made; the default first.
+    suits : a source of data whose examples it takes.
     """
 
     name: ClassVar[str]
+    suits: ClassVar[str] = "gaussian"
     choices: ClassVar[Mapping[str, Sequence[object]]] = {}
 
     @property

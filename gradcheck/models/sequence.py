@@ -42,6 +42,7 @@ class TokenModel(Layered):
     embedding: int = 4
     output: str = "last"
 
+    suits = "sequences"
     choices: ClassVar[Mapping[str, Sequence[object]]] = {"output": OUTPUTS, "loss_name": LOSSES}
 
     @abstractmethod

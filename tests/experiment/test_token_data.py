@@ -160,7 +160,7 @@ def test_the_content_of_the_text_is_part_of_the_name_of_a_cell(tmp_path: Path) -
     [
         (["model=recurrent", "data=gaussian"], "data.X="),
         (["model=attention", "data=gaussian", "model.output=all"], "data.X="),
-        (["model=recurrent", "data=none"], "data=none: model=recurrent needs data"),
+        (["model=recurrent", "data=none"], "data=none: model=recurrent needs data, such as data=sequences"),
         (["model=attention", "model.heads=3"], "model.heads=3: must divide model.embedding=4"),
         (["model=recurrent", "data.vocabulary=20"], "data.X="),
         (["model=recurrent", "data=text", "data.path=missing.txt"], "data.path=missing.txt: No such file"),

@@ -185,13 +185,13 @@ def test_an_attention_that_is_not_causal_sees_later_tokens_but_no_padded_ones() 
 # --- the check ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(models, sources, seeds, st.sampled_from([np.float32, np.float64]), st.sampled_from(["central", "forward"]))
 def test_no_right_gradient_is_accused(model: TokenModel, source: Any, seed: int, dtype: Any, scheme: str) -> None:
     theta, batch = posed(model, source, seed, np.dtype(dtype))
     with np.errstate(all="ignore"):
         problem = model.pose(theta, batch)
-        for step in (AUTO, 1e-1, 1e-3, 1e-5, 1e-7, 1e-9):
+        for step in (AUTO, 1e-1, 1e-4, 1e-9):
             assert check(problem, SCHEMES[scheme], step, 1e-2).summary["n_mismatch"] == 0
 
 
