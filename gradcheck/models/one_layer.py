@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from gradcheck.models.layers import LAYERS
@@ -18,11 +18,11 @@ from gradcheck.models.settings import require_choice
 class OneLayer(Layered):
     """A dense layer of ``units`` along the last axis, one ``layer`` of the table with its ``options``, a dense layer.
 
-    options : the settings of the layer by their names.
+    options : the settings of the layer by their names; null takes their defaults.
     """
 
     layer: str = "layer_norm"
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Any = None
     units: int = 4
 
     name = "layer"
@@ -31,6 +31,10 @@ class OneLayer(Layered):
 
     def validate(self) -> None:
         require_choice("model.layer", self.layer, tuple(LAYERS))
+        if self.options is not None and not isinstance(self.options, dict):
+            raise ValueError(
+                f"model.options={self.options}: must map settings of the layer to their values, or be null"
+            )
         known = [item.name for item in fields(LAYERS[self.layer]) if item.name != "tag"]
         for key, value in (self.options or {}).items():
             if key not in known:

@@ -82,10 +82,8 @@ def _cell(rng: np.random.Generator) -> Cell:
         "l2": one(0.0, 0.1),
     }
     if rng.random() < 0.5:
-        pool = one("max", "average", "none")
-        model = Conv(
-            filters=[2, 2], kernel=one(1, 2, 3), stride=one(1, 1, 2), pool=pool, pool_stride=one(0, 1), **shared
-        )  # type: ignore[arg-type]
+        stride, pool = [(1, "max"), (1, "average"), (2, "none"), (1, "none")][rng.integers(4)]
+        model = Conv(filters=[2, 2], kernel=one(1, 2, 3), stride=stride, pool=pool, pool_stride=one(0, 1), **shared)  # type: ignore[arg-type]
         data = Images(n=5, channels=one(1, 2), height=8, width=7, seed=seed, grid=one(0.0, 2.0))  # type: ignore[arg-type]
     else:
         model = Norm(layers=[4, 6], norm=one("batch", "layer", "group"), bias=one(True, False), **shared)  # type: ignore[arg-type]

@@ -31,9 +31,11 @@ class Conv(Layer[Array]):
     steps = ("window_start", "kernel_gradient", "turned_kernel", "unpadded")
 
     def require(self) -> None:
-        for key in ("filters", "kernel", "stride", "dilation"):
-            require_count(key, getattr(self, key), 1)
+        require_count("filters", self.filters, 1)
+        require_count("kernel", self.kernel, 1)
+        require_count("stride", self.stride, 1)
         require_count("padding", self.padding, 0)
+        require_count("dilation", self.dilation, 1)
 
     def parameters(self, shape: Shape) -> dict[str, Shape]:
         channels = require_image(shape, "a convolution")[0]
