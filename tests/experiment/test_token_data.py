@@ -163,6 +163,10 @@ def test_the_content_of_the_text_is_part_of_the_name_of_a_cell(tmp_path: Path) -
         (["model=recurrent", "data=none"], "data=none: model=recurrent needs data, such as data=sequences"),
         (["model=attention", "model.heads=3"], "model.heads=3: must divide model.embedding=4"),
         (["model=recurrent", "data.vocabulary=20"], "data.X="),
+        (["model=recurrent", "data.length=1000000000000"], "data.n, data.length, "),
+        (["model=attention", "data.length=1000000000000", "model.output=all"], "data.n, data.length, "),
+        (["model=attention", "model.vocabulary=1000000000000", "model.tied=true"], "model.vocabulary, "),
+        (["model=attention", "data.outputs=1000000000000", "model.loss=sigmoid", "model.output=all"], "data.n, "),
         (["model=recurrent", "data=text", "data.path=missing.txt"], "data.path=missing.txt: No such file"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradcheck.bugs import BUGS
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.sequences import Sequences
@@ -180,6 +181,20 @@ def test_an_attention_that_is_not_causal_sees_later_tokens_but_no_padded_ones() 
     short = ~real[:, -1]
     assert short.any()
     assert np.array_equal(there[short][real[short]], z[short][real[short]])
+
+
+def test_what_is_asked_of_padding_and_of_time_can_be_broken() -> None:
+    """Planted: a padding that gets a gradient, and attention that sees later tokens."""
+    model = RecurrentNet(lengths=False)
+    theta, batch = posed(model, Sequences(), 0)
+    wrong = BUGS["embedding_padding_updated"]().gradient(model, theta, batch)
+    assert np.all(model.layout(batch).split(wrong)["E"][0] != 0)
+    open_ = Attention(output="all", causal=False)
+    theta, batch = posed(open_, Sequences(), 0)
+    other = batch.X.copy()
+    other[0, -1] = other[0, -1] % 6 + 1
+    z = [open_.built(batch).forward(open_.layout(batch).split(theta), X)[0] for X in (batch.X, other)]
+    assert not np.array_equal(z[0][0, :-1], z[1][0, :-1])
 
 
 # --- the check ----------------------------------------------------------------------------------------------------------

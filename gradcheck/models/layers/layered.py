@@ -68,7 +68,7 @@ class Layered(Stepwise):
     # --- what a subclass may say otherwise ------------------------------------------------------------------------------
 
     def built(self, batch: Batch) -> Chain:
-        """The layers for a batch."""
+        """The layers for a batch, which may know more of it than its shape; their parameters are the same."""
         return self.chain(self.outputs(batch))
 
     def require_examples(self, shape: Shape) -> None:
@@ -134,17 +134,20 @@ class Layered(Stepwise):
         return replace(self, n_classes=self.outputs(batch)) if isinstance(self.target.each, Classes) else self
 
     def layout(self, batch: Batch) -> Layout:
-        return self._net(batch).layout
+        return self._layout(self.chain(self.outputs(batch)), batch.X.shape[1:])
+
+    def _layout(self, chain: Chain, shape: Shape) -> Layout:
+        self.require_examples(shape)
+        with self._named():
+            shapes = chain.parameters(shape)
+        return Layout(tuple(shapes), tuple(shapes.values()))
 
     def _net(self, batch: Batch) -> _Net:
-        self.require_examples(batch.X.shape[1:])
         chain = self.built(batch)
-        with self._named():
-            shapes = chain.parameters(batch.X.shape[1:])
-        return _Net(chain, Layout(tuple(shapes), tuple(shapes.values())))
+        return _Net(chain, self._layout(chain, batch.X.shape[1:]))
 
     def width(self, batch: Batch) -> int:
-        return self.built(batch).width(batch.X.shape[1:])
+        return self.chain(self.outputs(batch)).width(batch.X.shape[1:])
 
     def loss(self, theta: Array, batch: Batch) -> Array:
         return self._loss(self._net(batch), theta, batch)
