@@ -1,4 +1,4 @@
-"""What somebody adds to the package from outside: a model, its kind of target, a source of data, a bug and a rule.
+"""What somebody adds to the package from outside: a model, its kind of target, a layer, a source of data, a bug and a rule.
 
 One class and one entry in a table each.  The configs that name them are written by the tests.
 """
@@ -18,6 +18,8 @@ from gradcheck.models.dense import Dense
 from gradcheck.models.functions import total
 from gradcheck.models.heads import Head, by_example
 from gradcheck.models.interfaces import DataSource
+from gradcheck.models.layers import LAYERS
+from gradcheck.models.layers.layer import Layer, Params, Shape
 from gradcheck.models.net import Net
 from gradcheck.models.parts import Parts
 from gradcheck.models.target import NoTarget, Target, require_columns
@@ -70,6 +72,27 @@ class Poisson(Dense, Head):
         return np.sqrt((rate * sigma) ** 2 + u * u * (ELEMENTARY * rate**2 + VARIANCE * (rate - y) ** 2))
 
 
+@dataclass(frozen=True)
+class Power(Layer[Array]):
+    """s x**degree, entry by entry, with one s for each feature along the last axis."""
+
+    degree: int = 2
+
+    def parameters(self, shape: Shape) -> dict[str, Shape]:
+        return {f"s{self.tag}": shape[-1:]}
+
+    def output(self, shape: Shape) -> Shape:
+        return shape
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        return params[f"s{self.tag}"] * x**self.degree, x
+
+    def backward(self, params: Params, cache: Array, dout: Array, parts: Parts) -> tuple[Array, dict[str, Array]]:
+        s = params[f"s{self.tag}"]
+        ds = (dout * cache**self.degree).reshape(-1, len(s)).sum(axis=0)
+        return dout * s * self.degree * cache ** (self.degree - 1), {f"s{self.tag}": ds}
+
+
 @dataclass
 class Circle(DataSource):
     """n points on a circle, in order; scores are their first coordinate."""
@@ -103,6 +126,7 @@ class HalvedBias(BackwardBug):
         return gradient / 2
 
 
+LAYER = {"power": Power}
 ENTRIES: dict[str, dict[str, type]] = {
     "model": {"poisson": Poisson},
     "data": {"circle": Circle},
@@ -122,5 +146,6 @@ TENTH = Rule(
 def add() -> None:
     """Enter them into the tables, where a process looks for what its configs name; the rule before columns are made of it."""
     RULES[TENTH.name] = TENTH
+    LAYERS.update(LAYER)
     for section, entries in ENTRIES.items():
         TABLES[section].update(entries)

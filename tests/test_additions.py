@@ -10,8 +10,9 @@ import pytest
 import test_bugs
 import test_check
 import test_gradients
+import test_layers
 import test_rounding
-from additions import ENTRIES, Circle, HalvedBias, Poisson
+from additions import ENTRIES, LAYER, Circle, HalvedBias, Poisson, Power
 from commands import QUICK, command, rows
 from instances import Instance
 
@@ -23,8 +24,9 @@ from gradcheck.experiment.config.schema import TABLES
 from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.experiment.sources.values import Values
-from gradcheck.models import Linear, Logistic, Softmax
+from gradcheck.models import Linear, Logistic, OneLayer, Softmax
 from gradcheck.models.batch import Batch
+from gradcheck.models.layers import LAYERS
 from gradcheck.numerics.schemes import SCHEMES
 
 HERE = Path(__file__).resolve().parent
@@ -158,3 +160,54 @@ def test_a_sweep_finds_them_by_configs_of_their_own(tmp_path: Path) -> None:
     assert {c["data_n"] for c in cells} == {9}
     # a bias that is half of what it should be is off by more than a tenth; a right gradient is not
     assert {(c["bug"], c["rule_tenth"]) for c in cells} == {("none", False), ("halved_bias", True)}
+
+
+def test_a_layer_from_outside_keeps_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAYERS, "power", Power)
+    test_layers.test_a_layer_of_the_table_keeps_the_contract("power")
+    test_layers.test_the_contract_sees_a_wrong_backward_pass("power")
+
+
+class Forgotten(Power):
+    """The factor of the power rule is forgotten."""
+
+    def backward(self, params, cache, dout, parts):
+        dx, gradients = super().backward(params, cache, dout, parts)
+        return dx / self.degree, gradients
+
+
+def test_a_layer_from_outside_is_checked_in_a_net_and_its_mistake_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cls, verdict in ((Power, "match"), (Forgotten, "mismatch")):
+        monkeypatch.setitem(LAYERS, "power", cls)
+        model = OneLayer(layer="power", options={"degree": 3})
+        model.validate()
+        found = check_cell(cell(model, Gaussian(n=20), BUGS["none"](), SCHEMES["central"], np.float64))
+        assert found.summary["verdict"] == verdict
+        wrong = {p for p, v in zip(found.weights["param"], found.weights["verdict"], strict=True) if v == "mismatch"}
+        assert wrong == ({"W1", "b1"} if cls is Forgotten else set())
+
+
+def test_one_yaml_makes_a_model_of_a_layer_from_outside(tmp_path: Path) -> None:
+    assert {"power": Power} == LAYER
+    file = tmp_path / "conf" / "model" / "power.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("defaults:\n  - /schema/model/layer@_here_\n  - _self_\nlayer: power\noptions:\n  degree: 3\n")
+    prelude = f"sys.path.insert(0, {str(HERE)!r})\nimport additions\nadditions.add()"
+    typed = (
+        "-m",
+        "model=power",
+        "data=gaussian,images",
+        "data.n=6",
+        "init.scale=0.3",
+        "bug=none,sign_flip",
+        "fail_on=never",
+    )
+    folders = (f"hydra.sweep.dir={tmp_path / 'run'}", f"--config-dir={tmp_path / 'conf'}")
+    status, _, err = command("gradcheck.run", *typed, *folders, *QUICK, prelude=prelude, cwd=tmp_path)
+    assert status == 0, err
+    cells, _ = rows(tmp_path / "run")
+    assert {(c["model"], c["model_layer"], c["data"], c["bug"]): c["verdict"] for c in cells} == {
+        ("layer", "power", data, bug): "match" if bug == "none" else "mismatch"
+        for data in ("gaussian", "images")
+        for bug in ("none", "sign_flip")
+    }

@@ -149,7 +149,7 @@ def add_model(checkout: Path) -> None:
     table = checkout / "gradcheck" / "models" / "__init__.py"
     text = table.read_text(encoding="utf-8")
     text = text.replace("MODELS: dict", "from gradcheck.models.poisson import Poisson\n\nMODELS: dict")
-    table.write_text(re.sub(r"(for model in \(OneD, .*Softmax)\)", r"\1, Poisson)", text), encoding="utf-8")
+    table.write_text(re.sub(r"(for model in \(OneD, .*)\)", r"\1, Poisson)", text), encoding="utf-8")
     add_config(checkout, "model", "poisson")
 
 

@@ -248,10 +248,10 @@ class Broadcast(BackwardBug):
     needs = (steps_needed, layers_needed)
 
     def steps(self, model: Model, theta: Array, batch: Batch) -> Parts:
-        return _BatchNormaliser() if isinstance(model.target, Classes) else _MeanTarget()
+        return _BatchNormaliser() if isinstance(model.target.each, Classes) else _MeanTarget()
 
     def symbols(self, model: Model) -> Symbols:
-        step = "probabilities" if isinstance(model.target, Classes) else "residual"
+        step = "probabilities" if isinstance(model.target.each, Classes) else "residual"
         return Symbols({step: self.formula[step]})
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from gradcheck.errors import Meaningless
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import Model, Section
-from gradcheck.models.parts import Parts, layer_of
+from gradcheck.models.parts import Parts, is_bias, layer_of
 from gradcheck.models.stepwise import Stepwise
 from gradcheck.models.symbols import Symbols
 from gradcheck.numerics.layout import Layout
@@ -89,6 +89,7 @@ class Bug(Section):
     formula : what is wrong, in symbols: by the step of ``models.symbols`` that it stands for; of a finished gradient by
         ``gradient``, where each derivative {g} is wrong alike, or ``entry``.
     uses : the settings that it has, and what each means.
+    source : the address of a public report of the mistake, where there is one.
     """
 
     param: Optional[str] = None
@@ -102,6 +103,7 @@ class Bug(Section):
     why: ClassVar[str] = ""
     formula: ClassVar[Mapping[str, str]] = {}
     uses: ClassVar[Mapping[str, str]] = {}
+    source: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()  # settings that cannot be null
     positive: ClassVar[bool] = False  # whether a negative magnitude has no meaning
     needs: ClassVar[tuple[Need, ...]] = ()
@@ -218,13 +220,13 @@ def _absent_or(value: object, holds: Callable[[float], bool]) -> bool:
 
 
 def weights(layout: Layout) -> tuple[str, ...]:
-    """Parameters that are penalised: all but the biases."""
-    return tuple(name for name in layout.names if not name.startswith("b"))
+    """Parameters that are penalised."""
+    return tuple(name for name in layout.names if name[0] == "W" or name == "theta")
 
 
 def biases(layout: Layout) -> tuple[str, ...]:
-    """Parameters that are not penalised."""
-    return tuple(name for name in layout.names if name.startswith("b"))
+    """The biases of layers."""
+    return tuple(name for name in layout.names if is_bias(name))
 
 
 def some(rng: Generator, count: int, fraction: float) -> Array:

@@ -71,8 +71,8 @@ class LabelFlip(BackwardBug):
 
     def steps(self, model: Model, theta: Array, batch: Batch) -> Parts:
         assert self.fraction is not None
-        rng, outputs = self.random(), _width(model.layout(batch))
-        wrong = model.target.flip(batch.y, some(rng, batch.y.size, self.fraction), outputs, rng)
+        rng, outputs, y = self.random(), _width(model.layout(batch)), model.targets(batch)
+        wrong = model.target.flip(y, some(rng, y.size, self.fraction), outputs, rng)
         return _Relabelled(model.target.encoded(wrong, outputs, theta.dtype))
 
 

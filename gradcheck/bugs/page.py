@@ -19,6 +19,7 @@ from gradcheck.bugs.base import Bug
 from gradcheck.bugs.output import NoBug
 from gradcheck.errors import Meaningless
 from gradcheck.models.interfaces import Model, Section
+from gradcheck.models.layers.layered import Layered
 from gradcheck.models.symbols import Symbols
 
 WIDTH = 118
@@ -172,8 +173,8 @@ def formula(bug: Bug, models: Models) -> str:
     if in_whole(bug):
         return _of_whole(bug, ["dJ"], "dJ of the first parameter")
     asked = [(model, chosen) for model in models.values() for chosen in variants(model)]
-    # that with the most steps first
-    asked.sort(key=lambda one: -len(made(*one).equations(Symbols()).made_of))
+    # a net of dense layers before those of other layers, and that with the most steps first
+    asked.sort(key=lambda one: (issubclass(one[0], Layered), -len(made(*one).equations(Symbols()).made_of)))
     outcomes = (_outcome(bug, model, chosen) for model, chosen in asked)
     return written(next((one for one in outcomes if one and not isinstance(one, str)), {}))
 
@@ -188,6 +189,8 @@ def page(bug: type[Bug], models: Models) -> str:
     if how:
         parts.append(_filled(how))
     parts.append(f"  {formula(made(bug), models)}")
+    if bug.source:
+        parts.append(f"  {seen(bug)}")
     settings = [_filled(f"bug.{key}: {meaning}", "    ") for key, meaning in uses(bug)]
     if settings:
         parts.append("\n".join(["Set", *settings]))
@@ -201,6 +204,11 @@ def page(bug: type[Bug], models: Models) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def seen(bug: type[Bug]) -> str:
+    """Where somebody made the mistake, as one line."""
+    return f"Seen in {bug.source}"
+
+
 def _filled(text: str, rest: str = "  ", first: str | None = None) -> str:
     first = "  " if first is None else first
     return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
@@ -211,6 +219,7 @@ def header(bug: type[Bug], models: Models) -> str:
     title, how = words(bug)
     settings = [f"{key}: {meaning}" for key, meaning in bug.uses.items()]
     paragraphs = [title, *filter(None, [how]), formula(made(bug), models), *filter(None, ["; ".join(settings)])]
+    paragraphs += [seen(bug)] if bug.source else []
     paragraphs.append(f"In each model: python -m gradcheck.run --help bug={bug.name}")
     return "\n#\n".join(
         textwrap.fill(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
@@ -237,6 +246,7 @@ def catalogue(bugs: Mapping[str, type[Bug]], models: Models) -> str:
             "",
             f"    {formula(made(bug), models)}",
             "",
+            *([f"Seen in <{bug.source}>.", ""] if bug.source else []),
         ]
         lines += [*(f"- `bug.{key}`: {meaning}" for key, meaning in uses(bug)), *([""] if bug.uses else [])]
         lines += [f"| model | {'its gradient' if bug is NoBug else 'what is wrong'} |", "| --- | --- |"]

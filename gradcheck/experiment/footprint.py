@@ -47,7 +47,16 @@ def require_memory(cell: Cell, max_memory: float = MAX_MEMORY) -> None:
     if needed > max_memory:
         n, outline = _outline(cell)
         sizes = f"{n} x {outline.X.size} examples and {cell.model.layout(outline).size} weights"
-        keys = ", ".join(key for key in ("data.n", "data.d", "model.layers", "model.n_classes") if _has(cell, key))
+        named = (
+            "data.n",
+            "data.d",
+            "data.length",
+            "model.layers",
+            "model.units",
+            "model.vocabulary",
+            "model.n_classes",
+        )
+        keys = ", ".join(key for key in named if _has(cell, key))
         raise ValueError(
             f"{keys}: {sizes} take about {needed:.1e} bytes, more than max_memory={max_memory:.1e}; "
             f"raise it with max_memory={needed * 1.1:.1e}"

@@ -18,7 +18,7 @@ from gradcheck.models.interfaces import Lacks
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK, Parts
 from gradcheck.models.rounding import Along, dense_rounding
-from gradcheck.models.settings import require_choice, require_not_negative
+from gradcheck.models.settings import require_choice, require_not_negative, require_rows
 from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.rounding import Rounding
@@ -74,6 +74,7 @@ class Dense(Handwritten):
         require_not_negative("model.l2", self.l2)
 
     def layout(self, batch: Batch) -> Layout:
+        require_rows(self.name, batch.X.shape[1:])
         return self.net.layout(batch)
 
     def loss(self, theta: Array, batch: Batch) -> Array:

@@ -91,9 +91,11 @@ class Model(Section):
 
     name : under which the config knows it.
     choices : values of settings that decide which bugs have meaning, and of what the gradient is made; the default first.
+    suits : a source of data whose examples it takes.
     """
 
     name: ClassVar[str]
+    suits: ClassVar[str] = "gaussian"
     choices: ClassVar[Mapping[str, Sequence[object]]] = {}
 
     @property
@@ -158,6 +160,10 @@ class Model(Section):
     def check_batch(self, batch: Batch) -> None:
         """Raise ValueError unless the targets are what the model learns from."""
         self.target.check(batch.y, self.name)
+
+    def targets(self, batch: Batch) -> Array:
+        """The targets that the loss reads, one row each: here those of all examples."""
+        return batch.y
 
     def sized(self, batch: Batch) -> Model:
         """The model with the sizes of this batch as its settings, so that it keeps them with other batches."""

@@ -78,3 +78,8 @@ def layer_of(param: str) -> int:
     """The number at the end of a parameter's name: 2 of ``W2`` or ``gamma2``; 1 of ``W``, ``b``: the only layer."""
     digits = param[len(param.rstrip("0123456789")) :]
     return int(digits or 1)
+
+
+def is_bias(param: str) -> bool:
+    """Whether it is the bias of a layer: ``b``, ``b2``, ``bq1``; not ``beta1``, the shift of a norm."""
+    return param.startswith("b") and not param.startswith("beta")

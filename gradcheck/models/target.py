@@ -41,6 +41,11 @@ class Target(ABC):
         """How many columns y must have; 0 for any number."""
         return self.size
 
+    @property
+    def each(self) -> Target:
+        """The kind of one row: another where an example has several rows, as a sequence with a target at each step."""
+        return self
+
     def outputs(self, columns: int) -> int:
         """Number of outputs of a model for a y of so many columns."""
         return self.size or columns

@@ -78,7 +78,7 @@ def test_each_mistake_is_said_of_the_step_in_which_it_is_made(name: str) -> None
     if not issubclass(cls, BackwardBug) or "steps" in vars(cls):
         return
     own = cls.__mro__[: cls.__mro__.index(BackwardBug)]
-    overridden = {step for step in vars(Parts) if not step.startswith("_") and any(step in vars(one) for one in own)}
+    overridden = {step for step in dir(Parts) if not step.startswith("_") and any(step in vars(one) for one in own)}
     said = {re.sub(r"_(\d+|of_bias)$", "", step) for step in cls.formula}
     assert said == overridden
 

@@ -178,7 +178,8 @@ def test_the_page_has_the_gradient_that_is_made(name: str, instance: Instance) -
     assert close(made, said, scale=largest if name != "double_mean" else None)
 
 
-@pytest.mark.parametrize("name", [name for name in STEPWISE if name != "none"])
+# the mistakes in layers of sequences and images have formulas of their own: test_sequence_bugs
+@pytest.mark.parametrize("name", [name for name in STEPWISE if name != "none" and name in dict(CASES)])
 def test_another_formula_would_be_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the page shows the right gradient for the wrong one."""
     cases = [instance for bug, instance in CASES if bug == name]

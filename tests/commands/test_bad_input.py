@@ -65,7 +65,7 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("match_at=0",), ("match_at=0", "> 0")),
     (("match_at=inf",), ("match_at=inf", "finite")),
     (("model=perceptron",), ("model=perceptron", "logistic", "mlp")),
-    (("bug=typo",), ("bug=typo", "scale", "sign_flip")),
+    (("bug=typo",), ("bug=typo", "must be one of", "label_flip")),
     (("data=cloud",), ("data=cloud", "gaussian", "file")),
     (("init=ones",), ("init=ones", "normal", "zeros")),
     (("scheme=midpoint",), ("scheme=midpoint", "central", "complex_step")),

@@ -27,10 +27,12 @@ from . import (
     hostile,
     interpolations,
     kills,
+    layers,
     load,
     overrides,
     pairs,
     secrets,
+    sequences,
     steps,
 )
 
@@ -131,6 +133,14 @@ def wrong_steps(given: argparse.Namespace, folder: Path) -> str:
     return steps.trial(given.nets)
 
 
+def random_layers(given: argparse.Namespace, folder: Path) -> str:
+    return layers.trial(10 * given.nets)
+
+
+def nets_of_sequences(given: argparse.Namespace, folder: Path) -> str:
+    return sequences.trial(given.nets)
+
+
 TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "kills-serial": killed("serial"),
     "kills-loky": killed("loky"),
@@ -148,7 +158,9 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "secrets": secret_uris,
     "fuzz": fuzzing,
     "diagnoses": planted_diagnoses,
+    "sequences": nets_of_sequences,
     "steps": wrong_steps,
+    "layers": random_layers,
     "load": loaded,
     "files": shipped_files,
     "dialects": random_dialects,

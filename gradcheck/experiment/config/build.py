@@ -51,7 +51,7 @@ def assemble(form: Mapping[str, object], allow: Sequence[str] = ()) -> Cell:
     takes_data, source = not isinstance(model.target, NoTarget), section_of(form, "data")["source"]
     if takes_data != (source != "none"):
         advice = (
-            f"needs data, such as data=gaussian, not data={source}"
+            f"needs data, such as data={model.suits}, not data={source}"
             if takes_data
             else "takes no data, must have data=none"
         )

@@ -37,7 +37,7 @@ class Files:
         found = dict(config)
         for section in ("data", "init"):
             part = section_of(config, section)
-            if "path" in part:
+            if part.get("path") is not None:
                 found[section] = {
                     **part,
                     "path": self._place(f"config of cell {cell}: {section}.path", str(part["path"])),

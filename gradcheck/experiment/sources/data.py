@@ -7,7 +7,10 @@ from numpy.typing import DTypeLike
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.sources.file import File
 from gradcheck.experiment.sources.gaussian import Gaussian
+from gradcheck.experiment.sources.images import Images
+from gradcheck.experiment.sources.sequences import Sequences
 from gradcheck.experiment.sources.shipped import Sklearn
+from gradcheck.experiment.sources.text import Text
 from gradcheck.experiment.sources.values import Values
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.interfaces import DataSource
@@ -35,5 +38,8 @@ DATA: dict[str, type[DataSource]] = {
     "file": File,
     "sklearn": Sklearn,
     "values": Values,
+    "images": Images,
+    "sequences": Sequences,
+    "text": Text,
     "none": NoData,
 }

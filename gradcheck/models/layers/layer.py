@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from gradcheck.errors import Meaningless
 from gradcheck.models.parts import Parts
 from gradcheck.models.symbols import Symbols
 
@@ -16,6 +18,10 @@ Array = np.ndarray
 Shape = tuple[int, ...]
 Params = Mapping[str, Array]
 C = TypeVar("C")
+
+
+class Unfit(ValueError):
+    """A setting that a layer cannot have, at all or with this input; the message begins with the layer's own key."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,14 @@ class Layer(ABC, Generic[C]):
         """Names and shapes of the parameters, for inputs whose examples have this shape."""
         return {}
 
+    def require(self) -> None:
+        """Raise Unfit for a setting that is wrong whatever the input is."""
+
     @abstractmethod
     def output(self, shape: Shape) -> Shape:
         """The shape of one example of the output, for inputs whose examples have this shape.
 
-        Raises ValueError, which names the key, where the layer cannot take such an input.
+        Raises Unfit where the layer's settings do not go with such an input, Meaningless where it cannot take it at all.
         """
 
     @abstractmethod
@@ -86,3 +95,23 @@ def add(gradients: dict[str, Array], more: Mapping[str, Array]) -> None:
     """Add derivatives by parameters to those that are there: a parameter that several layers share has one sum."""
     for name, value in more.items():
         gradients[name] = gradients[name] + value if name in gradients else value
+
+
+def require_steps(shape: Shape) -> None:
+    """Raise Meaningless unless an example is a vector for each step of time, (T, d)."""
+    if len(shape) != 2:
+        raise Meaningless(
+            f"data: examples of the shape {shape}; the layer takes a vector for each step of time, (T, d)"
+        )
+
+
+def require_count(key: str, value: object, low: int) -> None:
+    """Raise Unfit unless the value is a whole number >= low."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+        raise Unfit(f"{key}={value}: must be a whole number >= {low}")
+
+
+def require_not_negative(key: str, value: object) -> None:
+    """Raise Unfit unless the value is a finite number >= 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise Unfit(f"{key}={value}: must be a finite number >= 0")
