@@ -100,6 +100,8 @@ def scales(e: Evidence, name: str) -> Iterator[Law]:
     place = names.index(name)
     if place + 1 == len(names) or len(e.layout.shapes[place + 1]) != 1 or len(e.layout.shapes[place]) < 2:
         return
+    if not math.prod(e.layout.shapes[place]):
+        return
     shape, vector = e.layout.shapes[place], _indices(e, names[place + 1])
     both, own = (name, names[place + 1]), _indices(e, name)
     for along, length, rows in (
@@ -118,7 +120,7 @@ def _indices(e: Evidence, name: str) -> Array:
 
 def _parts(e: Evidence, name: str) -> Iterator[tuple[str, Array]]:
     shape = e.layout.shapes[e.layout.names.index(name)]
-    if not 1 <= len(shape) <= AXES:
+    if not 1 <= len(shape) <= AXES or not math.prod(shape):
         return
     index = _indices(e, name).reshape(shape)
     found = [*_along_axes(index), *_neighbours(index)]

@@ -76,6 +76,7 @@ def activation_derivative(e: Evidence) -> Diagnosis | None:
     above = e.among([name for name in e.layout.names if level[name] > top]) & e.judged
     if top == 0 or not above.any() or int(e.wrong.sum()) < 3:
         return None
+    here = _first_wrong(e, here)
     if any(name not in e.broken for name in here + below if e.counted[e.layout.slices[name]].any()):
         return None
     # a unit that is linear for every example is right without the activation's derivative
@@ -89,6 +90,17 @@ def activation_derivative(e: Evidence) -> Diagnosis | None:
         f"All is right above layer {top}; {say.listed(e.broken)} {say.are(len(e.broken))} wrong without a constant factor: "
         f"look at the activation's derivative in layer {top}, and at all that comes down to it.",
     )
+
+
+def _first_wrong(e: Evidence, names: list[str]) -> list[str]:
+    """Of the parameters of one layer those up to the last wrong one, where a matrix behind it shows that it is made of several.
+
+    Of attention the output may be right, and all that lies below it wrong.
+    """
+    last = max(place for place, name in enumerate(names) if name in e.broken)
+    behind = [name for name in names[last + 1 :] if e.judged[e.layout.slices[name]].any()]
+    matrix = any(len(e.layout.shapes[e.layout.names.index(name)]) > 1 for name in behind)
+    return names[: last + 1] if matrix else names
 
 
 def _whole_units(e: Evidence, names: list[str]) -> bool:
