@@ -93,14 +93,13 @@ def activation_derivative(e: Evidence) -> Diagnosis | None:
 
 
 def _first_wrong(e: Evidence, names: list[str]) -> list[str]:
-    """Of the parameters of one layer those up to the last wrong one, where a matrix behind it shows that it is made of several.
+    """Of the parameters of one layer those up to the last wrong one, where what stands behind it is more than its bias.
 
-    Of attention the output may be right, and all that lies below it wrong.
+    The layer is made of several then: of attention the output may be right, of a norm the scale, and all that lies below wrong.
     """
     last = max(place for place, name in enumerate(names) if name in e.broken)
     behind = [name for name in names[last + 1 :] if e.judged[e.layout.slices[name]].any()]
-    matrix = any(len(e.layout.shapes[e.layout.names.index(name)]) > 1 for name in behind)
-    return names[: last + 1] if matrix else names
+    return names if all(is_bias(name) for name in behind) else names[: last + 1]
 
 
 def _whole_units(e: Evidence, names: list[str]) -> bool:
