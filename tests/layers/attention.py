@@ -159,3 +159,13 @@ class TiedWords(Layer):
     def by_output(self, dout: Array) -> Array:
         """From the scores."""
         return dout.T @ self.kept[1]
+
+
+class PaddedEmbedding(Embedding):
+    """An embedding whose word 0 is padding, and has a vector of zeros whatever E says."""
+
+    def forward(self, x: Array) -> Array:
+        return super().forward(x) * (x > 0)[..., None]
+
+    def backward(self, dout: Array) -> None:
+        super().backward(dout * (self.kept > 0)[..., None])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trials import diagnoses
+from trials import diagnoses, gradients
 
 import gradcheck
 from gradcheck.numerics.diagnosis.kinds import KINDS
@@ -253,7 +253,7 @@ def test_the_count_sees_a_diagnosis_that_invents(monkeypatch: pytest.MonkeyPatch
     assert found["l2"] + found["l2_part"] > 30
 
 
-def spoil(found: diagnoses.Checked, rng: np.random.Generator) -> diagnoses.Checked:
+def spoil(found: gradients.Checked, rng: np.random.Generator) -> gradients.Checked:
     """The same with one wrong entry that is off by a thousand bounds more."""
     wrong = np.flatnonzero(np.abs(found.analytic - found.numeric) > 10 * found.bound)
     at = rng.choice(wrong)
@@ -296,8 +296,8 @@ def test_equal_numbers_are_one_comparison(count: int, factor: float, slope: floa
 @given(st.integers(0, 10**6), st.booleans())
 def test_labels_are_spoken_of_only_where_there_are_some(seed: int, known: bool) -> None:
     rng = np.random.default_rng(seed)
-    truth = diagnoses.draw(rng, diagnoses.vector(rng))
-    found = truth.checked(diagnoses.additive_noise(truth, rng), rng)
+    truth = gradients.draw(rng, gradients.vector(rng))
+    found = truth.checked(gradients.additive_noise(truth, rng), rng)
     found = replace(found, n=20) if known else found
     words = found.diagnosis().words or ""
     if found.diagnosis().kind == "scattered":

@@ -17,7 +17,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradcheck.numerics.diagnosis import above, factors, invariances, orders, patterns, penalties, ratios, reach, symmetry, zeros
+from gradcheck.numerics.diagnosis import (
+    above,
+    factors,
+    invariances,
+    orders,
+    patterns,
+    penalties,
+    ratios,
+    reach,
+    symmetry,
+    zeros,
+)
 from gradcheck.numerics.diagnosis import wording as say
 from gradcheck.numerics.diagnosis.evidence import Claim, Evidence, gather
 from gradcheck.numerics.diagnosis.kinds import Diagnosis

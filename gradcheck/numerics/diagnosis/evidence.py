@@ -146,7 +146,7 @@ def layers(layout: Layout) -> dict[str, int] | None:
     found = {name: 1 + order.index(key) for name, key in keys.items()}
     for place, name in enumerate(layout.names):
         if name not in found:
-            if numbered and numbered[0] < place < numbered[-1] or not numbered:
+            if (numbered and numbered[0] < place < numbered[-1]) or not numbered:
                 return None
             found[name] = 0 if place < numbered[0] else len(order) + 1
     return found if len(set(found.values())) > 1 else None

@@ -18,9 +18,6 @@ from gradcheck.numerics.diagnosis.laws import CLEARLY, Held, Law, held, scales, 
 
 Array = np.ndarray
 
-# Digits of evidence for a law beyond DECADES: how small a sum happens to be is looked at after the fact.
-SPARE = 0.5
-
 
 def no_slope(e: Evidence) -> Diagnosis | None:
     """The slope by a whole vector, such as a bias before a norm, is 0 within its bounds, and it is wrong with others."""
@@ -31,15 +28,14 @@ def no_slope(e: Evidence) -> Diagnosis | None:
         if len(e.layout.shapes[e.layout.names.index(name)]) != 1:
             continue
         a, n, bound = np.abs(e.a[where]), np.abs(e.n[where]), e.bound[where]
-        # where the loss is the same to the bit there may be no path at all: that is a mask, not a constant taken away
-        if not e.judged[where].all() or (n > bound).any() or not n.any():
+        if not e.judged[where].all() or (n > bound).any():
             continue
         shown = np.log10(np.maximum(a, bound) / bound).clip(0, 16)
         if (a > CLEARLY * bound).mean() > 0.5 and float(shown.sum()) >= DECADES:
             return Diagnosis(
                 "shift",
-                f"The loss does not move with {say.brief(name)}, as before a norm or a softmax; your gradient says it does: the "
-                f"path through {'the mean' if e.examples is not None else 'what is subtracted, such as a mean,'} is missing.",
+                f"The loss does not move with {say.brief(name)}, as before a norm or a softmax; your gradient says it does: "
+                f"the path through the mean, or through what else is subtracted, is missing or wrong{say.below(e)}.",
             )
     return None
 
@@ -60,33 +56,39 @@ def scale(e: Evidence) -> Diagnosis | None:
     if found is None:
         return None
     law = found.law
-    words = f"the loss does not move when {law.along} {say.are(len(law.names))} scaled; your gradient says it does"
+    words = f"the loss does not move when {law.along} {_are(law)} scaled; your gradient says it does"
     missing = _affine(e, found, 2) and len(law.names) == 1
-    cause = "the path through the variance is missing or wrong" if missing else "look at the path through a norm or a variance"
+    cause = (
+        "the path through the variance is missing or wrong"
+        if missing
+        else "look at the path through a norm or a variance"
+    )
     return Diagnosis("scale", f"{say.sentence(words)}: {cause}{say.below(e)}.")
+
+
+def _are(law: Law) -> str:
+    return "is" if len(law.names) == 1 or law.along.startswith("each") else "are"
 
 
 def _broken(e: Evidence, laws: Callable[[Evidence, str], Iterator[Law]]) -> Held | None:
     """The law of the smallest groups that holds and is broken in most of them, by the wrong parameter nearest the loss."""
-    candidates = [law for name in reversed(e.layout.names) for law in laws(e, name) if set(law.names) & set(e.broken)]
-    needed = DECADES + SPARE + math.log10(max(len(candidates), 1))
-    for law in candidates:
+    tried = 0
+    for law in (law for name in reversed(e.layout.names) for law in laws(e, name) if set(law.names) & set(e.broken)):
+        tried += 1
         found = held(e, law)
-        if found is None or found.digits < needed:
+        if found is None or found.digits < DECADES + math.log10(tried) or not found.broken.any():
             continue
-        if 2 * found.broken.sum() > found.tested.sum() and _is_told(e):
+        if 2 * found.broken.sum() > found.tested.sum() and _is_told(e, law):
             return found
     return None
 
 
-def _is_told(e: Evidence) -> bool:
+def _is_told(e: Evidence, law: Law) -> bool:
     """Whether a broken law says more than that a gradient is off: noise breaks every law.
 
-    Of a loss over examples it must be what all wrong parameters of its layer have in common, or what is below must be wrong.
+    Of a loss over examples something must be right, and what a softmax at the end makes of its own weights is no such law.
     """
-    if e.examples is None:
-        return True
-    return e.others_right and len(e.broken) > 1
+    return e.examples is None or (e.others_right and (law.scaled or len(e.broken) > 1))
 
 
 def _of_a_shift(e: Evidence, found: Held) -> str:

@@ -22,8 +22,9 @@ from gradcheck.numerics.diagnosis.fits import UNITS
 
 Array = np.ndarray
 
-# A norm divides by sqrt(variance + 1e-5), so that a scale moves the loss a little: no sum may be more than this part of its terms.
-NEAR = 1e-2
+# A norm divides by sqrt(variance + 1e-5), so that a scale moves the loss a little.  No sum may be more than this part of its
+# terms.
+NEAR = 1e-3
 # The gradient breaks a law only where its sum is so many times what a right gradient could show.
 CLEARLY = 10.0
 # Axes of which all subsets are tried.
@@ -74,8 +75,11 @@ def held(e: Evidence, law: Law) -> Held | None:
         digits = _together(np.log10(size[tested] / np.maximum(moved, slack)[tested]))
     else:
         return None
-    shown = np.maximum(moved, bound + UNITS * e.unit * np.abs(a).sum(axis=1))
-    return Held(law, digits, tested, tested & (np.abs(a.sum(axis=1)) > CLEARLY * shown))
+    shown = CLEARLY * np.maximum(moved, bound + UNITS * e.unit * np.abs(a).sum(axis=1))
+    if law.scaled:
+        # a right gradient would be as far from 0 as the loss is
+        shown = np.maximum(shown, NEAR * np.linalg.norm(a, axis=1))
+    return Held(law, digits, tested, tested & (np.abs(a.sum(axis=1)) > shown))
 
 
 def _together(digits: Array) -> float:
@@ -87,30 +91,42 @@ def _together(digits: Array) -> float:
 
 
 def shifts(e: Evidence, name: str) -> Iterator[Law]:
-    """A constant is added to a parameter along some of its axes, or to groups of neighbours along one, the smallest groups first."""
+    """A constant is added to a parameter along some of its axes, or to groups of neighbours; the smallest groups first."""
     for along, groups in _parts(e, name):
         yield Law(along, (name,), groups, scaled=False)
 
 
 def scales(e: Evidence, name: str) -> Iterator[Law]:
-    """A parameter is multiplied by a number along some of its axes, alone or together with the vector that follows it."""
+    """A parameter is multiplied by a number along some of its axes, together with the vector that follows it or alone."""
+    yield from _with_vector(e, name)
     for along, groups in _parts(e, name):
         yield Law(along, (name,), groups, scaled=True)
-    names = e.layout.names
-    place = names.index(name)
-    if place + 1 == len(names) or len(e.layout.shapes[place + 1]) != 1 or len(e.layout.shapes[place]) < 2:
+
+
+def _with_vector(e: Evidence, name: str) -> Iterator[Law]:
+    """Columns of a matrix, or its rows, in groups of so many neighbours, each with its entries of the vector behind it."""
+    place = e.layout.names.index(name)
+    shapes = e.layout.shapes[place : place + 2]
+    if len(shapes) < 2 or len(shapes[1]) != 1 or len(shapes[0]) < 2 or not math.prod(shapes[0]):
         return
-    if not math.prod(e.layout.shapes[place]):
-        return
-    shape, vector = e.layout.shapes[place], _indices(e, names[place + 1])
-    both, own = (name, names[place + 1]), _indices(e, name)
-    for along, length, rows in (
-        ("each column", shape[-1], own.reshape(-1, shape[-1]).T),
-        ("each row", shape[0], own.reshape(shape[0], -1)),
-    ):
-        if length == len(vector):
-            yield Law(f"{along} of {say.listed(both)}", both, np.column_stack([rows, vector]), scaled=True)
-    yield Law(say.listed(both), both, np.append(own, vector)[None], scaled=True)
+    both = e.layout.names[place : place + 2]
+    own, vector = _indices(e, both[0]), _indices(e, both[1])
+    (length,) = shapes[1]
+    for axis, units in ((-1, own.reshape(-1, shapes[0][-1]).T), (0, own.reshape(shapes[0][0], -1))):
+        if shapes[0][axis] != length or (axis == 0 and shapes[0][0] == shapes[0][-1]):
+            continue
+        whole = np.column_stack([units, vector])
+        for count in range(length, 0, -1):
+            if length % count == 0:
+                yield Law(_grouped(both, axis, length // count, count), both, whole.reshape(count, -1), scaled=True)
+
+
+def _grouped(names: tuple[str, ...], axis: int, size: int, count: int) -> str:
+    if count == 1:
+        return say.listed(names)
+    what = "column" if axis else "row"
+    each = f"each {what}" if size == 1 else f"each {size} {what}s"
+    return f"{each} of {say.listed(names)}"
 
 
 def _indices(e: Evidence, name: str) -> Array:

@@ -104,8 +104,6 @@ def _sorted_alike(e: Evidence, rows: Array) -> bool:
     return float(np.clip(np.nan_to_num(digits, nan=0.0), 0.0, 16.0).sum()) >= DECADES
 
 
-
-
 def flipped(e: Evidence) -> Diagnosis | None:
     """The values of each wrong parameter stand reversed along some of its axes."""
     found = _explained(e, _reversals)
@@ -208,7 +206,9 @@ def blocks(e: Evidence) -> Diagnosis | None:
         return None
     axis, sources = said[0]
     first = next(i for i, source in enumerate(sources) if source != i)
-    width = next((k for k in range(first, len(sources)) if sources[k] - k != sources[first] - first), len(sources)) - first
+    width = (
+        next((k for k in range(first, len(sources)) if sources[k] - k != sources[first] - first), len(sources)) - first
+    )
     part = f"slices {first} to {first + width - 1}" if width > 1 else f"slice {first}"
     return Diagnosis(
         "blocks",
@@ -219,7 +219,7 @@ def blocks(e: Evidence) -> Diagnosis | None:
 
 
 def _sources(e: Evidence, where: slice, shape: tuple[int, ...], axis: int) -> tuple[float, int, list[int]] | None:
-    """Digits of evidence, the axis, and for each slice along it the one whose right values it holds; None where one has none."""
+    """Digits of evidence, the axis, and for each slice along it the one whose right values it holds; None without one."""
     length = shape[axis]
     if not 2 <= length <= SLICES or math.prod(shape) < 2 * length or not e.judged[where].all():
         return None

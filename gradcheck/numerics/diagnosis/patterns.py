@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.numerics.diagnosis import wording as say
 from gradcheck.numerics.diagnosis.evidence import Evidence, is_bias, layers
-from gradcheck.numerics.diagnosis.fits import DECADES, decay, tolerance_of
+from gradcheck.numerics.diagnosis.fits import DECADES
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
 
 Array = np.ndarray
@@ -121,10 +121,13 @@ def _whole_units(e: Evidence, names: list[str]) -> bool:
 
 def other_residuals(e: Evidence) -> Diagnosis | None:
     """The differences of a bias add up to 0, as softmax residuals do over the classes, whatever the examples."""
+    level = layers(e.layout)
     for name in e.broken:
         where = e.layout.slices[name]
         wrong = e.wrong[where]
         off, bound = (e.a - e.n)[where], e.bound[where]
+        if level is not None and level[name] < max(level.values()):
+            continue
         if not is_bias(name) or int(wrong.sum()) < 2 or not e.judged[where].all():
             continue
         together = float(bound.sum())

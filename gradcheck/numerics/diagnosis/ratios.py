@@ -131,7 +131,7 @@ def of_each_slice(e: Evidence) -> Diagnosis | None:
 
 
 def _factors_along(e: Evidence, where: slice, shape: tuple[int, ...], axis: int) -> tuple[float, int, Array] | None:
-    """Digits of evidence that each slice along an axis has its own factor, the axis, and the factors; None where one has none."""
+    """Digits of evidence that each slice along an axis has its own factor, the axis, and the factors; None where that fails."""
     if shape[axis] < 2 or math.prod(shape) < 3 * shape[axis]:
         return None
     index = np.moveaxis(np.arange(where.start, where.stop).reshape(shape), axis, 0).reshape(shape[axis], -1)

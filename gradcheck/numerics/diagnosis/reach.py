@@ -54,8 +54,8 @@ def _one_way(e: Evidence, besides: str, least: int) -> Diagnosis | None:
     later, earlier = (axes - 1, axes - 2) if upper else (axes - 2, axes - 1)
     return Diagnosis(
         "causality",
-        f"The loss has no slope by {say.listed(found)} where the index of axis {later} is above that of axis {earlier}, and the "
-        f"gradient is not 0 there: a causal mask is missing in the backward pass{besides}.",
+        f"The loss has no slope by {say.listed(found)} where the index of axis {later} is above that of axis {earlier}, and "
+        f"the gradient is not 0 there: a causal mask is missing in the backward pass{besides}.",
     )
 
 
@@ -175,8 +175,8 @@ def truncated(e: Evidence) -> Diagnosis | None:
         for axis, places in _cuts(e, name):
             return Diagnosis(
                 "truncated",
-                f"{say.brief(name)} is right {places} of axis {axis}, and wrong at all others: what is handed on from step to step "
-                f"along this axis is cut off or wrong{say.rest(e, ';')}.",
+                f"{say.brief(name)} is right {places} of axis {axis}, and wrong at all others: what is handed on along it, "
+                f"as from step to step, is cut off or wrong{say.rest(e, ';')}.",
             )
     return None
 

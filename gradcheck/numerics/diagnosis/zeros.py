@@ -95,10 +95,15 @@ def mask(e: Evidence) -> Diagnosis | None:
         return None
     if both:
         kept = e.judged & ~e.wrong & (np.abs(e.n) > e.bound) & e.among(e.broken)
-        which = "is another one than that of the forward pass" if kept.any() else "of the backward pass is the other way round"
+        which = (
+            "is another one than that of the forward pass"
+            if kept.any()
+            else "of the backward pass is the other way round"
+        )
         return Diagnosis(
             "mask",
-            f"The gradient of {say.listed(e.broken)} is 0 where the slope is not, and not 0 where the slope is: the mask {which}.",
+            f"The gradient of {say.listed(e.broken)} is 0 where the slope is not, and not 0 where the slope is: the mask "
+            f"{which}.",
         )
     return Diagnosis(
         "mask",
