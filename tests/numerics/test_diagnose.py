@@ -190,7 +190,10 @@ def test_each_kind_is_named_with_what_is_wrong(case: str) -> None:
 
 
 # of functions of somebody's own, in tests/numerics/test_kinds_of_mistakes.py, and of check_hessian
-ELSEWHERE = {"mask", "of_theta_alone", "logarithm", "tangent", "l2_part", "one_triangle", "repeated_index"}
+ELSEWHERE = {
+    *("mask", "of_theta_alone", "logarithm", "tangent", "l2_part", "one_triangle", "repeated_index"),
+    *("causality", "padding", "truncated", "slice_factor", "blocks", "shifted", "shift", "scale", "tied"),
+}
 
 
 def test_every_kind_has_a_case() -> None:

@@ -6,12 +6,14 @@ without a pattern.  What is planted has sizes that people check: 3 to 60 weights
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from gradcheck import check_layer
 from gradcheck.numerics.layout import Layout
 
 from .gradients import (
@@ -34,6 +36,8 @@ from .kills import Failure
 from .planted_laws import LAWS
 
 RECOGNISED, INVENTED = 0.95, 0.01
+# In layers, where sizes are small and slopes happen to be 0.
+RECOGNISED_IN_LAYERS = 0.9
 # What may be said of a gradient that is wrong without a pattern.
 GENERIC = {"entries", "scattered", "unknown", "zero_entries"}
 
@@ -223,6 +227,23 @@ def invented(count: int, seed: int) -> Counter[str]:
     return Counter("nothing" if kind is None else kind for kind in found)
 
 
+def in_layers(count: int, seed: int) -> dict[str, tuple[int, int]]:
+    """Of so many random layers with each mistake: how many get a kind of it, and how many a kind that is wrong."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what the tests share stands beside them
+    from layers.inner import INNER
+
+    found = {}
+    for number, (name, mistake) in enumerate(INNER.items()):
+        kinds = []
+        for k in range(count):
+            layer, x = mistake.planted(np.random.default_rng([seed, number, k]))
+            kinds.append(check_layer(layer, x).diagnosis_kind)
+        named = sum(kind in mistake.kinds for kind in kinds)
+        wrong = sum(kind not in mistake.kinds | GENERIC for kind in kinds)
+        found[name] = named, wrong
+    return found
+
+
 def trial(folder: Path, count: int) -> str:
     """The trial in full: ``count`` cases of each kind, and ten times as many without a pattern."""
     shares = {}
@@ -236,7 +257,14 @@ def trial(folder: Path, count: int) -> str:
     if wrong > INVENTED * sum(without.values()):
         raise Failure(f"without a pattern: {dict(without)}")
     least = min(shares, key=lambda name: shares[name])
+    layers = in_layers(count // 40, 0)
+    each = max(count // 40, 1) * len(layers)
+    named, besides = (sum(found[k] for found in layers.values()) for k in (0, 1))
+    poor = [name for name, (right, _) in layers.items() if right < RECOGNISED_IN_LAYERS * (count // 40)]
+    if poor or besides > INVENTED * each:
+        raise Failure(f"in layers: {layers}")
     return (
         f"{len(PLANTED)} kinds, {count} random cases of each: {sum(shares.values()) / len(shares):.1%} named rightly, the "
-        f"least '{least}' with {shares[least]:.1%}; {10 * count} gradients without a pattern: {wrong} named a kind"
+        f"least '{least}' with {shares[least]:.1%}; {10 * count} gradients without a pattern: {wrong} named a kind; "
+        f"{len(layers)} mistakes in {count // 40} random layers each: {named} of {each} named rightly, {besides} another kind"
     )

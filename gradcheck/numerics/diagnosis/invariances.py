@@ -18,6 +18,9 @@ from gradcheck.numerics.diagnosis.laws import CLEARLY, Held, Law, held, scales, 
 
 Array = np.ndarray
 
+# Digits of evidence for a scale beyond DECADES: how near to 0 its sums are is looked at after the fact.
+SPARE = 0.5
+
 
 def no_slope(e: Evidence) -> Diagnosis | None:
     """The slope by a whole vector, such as a bias before a norm, is 0 within its bounds, and it is wrong with others."""
@@ -76,7 +79,7 @@ def _broken(e: Evidence, laws: Callable[[Evidence, str], Iterator[Law]]) -> Held
     for law in (law for name in reversed(e.layout.names) for law in laws(e, name) if set(law.names) & set(e.broken)):
         tried += 1
         found = held(e, law)
-        if found is None or found.digits < DECADES + math.log10(tried) or not found.broken.any():
+        if found is None or found.digits < DECADES + SPARE * law.scaled + math.log10(tried) or not found.broken.any():
             continue
         if 2 * found.broken.sum() > found.tested.sum() and _is_told(e, law):
             return found
