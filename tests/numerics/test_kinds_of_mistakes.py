@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trials import diagnoses, gradients
+from trials.planted_laws import LAWS
 
 import gradcheck
 from gradcheck.numerics.diagnosis.kinds import KINDS
@@ -262,8 +263,16 @@ def spoil(found: gradients.Checked, rng: np.random.Generator) -> gradients.Check
     return replace(found, analytic=analytic)
 
 
-# a mask is told by where both gradients are 0, whatever the values are
-@pytest.mark.parametrize("name", [name for name in diagnoses.PLANTED if "mask" not in name])
+# A mask is told by where both gradients are 0, a law by the numeric gradient.  What is moved lacks values at the border.  What
+# lies below a factor is anything.
+ALL_VALUES = [
+    name
+    for name in diagnoses.PLANTED
+    if "mask" not in name and (name not in LAWS or name in {"turned", "heads", "vector missing"})
+]
+
+
+@pytest.mark.parametrize("name", ALL_VALUES)
 def test_one_entry_that_does_not_fit_is_not_explained_away(name: str) -> None:
     rng = np.random.default_rng(3)
     kind, plant = diagnoses.PLANTED[name]
