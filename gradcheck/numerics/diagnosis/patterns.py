@@ -85,10 +85,17 @@ def activation_derivative(e: Evidence) -> Diagnosis | None:
     if len(e.broken) == 1 and say.ratios(e)[1] < 1.1 and say.ratios(e)[0] > 0.9:
         # one matrix that is off by a few per cent may just be noisy
         return None
+    # a layer of more than a matrix and a bias has more steps than an activation
+    dense = sum(level[name] == top for name in e.layout.names) <= 2
+    look = (
+        f"the activation's derivative in layer {top}"
+        if dense
+        else f"what comes down to layer {top}, and each step in it"
+    )
     return Diagnosis(
         "activation_derivative",
         f"All is right above layer {top}; {say.listed(e.broken)} {say.are(len(e.broken))} wrong without a constant factor: "
-        f"look at the activation's derivative in layer {top}, and at all that comes down to it.",
+        f"look at {look}.",
     )
 
 
