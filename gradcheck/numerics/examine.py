@@ -12,7 +12,7 @@ from gradcheck.numerics.exempt import Unmoved
 from gradcheck.numerics.measured.estimates import estimates
 from gradcheck.numerics.measured.gradient import with_gradient_noise
 from gradcheck.numerics.problem import Evaluations, Problem
-from gradcheck.numerics.quotients import KINK_MARGIN, Estimate, Probe
+from gradcheck.numerics.quotients import DEVIATIONS, KINK_MARGIN, OF_A_GRADIENT, Estimate, Probe
 from gradcheck.numerics.schemes import Scheme, losses_at
 from gradcheck.numerics.steps import Step
 from gradcheck.numerics.verdict import Judgement, at_corners, judge, without_path
@@ -83,6 +83,9 @@ def examine(
         if problem.measured is not None:
             apart = np.abs(analytic - estimate.value) > estimate.bound + accept * np.abs(analytic)
             rounding = with_gradient_noise(problem, index[apart])
+            # what is seen of the rounding of a gradient is true of the complex step too
+            own = (rounding.gradient - problem.rounding.gradient)[index]
+            estimate = estimate._replace(roundoff=estimate.roundoff + OF_A_GRADIENT * DEVIATIONS * own)
         judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept)
     if "nondifferentiable" in judged.verdict:
         judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))

@@ -16,6 +16,8 @@ Array = np.ndarray
 
 # How many standard deviations a sum of many rounding errors may reach: a normal variable exceeds 5.5 once in 26 million.
 DEVIATIONS = 5.5
+# The rounding of a complex step over that of a gradient: complex products take a few more roundings.
+OF_A_GRADIENT = 3
 # The first-order estimate of a kink's effect neglects terms of relative size h / length, 1e-2 at the anchors.
 KINK_MARGIN = 1.1
 CENTRAL = SCHEMES["central"]
@@ -204,8 +206,10 @@ def by_complex_step(probe: Probe, index: Array, h: Array) -> Estimate:
     anchor = value if (h <= tiny).all() else probe.derivative(index, tiny)
     with np.errstate(all="ignore"):
         u = probe.rounding.unit
-        # nothing cancels, so the error is that of a gradient; complex products take a few more roundings
-        rounding = DEVIATIONS * 3 * probe.rounding.gradient[index] + 4 * u * np.abs(value.astype(np.float64))
+        # nothing cancels, so the error is that of a gradient
+        rounding = DEVIATIONS * OF_A_GRADIENT * probe.rounding.gradient[index] + 4 * u * np.abs(
+            value.astype(np.float64)
+        )
         # Im loss = h f' may be subnormal, hence of less precision
         roundoff, of_anchor = (rounding + probe.rounding.underflow / np.abs(s.astype(np.float64)) for s in (h, tiny))
         truncation = np.where(h <= tiny, 0.0, np.abs((value - anchor).astype(np.float64)) + of_anchor)

@@ -210,6 +210,15 @@ def test_no_right_gradient_is_accused(model: TokenModel, source: Any, seed: int,
             assert check(problem, SCHEMES[scheme], step, 1e-2).summary["n_mismatch"] == 0
 
 
+def test_a_complex_step_that_rounds_more_than_the_gradient_accuses_nothing() -> None:
+    """A norm over two features is almost a sign: its derivative is what is left of a difference."""
+    model = Attention(embedding=2)
+    for seed in range(3):
+        theta, batch = posed(model, Sequences(), seed)
+        found = check(model.pose(2 * theta, batch), SCHEMES["complex_step"], AUTO, 1e-2).summary
+        assert found["n_mismatch"] == 0
+
+
 # --- refusals -----------------------------------------------------------------------------------------------------------
 
 
