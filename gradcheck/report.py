@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from gradcheck.errors import BadInput
 from gradcheck.printable import printable
 from gradcheck.views.terminal import Parser, status_of
 
@@ -37,28 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(typed: argparse.Namespace) -> int:
-    from gradcheck.columns.places import to_write
-    from gradcheck.views import page, paper
-    from gradcheck.views.charts import drawing
-    from gradcheck.views.record import Record
+    from gradcheck.views import reported
 
-    chosen = to_write("--out", typed.out) if typed.out else None
-    figures = None if typed.figures is None else to_write("--figures", typed.figures)
-    for_paper = None if typed.paper is None else to_write("--paper", typed.paper)
-    drawing.require_altair()
-    record = Record(*typed.runs)
-    out = chosen or (record.folder / "report.html" if isinstance(record.folder, Path) else None)
-    if out is None:
-        where = f"where the page of {record.runs[0].name} goes"
-        raise BadInput(f"--out: must say {where}: the run does not lie on this machine")
-    made, written = page.Page(record), [out]
-    page.write_page(made.html(), written[0])
-    if figures is not None or for_paper is not None:
-        drawn = paper.figures(record, made.bins, made.telling)
-        if figures is not None:
-            written += drawing.write_figures({name: figure.chart for name, figure in drawn.items()}, figures)
-        if for_paper is not None:
-            written += paper.write(drawn, for_paper)
+    written = reported.write(typed.runs, typed.out, typed.figures, typed.paper)
     print(*(f"saved  {printable(path)}" for path in written), sep="\n")
     return 0
 

@@ -10,7 +10,7 @@ from gradcheck.numerics.auto import auto
 from gradcheck.numerics.bounds import evaluations, fixed, points_of_steps
 from gradcheck.numerics.exempt import Unmoved
 from gradcheck.numerics.measured.estimates import estimates
-from gradcheck.numerics.measured.gradient import with_gradient_noise
+from gradcheck.numerics.measured.gradient import gradient_noise, with_gradient_noise
 from gradcheck.numerics.problem import Evaluations, Problem
 from gradcheck.numerics.quotients import DEVIATIONS, KINK_MARGIN, OF_A_GRADIENT, Estimate, Probe
 from gradcheck.numerics.schemes import Scheme, losses_at
@@ -84,8 +84,9 @@ def examine(
             apart = np.abs(analytic - estimate.value) > estimate.bound + accept * np.abs(analytic)
             rounding = with_gradient_noise(problem, index[apart])
             # what is seen of the rounding of a gradient is true of the complex step too
-            own = (rounding.gradient - problem.rounding.gradient)[index]
-            estimate = estimate._replace(roundoff=estimate.roundoff + OF_A_GRADIENT * DEVIATIONS * own)
+            own = OF_A_GRADIENT * DEVIATIONS * (rounding.gradient - problem.rounding.gradient)[index]
+            own[apart] = np.fmax(own[apart], around.noise_of_derivative(np.flatnonzero(apart), estimate.step[apart]))
+            estimate = estimate._replace(roundoff=estimate.roundoff + own)
         judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept)
     if "nondifferentiable" in judged.verdict:
         judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))
@@ -166,6 +167,19 @@ class _Around:
             )
             self._count += at_theta
         return found.imag / step
+
+    def noise_of_derivative(self, rows: Array, step: Array) -> Array:
+        """The largest error by rounding of the complex step of some of the weights, (m,), measured beside theta."""
+        some, known = self._index[rows], self._problem
+        h = step.astype(known.theta.dtype)
+
+        def derivatives(point: Array) -> Array:
+            self._count += len(some)
+            found = np.zeros(known.theta.shape)
+            found[some] = losses_at(known.loss, point, some, (point[some] + 1j * h)[:, None])[:, 0].imag / h
+            return found
+
+        return gradient_noise(known, derivatives, some)
 
     def _complex_losses(self, some: Array, points: Array) -> Array:
         known = self._problem

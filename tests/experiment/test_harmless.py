@@ -23,7 +23,7 @@ from gradcheck.experiment.config.harmless import harmless
 from gradcheck.printable import printable
 from gradcheck.run import main
 from gradcheck.show import main as show
-from gradcheck.views import page, terminal
+from gradcheck.views import again, page, terminal
 from gradcheck.views.layout import Table
 from gradcheck.views.record import Record
 
@@ -120,9 +120,9 @@ def recorded(run: Path, overrides: Any) -> None:
 def test_the_page_proposes_what_is_harmless_and_says_what_it_left_out(run: Path) -> None:
     recorded(run, [*DANGEROUS, *HARMLESS])
     record = Record(str(run))
-    again = shlex.split(page.commands(record)[0])
-    assert again == ["python", "-m", "gradcheck.run", *HARMLESS]
-    words = page.warning(record)
+    proposed = shlex.split(again.commands(record)[0])
+    assert proposed == ["python", "-m", "gradcheck.run", *HARMLESS]
+    words = again.warning(record)
     assert "read them before you run them" in words
     assert "hydra.callbacks" in words
     assert "model.fun" in words
@@ -133,7 +133,7 @@ def test_the_page_proposes_what_is_harmless_and_says_what_it_left_out(run: Path)
 @pytest.mark.parametrize("overrides", [None, 7, "eps=1", {"a": 1}, [1, None, ["eps=1"]]])
 def test_a_record_without_a_list_proposes_nothing_of_it(run: Path, overrides: Any) -> None:
     recorded(run, overrides)
-    assert page.commands(Record(str(run)))[0] == "python -m gradcheck.run"
+    assert again.commands(Record(str(run)))[0] == "python -m gradcheck.run"
 
 
 @pytest.mark.parametrize("overrides", [HARMLESS[:2], DANGEROUS[:3]])
@@ -151,7 +151,7 @@ def test_a_resumed_record_proposes_nothing_dangerous(
 def test_the_check_of_what_is_proposed_can_fail(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "harmless", lambda override: True)
     recorded(run, DANGEROUS)
-    assert "os.system" in page.commands(Record(str(run)))[0]
+    assert "os.system" in again.commands(Record(str(run)))[0]
 
 
 # ------------------------------------------------------------------------------------------------------- the terminal

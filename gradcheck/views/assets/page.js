@@ -245,7 +245,7 @@
     cells.state.limit = SHOWN;
     cells.draw();
     const those = cells.chosen();
-    if (!state.picked || !those.includes(rowOf(state.cell))) { state.picked = false; const first = telling(those); state.cell = first === undefined ? null : rows[first][idAt]; }
+    if (!state.picked || !those.includes(rowOf(state.cell))) { state.picked = false; const first = telling([...those].sort((a, b) => a - b)); state.cell = first === undefined ? null : rows[first][idAt]; }
     done.push(weights());
     if (whole) {
       const figures = { rules: cube.rulePoints(mask), v_curve: cube.vPoints(mask), histogram: cube.histogram(mask) };
