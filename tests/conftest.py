@@ -31,6 +31,7 @@ FIRST = (
     "engines",
     "sizes",
     "report_page",
+    "page_filters",
     "sweep",
     "plots",
     "resume",
