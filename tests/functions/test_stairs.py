@@ -42,7 +42,7 @@ def measured(loss: Loss, x: Array) -> noise.Noise:
 
 def posed(loss: Loss, x: Array, slopes: Array | None = None) -> float:
     layout = Layout(("x",), ((x.size,),))
-    problem = around(layout, x, lambda p: np.float64(loss(p)), np.zeros_like)
+    problem = around(layout, x, lambda p: np.asarray(loss(p)), np.zeros_like)
     return jumps(problem, np.arange(x.size), np.zeros(x.size) if slopes is None else slopes)
 
 

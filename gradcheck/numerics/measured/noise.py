@@ -229,7 +229,7 @@ def _widely(values: Spaced, spacing: float) -> tuple[Array, Array] | None:
     if not louder.any():
         return deviation, found
     again = values(spacing, wide)
-    if again is None or not all(_jumps(values, spacing, wide, k, quiet[k]) for k in np.flatnonzero(louder)):
+    if again is None or not all(_jumps(values, spacing, wide, k, quiet[k]) for k in np.flatnonzero(louder).tolist()):
         return None
     return np.array([residual(column) for column in again.T]), again
 
