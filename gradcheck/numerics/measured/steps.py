@@ -83,7 +83,7 @@ class Steps:
         self.windows: list[float] = []
         self.windows_allowed, self.strides_allowed = WINDOWS, STRIDES_ALLOWED
         self.waits = False
-        self._unlearned = math.inf
+        self._unlearned = self._floor = math.inf
 
     @property
     def heard(self) -> float:
@@ -149,7 +149,20 @@ class Steps:
 
     def best(self) -> Found:
         """The quotient with the least bound."""
+        self._unit_seen()
         return min(appraised(self.line, self.rungs()), key=lambda f: f.bound, default=NOTHING)
+
+    def _unit_seen(self) -> None:
+        """Take the least change that was seen for the unit of a loss that showed no noise, since it moved on no line.
+
+        The loss is a multiple of its unit, so that is no larger; its rounding is uniform in half of it to both sides.
+        """
+        line = self.line
+        seen = [abs(c) for c in line.changes.values() if c and math.isfinite(c)]
+        if math.isfinite(line.level) or self._unlearned < math.inf or len(seen) == len(line.changes) or not seen:
+            return
+        self._floor = min(self._floor, line.noise)
+        line.noise, line.degrees = max(self._floor, min(seen) / math.sqrt(12)), math.inf
 
     @property
     def of_second_order(self) -> bool:
