@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 from layers.activations import ReLU, Sigmoid, Tanh
-from layers.attention import CausalSelfAttention, Embedding
+from layers.attention import CausalSelfAttention, Embedding, MultiHeadAttention
 from layers.base import Array, Layer
 from layers.composite import Residual
 from layers.convolution import AvgPool2d, Conv2d, MaxPool2d
 from layers.dense import Dense, Flatten
 from layers.losses import SoftmaxCrossEntropy, SquaredLoss
 from layers.mistakes import Mistake
-from layers.normalization import BatchNorm, Dropout, LayerNorm
-from layers.recurrent import LSTM, RNN
+from layers.normalization import BatchNorm, Dropout, GroupNorm, LayerNorm
+from layers.recurrent import GRU, LSTM, RNN
 
 LEAST, MOST = 5, 12
 
@@ -66,6 +66,9 @@ def image_net(rng: np.random.Generator) -> Net:
         k = out.shape[1] if rng.random() < 0.3 else int(rng.integers(1, 3))
         layers += [Conv2d(out.shape[1], k, size, rng, int(rng.integers(1, 3)), padding), activation(rng)]
         out = layers[-1].forward(layers[-2].forward(out))
+        if out[0].size > 2 * k and rng.random() < 0.4:
+            layers.append(GroupNorm(k, 1 if k % 2 or out[0].size < 4 * k else int(rng.integers(1, 3)), rng))
+            out = layers[-1].forward(out)
         if min(out.shape[2:]) > 2 or (min(out.shape[2:]) == 2 and rng.random() < 0.5):
             layers.append([MaxPool2d, AvgPool2d][rng.integers(2)](2, int(rng.integers(1, 3))))
             out = layers[-1].forward(out)
@@ -86,11 +89,17 @@ def sequence_net(rng: np.random.Generator) -> Net:
     n, time, words, d = 2, int(rng.integers(2, 4)), int(rng.integers(3, 6)), int(rng.integers(2, 4))
     x = rng.integers(0, words, (n, time))
     x.flat[1] = x.flat[0]  # a word that stands there twice
-    k = int(rng.integers(2, 4))
-    layers: list[Layer] = [Embedding(words, d, rng), [RNN, LSTM][rng.integers(2)](d, k, rng)]
+    k = int(rng.integers(2, 5))
+    layers: list[Layer] = [Embedding(words, d, rng), [RNN, LSTM, GRU][rng.integers(3)](d, k, rng)]
     for _ in range(int(rng.integers(1, 4))):
-        kinds = [lambda: CausalSelfAttention(k, rng), lambda: RNN(k, k, rng), lambda: LSTM(k, k, rng)]
-        layers.append(kinds[rng.integers(3)]())
+        kinds: list[Callable[[], Layer]] = [
+            lambda: CausalSelfAttention(k, rng),
+            lambda: MultiHeadAttention(k, 1 if k % 2 else 2, rng),
+            lambda: RNN(k, k, rng),
+            lambda: LSTM(k, k, rng),
+            lambda: GRU(k, k, rng),
+        ]
+        layers.append(kinds[rng.integers(len(kinds))]())
     classes = int(rng.integers(2, 4))
     count = max(1, int(rng.integers(LEAST, MOST + 1)) - len(layers))
     layers += dense_part(k, classes, count, rng, rows=False)

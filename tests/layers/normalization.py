@@ -81,3 +81,30 @@ class Dropout(Layer):
     def backward(self, dout: Array) -> Array:
         """dy times the mask."""
         return dout * self.kept
+
+
+class GroupNorm(Layer):
+    """The channels of x (n, c, height, width) in groups, each group of an example with mean 0 and variance 1."""
+
+    def __init__(self, channels: int, groups: int, rng: np.random.Generator, eps: float = 1e-5) -> None:
+        super().__init__(gamma=rng.uniform(0.5, 1.5, channels), beta=rng.normal(size=channels))
+        self.groups, self.eps = groups, eps
+
+    def forward(self, x: Array) -> Array:
+        """The output (n, c, height, width)."""
+        rows = x.reshape(len(x), self.groups, -1)
+        deviation = np.sqrt(rows.var(axis=2, keepdims=True) + self.eps)
+        normal = (rows - rows.mean(axis=2, keepdims=True)) / deviation
+        self.kept = (normal.reshape(x.shape), deviation)
+        return self.params["gamma"][:, None, None] * self.kept[0] + self.params["beta"][:, None, None]
+
+    def backward(self, dout: Array) -> Array:
+        """The gradient by the input."""
+        normal, deviation = self.kept
+        self.grads = {"gamma": (dout * normal).sum(axis=(0, 2, 3)), "beta": dout.sum(axis=(0, 2, 3))}
+        return self.by_rows(dout * self.params["gamma"][:, None, None], normal, deviation)
+
+    def by_rows(self, dnormal: Array, normal: Array, deviation: Array) -> Array:
+        """The gradient by the input, where each row is a group of an example."""
+        shape = (len(dnormal), self.groups, -1)
+        return normalized_backward(dnormal.reshape(shape), normal.reshape(shape), deviation, 2).reshape(dnormal.shape)

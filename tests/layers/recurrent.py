@@ -98,3 +98,71 @@ class LSTM(Layer):
             self.grads["b"] += dz.sum(axis=0)
             dx[:, t], dh, dc = dz @ Wx.T, dz @ Wh.T, dc * f
         return dx
+
+
+class GRU(Layer):
+    """Gated recurrent units: r, z of sigmoids, h~ = tanh(x Wx + (r h) Wh + b), h = (1 - z) h + z h~; all h_t, (n, time, k)."""
+
+    def __init__(self, d: int, k: int, rng: np.random.Generator) -> None:
+        super().__init__(
+            Wx=rng.normal(size=(d, 3 * k)) / np.sqrt(d),
+            Wh=rng.normal(size=(k, 3 * k)) / np.sqrt(k),
+            b=rng.normal(size=3 * k),
+        )
+        self.k = k
+
+    def forward(self, x: Array) -> Array:
+        """The states h (n, time, k), from a state of zeros."""
+        Wx, Wh, b, k = self.params["Wx"], self.params["Wh"], self.params["b"], self.k
+        h, steps, out = np.zeros((len(x), k)), [], np.zeros((len(x), x.shape[1], k))
+        for t in range(x.shape[1]):
+            given = x[:, t] @ Wx + b
+            r = sigmoid(given[:, :k] + h @ Wh[:, :k])
+            z = sigmoid(given[:, k : 2 * k] + h @ Wh[:, k : 2 * k])
+            new = np.tanh(given[:, 2 * k :] + (r * h) @ Wh[:, 2 * k :])
+            steps.append((h, r, z, new))
+            h = (1 - z) * h + z * new
+            out[:, t] = h
+        self.kept = (x, steps)
+        return out
+
+    def reset(self, back: Array, r: Array) -> Array:
+        """What of the candidate's gradient reaches the state: through the reset gate."""
+        return back * r
+
+    def backward(self, dout: Array) -> Array:
+        """The gradient by the input, back through all of time."""
+        x, steps = self.kept
+        Wx, Wh, k = self.params["Wx"], self.params["Wh"], self.k
+        self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+        dx, dh = np.zeros_like(x), np.zeros((len(x), k))
+        for t in reversed(range(x.shape[1])):
+            h, r, z, new = steps[t]
+            dh = dh + dout[:, t]
+            dnew = dh * z * (1 - new**2)
+            back = dnew @ Wh[:, 2 * k :].T
+            dr, dz = back * h * r * (1 - r), dh * (new - h) * z * (1 - z)
+            d = np.hstack([dr, dz, dnew])
+            self.grads["Wx"] += x[:, t].T @ d
+            self.grads["Wh"] += np.hstack([h.T @ dr, h.T @ dz, (r * h).T @ dnew])
+            self.grads["b"] += d.sum(axis=0)
+            dx[:, t] = d @ Wx.T
+            dh = dh * (1 - z) + self.reset(back, r) + d[:, : 2 * k] @ Wh[:, : 2 * k].T
+        return dx
+
+
+class PaddedRNN(RNN):
+    """An RNN whose sequences end early: the state stays what it was, and the output is 0, after ``lengths`` steps."""
+
+    def __init__(self, d: int, k: int, lengths: Array, rng: np.random.Generator) -> None:
+        super().__init__(d, k, rng)
+        self.lengths = lengths
+
+    def forward(self, x: Array) -> Array:
+        """The states (n, time, k), 0 at the padding."""
+        self.inside = (np.arange(x.shape[1]) < self.lengths[:, None])[..., None]
+        return super().forward(x) * self.inside
+
+    def backward(self, dout: Array) -> Array:
+        """The gradient by the input, 0 at the padding."""
+        return super().backward(dout * self.inside)

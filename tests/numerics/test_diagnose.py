@@ -144,7 +144,8 @@ CASES: dict[str, tuple[np.ndarray, str, list[str]]] = {
         ["W1 and W2", ".T"],
     ),
     "transposed, other way": (changed(W1=lambda g: g.reshape(5, 4).T.ravel()), "transposed", ["W1 has"]),
-    "reversed": (changed(W1=lambda g: g[::-1]), "permutation", ["W1"]),
+    "reversed": (changed(W1=lambda g: g[::-1]), "flipped", ["W1", "axes 0 and 1"]),
+    "rolled": (changed(W1=lambda g: np.roll(g, 7)), "permutation", ["W1"]),
     "2 and 4": (changed(W2=lambda g: 2 * g, b1=lambda g: 4 * g), "param_factor", ["W2 is 2 times", "b1 is 4", "db1"]),
     "sign of two": (changed(W1=np.negative, b3=np.negative), "param_factor", ["W1 and b3 have the wrong sign"]),
     "clipped": (np.clip(G, -0.8, 0.8), "clipped", ["0.8"]),
@@ -189,7 +190,10 @@ def test_each_kind_is_named_with_what_is_wrong(case: str) -> None:
 
 
 # of functions of somebody's own, in tests/numerics/test_kinds_of_mistakes.py, and of check_hessian
-ELSEWHERE = {"mask", "of_theta_alone", "logarithm", "tangent", "l2_part", "one_triangle", "repeated_index"}
+ELSEWHERE = {
+    *("mask", "of_theta_alone", "logarithm", "tangent", "l2_part", "one_triangle", "repeated_index"),
+    *("causality", "padding", "truncated", "slice_factor", "blocks", "shifted", "shift", "scale", "tied"),
+}
 
 
 def test_every_kind_has_a_case() -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trials import diagnoses
+from trials import diagnoses, gradients
+from trials.planted_laws import LAWS
 
 import gradcheck
 from gradcheck.numerics.diagnosis.kinds import KINDS
@@ -253,7 +254,7 @@ def test_the_count_sees_a_diagnosis_that_invents(monkeypatch: pytest.MonkeyPatch
     assert found["l2"] + found["l2_part"] > 30
 
 
-def spoil(found: diagnoses.Checked, rng: np.random.Generator) -> diagnoses.Checked:
+def spoil(found: gradients.Checked, rng: np.random.Generator) -> gradients.Checked:
     """The same with one wrong entry that is off by a thousand bounds more."""
     wrong = np.flatnonzero(np.abs(found.analytic - found.numeric) > 10 * found.bound)
     at = rng.choice(wrong)
@@ -262,8 +263,16 @@ def spoil(found: diagnoses.Checked, rng: np.random.Generator) -> diagnoses.Check
     return replace(found, analytic=analytic)
 
 
-# a mask is told by where both gradients are 0, whatever the values are
-@pytest.mark.parametrize("name", [name for name in diagnoses.PLANTED if "mask" not in name])
+# A mask is told by where both gradients are 0, a law by the numeric gradient.  What is moved lacks values at the border.  What
+# lies below a factor is anything.
+ALL_VALUES = [
+    name
+    for name in diagnoses.PLANTED
+    if "mask" not in name and (name not in LAWS or name in {"turned", "heads", "vector missing"})
+]
+
+
+@pytest.mark.parametrize("name", ALL_VALUES)
 def test_one_entry_that_does_not_fit_is_not_explained_away(name: str) -> None:
     rng = np.random.default_rng(3)
     kind, plant = diagnoses.PLANTED[name]
@@ -296,8 +305,8 @@ def test_equal_numbers_are_one_comparison(count: int, factor: float, slope: floa
 @given(st.integers(0, 10**6), st.booleans())
 def test_labels_are_spoken_of_only_where_there_are_some(seed: int, known: bool) -> None:
     rng = np.random.default_rng(seed)
-    truth = diagnoses.draw(rng, diagnoses.vector(rng))
-    found = truth.checked(diagnoses.additive_noise(truth, rng), rng)
+    truth = gradients.draw(rng, gradients.vector(rng))
+    found = truth.checked(gradients.additive_noise(truth, rng), rng)
     found = replace(found, n=20) if known else found
     words = found.diagnosis().words or ""
     if found.diagnosis().kind == "scattered":

@@ -6,99 +6,40 @@ without a pattern.  What is planted has sizes that people check: 3 to 60 weights
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from gradcheck.numerics.diagnosis.diagnose import diagnose
-from gradcheck.numerics.diagnosis.kinds import Diagnosis
+from gradcheck import check_layer
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.quotients import Estimate
-from gradcheck.numerics.rounding import Rounding
-from gradcheck.numerics.verdict import judge
 
+from .gradients import (
+    Array,
+    Checked,
+    Random,
+    Truth,
+    additive_noise,
+    any_layout,
+    draw,
+    image,
+    matrix,
+    net,
+    relative_noise,
+    sequence,
+    square,
+    vector,
+)
 from .kills import Failure
-
-Array = np.ndarray
-Random = np.random.Generator
+from .planted_laws import LAWS
 
 RECOGNISED, INVENTED = 0.95, 0.01
+# In layers, where sizes are small and slopes happen to be 0.
+RECOGNISED_IN_LAYERS = 0.9
 # What may be said of a gradient that is wrong without a pattern.
 GENERIC = {"entries", "scattered", "unknown", "zero_entries"}
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A wrong gradient of somebody's own function, and what was measured of it."""
-
-    layout: Layout
-    theta: Array
-    analytic: Array
-    numeric: Array
-    bound: Array
-    n: int | None = None
-    n_classes: int | None = None
-
-    def diagnosis(self) -> Diagnosis:
-        """What the package says of it."""
-        m = self.layout.size
-        zero = np.zeros(m)
-        with np.errstate(all="ignore"):
-            estimate = Estimate(
-                np.ones(m), self.numeric, self.bound, zero, zero, np.ones(m, dtype=bool), np.zeros(m, dtype=bool)
-            )
-            rounding = Rounding(0.0, zero, zero, zero, np.ones(m), 2.0**-53)
-            verdicts = judge(self.analytic, estimate, rounding, np.arange(m), 1e-2, False)
-        return diagnose(self, self.numeric, verdicts)
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A true gradient g at theta, and the numeric one within its bound."""
-
-    layout: Layout
-    theta: Array
-    g: Array
-    bound: Array
-
-    def checked(self, analytic: Array, rng: Random, g: Array | None = None) -> Checked:
-        """The wrong gradient beside a measurement of g; a slope of 0 is measured as 0."""
-        g = self.g if g is None else g
-        numeric = np.where(g == 0, 0.0, g + self.bound * rng.uniform(-0.9, 0.9, len(g)))
-        return Checked(self.layout, self.theta, analytic, numeric, self.bound)
-
-
-def draw(rng: Random, layout: Layout) -> Truth:
-    """Weights and slopes of a common size each, which is not 1, and bounds of 4 to 12 digits below it."""
-    m = layout.size
-    g = rng.normal(size=m) * 10.0 ** rng.uniform(-3, 3)
-    theta = rng.normal(size=m) * 10.0 ** rng.uniform(-1, 1)
-    return Truth(layout, theta, g, np.full(m, 10.0 ** rng.uniform(-12, -6) * float(np.abs(g).max())))
-
-
-def vector(rng: Random) -> Layout:
-    return Layout(("x",), ((int(rng.integers(4, 40)),),))
-
-
-def matrix(rng: Random, least: int = 3) -> Layout:
-    return Layout(("W",), (tuple(int(k) for k in rng.integers(least, 9, 2)),))
-
-
-def square(rng: Random) -> Layout:
-    k = int(rng.integers(3, 8))
-    return Layout(("S",), ((k, k),))
-
-
-def net(rng: Random) -> Layout:
-    d, h, k = (int(v) for v in rng.integers(3, 6, 3))
-    return Layout(("W1", "b1", "W2", "b2"), ((d, h), (h,), (h, k), (k,)))
-
-
-def any_layout(rng: Random) -> Layout:
-    return [vector, matrix, square, net][rng.integers(4)](rng)
 
 
 # --- planted kinds ---------------------------------------------------------------------------------------------------
@@ -219,18 +160,11 @@ PLANTED: dict[str, tuple[str, Callable[[Random], Checked]]] = {
     "penalty": ("l2", l2),
     "transposed": ("transposed", transposed),
     "clipped": ("clipped", clipped),
+    **LAWS,
 }
 
 
 # --- without a pattern -----------------------------------------------------------------------------------------------
-
-
-def relative_noise(t: Truth, rng: Random) -> Array:
-    return t.g * (1 + rng.uniform(0.01, 2) * rng.normal(size=len(t.g)))
-
-
-def additive_noise(t: Truth, rng: Random) -> Array:
-    return t.g + rng.uniform(0.01, 1) * float(np.abs(t.g).max()) * rng.normal(size=len(t.g))
 
 
 def noise_in_some(t: Truth, rng: Random) -> Array:
@@ -270,7 +204,7 @@ PATTERNLESS: tuple[Callable[[Truth, Random], Array], ...] = (
 
 def patternless(rng: Random) -> Checked:
     """A gradient that is wrong in one of many ways that no hypothesis knows; the true one may have zeros."""
-    t = draw(rng, [vector, matrix, square][rng.integers(3)](rng))
+    t = draw(rng, [vector, matrix, square, image, sequence][rng.integers(5)](rng))
     if rng.random() < 0.2:  # a relu's: some slopes are 0
         t = Truth(t.layout, t.theta, np.where(rng.random(t.layout.size) < 0.7, t.g, 0.0), t.bound)
     return t.checked(PATTERNLESS[rng.integers(len(PATTERNLESS))](t, rng), rng)
@@ -293,6 +227,23 @@ def invented(count: int, seed: int) -> Counter[str]:
     return Counter("nothing" if kind is None else kind for kind in found)
 
 
+def in_layers(count: int, seed: int) -> dict[str, tuple[int, int]]:
+    """Of so many random layers with each mistake: how many get a kind of it, and how many a kind that is wrong."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # what the tests share stands beside them
+    from layers.inner import INNER
+
+    found = {}
+    for number, (name, mistake) in enumerate(INNER.items()):
+        kinds = []
+        for k in range(count):
+            layer, x = mistake.planted(np.random.default_rng([seed, number, k]))
+            kinds.append(check_layer(layer, x).diagnosis_kind)
+        named = sum(kind in mistake.kinds for kind in kinds)
+        wrong = sum(kind not in mistake.kinds | GENERIC for kind in kinds)
+        found[name] = named, wrong
+    return found
+
+
 def trial(folder: Path, count: int) -> str:
     """The trial in full: ``count`` cases of each kind, and ten times as many without a pattern."""
     shares = {}
@@ -306,7 +257,14 @@ def trial(folder: Path, count: int) -> str:
     if wrong > INVENTED * sum(without.values()):
         raise Failure(f"without a pattern: {dict(without)}")
     least = min(shares, key=lambda name: shares[name])
+    layers = in_layers(count // 40, 0)
+    each = max(count // 40, 1) * len(layers)
+    named, besides = (sum(found[k] for found in layers.values()) for k in (0, 1))
+    poor = [name for name, (right, _) in layers.items() if right < RECOGNISED_IN_LAYERS * (count // 40)]
+    if poor or besides > INVENTED * each:
+        raise Failure(f"in layers: {layers}")
     return (
         f"{len(PLANTED)} kinds, {count} random cases of each: {sum(shares.values()) / len(shares):.1%} named rightly, the "
-        f"least '{least}' with {shares[least]:.1%}; {10 * count} gradients without a pattern: {wrong} named a kind"
+        f"least '{least}' with {shares[least]:.1%}; {10 * count} gradients without a pattern: {wrong} named a kind; "
+        f"{len(layers)} mistakes in {count // 40} random layers each: {named} of {each} named rightly, {besides} another kind"
     )

@@ -17,7 +17,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradcheck.numerics.diagnosis import factors, patterns, penalties, ratios, symmetry, zeros
+from gradcheck.numerics.diagnosis import (
+    above,
+    factors,
+    invariances,
+    orders,
+    patterns,
+    penalties,
+    ratios,
+    reach,
+    symmetry,
+    zeros,
+)
 from gradcheck.numerics.diagnosis import wording as say
 from gradcheck.numerics.diagnosis.evidence import Claim, Evidence, gather
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
@@ -28,7 +39,11 @@ Array = np.ndarray
 # From the simplest to the widest; the last one always holds.
 HYPOTHESES: tuple[Callable[[Evidence], Diagnosis | None], ...] = (
     patterns.not_finite,
+    reach.causality,
+    reach.ends,
+    reach.truncated,
     zeros.zeros,
+    reach.padding,
     zeros.mask,
     factors.precision,
     factors.single_weight,
@@ -40,11 +55,22 @@ HYPOTHESES: tuple[Callable[[Evidence], Diagnosis | None], ...] = (
     symmetry.one_triangle,
     penalties.l2_part,
     factors.constant_factor_of_data,
-    patterns.transposed,
+    orders.transposed,
     factors.factors,
     ratios.repeated,
     patterns.clipped,
-    patterns.permutation,
+    orders.flipped,
+    orders.blocks,
+    orders.permutation,
+    orders.shifted,
+    ratios.of_each_slice,
+    above.above,
+    invariances.no_slope,
+    invariances.shift,
+    invariances.scale,
+    reach.causality_besides,
+    reach.tied,
+    reach.padding_besides,
     patterns.other_residuals,
     patterns.biases_alone,
     patterns.activation_derivative,

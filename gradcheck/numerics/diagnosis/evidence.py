@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -42,6 +42,7 @@ class Evidence:
     judged : where gradients and bound are finite, bool.   wrong : where the verdict is mismatch, bool.
     unit : unit roundoff of the gradients, at least that of float64.
     examples, classes : how many there are; None where unknown.
+    besides : parameters that are wrong too and are left out here, as consequences of what is wrong above them may be.
     """
 
     layout: Layout
@@ -57,6 +58,7 @@ class Evidence:
     unit: float
     examples: int | None
     classes: int | None
+    besides: tuple[str, ...] = ()
 
     @cached_property
     def bias(self) -> Array:
@@ -70,7 +72,9 @@ class Evidence:
 
     @cached_property
     def others_right(self) -> bool:
-        """Whether some parameter has a judged weight and no wrong one."""
+        """Whether some parameter has a judged weight and no wrong one, and none is left out."""
+        if self.besides:
+            return False
         slices = self.layout.slices
         return any(self.judged[slices[name]].any() for name in self.layout.names if name not in self.broken)
 
@@ -100,6 +104,11 @@ class Evidence:
         """Where the difference is below ten bounds, so that not one digit of it is known."""
         return np.abs(self.a - self.n) < 10 * self.bound
 
+    def without(self, names: tuple[str, ...]) -> Evidence:
+        """The evidence on all parameters but these, which are wrong too."""
+        left = self.among(names)
+        return replace(self, judged=self.judged & ~left, wrong=self.wrong & ~left, besides=names)
+
     def per_theta(self, d: float) -> float:
         """A fitted multiple of theta in the units of the problem."""
         return float(np.ldexp(d, self.exponent - self.exponent_theta))
@@ -124,14 +133,23 @@ def is_bias(name: str) -> bool:
 
 
 def layers(layout: Layout) -> dict[str, int] | None:
-    """The layer of each parameter, 1 at the input, from the numbers in the names; None with fewer than two layers."""
+    """The layer of each parameter, 1 at the input, from the numbers in the names; None with fewer than two layers.
+
+    A name without a number is below all layers where it stands before the first one, as an embedding does, and above all where
+    it stands after the last one, as an output layer does.
+    """
     numbers = {name: re.findall(r"\d+", name) for name in layout.names}
-    if not all(numbers.values()):
-        return None
     # a number in a name may be longer than Python converts to int
-    keys = {name: (len(found[-1].lstrip("0")), found[-1].lstrip("0")) for name, found in numbers.items()}
+    keys = {name: (len(found[-1].lstrip("0")), found[-1].lstrip("0")) for name, found in numbers.items() if found}
     order = sorted(set(keys.values()))
-    return {name: 1 + order.index(key) for name, key in keys.items()} if len(order) > 1 else None
+    numbered = [place for place, name in enumerate(layout.names) if name in keys]
+    found = {name: 1 + order.index(key) for name, key in keys.items()}
+    for place, name in enumerate(layout.names):
+        if name not in found:
+            if (numbered and numbered[0] < place < numbered[-1]) or not numbered:
+                return None
+            found[name] = 0 if place < numbered[0] else len(order) + 1
+    return found if len(set(found.values())) > 1 else None
 
 
 def gather(problem: Claim, numeric: Array, judged: Judgement, index: Array | None = None) -> Evidence:

@@ -86,7 +86,7 @@ def factors(e: Evidence) -> Diagnosis | None:
         subject = say.of_data(names) if any(found[name].decay for name in names) else say.listed(names)
         parts.append(f"{subject} {phrase if len(names) == 1 or found[names[0]].decay else say.plural(phrase)}")
     look = f": look at {say.derivatives(e.broken)}{' alone' if e.others_right else ''}."
-    words = f"{' and '.join(parts)}{say.rest(e, ';') if e.others_right else ''}{look}"
+    words = f"{' and '.join(parts)}{say.rest(e, ';') if e.others_right or e.besides else ''}{look}"
     if len(words) > say.LONGEST and len(groups) > 1:
         words = f"{say.listed(e.broken)} are each off by a factor of their own{say.rest(e)}."
     return Diagnosis("param_factor", words)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.numerics.diagnosis import wording as say
 from gradcheck.numerics.diagnosis.evidence import Evidence, is_bias, layers
-from gradcheck.numerics.diagnosis.fits import DECADES, decay, tolerance_of
+from gradcheck.numerics.diagnosis.fits import DECADES
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
 
 Array = np.ndarray
@@ -31,46 +31,6 @@ def not_finite(e: Evidence) -> Diagnosis | None:
     )
 
 
-def transposed(e: Evidence) -> Diagnosis | None:
-    """The data term of each wrong matrix has the right values in the order of the transpose."""
-    decades = 0.0
-    for name in e.broken:
-        shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
-        if sum(length > 1 for length in shape) < 2:
-            return None
-        order = np.arange(math.prod(shape))
-        readings = (order.reshape(shape).T.reshape(-1), order.reshape(shape[::-1]).T.reshape(-1))
-        best = [digits for reading in readings if (digits := _reordered(e, where, reading)) is not None]
-        if not best:
-            return None
-        decades += max(best)
-    if decades < DECADES:
-        return None
-    names = list(e.broken)
-    return Diagnosis(
-        "transposed",
-        f"{say.listed(names)} {say.have(names)} the right values in the order of the transpose{say.rest(e)}: look for a .T or "
-        f"a reshape in {say.derivatives(names)}.",
-    )
-
-
-def _reordered(e: Evidence, where: slice, order: Array) -> float | None:
-    """Digits of evidence for a = n[order] in a parameter, but for a penalty d theta that is not reordered; None if it fails."""
-    a, t, n, bound = e.a[where], e.theta[where], e.n[where][order], e.bound[where][order]
-    rows = e.judged[where][order] & (order != np.arange(len(order)))
-    if (e.wrong[where] & (order == np.arange(len(order)))).any() or not rows.any():
-        return None
-    a, n, bound, t, wrong = a[rows], n[rows], bound[rows], (t - t[order])[rows], e.wrong[where][rows]
-    tolerance = tolerance_of(1.0, a, n, bound, e.unit)
-    own = e.n[where][rows]
-    for free, found in ((0, decay(a - n, None, tolerance)), (1, decay(a - n, t, tolerance) if t.any() else None)):
-        if found is not None:
-            digits = np.clip(np.nan_to_num(np.log10(np.minimum(np.abs(a - own), np.abs(a)) / tolerance)), 0.0, 16.0)
-            digits = np.sort(digits[wrong])
-            return float(digits[: max(0, len(digits) - free)].sum())
-    return None
-
-
 def clipped(e: Evidence) -> Diagnosis | None:
     """The wrong entries share one magnitude, and no other entry of their parameters exceeds it."""
     size = np.abs(e.raw.astype(np.float64))
@@ -88,36 +48,6 @@ def clipped(e: Evidence) -> Diagnosis | None:
         f"{say.some(e)} {say.are(int(e.wrong.sum()))} cut off at {limit:.4g}, no entry is larger and all smaller ones are "
         f"right: gradient clipping is on.",
     )
-
-
-def permutation(e: Evidence) -> Diagnosis | None:
-    """The values are the right ones in another order, inside each wrong parameter or over all of theta."""
-    for groups in ([e.among([name]) for name in e.broken], [e.among(e.broken)]):
-        found = [_sorted_alike(e, rows) for rows in groups]
-        if all(found):
-            inside = "entries" if len(groups) == len(e.broken) else "entries, across parameters,"
-            return Diagnosis(
-                "permutation",
-                f"{say.listed(e.broken)} {say.have(e.broken)} the right values in another order{say.rest(e)}: look for "
-                f"{inside} swapped, reversed or flattened in another order.",
-            )
-    return None
-
-
-def _sorted_alike(e: Evidence, rows: Array) -> bool:
-    """Whether both gradients have the same sorted values at ``rows``, with sufficient evidence."""
-    if not e.judged[rows].all() or int(e.wrong[rows].sum()) < 2:
-        return False
-    a, n, bound = e.a[rows], e.n[rows], e.bound[rows]
-    by_a, by_n = np.argsort(a, kind="stable"), np.argsort(n, kind="stable")
-    tolerance = tolerance_of(1.0, a[by_a], n[by_n], bound[by_n], e.unit)
-    if not (np.abs(a[by_a] - n[by_n]) <= tolerance).all():
-        return False
-    # values that lie within the tolerance of their neighbours agree by chance
-    gaps = np.diff(n[by_n])
-    gaps = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf))
-    digits = np.log10(gaps / tolerance)[e.wrong[rows][by_a]]
-    return float(np.clip(np.nan_to_num(digits, nan=0.0), 0.0, 16.0).sum()) >= DECADES
 
 
 def biases_alone(e: Evidence) -> Diagnosis | None:
@@ -144,8 +74,9 @@ def activation_derivative(e: Evidence) -> Diagnosis | None:
     here = [name for name in e.layout.names if level[name] == top]
     below = [name for name in e.layout.names if level[name] < top]
     above = e.among([name for name in e.layout.names if level[name] > top]) & e.judged
-    if not above.any() or int(e.wrong.sum()) < 3:
+    if top == 0 or not above.any() or int(e.wrong.sum()) < 3:
         return None
+    here = _first_wrong(e, here)
     if any(name not in e.broken for name in here + below if e.counted[e.layout.slices[name]].any()):
         return None
     # a unit that is linear for every example is right without the activation's derivative
@@ -154,11 +85,28 @@ def activation_derivative(e: Evidence) -> Diagnosis | None:
     if len(e.broken) == 1 and say.ratios(e)[1] < 1.1 and say.ratios(e)[0] > 0.9:
         # one matrix that is off by a few per cent may just be noisy
         return None
+    # a layer of more than a matrix and a bias has more steps than an activation
+    dense = sum(level[name] == top for name in e.layout.names) <= 2
+    look = (
+        f"the activation's derivative in layer {top}"
+        if dense
+        else f"what comes down to layer {top}, and each step in it"
+    )
     return Diagnosis(
         "activation_derivative",
         f"All is right above layer {top}; {say.listed(e.broken)} {say.are(len(e.broken))} wrong without a constant factor: "
-        f"look at the activation's derivative in layer {top}.",
+        f"look at {look}.",
     )
+
+
+def _first_wrong(e: Evidence, names: list[str]) -> list[str]:
+    """Of the parameters of one layer those up to the last wrong one, where what stands behind it is more than its bias.
+
+    The layer is made of several then: of attention the output may be right, of a norm the scale, and all that lies below wrong.
+    """
+    last = max(place for place, name in enumerate(names) if name in e.broken)
+    behind = [name for name in names[last + 1 :] if e.judged[e.layout.slices[name]].any()]
+    return names if all(is_bias(name) for name in behind) else names[: last + 1]
 
 
 def _whole_units(e: Evidence, names: list[str]) -> bool:
@@ -180,10 +128,13 @@ def _whole_units(e: Evidence, names: list[str]) -> bool:
 
 def other_residuals(e: Evidence) -> Diagnosis | None:
     """The differences of a bias add up to 0, as softmax residuals do over the classes, whatever the examples."""
+    level = layers(e.layout)
     for name in e.broken:
         where = e.layout.slices[name]
         wrong = e.wrong[where]
         off, bound = (e.a - e.n)[where], e.bound[where]
+        if level is not None and level[name] < max(level.values()):
+            continue
         if not is_bias(name) or int(wrong.sum()) < 2 or not e.judged[where].all():
             continue
         together = float(bound.sum())
@@ -198,7 +149,7 @@ def other_residuals(e: Evidence) -> Diagnosis | None:
 
 def rows(e: Evidence) -> Diagnosis | None:
     """Some rows of one matrix are wrong, each as a whole, and the others are right, as where an index chooses rows."""
-    if e.examples is not None or len(e.broken) != 1:
+    if len(e.broken) != 1:
         return None
     (name,) = e.broken
     shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcheck.numerics.diagnosis import wording as say
 from gradcheck.numerics.diagnosis.evidence import Evidence
-from gradcheck.numerics.diagnosis.fits import DECADES, distinct, sum_of_digits, tolerance_of
+from gradcheck.numerics.diagnosis.fits import DECADES, distinct, fit, sum_of_digits, tolerance_of
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
 
 Array = np.ndarray
@@ -108,3 +108,54 @@ def repeated(e: Evidence) -> Diagnosis | None:
         f"{say.some(e)} are {parts} of the slope, {say.others(e)}: where an index repeats or windows overlap, one contribution "
         f"is kept. Add all (np.add.at).",
     )
+
+
+def of_each_slice(e: Evidence) -> Diagnosis | None:
+    """Each row or column of every wrong parameter is off by a factor of its own."""
+    decades, said = 0.0, ""
+    for name in e.broken:
+        shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
+        found = [one for axis in range(len(shape)) if (one := _factors_along(e, where, shape, axis)) is not None]
+        if not found:
+            return None
+        digits, axis, factors = max(found, key=lambda one: one[0])
+        decades += digits
+        said = said or f" along axis {axis}{_taken_from(e, factors)}"
+    if decades < DECADES:
+        return None
+    return Diagnosis(
+        "slice_factor",
+        f"{say.listed(e.broken)}: each slice{said} is off by a factor of its own{say.rest(e)}: look for a vector that is "
+        f"missing, taken twice, or taken from elsewhere.",
+    )
+
+
+def _factors_along(e: Evidence, where: slice, shape: tuple[int, ...], axis: int) -> tuple[float, int, Array] | None:
+    """Digits of evidence that each slice along an axis has its own factor, the axis, and the factors; None where that fails."""
+    if shape[axis] < 2 or math.prod(shape) < 3 * shape[axis]:
+        return None
+    index = np.moveaxis(np.arange(where.start, where.stop).reshape(shape), axis, 0).reshape(shape[axis], -1)
+    factors, digits = np.ones(shape[axis]), 0.0
+    for k, at in enumerate(index):
+        if not e.wrong[at].any():
+            continue
+        rows = np.zeros(e.layout.size, dtype=bool)
+        rows[at] = True
+        one = fit(e, rows, named=False)
+        if one is None:
+            return None
+        factors[k] = one.factor
+        digits += one.decades
+    return digits, axis, factors
+
+
+def _taken_from(e: Evidence, factors: Array) -> str:
+    """The vector, or one over it, that these factors are, in words; empty if none is."""
+    for name, where in e.layout.slices.items():
+        x = np.ldexp(e.theta[where], e.exponent_theta)
+        if len(x) != len(factors) or len(e.layout.shapes[e.layout.names.index(name)]) != 1 or np.ptp(x) == 0:
+            continue
+        for words, factor in ((f" ({say.brief(name)})", x), (f" (1 / {say.brief(name)})", 1 / x)):
+            if np.allclose(factors, factor, rtol=10**-DECADES, atol=0):
+                return words
+    return ""

@@ -75,11 +75,23 @@ def have(names: Sequence[str]) -> str:
 
 def rest(e: Evidence, mark: str = ",") -> str:
     """What is known of the parameters without a wrong weight; empty if there are none."""
+    if e.besides:
+        return f"{mark} {listed(e.besides)} {are(len(e.besides))} wrong too"
     if len(e.broken) == len(e.layout.names):
         return ""
     return (
         f"{mark} {'every other judged parameter is right' if e.others_right else 'no other parameter could be judged'}"
     )
+
+
+def below(e: Evidence) -> str:
+    """What is known of the parameters that are wrong besides; empty if there are none."""
+    return f"; {listed(e.besides)} {are(len(e.besides))} wrong too" if e.besides else ""
+
+
+def sentence(phrase: str) -> str:
+    """The phrase as a sentence: its first letter is a capital, unless it is a name."""
+    return phrase[:1].upper() + phrase[1:]
 
 
 def others(e: Evidence) -> str:

@@ -80,7 +80,8 @@ def _of_theta_alone(e: Evidence, decays: dict[str, float]) -> Diagnosis:
 def mask(e: Evidence) -> Diagnosis | None:
     """At every wrong entry the loss has exactly no slope, and the gradient is not 0; or it is 0 where the slope is not."""
     flat, silent = e.wrong & e.flat, e.wrong & (e.raw == 0)
-    if int(flat.sum()) < 2 or (e.wrong & ~flat & ~silent).any():
+    both = flat.any() and silent.any() and int((flat | silent).sum()) > 2
+    if not (both or int(flat.sum()) >= 2) or (e.wrong & ~flat & ~silent).any():
         return None
     moved = e.judged & (np.abs(e.n) > e.bound)
     dead = [name for name in e.broken if not moved[e.layout.slices[name]].any()]
@@ -90,14 +91,20 @@ def mask(e: Evidence) -> Diagnosis | None:
             f"The loss does not change at all with {say.listed(dead)}, and the gradient is not 0{say.rest(e)}: is it "
             f"what the loss computes with, no copy? If so, a mask (relu, max) is missing.",
         )
-    if int(silent.sum()) >= 2:
+    if silent.any() and not both:
+        return None
+    if both:
+        kept = e.judged & ~e.wrong & (np.abs(e.n) > e.bound) & e.among(e.broken)
+        which = (
+            "is another one than that of the forward pass"
+            if kept.any()
+            else "of the backward pass is the other way round"
+        )
         return Diagnosis(
             "mask",
             f"The gradient of {say.listed(e.broken)} is 0 where the slope is not, and not 0 where the slope is: the mask "
-            f"of the backward pass is the other way round.",
+            f"{which}.",
         )
-    if silent.any():
-        return None
     return Diagnosis(
         "mask",
         f"{say.some(e)} have exactly no slope, and the gradient is not 0; {say.others(e)}: a mask (relu, dropout, max, clip) "
