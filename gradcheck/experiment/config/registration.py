@@ -21,7 +21,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
 
-from gradcheck.experiment.config.schema import LOOKUP, TABLES, Engine, Run, settings
+from gradcheck.experiment.config.schema import LOOKUP, READY, TABLES, Engine, Run, settings
 
 ASKS_FOR_A_BASE = hydra.__version__.startswith("1.3.")  # later versions have one set of defaults, and warn of a base
 
@@ -56,7 +56,8 @@ def config_groups() -> str:
     for group in sorted(loader.list_groups("")):
         options = loader.get_group_options(group, ObjectType.CONFIG)
         if group not in ("hydra", "schema") and options:
-            lines.append(f"  {'+' if group == 'experiment' else ''}{group}: {', '.join(sorted(options))}")
+            listed = ", ".join(sorted(options)) if group != "report" else f"one of {len(options)}, see conf/report/README.md"
+            lines.append(f"  {'+' if group in READY else ''}{group}: {listed}")
     return "\n".join(lines) + "\n"
 
 
