@@ -57,3 +57,55 @@ def head(path: Path) -> Report:
 def reports() -> list[Report]:
     """All reports, by name."""
     return [head(path) for path in sorted(FOLDER.glob("*.yaml"))]
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+ROOT = FOLDER.parents[1]
+PAGE, ANSWERS = FOLDER / "README.md", ROOT / "runs" / "figures" / "reports.json"
+INTRODUCTION = """\
+# report
+
+- **What it is for.** Each file is a public report of a gradient that somebody wrote by hand and wrote wrong: the mistake,
+  in a small net, as the bug of [the catalogue](../bug/README.md) that makes it.
+- **The way through it.** `+report=NAME` runs one, `+experiment=real_mistakes` runs all. The head of a file says what was
+  wrong, in words and as a formula, how it was found, and where the report stands. This page is made of the heads, and of
+  what the check answered.
+- **How to add to it.** A file with such a head, and `python tests/bugs/answers.py`, which runs it and writes this page.
+- **What it may import.** Nothing. A report is data.
+
+```sh
+python -m gradcheck.run +report=pool_assigns_nnlib
+```
+
+"""
+
+
+def page(found: list[Report], answers: dict[str, dict[str, str]]) -> str:
+    """What ``conf/report/README.md`` must hold: each report with the answer of the check, as ``answers.py`` stored it."""
+    held, caught = (
+        sum(one.held_out for one in found),
+        sum(answer["verdict"] == "mismatch" for answer in answers.values()),
+    )
+    named = sum(answer["right"] == "yes" for answer in answers.values())
+    counted = (
+        f"Of {len(found)} reports the check calls {caught} a mismatch and names the kind of mistake in {named}, at the first"
+        f" seed. The diagnosis was written without a look at the {held} that are marked *; the sha256 of a name chose them."
+    )
+    lines = [
+        counted,
+        "",
+        "| report | what was wrong | how it was found | the bug | the answer |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for one in found:
+        answer = answers[one.name]
+        cells = (
+            f"[{one.name}]({one.source}){'*' if one.held_out else ''}",
+            f"{one.wrong} `{one.formula}`",
+            one.found,
+            f"`{answer['bug']}` in `{answer['model']}`",
+            f"{answer['verdict']}, `{answer['kind']}`: {answer['words']}",
+        )
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return INTRODUCTION + "\n".join(lines) + "\n"

@@ -56,7 +56,9 @@ def config_groups() -> str:
     for group in sorted(loader.list_groups("")):
         options = loader.get_group_options(group, ObjectType.CONFIG)
         if group not in ("hydra", "schema") and options:
-            listed = ", ".join(sorted(options)) if group != "report" else f"one of {len(options)}, see conf/report/README.md"
+            listed = (
+                ", ".join(sorted(options)) if group != "report" else f"one of {len(options)}, see conf/report/README.md"
+            )
             lines.append(f"  {'+' if group in READY else ''}{group}: {listed}")
     return "\n".join(lines) + "\n"
 
