@@ -161,6 +161,9 @@ OVERLAPS: tuple[Overlap, ...] = (
         lambda w: 3 * int(w.hit.sum()) <= w.layout.size,
         ("relative_noise", "additive_noise"),
     ),
+    Overlap(
+        "mask", "what is wrong stands where the slope is 0", lambda w: bool(w.hit.any()) and not w.correct[w.hit].any()
+    ),
     Overlap("zero_entries", "what is wrong is 0", lambda w: not w.analytic[w.hit].any()),
     Overlap("permutation", "the same values in another order", _is_sorted_alike),
     Overlap(

@@ -15,6 +15,7 @@ from pathlib import Path
 from . import (
     adjoints,
     configs,
+    corpus,
     crash,
     damages,
     death,
@@ -113,6 +114,10 @@ def planted_diagnoses(given: argparse.Namespace, folder: Path) -> str:
     return diagnoses.trial(folder, given.gradients)
 
 
+def reported_mistakes(given: argparse.Namespace, folder: Path) -> str:
+    return corpus.trial(given.seeds)
+
+
 def random_adjoints(given: argparse.Namespace, folder: Path) -> str:
     return adjoints.trial(given.operators)
 
@@ -159,6 +164,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "fuzz": fuzzing,
     "diagnoses": planted_diagnoses,
     "sequences": nets_of_sequences,
+    "corpus": reported_mistakes,
     "steps": wrong_steps,
     "layers": random_layers,
     "load": loaded,
@@ -190,6 +196,7 @@ def main() -> int:
     parser.add_argument("--uris", type=int, default=200, help="with secrets (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of fuzzing (default %(default)s)")
     parser.add_argument("--gradients", type=int, default=2000, help="of each kind of mistake (default %(default)s)")
+    parser.add_argument("--seeds", type=int, default=50, help="of each public report (default %(default)s)")
     parser.add_argument("--operators", type=int, default=10_000, help="with their adjoints (default %(default)s)")
     parser.add_argument("--entries", type=int, default=100_000, help="of Hessians (default %(default)s)")
     parser.add_argument("--tables", type=int, default=10_000, help="in random dialects (default %(default)s)")

@@ -9,9 +9,8 @@ from functools import cache
 from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
-from gradcheck.experiment.config.schema import TABLES, Run, settings
+from gradcheck.experiment.config.schema import READY, TABLES, Run, settings
 
-EXPERIMENT = "experiment"  # the group whose choice takes a plus
 _MOST = 3  # keys that a line proposes
 # Options of Hydra that mean nothing here, by the name of their value: what to type
 _INSTEAD = {
@@ -36,7 +35,7 @@ def as_key(arguments: Sequence[str], known: Sequence[str]) -> str | None:
     """What to type for the first option that is the name of a key, though it also abbreviates one that is `known`."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         flag, equals, value = argument.partition("=")
-        if flag.startswith("--") and flag not in known and _named(flag) in (*_keys(), EXPERIMENT):
+        if flag.startswith("--") and flag not in known and _named(flag) in (*_keys(), *READY):
             return f"{argument}: there is no such option; {_proposal(flag, value if equals else following, known)}"
     return None
 
@@ -61,8 +60,8 @@ def _named(flag: str) -> str:
 
 def _proposal(flag: str, value: str, known: Sequence[str]) -> str:
     name = _named(flag)
-    if name == EXPERIMENT:
-        return f"a ready grid is chosen with a plus; type +experiment={value or '...'}"
+    if name in READY:
+        return f"{READY[name]} is chosen with a plus; type +{name}={value or '...'}"
     keys = _keys()
     found = [name] if name in keys else [key for key in keys if key.endswith(f".{name}")]
     options = {option.strip("-").replace("-", "_").lower(): option for option in known}

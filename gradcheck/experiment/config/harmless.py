@@ -24,7 +24,7 @@ def harmless(override: str) -> bool:
     sign, key, value = re.fullmatch(r"(\+{0,2})([^=]*)=?(.*)", override, re.DOTALL).groups()  # type: ignore[union-attr]
     if "=" not in override:
         return False
-    if key in schema.TABLES or (key == "experiment" and sign == "+"):
+    if key in schema.TABLES or (key in schema.READY and sign == "+"):
         return _NAMES.fullmatch(value) is not None and _FUNCTION not in value.split(",")
     if key == "zip":  # without it, its lists would make another grid
         return not sign and _KEY_LISTS.fullmatch(value) is not None

@@ -32,6 +32,8 @@ TABLES: dict[str, dict[str, type[Section]]] = {
 LOOKUP = {"model": "name", "data": "source", "init": "name", "bug": "name", "engine": "name"}
 PLAIN = ("eps", "scheme", "dtype", "match_at", "accept", "min_judged")  # the scientific keys that are no section
 SCIENCE = (*TABLES, *PLAIN)
+# the groups whose choice takes a plus, and what it is
+READY = {"experiment": "a ready grid", "net": "a small net of one layer", "report": "a public report"}
 # The version of what an id is made of.  It does not follow the stored columns, so that a cell keeps its id.
 ID_VERSION = 1
 DTYPES = ("float32", "float64", "longdouble")

@@ -21,7 +21,7 @@ from gradcheck.experiment.config.hydra_private import known_keys
 from gradcheck.experiment.config.overrides import MAX_DEPTH, depth
 from gradcheck.experiment.config.quotes import because_of_quotes
 from gradcheck.experiment.config.said import Said, key_of, told
-from gradcheck.experiment.config.schema import DTYPES, LOOKUP
+from gradcheck.experiment.config.schema import DTYPES, LOOKUP, READY
 from gradcheck.experiment.config.unreadable import missing_package
 from gradcheck.experiment.config.unresolved import KINDS, unresolved
 from gradcheck.numerics.schemes import SCHEMES
@@ -102,7 +102,7 @@ def _by_message(table: Sequence[tuple[str, Sentence]], said: Said) -> str | None
 
 def _no_such_key(said: Said, match: re.Match[str]) -> str:
     line = said.override_of(match[1]) or match[1]
-    lacks_sign = "append to your default list" in said.message and match[1] == "experiment"
+    lacks_sign = "append to your default list" in said.message and match[1] in READY
     return f"{line}: {f'write +{line}' if lacks_sign else 'no such key'}"
 
 
@@ -260,7 +260,7 @@ def _missing(error: MissingConfigException, said: Said) -> str:
     if not any(name in line for line in typed) and (found := said.files.of_choice(group, name)):
         return f"{found[1]}: {found[0]}: {_which(error, group, name)}"
     sign = "+" if said.override_of(group) is None or any(o.startswith(f"+{group}=") for o in said.overrides) else ""
-    sign = sign if group == "experiment" else ""
+    sign = sign if group in READY else ""
     return f"{sign}{group}={name}: {_which(error, group, name)}"
 
 

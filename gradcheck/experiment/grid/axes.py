@@ -88,11 +88,12 @@ def last_of_each(hydra: Hydra, lines: Sequence[str]) -> tuple[Parser, dict[str, 
         for override in parser.parse_overrides(list(lines)):
             last[override.get_key_element()] = override
     for override in last.values():
-        _refuse_axis(override)
+        _refuse_axis(override, repository_of(hydra).group_exists(override.key_or_group))
     return parser, last
 
 
-def _refuse_axis(override: Override) -> None:
+def _refuse_axis(override: Override, group: bool) -> None:
+    """Raise BadInput for what is no axis of a grid.  group : whether the key is a folder of configs."""
     line, top = override.input_line or "", re.split(r"[./@]", override.key_or_group)[0]
     if top == "experiment" and override.is_sweep_override():
         raise BadInput(f"{line}: must be one name, Hydra would drop the grids of several experiments")
@@ -104,7 +105,7 @@ def _refuse_axis(override: Override) -> None:
         raise BadInput(f"{line}: keys of Hydra cannot be swept; give one value")
     if top == ZIP:
         raise BadInput(f"{line}: is no axis; write several groups of keys as a list of lists, as {ZIP}=[[...],[...]]")
-    if top not in SCIENCE:
+    if top not in SCIENCE and not (group and top != "engine"):  # configs of any other folder set scientific keys
         known = top in {"engine", *Run.__dataclass_fields__}
         reason = "is no scientific key and cannot be swept; give one value" if known else "no such key"
         raise BadInput(f"{line}: {reason}; axes of a grid are {', '.join(SCIENCE)} and their settings")

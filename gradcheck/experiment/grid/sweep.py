@@ -31,7 +31,7 @@ def sweep(
 ) -> Plan:
     """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput."""
     dimensions = in_groups(grid(hydra, typed(master), max_cells, groups(master)))
-    swept = [axis.path for one in dimensions for axis in one.axes if axis.swept]
+    swept = [axis.path for one in dimensions for axis in one.axes if axis.swept and not axis.group]
     return plan(points(hydra, master, dimensions), max_cells, swept=swept, allow=allow, max_memory=max_memory)
 
 

@@ -32,7 +32,10 @@ GROUPS = {
     "bug": "a planted mistake, or none",
     "engine": "where the cells are computed; the numbers are the same",
     "+experiment": "a ready grid",
+    "+net": "a small net of one layer",
+    "+report": "the mistake of a public report",
 }
+LISTED = 40  # a group of more configs is not listed: its page does
 FOOT = """A comma list with -m is an axis of a grid; zip=[data.n,data.d] varies their lists together.
 The plan only: dry_run=true
 The composed config: --cfg job
@@ -90,7 +93,10 @@ def _all(cfg: DictConfig, groups: dict[str, list[str]], chosen: set[str]) -> Ite
 def _group(group: str, cfg: DictConfig, groups: dict[str, list[str]]) -> Key:
     name = group if group in LOOKUP else f"+{group}"
     default = OmegaConf.select(cfg, f"{group}.{LOOKUP[group]}") if group in LOOKUP else MISSING
-    return Key(name, default, GROUPS.get(name, "a group of configs"), tuple(groups.get(group, ())))
+    words, options = GROUPS.get(name, "a group of configs"), tuple(groups.get(group, ()))
+    if group not in LOOKUP and len(options) > LISTED:
+        return Key(name, default, f"{words}; one of {len(options)}, see conf/{group}/README.md", ())
+    return Key(name, default, words, options)
 
 
 def _line(key: Key, cfg: DictConfig, width: int) -> Iterator[str]:
