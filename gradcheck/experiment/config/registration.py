@@ -21,7 +21,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
 
-from gradcheck.experiment.config.schema import LOOKUP, READY, TABLES, Engine, Run, settings
+from gradcheck.experiment.config.schema import LOOKUP, TABLES, Engine, Run, settings
 
 ASKS_FOR_A_BASE = hydra.__version__.startswith("1.3.")  # later versions have one set of defaults, and warn of a base
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from gradcheck import uris
 from gradcheck.experiment.config import compose, registration
 from gradcheck.experiment.config.keys import Key, plain_keys, section_keys
-from gradcheck.experiment.config.schema import LOOKUP, MISSING
+from gradcheck.experiment.config.schema import LOOKUP, MISSING, READY
 from gradcheck.printable import printable
 from gradcheck.views.commands.credentials import without_store
 
@@ -31,9 +31,7 @@ GROUPS = {
     "init": "where the parameters come from at which the gradient is checked",
     "bug": "a planted mistake, or none",
     "engine": "where the cells are computed; the numbers are the same",
-    "+experiment": "a ready grid",
-    "+net": "a small net of one layer",
-    "+report": "the mistake of a public report",
+    **{f"+{group}": words for group, words in READY.items()},
 }
 LISTED = 40  # a group of more configs is not listed: its page does
 FOOT = """A comma list with -m is an axis of a grid; zip=[data.n,data.d] varies their lists together.
@@ -102,7 +100,7 @@ def _group(group: str, cfg: DictConfig, groups: dict[str, list[str]]) -> Key:
 def _line(key: Key, cfg: DictConfig, width: int) -> Iterator[str]:
     """``  model.l2=0.1  the penalty`` with its choices, wrapped."""
     value = key.default if key.name in LOOKUP or key.name.startswith("+") else _value(key, cfg)
-    shown = f"  {key.name}={('NAME' if key.choices else 'VALUE') if value == MISSING else _shown(value)}"
+    shown = f"  {key.name}={('NAME' if key.choices or key.name.startswith('+') else 'VALUE') if value == MISSING else _shown(value)}"
     said = [key.words] if key.words else []
     said += [f"one of {', '.join(key.choices)}"] if len(key.choices) > 2 else []
     said += [" or ".join(key.choices)] if 0 < len(key.choices) <= 2 else []
