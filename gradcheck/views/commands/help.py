@@ -100,7 +100,8 @@ def _group(group: str, cfg: DictConfig, groups: dict[str, list[str]]) -> Key:
 def _line(key: Key, cfg: DictConfig, width: int) -> Iterator[str]:
     """``  model.l2=0.1  the penalty`` with its choices, wrapped."""
     value = key.default if key.name in LOOKUP or key.name.startswith("+") else _value(key, cfg)
-    shown = f"  {key.name}={('NAME' if key.choices or key.name.startswith('+') else 'VALUE') if value == MISSING else _shown(value)}"
+    missing = "NAME" if key.choices or key.name.startswith("+") else "VALUE"
+    shown = f"  {key.name}={missing if value == MISSING else _shown(value)}"
     said = [key.words] if key.words else []
     said += [f"one of {', '.join(key.choices)}"] if len(key.choices) > 2 else []
     said += [" or ".join(key.choices)] if 0 < len(key.choices) <= 2 else []
