@@ -83,13 +83,13 @@ def test_the_recorded_lines_are_those_of_the_reference_and_the_samples() -> None
 @pytest.mark.parametrize("seed", [0, 1])
 def test_cells_are_drawn_from_every_experiment(seed: int) -> None:
     grids = identical.experiments(ROOT)
-    lines = identical.drawn(grids, 400, seed)
-    assert lines == identical.drawn(grids, 400, seed)
+    lines = identical.drawn(grids, 800, seed)
+    assert lines == identical.drawn(grids, 800, seed)
     assert {line[0] for line in lines} == {f"+experiment={p.stem}" for p in (ROOT / "conf/experiment").glob("*.yaml")}
-    assert lines != identical.drawn(grids, 400, seed + 1)
+    assert lines != identical.drawn(grids, 800, seed + 1)
     counts = {f"+experiment={grid.name}": grid.times for grid in grids}
     total = sum(counts[line[0]] * np.prod([text.count(",") + 1 for text in line[1:]], dtype=int) for line in lines)
-    assert total >= 400
+    assert total >= 800
 
 
 # ----------------------------------------------------------------------------------------------- differences are seen

@@ -23,8 +23,8 @@ from gradcheck.experiment.replay import replay
 from gradcheck.report import main as report
 from gradcheck.run import main
 from gradcheck.show import main as show
-from gradcheck.views import record, tables
-from gradcheck.views.commands import resume
+from gradcheck.views import reported, tables
+from gradcheck.views.commands import printed, resume
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +163,8 @@ def greedy(*given: Any, **more: Any) -> Any:
     ("command", "module", "name"),
     [
         ("show", tables, "overview"),
-        ("show --json", tables, "as_json"),
-        ("report", record, "Record"),
+        ("show --json", printed, "as_json"),
+        ("report", reported, "Record"),
         ("reproduce", replay, "reproduce"),
         ("resume", resume, "read_plan"),
     ],

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gradcheck.experiment.config import form, keys
-from gradcheck.experiment.config.schema import LOOKUP, TABLES, Engine, Run, settings
+from gradcheck.experiment.config.schema import LOOKUP, READY, TABLES, Engine, Run, settings
 from gradcheck.run import main
 from gradcheck.views.commands.help import FIRST, help_text
 
@@ -25,7 +25,7 @@ def every_key() -> set[str]:
     own = {f"{section}.{key}" for section, table in TABLES.items() for cls in table.values() for key in settings(cls)}
     own -= {f"{section}.{key}" for section, key in LOOKUP.items()} - {"data.name"}
     engine = {f"engine.{key}" for key in settings(Engine)} - {"engine.name"}
-    return {*own, *engine, *settings(Run), "+experiment"}
+    return {*own, *engine, *settings(Run), *(f"+{group}" for group in READY)}
 
 
 def test_every_key_has_a_line_that_says_what_it_is_for() -> None:

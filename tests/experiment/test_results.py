@@ -52,12 +52,17 @@ CELLS_COLUMNS = {
     "string": "cell status message model data init bug scheme dtype worst_param verdict "
     "diagnosis diagnosis_kind config model_layers model_activation model_curve model_reduction model_loss model_fun model_jac "
     "model_x0 model_args data_path data_target data_features data_sep data_decimal data_comment data_na data_name init_path "
-    "bug_param",
-    "bool": "bug_injected ok model_bias data_standardize",
+    "bug_param "
+    "model_filters model_pool model_norm model_layer model_options model_output model_cell data_unit",
+    "bool": "bug_injected ok model_bias data_standardize model_lengths model_causal model_tied",
     "int64": "init_seed data_seed data_n data_d n_weights worst_flat_index n_match n_mismatch n_inconclusive "
-    "n_nondifferentiable n_exempt n_judged n_missed n_evals model_n_classes data_outputs init_steps bug_index bug_seed",
+    "n_nondifferentiable n_exempt n_judged n_missed n_evals model_n_classes data_outputs init_steps bug_index bug_seed "
+    "model_kernel model_stride model_padding model_dilation model_pool_size model_pool_stride "
+    "model_dropout_seed model_groups model_units model_vocabulary model_embedding model_depth model_heads "
+    "data_channels data_height data_width data_length data_vocabulary",
     "double": "eps loss max_rel_err median_rel_err norm_difference max_resolution median_resolution seconds match_at "
-    "accept min_judged model_l2 model_x data_noise data_scale data_correlation init_scale bug_magnitude bug_fraction",
+    "accept min_judged model_l2 model_x data_noise data_scale data_correlation init_scale bug_magnitude bug_fraction "
+    "model_dropout model_epsilon data_grid",
 }
 
 

@@ -14,7 +14,7 @@ from gradcheck.columns import weights as weights_module
 from gradcheck.experiment import footprint
 from gradcheck.numerics import check
 from gradcheck.run import main
-from gradcheck.views import record, tables
+from gradcheck.views import cell_view, record
 from gradcheck.views.runs import load
 
 CASES = [
@@ -90,7 +90,7 @@ def test_a_cell_with_many_weights_is_shown_without_reading_them_all(
     capsys.readouterr()
     assert show.main(["here", "--cell", cell["cell"]]) == 0
     want = capsys.readouterr().out
-    monkeypatch.setattr(tables, "BLOCK_WEIGHTS", 10)
+    monkeypatch.setattr(cell_view, "BLOCK_WEIGHTS", 10)
     monkeypatch.setattr(record.Record, "weights", lambda *_: pytest.fail("all were read"))
     assert show.main(["here", "--cell", cell["cell"]]) == 0
     assert capsys.readouterr().out == want

@@ -423,7 +423,13 @@ def test_each_overlap_holds_somewhere_and_not_everywhere(overlap: Any) -> None:
     one = Layout(("W", "b"), ((1, 1), (1,)))
     few = Wrong(one, np.array([0.3, 0.4]), np.array([1.0, 2.0]), np.array([0.0, 2.0]))
     two = Wrong(one, np.array([0.3, 0.4]), np.array([1.0, 2.0]), np.array([1.5, 3.7]))
-    wrongs = [few, two, *(Wrong(NET, T, G, analytic) for analytic, kind, _ in CASES.values() if kind != "not_finite")]
+    flat = Wrong(one, np.array([0.3, 0.4]), np.array([0.0, 2.0]), np.array([1.0, 2.0]))
+    wrongs = [
+        few,
+        two,
+        flat,
+        *(Wrong(NET, T, G, analytic) for analytic, kind, _ in CASES.values() if kind != "not_finite"),
+    ]
     assert {overlap.holds(wrong) for wrong in wrongs} == {True, False}
 
 
@@ -434,7 +440,8 @@ def tally() -> bug_kinds.Tally:
 
 def test_kinds_are_named_rightly_over_the_catalogue(tally: bug_kinds.Tally) -> None:
     assert sum(tally.total.values()) > 200
-    assert len(tally.total) >= len(KINDS) - 1
+    # the mistakes of layers, each with a public report, are made in nets of their own
+    assert len(tally.total) >= sum(not BUGS[name].source for name in KINDS) - 1
     assert tally.share >= 0.95, bug_kinds.table(tally)
 
 
