@@ -12,7 +12,7 @@ import numpy as np
 from gradcheck.errors import Meaningless
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import Model, Section
-from gradcheck.models.parts import Parts, is_bias, layer_of
+from gradcheck.models.parts import Parts, is_bias, is_weight, layer_of
 from gradcheck.models.stepwise import Stepwise
 from gradcheck.models.symbols import Symbols
 from gradcheck.numerics.layout import Layout
@@ -221,7 +221,7 @@ def _absent_or(value: object, holds: Callable[[float], bool]) -> bool:
 
 def weights(layout: Layout) -> tuple[str, ...]:
     """Parameters that are penalised."""
-    return tuple(name for name in layout.names if name[0] == "W" or name == "theta")
+    return tuple(name for name in layout.names if is_weight(name) or name == "theta")
 
 
 def biases(layout: Layout) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from gradcheck.models.layers.embedding import Embedding, LastStep, Positions, Ti
 from gradcheck.models.layers.layer import Layer
 from gradcheck.models.layers.normalization import LayerNorm
 from gradcheck.models.layers.residual import Residual
-from gradcheck.models.sequence import TokenModel, require_whole
-from gradcheck.models.settings import require_choice
+from gradcheck.models.sequence import TokenModel
+from gradcheck.models.settings import require_choice, require_whole
 
 Array = np.ndarray
 

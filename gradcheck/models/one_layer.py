@@ -11,7 +11,7 @@ from gradcheck.models.layers.chain import Chain
 from gradcheck.models.layers.dense import Dense, Flatten
 from gradcheck.models.layers.layer import Layer
 from gradcheck.models.layers.layered import Layered
-from gradcheck.models.settings import require_choice
+from gradcheck.models.settings import require_choice, require_whole
 
 
 @dataclass
@@ -40,8 +40,7 @@ class OneLayer(Layered):
             if key not in known:
                 allowed = f"has {', '.join(known)}" if known else "has no settings"
                 raise ValueError(f"model.options.{key}={value}: the layer {self.layer} {allowed}")
-        if isinstance(self.units, bool) or not isinstance(self.units, int) or self.units < 1:
-            raise ValueError(f"model.units={self.units}: must be a whole number >= 1")
+        require_whole("model.units", self.units)
         super().validate()
 
     def chain(self, outputs: int) -> Chain:

@@ -80,6 +80,11 @@ def layer_of(param: str) -> int:
     return int(digits or 1)
 
 
+def is_weight(param: str) -> bool:
+    """Whether it is a matrix of weights, which is penalised: ``W``, ``W2``, ``Wq1``; not ``gamma1``, the scale of a norm."""
+    return param.startswith("W")
+
+
 def is_bias(param: str) -> bool:
     """Whether it is the bias of a layer: ``b``, ``b2``, ``bq1``; not ``beta1``, the shift of a norm."""
     return param.startswith("b") and not param.startswith("beta")

@@ -13,8 +13,8 @@ from gradcheck.models.layers.chain import Chain
 from gradcheck.models.layers.dense import Dense
 from gradcheck.models.layers.embedding import Embedding, LastStep
 from gradcheck.models.layers.layer import Layer
-from gradcheck.models.sequence import TokenModel, require_whole
-from gradcheck.models.settings import require_choice
+from gradcheck.models.sequence import TokenModel
+from gradcheck.models.settings import require_choice, require_whole
 
 Array = np.ndarray
 

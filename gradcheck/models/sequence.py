@@ -15,18 +15,12 @@ from gradcheck.models.layers.chain import Chain
 from gradcheck.models.layers.embedding import PADDING
 from gradcheck.models.layers.layer import Shape
 from gradcheck.models.layers.layered import LOSSES, Layered, Rows
-from gradcheck.models.settings import require_choice
+from gradcheck.models.settings import require_choice, require_whole
 from gradcheck.models.step_target import PerStep
 from gradcheck.models.target import Target
 
 Array = np.ndarray
 OUTPUTS = ("last", "all")
-
-
-def require_whole(key: str, value: object, low: int = 1) -> None:
-    """Raise ValueError unless ``value`` is a whole number of at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ValueError(f"{key}={value}: must be a whole number >= {low}")
 
 
 @dataclass

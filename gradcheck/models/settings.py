@@ -25,6 +25,12 @@ def require_not_negative(key: str, value: float) -> None:
         raise ValueError(f"{key}={value}: must be a finite number >= 0")
 
 
+def require_whole(key: str, value: object, low: int = 1) -> None:
+    """Raise ValueError unless ``value`` is a whole number of at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ValueError(f"{key}={value}: must be a whole number >= {low}")
+
+
 def require_rows(model: str, shape: tuple[int, ...]) -> None:
     """Raise Meaningless unless an example of this shape is a row of features."""
     if len(shape) != 1:

@@ -53,6 +53,10 @@ class Layout:
         offsets = self._offsets
         return {name: slice(offsets[i], offsets[i + 1]) for i, name in enumerate(self.names)}
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a parameter."""
+        return self.shapes[self.names.index(name)]
+
     def split(self, theta: Array) -> dict[str, Array]:
         """Views into theta (size,), one for each parameter, in its shape: writing to a view writes to theta.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth
@@ -15,9 +15,6 @@ from gradcheck.views.numbers import counted
 from gradcheck.views.record import Record
 from gradcheck.views.varied import settings_varied
 from gradcheck.views.words import NO_BUG, column, error, percent, setting
-
-if TYPE_CHECKING:
-    pass
 
 MANY = 60  # rows of matrices
 FEW = 3  # values of a setting that are named; of more, their range or their number is said

@@ -96,6 +96,8 @@ class Combinations(NamedTuple):
 
     keys: list[Key]
     aggregated: list[str]
+    swept: list[str]  # the columns that were swept
+    seeds: list[str]  # those of seeds that differ
     codes: Codes  # (keys, combinations)
     kind: Codes  # of each combination
     of_cell: Codes
@@ -112,8 +114,8 @@ def combinations(cells: pd.DataFrame) -> Combinations:
     labels = eps_labels(cells)
     kind = truths(cells).map(lambda told: KINDS.index(_kind(Truth(told)))).to_numpy(np.int64)
     which, size = np.unique(kind, return_inverse=True)[1], 1
-    aggregated = [words.column(name) for name in _seeds(cells)]
-    swept = facets.swept(cells)
+    seeds = [name for name in cells.columns if name.endswith("_seed") and cells[name].nunique() > 1]
+    aggregated, swept = [words.column(name) for name in seeds], facets.swept(cells)
     for name in dict.fromkeys((*facets.BASE, *swept, *ALWAYS)):
         titles, codes = _coded(cells[name], name, labels)
         paired = np.unique(which * (len(titles) + 1) + codes, return_inverse=True)[1]
@@ -127,15 +129,11 @@ def combinations(cells: pd.DataFrame) -> Combinations:
         columns.append(codes)
     first = np.unique(which, return_index=True)[1] if size else np.zeros(0, np.int64)
     of_each = np.array([codes[first] for codes in columns], dtype=np.int64)
-    return Combinations(keys, aggregated, of_each, kind[first], which.astype(np.int64))
+    return Combinations(keys, aggregated, swept, seeds, of_each, kind[first], which.astype(np.int64))
 
 
 def _kind(told: Truth) -> str:
     return "unknown" if told is Truth.UNKNOWN else "planted" if told.planted else "correct"
-
-
-def _seeds(cells: pd.DataFrame) -> list[str]:
-    return [name for name in cells.columns if name.endswith("_seed") and cells[name].nunique() > 1]
 
 
 def _coded(column: pd.Series, name: str, steps: Mapping[float | None, str]) -> tuple[list[str], Codes]:

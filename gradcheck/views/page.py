@@ -165,9 +165,8 @@ class Page:
         everything = self._record.cells
         cells = everything.iloc[self._places]
         own = [key["name"] for key in self._combinations.keys if key["swept"] or key["name"] in ("model", "bug", "eps")]
-        seeds = [name for name in everything.columns if name.endswith("_seed") and everything[name].nunique() > 1]
         # a key with too many values for a drop-down is told in the table
-        own += [name for name in facets.swept(everything) if name not in own] + seeds
+        own += [name for name in self._combinations.swept if name not in own] + self._combinations.seeds
         frame = cells[own].assign(
             cell=cells["cell"],
             outcome=cells["verdict"].where(cells["status"] == "ok", cells["status"]),

@@ -12,6 +12,7 @@ from typing import Final
 from gradcheck.experiment.truth import PLANTED, Truth
 from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.printable import printable
+from gradcheck.views.frames import weight_name
 from gradcheck.views.numbers import counted
 
 NOT_JUDGED: Final = "not judged"
@@ -60,7 +61,7 @@ def weight(param: str | None, position: Sequence[int] | None, flat_index: int | 
     """``W1[0,3]``, ``b`` where the parameter has no axes, ``W1 #3`` where only its place in theta is known."""
     if position is None and flat_index is not None:
         return printable(f"{param or ''} #{flat_index}".strip())
-    return printable(f"{param}[{','.join(map(str, position))}]" if position else param)
+    return printable(weight_name(param, position))
 
 
 def error(value: float | None) -> str:

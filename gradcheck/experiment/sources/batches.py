@@ -5,8 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gradcheck.errors import Meaningless
 from gradcheck.experiment.sources.numbers import as_dtype
 from gradcheck.models.batch import Batch
+from gradcheck.models.target import Classes, Target
+
+
+def columns_of(outputs: int, target: Target) -> int:
+    """The columns of generated scores: ``data.outputs``, or what the target asks for.  Raises Meaningless for others."""
+    if target.columns and outputs not in (1, target.columns):
+        whose = "class labels (see model.n_classes)" if isinstance(target.each, Classes) else "this model"
+        raise Meaningless(f"data.outputs={outputs}: must be {target.columns} for {whose}")
+    return target.outputs(outputs)
 
 
 def as_batch(X: np.ndarray, y: np.ndarray, standardize: bool, dtype: DTypeLike) -> Batch:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gradcheck.errors import Meaningless
-from gradcheck.experiment.sources.batches import as_batch
+from gradcheck.experiment.sources.batches import as_batch, columns_of
 from gradcheck.experiment.sources.settings import require_count, require_flag, require_number
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.interfaces import DataSource
-from gradcheck.models.target import Classes, NoTarget, Target
+from gradcheck.models.target import NoTarget, Target
 from gradcheck.numerics.streams import stream, validate_seed
 
 
@@ -54,12 +53,12 @@ class Gaussian(DataSource):
         require_flag("data.standardize", self.standardize)
 
     def size(self, target: Target) -> tuple[int, int, int]:
-        return self.n, self.d, self._columns(target)
+        return self.n, self.d, columns_of(self.outputs, target)
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         if isinstance(target, NoTarget):
             return NO_BATCH
-        columns = self._columns(target)
+        columns = columns_of(self.outputs, target)
         weights_rng, X_rng, noise_rng, label_rng = stream(self.seed, "data").spawn(4)
         # one row of normals per output, so that another output keeps the weights of the first ones
         weights = weights_rng.standard_normal((columns, self.d)).T / math.sqrt(self.d)
@@ -71,12 +70,6 @@ class Gaussian(DataSource):
         if not target.follows_scale:
             X *= self.scale
         return as_batch(X, y, self.standardize, dtype)
-
-    def _columns(self, target: Target) -> int:
-        if target.columns and self.outputs not in (1, target.columns):
-            whose = "class labels (see model.n_classes)" if isinstance(target, Classes) else "this model"
-            raise Meaningless(f"data.outputs={self.outputs}: must be {target.columns} for {whose}")
-        return target.outputs(self.outputs)
 
 
 def _equicorrelated(Z: NDArray[np.float64], correlation: float) -> NDArray[np.float64]:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gradcheck.errors import Meaningless
-from gradcheck.experiment.sources.batches import as_batch
+from gradcheck.experiment.sources.batches import as_batch, columns_of
 from gradcheck.experiment.sources.settings import require_count, require_number
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.interfaces import DataSource
 from gradcheck.models.layers.embedding import PADDING
 from gradcheck.models.step_target import PerStep
-from gradcheck.models.target import Classes, NoTarget, Target
+from gradcheck.models.target import NoTarget, Target
 from gradcheck.numerics.streams import stream, validate_seed
 
 FORGET = 0.5  # how much less a token counts a step later
@@ -51,13 +50,13 @@ class Sequences(DataSource):
         require_number("data.noise", self.noise, low=0.0)
 
     def size(self, target: Target) -> tuple[int, int, int]:
-        return self.n, self.length, self._columns(target)
+        return self.n, self.length, columns_of(self.outputs, target)
 
     def batch(self, target: Target, dtype: DTypeLike) -> Batch:
         if isinstance(target, NoTarget):
             return NO_BATCH
         weights_rng, token_rng, length_rng, noise_rng, label_rng = stream(self.seed, "data").spawn(5)
-        columns = self._columns(target)
+        columns = columns_of(self.outputs, target)
         tokens = self._tokens(token_rng, length_rng)
         real = tokens != PADDING
         scores = self._scores(tokens, weights_rng.standard_normal((columns, self.vocabulary)).T)
@@ -85,9 +84,3 @@ class Sequences(DataSource):
         for t in range(1, tokens.shape[1]):
             scores[:, t] += FORGET * scores[:, t - 1]
         return scores
-
-    def _columns(self, target: Target) -> int:
-        if target.columns and self.outputs not in (1, target.columns):
-            whose = "class labels (see model.n_classes)" if isinstance(target.each, Classes) else "this model"
-            raise Meaningless(f"data.outputs={self.outputs}: must be {target.columns} for {whose}")
-        return target.outputs(self.outputs)

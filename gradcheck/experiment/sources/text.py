@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradcheck.columns.places import local
-from gradcheck.errors import Meaningless
-from gradcheck.experiment.sources.batches import as_batch
+from gradcheck.experiment.sources.batches import as_batch, columns_of
 from gradcheck.experiment.sources.settings import require_count, require_text
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.interfaces import DataSource
@@ -140,9 +139,7 @@ class Text(DataSource):
     def _columns(self, target: Target) -> int:
         if isinstance(target.each, Classes):
             return target.each.size or self.vocabulary
-        if target.columns and self.outputs not in (1, target.columns):
-            raise Meaningless(f"data.outputs={self.outputs}: must be {target.columns} for this model")
-        return target.outputs(self.outputs)
+        return columns_of(self.outputs, target)
 
 
 @lru_cache(maxsize=8)  # a sweep asks for the same text for every cell; ``changed`` is the time of its last change

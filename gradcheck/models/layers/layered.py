@@ -17,7 +17,7 @@ from gradcheck.models.interfaces import Lacks
 from gradcheck.models.layers.chain import Chain
 from gradcheck.models.layers.layer import Shape, Unfit
 from gradcheck.models.layers.unclipped import LogitCrossEntropy, LogSoftmax
-from gradcheck.models.parts import TEXTBOOK, Parts, is_bias, layer_of
+from gradcheck.models.parts import TEXTBOOK, Parts, is_bias, is_weight, layer_of
 from gradcheck.models.settings import require_choice, require_not_negative
 from gradcheck.models.stepwise import Stepwise
 from gradcheck.models.symbols import Equations, Symbols, plus
@@ -159,7 +159,7 @@ class Layered(Stepwise):
         loss = self.head.total(rows.z, rows.y) * self.head.factor / len(rows.z)
         if self.l2 == 0:
             return loss
-        return loss + self.l2 / 2 * sum(total(w.reshape(1, -1) ** 2) for n, w in params.items() if n.startswith("W"))
+        return loss + self.l2 / 2 * sum(total(w.reshape(1, -1) ** 2) for n, w in params.items() if is_weight(n))
 
     def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
         return self._gradient(self._net(batch), theta, batch, parts)
@@ -176,12 +176,12 @@ class Layered(Stepwise):
     def _finished(self, name: str, summed: Array, values: Array, n: int, parts: Parts) -> Array:
         """The derivative by one parameter, from its sum over the examples: mean, and penalty of W."""
         gradient, layer = parts.mean(summed, n), layer_of(name)
-        if name[0] == "W":
+        if is_weight(name):
             gradient = parts.weight(gradient, layer)
         elif is_bias(name):
             gradient = parts.bias(gradient, layer)
         gradient = parts.data_term(gradient)
-        return gradient + parts.penalty(name, values, self.l2) if name[0] == "W" or is_bias(name) else gradient
+        return gradient + parts.penalty(name, values, self.l2) if is_weight(name) or is_bias(name) else gradient
 
     def equations(self, symbols: Symbols) -> Equations:
         """The gradient in symbols: of each layer its derivatives by its parameters, with mean and penalty."""
@@ -199,8 +199,8 @@ class Layered(Stepwise):
         """``_finished`` in symbols; ``name`` is such as dW of a dense layer."""
         gradient = "0" if summed == "0" else symbols.step("mean", total=summed, n="n")
         param = name.split()[0][1:]
-        if param[0] == "W" or is_bias(param):
-            step, penalty = ("weight", "penalty") if param[0] == "W" else ("bias", "penalty_of_bias")
+        if is_weight(param) or is_bias(param):
+            step, penalty = ("weight", "penalty") if is_weight(param) else ("bias", "penalty_of_bias")
             gradient = symbols.step(step, gradient=gradient, W="W")
             data = symbols.step("data_term", gradient=gradient) if gradient != "0" else gradient
             return plus(data, symbols.step(penalty, W="W", b="b"))

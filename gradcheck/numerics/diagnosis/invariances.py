@@ -28,7 +28,7 @@ def no_slope(e: Evidence) -> Diagnosis | None:
         return None
     for name in reversed(e.broken):
         where = e.layout.slices[name]
-        if len(e.layout.shapes[e.layout.names.index(name)]) != 1:
+        if len(e.layout.shape(name)) != 1:
             continue
         a, n, bound = np.abs(e.a[where]), np.abs(e.n[where]), e.bound[where]
         if not e.judged[where].all() or (n > bound).any():

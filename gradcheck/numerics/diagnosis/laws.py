@@ -135,7 +135,7 @@ def _indices(e: Evidence, name: str) -> Array:
 
 
 def _parts(e: Evidence, name: str) -> Iterator[tuple[str, Array]]:
-    shape = e.layout.shapes[e.layout.names.index(name)]
+    shape = e.layout.shape(name)
     if not 1 <= len(shape) <= AXES or not math.prod(shape):
         return
     index = _indices(e, name).reshape(shape)

@@ -38,7 +38,7 @@ def transposed(e: Evidence) -> Diagnosis | None:
     """The data term of each wrong matrix has the right values in the order of the transpose."""
     decades = 0.0
     for name in e.broken:
-        shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
+        shape, where = e.layout.shape(name), e.layout.slices[name]
         if sum(length > 1 for length in shape) < 2:
             return None
         order = np.arange(math.prod(shape))
@@ -132,18 +132,19 @@ def _explained(e: Evidence, orders: Callable[[tuple[int, ...]], Iterator[Order]]
     """The order, in words, that explains every wrong parameter with sufficient evidence; None if none does."""
     words, decades = None, 0.0
     for name in e.broken:
-        where, shape = e.layout.slices[name], e.layout.shapes[e.layout.names.index(name)]
+        where, shape = e.layout.slices[name], e.layout.shape(name)
         if len(shape) > AXES:
             return None
+        tried = list(orders(shape))
         found = [
             (digits, order.words, len(order.here))
-            for order in orders(shape)
+            for order in tried
             if (digits := _moved(e, where, order.here, order.there)) is not None
         ]
         if not found:
             return None
         digits, text, _ = max(found, key=lambda one: (one[2], one[0]))
-        decades += digits - math.log10(sum(1 for _ in orders(shape)))
+        decades += digits - math.log10(len(tried))
         words = text if words is None else words
     return words if decades >= DECADES else None
 
@@ -186,7 +187,7 @@ def blocks(e: Evidence) -> Diagnosis | None:
     """The slices of each wrong parameter along an axis are those of other places along this axis: heads that are mixed."""
     decades, said, vectors = 0.0, [], []
     for name in e.broken:
-        where, shape = e.layout.slices[name], e.layout.shapes[e.layout.names.index(name)]
+        where, shape = e.layout.slices[name], e.layout.shape(name)
         if len(shape) == 1:
             vectors.append(where)
             continue

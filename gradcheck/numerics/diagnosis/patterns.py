@@ -152,7 +152,7 @@ def rows(e: Evidence) -> Diagnosis | None:
     if len(e.broken) != 1:
         return None
     (name,) = e.broken
-    shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
+    shape, where = e.layout.shape(name), e.layout.slices[name]
     if len(shape) < 2 or int(e.wrong.sum()) < 3:
         return None
     seen = e.counted[where].reshape(shape[0], -1)

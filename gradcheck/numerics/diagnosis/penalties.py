@@ -170,7 +170,7 @@ def _few_figures(value: float, width: float) -> bool:
 
 def _part(e: Evidence, name: str, shown: Array) -> str | None:
     """The row or column of a matrix, or the entry of a vector, that alone is wrong or alone is right; None of another part."""
-    shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
+    shape, where = e.layout.shape(name), e.layout.slices[name]
     found = line(e.wrong[where].reshape(shape), shown[where].reshape(shape))
     if found is None:
         return None

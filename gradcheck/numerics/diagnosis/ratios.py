@@ -81,7 +81,7 @@ def repeated(e: Evidence) -> Diagnosis | None:
     if len(distinct(e.a[rows], e.n[rows], e.bound[rows])) < 2:
         return None
     for name in e.broken:
-        shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
+        shape, where = e.layout.shape(name), e.layout.slices[name]
         row = np.arange(where.stop - where.start) // max(math.prod(shape[1:]), 1)
         a, n, bound, wrong = e.a[where], e.n[where], e.bound[where], e.wrong[where]
         times = np.full(len(a), 1.0)
@@ -114,7 +114,7 @@ def of_each_slice(e: Evidence) -> Diagnosis | None:
     """Each row or column of every wrong parameter is off by a factor of its own."""
     decades, said = 0.0, ""
     for name in e.broken:
-        shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
+        shape, where = e.layout.shape(name), e.layout.slices[name]
         found = [one for axis in range(len(shape)) if (one := _factors_along(e, where, shape, axis)) is not None]
         if not found:
             return None
@@ -153,7 +153,7 @@ def _taken_from(e: Evidence, factors: Array) -> str:
     """The vector, or one over it, that these factors are, in words; empty if none is."""
     for name, where in e.layout.slices.items():
         x = np.ldexp(e.theta[where], e.exponent_theta)
-        if len(x) != len(factors) or len(e.layout.shapes[e.layout.names.index(name)]) != 1 or np.ptp(x) == 0:
+        if len(x) != len(factors) or len(e.layout.shape(name)) != 1 or np.ptp(x) == 0:
             continue
         for words, factor in ((f" ({say.brief(name)})", x), (f" (1 / {say.brief(name)})", 1 / x)):
             if np.allclose(factors, factor, rtol=10**-DECADES, atol=0):

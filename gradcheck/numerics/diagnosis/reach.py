@@ -20,7 +20,7 @@ Array = np.ndarray
 
 def _silent(e: Evidence, name: str) -> Array:
     """Where the loss has no slope, in the shape of the parameter."""
-    where, shape = e.layout.slices[name], e.layout.shapes[e.layout.names.index(name)]
+    where, shape = e.layout.slices[name], e.layout.shape(name)
     found: Array = (e.judged & (np.abs(e.n) <= e.bound))[where].reshape(shape)
     return found
 
@@ -46,12 +46,12 @@ def causality_besides(e: Evidence) -> Diagnosis | None:
 
 
 def _one_way(e: Evidence, besides: str, least: int) -> Diagnosis | None:
-    shapes = dict(zip(e.layout.names, e.layout.shapes, strict=True))
-    found = [name for name in e.broken if len(shapes[name]) >= least and _triangle_of(e, name)]
+    sides = {name: _triangle_of(e, name) for name in e.broken if len(e.layout.shape(name)) >= least}
+    found = [name for name, side in sides.items() if side]
     if not found:
         return None
-    axes, upper = len(e.layout.shapes[e.layout.names.index(found[0])]), _triangle_of(e, found[0]) == 1
-    later, earlier = (axes - 1, axes - 2) if upper else (axes - 2, axes - 1)
+    axes = len(e.layout.shape(found[0]))
+    later, earlier = (axes - 1, axes - 2) if sides[found[0]] == 1 else (axes - 2, axes - 1)
     return Diagnosis(
         "causality",
         f"The loss has no slope by {say.listed(found)} where the index of axis {later} is above that of axis {earlier}, and "
@@ -183,7 +183,7 @@ def truncated(e: Evidence) -> Diagnosis | None:
 
 def _cuts(e: Evidence, name: str) -> Iterator[tuple[int, str]]:
     """The axes along which one end is right, and its places in words.  In the last axis are features, in the first examples."""
-    where, shape = e.layout.slices[name], e.layout.shapes[e.layout.names.index(name)]
+    where, shape = e.layout.slices[name], e.layout.shape(name)
     if len(shape) != 3:
         return
     wrong, seen = e.wrong[where].reshape(shape), e.counted[where].reshape(shape)
@@ -206,7 +206,7 @@ def _cuts(e: Evidence, name: str) -> Iterator[tuple[int, str]]:
 def tied(e: Evidence) -> Diagnosis | None:
     """In one matrix some rows are 0 where the slope is not, and all its other rows are wrong: of two uses one is missing."""
     for name in e.broken:
-        where, shape = e.layout.slices[name], e.layout.shapes[e.layout.names.index(name)]
+        where, shape = e.layout.slices[name], e.layout.shape(name)
         if len(shape) != 2 or min(shape) < 2:
             continue
         zero = (e.raw[where].reshape(shape) == 0).all(axis=1)

@@ -23,7 +23,7 @@ def one_triangle(e: Evidence) -> Diagnosis | None:
     """One gradient is symmetric, and the other has 0 in one triangle and twice the value in the other, or twice in both."""
     decades, said = 0.0, set()
     for name in e.broken:
-        shape, where = e.layout.shapes[e.layout.names.index(name)], e.layout.slices[name]
+        shape, where = e.layout.shape(name), e.layout.slices[name]
         if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2 or np.diag(e.wrong[where].reshape(shape)).any():
             return None
         for words, found in (
