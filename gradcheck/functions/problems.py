@@ -27,7 +27,10 @@ def problems(calls: Calls, theta: Array, value: Array, gradient: Array, seed: in
     """
     measured, noise = measured_rounding(calls, theta, value, gradient)
     beside = Gradients(calls, len(value))
-    known = [Measured(noise.degrees, partial(beside.at, output=k), float(noise.level[k])) for k in range(len(value))]
+    known = [
+        Measured(noise.degrees, partial(beside.at, output=k), float(noise.level[k]), float(noise.power[k]))
+        for k in range(len(value))
+    ]
     if len(value) == 1:
         return [_problem(calls, theta, _Losses(calls, theta, value), 0, gradient[0], measured[0], known[0])]
     shared = _Shared(calls, theta, value)

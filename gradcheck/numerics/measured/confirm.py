@@ -6,9 +6,10 @@ import itertools
 import math
 
 from gradcheck.numerics.measured import window
-from gradcheck.numerics.measured.ladder import MARGIN, SPACED, STRIDES, Found, diverges, jump_at_theta, roundoff, spaced
+from gradcheck.numerics.measured.ladder import MARGIN, SPACED, STRIDES, Found, diverges, roundoff, spaced
 from gradcheck.numerics.measured.line import Line
-from gradcheck.numerics.measured.steps import ALIVE, TRUSTED, VISIBLE, Claim, Search, Steps, alive
+from gradcheck.numerics.measured.stairs import ALIKE, NEXT, stairs
+from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
 from gradcheck.numerics.measured.window import Window
 
@@ -18,19 +19,11 @@ SHIFT, NEAR = 8.0, 1.5
 HIGHER = STRIDES
 # The same where it was seen.
 FAR = STRIDES[2], STRIDES[4]
-# Steps above the largest one at which a derivative is looked for that was not seen.
-NEXT = STRIDES[:3]
-# Two steps show the derivative alike within this.
-ALIKE = 0.2
-# A larger step whose derivative differs by more than this part is followed by further ones.
-STEEP = 1e-3
 # Deviations by which two quotients lie apart that hold an accusation back, and the steps beside the smaller one at which they
 # are looked at again.
 APART, AGAIN = 3.0, (1.13, 0.83)
 # How far below a window a smaller one is, whose cubic is compared with its own.
 CUBICS = 2.7
-# How often an interval is halved in which a jump is sought, and how often without a change of the jump.
-HALVED, LAST = 12, 5
 
 
 def confirmed(steps: Steps, best: Found) -> Search[Found]:
@@ -65,7 +58,7 @@ def confirmed(steps: Steps, best: Found) -> Search[Found]:
         return best._replace(truncation=math.inf)
     beyond = yield from _cubics(steps, looked, accepted)
     accepted = accepted._replace(doubt=accepted.doubt + beyond)
-    return (yield from _checked(steps, accepted))
+    return (yield from _checked(steps, accepted, looked[accepted.step].beside))
 
 
 def _cubics(steps: Steps, looked: dict[float, Window], found: Found) -> Search[float]:
@@ -95,14 +88,19 @@ def _looked(line: Line, step: float, side: int) -> Search[Window]:
     return window.look(line, step, side)
 
 
-def _checked(steps: Steps, found: Found) -> Search[Found]:
-    """What windows found, after smaller and larger steps were asked whether they contradict it."""
+def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
+    """What windows found, after smaller and larger steps were asked whether they contradict it.
+
+    noise : the deviation of the noise by the window at the derivative's step.
+    """
     claim = steps.claim
     if (yield from _diverges(steps, found)):
         return found._replace(truncation=math.inf)
     if abs(claim.value - found.value) <= found.bound:
         if abs(found.value) > found.bound or steps.line.x == 0:
             return found
+        if found.rough:
+            found = yield from _through(steps, found)
         # a flat loss may be one stair of a loss that has a slope
         yield steps.wanted(*(factor * found.step for factor in HIGHER))
         return found._replace(truncation=found.truncation + _overlooked(steps, found))
@@ -117,12 +115,23 @@ def _checked(steps: Steps, found: Found) -> Search[Found]:
         return found._replace(truncation=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
-    jump = yield from _stairs(steps, found)
+    jump = yield from stairs(steps, found, noise)
     if jump:
         # on larger steps the stairs are noise, whose deviation is that of a number between two of them
         steps.windows = [jump / math.sqrt(12)]
         return found._replace(doubt=math.inf)
     return found._replace(doubt=max(found.doubt, _overlooked(steps, found), _below(steps, found)))
+
+
+def _through(steps: Steps, found: Found) -> Search[Found]:
+    """A derivative that noise hides, where that may be a fast wave: its slope lies where a far smaller step sees it."""
+    line, step = steps.line, steps.line.on_grid(found.step / STRIDES[3])
+    yield steps.wanted(step)
+    rung = line.rung(step, steps.side)
+    if rung is None:
+        return found._replace(truncation=math.inf)
+    beyond = abs(rung.value - found.value) + roundoff(rung, steps.beforehand, line.degrees) - found.bound
+    return found._replace(truncation=found.truncation + max(0.0, beyond))
 
 
 def _smaller(steps: Steps, found: Found, gap: float) -> Search[float | None]:
@@ -133,14 +142,14 @@ def _smaller(steps: Steps, found: Found, gap: float) -> Search[float | None]:
     line, low = steps.line, found.step
     if not any(r.step <= found.step / 8 for r in steps.rungs()):
         yield steps.wanted(found.step / STRIDES[1], found.step / STRIDES[3])
-        if _contradicted(steps, Window("good", found.step, line.noise, line.degrees), found):
-            return None
     seen_through = low
     deep = found.rough or found.step > TRUSTED * abs(line.x)
     while deep and low > line.least and quantile(line.degrees) * line.noise / low < gap:
         # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
         seen_through, low = low, low / STRIDES[1]
         yield steps.wanted(low)
+    if _contradicted(steps, Window("good", found.step, line.noise, line.degrees), found):
+        return None
     return seen_through
 
 
@@ -190,52 +199,6 @@ def _disputed_below(steps: Steps, step: float) -> Search[bool]:
         return True
     apart = abs(steps.claim.value - rung.value) if rung else 0.0
     return seen.usable and rung is not None and apart > roundoff(rung, seen.beside, seen.degrees)
-
-
-def _stairs(steps: Steps, found: Found) -> Search[float]:
-    """By how much the loss jumps between the step of a derivative and larger ones, which show another derivative; else 0.
-
-    A loss of which a part has few digits is smooth on one of its stairs, where that part's slope is missing, and larger stairs
-    may follow.  A loss that is continuous changes ever less in a shrinking interval; at a jump it does not.
-    """
-    line = steps.line
-    top = steps.rungs()[-1]
-    if top.step > found.step and abs(top.value - found.value) > found.bound + abs(found.value) * STEEP:
-        yield steps.wanted(*(factor * top.step for factor in NEXT if factor * top.step <= line.scale))
-    above = [r for r in steps.rungs() if found.step < r.step <= line.scale and not r.silent]
-    for near, far in itertools.pairwise(spaced(above, 0) if above else []):
-        gap, other = near.value - found.value, far.value - found.value
-        alike = abs(gap - other) <= ALIKE * abs(gap)
-        # at a kink beside theta larger steps are alike too
-        alike = alike and jump_at_theta(near, far, line.noise)[0] <= abs(gap) / 2
-        if alike and abs(gap) > found.bound:
-            return (yield from _jumps(line, found.value, near.step))
-    if len(above) < 2:
-        return 0.0
-    near, last = above[-2:]
-    gap, bent = abs(last.value - found.value), abs(last.bend - last.step / near.step * near.bend) / 2
-    if gap <= found.bound + abs(found.value) * STEEP and bent <= abs(last.bend) / 4:
-        return 0.0
-    return (yield from _jumps(line, found.value, last.step))
-
-
-def _jumps(line: Line, slope: float, step: float) -> Search[float]:
-    """By how much the loss less its slope jumps between two points that were evaluated, no farther than a step from theta."""
-    rest = {t: change - slope * t for t, change in [(0.0, 0.0), *line.changes.items()] if abs(t) <= step}
-    places = sorted(t for t, value in rest.items() if math.isfinite(value))
-    low, high = max(itertools.pairwise(places), key=lambda two: abs(rest[two[1]] - rest[two[0]]))
-    sizes = [abs(rest[high] - rest[low])]
-    for _ in range(HALVED):
-        middle = math.copysign(line.on_grid(abs(low + high) / 2), low + high)
-        if not low < middle < high:
-            break
-        yield [middle] if middle not in line.changes else []
-        rest[middle] = line.changes.get(middle, math.nan) - slope * middle
-        lower = abs(rest[middle] - rest[low]) >= abs(rest[high] - rest[middle])
-        low, high = (low, middle) if lower else (middle, high)
-        sizes.append(abs(rest[high] - rest[low]))
-    seen = sizes[-1] > ALIVE * line.noise and sizes[-1] >= sizes[max(0, len(sizes) - LAST)] / 2
-    return sizes[-1] if seen else 0.0
 
 
 def disputed_within(steps: Steps) -> bool:
@@ -302,7 +265,9 @@ def _contradicted(steps: Steps, seen: Window, found: Found) -> bool:
             return True
         if k + 1 < len(smaller) and gap > found.bound:
             both = smaller[k : k + 2]
-            spread = max(roundoff(r, line.noise, line.degrees) for r in both)
+            # what windows taught may have been structure; but on one stair of a loss it moves less than those show
+            noise = steps.beforehand if all(alive(line, r) for r in both) else line.noise
+            spread = max(roundoff(r, noise, line.degrees) for r in both)
             if spread + abs(both[0].value - both[1].value) < 0.1 * (gap - found.bound):
                 return True
     return False

@@ -16,6 +16,7 @@ from gradcheck.numerics.measured.ladder import Found
 from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.pool import pooled
 from gradcheck.numerics.measured.search import search
+from gradcheck.numerics.measured.stairs import jumps
 from gradcheck.numerics.measured.steps import STRIDES_ALLOWED, WINDOWS, Claim, Steps
 from gradcheck.numerics.measured.together import Evaluate, Together
 from gradcheck.numerics.problem import Measured, Problem
@@ -130,9 +131,22 @@ def estimates(
     analytic = problem.analytic.astype(np.float64)[index]
     found = [weight.found for _, weight in sorted(weights.items())]
     apart = [accused(a, f, accept) for a, f in zip(analytic.tolist(), found, strict=True)]
+    if any(accused(a, f.doubted, accept) for a, f in zip(analytic.tolist(), found, strict=True)):
+        slopes = np.array([w.best.value if w.best else 0.0 for _, w in sorted(weights.items())])
+        moved = np.isfinite(slopes)
+        found = _on_stairs(found, weights, jumps(problem, index[moved], slopes[moved]))
     steps = np.full(problem.theta.size, np.inf)
     steps[index] = [w.reached for _, w in sorted(weights.items())]
     return _columns(found, apart, match_at), with_gradient_noise(problem, index[apart], steps)
+
+
+def _on_stairs(found: list[Found], weights: dict[int, Weight], jump: float) -> list[Found]:
+    """What was found of a loss that jumps: a stair that is wider than the step hides a slope of the jump over the step.
+
+    A stair that is narrower was a part of the noise at that step.
+    """
+    more = [max(0.0, jump / w.reached - w.best.roundoff) if w.best else 0.0 for _, w in sorted(weights.items())]
+    return [f._replace(doubt=f.doubt + hidden) for f, hidden in zip(found, more, strict=True)]
 
 
 def _begun(together: Together, weights: dict[int, Weight]) -> None:
@@ -182,9 +196,8 @@ def _weight(problem: Problem, known: Measured, asked: Asked, i: int, factor: flo
     above = np.inf if problem.high is None else float(problem.high[i]) - x
     # the last operation of the loss rounds by half a spacing at most, by u / sqrt(3) of its size in the mean square
     floor = 0.5 * rounding.unit * abs(float(problem.center))
-    line = Line(
-        x, scale, rounding.unit, below, above, noise, known.degrees, floor, abs(float(problem.center)), known.level
-    )
+    size = abs(float(problem.center))
+    line = Line(x, scale, rounding.unit, below, above, noise, known.degrees, floor, size, known.level, known.power)
     claim = Claim(float(problem.analytic[i]), asked.match_at, asked.accept, asked.least)
     relative = problem.relative_noise or noise / max(abs(float(problem.center)), noise, 5e-324)
     relative = min(1.0, max(relative, rounding.unit))

@@ -36,7 +36,7 @@ class Line:
     x : the weight.   scale : a guess of the loss's own scale along it.   unit : unit roundoff of its dtype.
     below, above : how far it may be moved.   noise : standard deviation of the noise of the loss beside theta.
     degrees : the degrees of freedom with which the noise is known.   floor : the deviation of the last rounding.
-    size : of the loss at theta.   level : of the loss where its noise was measured.
+    size : of the loss at theta.   level : of the loss where its noise was measured.   power : of its size with which it grows.
     changes : the loss at x + t minus that at x, by t; NaN where it is not finite.
     """
 
@@ -50,6 +50,7 @@ class Line:
     floor: float = 0.0
     size: float = 0.0
     level: float = math.inf
+    power: float = 0.5
     changes: dict[float, float] = field(default_factory=dict)
 
     def on_grid(self, h: float) -> float:
@@ -70,10 +71,11 @@ class Line:
         """The noise where the loss has moved so far, over the noise beside theta.
 
         A sum of squares r**2 whose parts r carry a rounding error e has the noise 2 r e, so it grows with the root of the sum.
-        At an optimum where the sum nearly vanishes it is many times larger one step away than beside theta.
+        At an optimum where the sum nearly vanishes it is many times larger one step away than beside theta.  The noise of a
+        number of few digits grows like the number itself.
         """
         level = max(self.level, self.size)
-        return math.sqrt(max(1.0, (self.size + moved) / level)) if level > 0 else 1.0
+        return max(1.0, (self.size + moved) / level) ** self.power if level > 0 else 1.0
 
     def side(self, h: float) -> int:
         """0 where x may be moved by h both ways; 1 or -1 where only upwards or downwards, by 2 h."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 Array = np.ndarray
 Values = Callable[[Array], Array]
+# The values at places of a line with a spacing, (p, k); None where the function is not finite.
+Spaced = Callable[[float, tuple[float, ...]], Array | None]
 
 # Points of a line by which its spacing is judged, equally spaced.
 JUDGED = 8
@@ -28,8 +30,13 @@ PLACES = (*(float(j) for j in range(JUDGED)), *FURTHER)
 POINTS = len(PLACES)
 # Degree of the polynomial that is taken off: POINTS - DEGREE - 1 degrees of freedom are left.
 DEGREE = 4
-# An orthonormal basis (POINTS, DEGREE + 1) of these polynomials at the places.
-BASIS = np.linalg.qr(np.vander(np.array(PLACES) / PLACES[-1] * 2 - 1, DEGREE + 1))[0]
+# Beneath a fine noise a loss may have few digits, whose stairs do not show on a near line.  So the further points lie with this
+# spacing in units of the scale where it is wider than the one at which noise was seen.
+WIDE = 2.0**-21
+# Noise that seems so many times louder there is measured anew with that spacing: F(8, 5) exceeds 14 five times in a thousand.
+LOUDER = 3.0
+# How often an interval is halved in which a jump is sought, and how often the jump stays the same then.
+HALVED, LAST = 20, 5
 # The first spacing in units of u times the scale: 2**12 spacings of the numbers, so that every intermediate is rounded anew.
 SPACING = 2.0**12
 # By how much a spacing is changed, how often, and the largest one in units of the scale.
@@ -43,6 +50,22 @@ BESIDE = 2.0**-16
 NEARER, CHANGED = 2.0**-40, 0.05
 # Orders agree if their estimates differ by no more than this factor (Moré and Wild, section 4).
 AGREE = 4.0
+# The noise grows with this power of the size of the loss, at least and at most: a sum of squares r**2 whose parts carry a
+# rounding error e has the noise 2 r e, and a number of few digits has noise in proportion to itself.
+ROOT, PROPORTIONAL = 0.5, 1.0
+# Two lines show that power where their sizes lie so far apart.
+SIZES = 16.0
+
+
+def basis(places: Array, degree: int) -> Array:
+    """An orthonormal basis (p, degree + 1) of the polynomials at ascending places (p,)."""
+    span = places[-1] - places[0]
+    return np.linalg.qr(np.vander((places - places[0]) / span * 2 - 1, degree + 1))[0]
+
+
+BASIS = basis(np.array(PLACES), DEGREE)
+# A parabola at the points by which a spacing is judged.
+JUDGED_BASIS = basis(np.arange(float(JUDGED)), 2)
 
 
 @dataclass(frozen=True)
@@ -50,11 +73,13 @@ class Noise:
     """Standard deviations of the noise of each output, (k,), and the degrees of freedom with which they are known.
 
     level : (k,) the median size of each output where its noise was measured; infinite where it was not.
+    power : (k,) the power of its size with which the noise of each output grows.
     """
 
     deviation: Array
     degrees: float
     level: Array
+    power: Array
 
 
 def table(values: Array) -> Array:
@@ -87,13 +112,14 @@ def plateau(values: Array) -> bool:
     return bool(2 * np.count_nonzero(np.diff(values) == 0) >= len(values) - 1)
 
 
-def residual(values: Array) -> float:
-    """Standard deviation of the values (POINTS,) at ``PLACES`` around a polynomial of degree ``DEGREE``."""
+def residual(values: Array, polynomials: Array = BASIS) -> float:
+    """Standard deviation of the values (p,) around a polynomial of a ``basis``, by default that at ``PLACES``."""
     # subtract in the dtype of the values, so that longdouble is not rounded away
     centred = (values - values[0]).astype(np.float64)
     size = float(np.abs(centred).max()) or 1.0
-    rest = centred / size - BASIS @ (BASIS.T @ (centred / size))
-    return size * math.sqrt(float(rest @ rest) / (POINTS - DEGREE - 1))
+    rest = centred / size - polynomials @ (polynomials.T @ (centred / size))
+    points, coefficients = polynomials.shape
+    return size * math.sqrt(float(rest @ rest) / (points - coefficients))
 
 
 def measured_noise(
@@ -108,7 +134,7 @@ def measured_noise(
     unit = float(np.finfo(theta.dtype).eps) / 2
     rng = np.random.default_rng(theta.size)
     span = np.maximum(scale, np.abs(theta.astype(np.float64)))
-    for signs in directions(theta, *limits, (BESIDE + 1e-9) * span, rng):
+    for signs in directions(theta, *limits, (BESIDE + PLACES[-1] * WIDE) * span, rng):
         if not signs.any():
             continue
         found = _along(evaluate, theta, signs * span, unit, floor, BESIDE)
@@ -116,35 +142,48 @@ def measured_noise(
             zeros = ((theta == 0) & (signs != 0)).any()
             elsewhere = np.abs(found.level - size) > CHANGED * np.maximum(found.level, size)
             if zeros and np.isfinite(found.level).all() and elsewhere.any():
-                found = _along(evaluate, theta, signs * span, unit, floor, NEARER) or found
+                nearer = _along(evaluate, theta, signs * span, unit, floor, NEARER)
+                found = replace(nearer, power=_power(nearer, found)) if nearer else found
             return found
-    return Noise(floor, 3.0, np.full(floor.shape, np.inf))
+    return _unknown(floor)
+
+
+def _unknown(floor: Array) -> Noise:
+    return Noise(floor, 3.0, np.full(floor.shape, np.inf), np.full(floor.shape, ROOT))
+
+
+def _power(near: Noise, far: Noise) -> Array:
+    """The power of the size of each output with which its noise grows, by two lines."""
+    with np.errstate(all="ignore"):
+        power = np.log(far.deviation / near.deviation) / np.log(far.level / near.level)
+    seen = np.isfinite(power) & (far.level > SIZES * near.level)
+    return np.clip(np.where(seen, power, ROOT), ROOT, PROPORTIONAL)
 
 
 def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Array, distance: float) -> Noise | None:
     """The noise along one line that begins so far from theta; None where the function is not finite on it."""
     known: dict[float, Array] = {}
 
-    def values(spacing: float, count: int) -> Array | None:
+    def values(spacing: float, places: tuple[float, ...]) -> Array | None:
         beside, step = steps_along(theta, reach, spacing, unit, distance)
-        missing = [place for place in PLACES[:count] if place * spacing not in known]
+        missing = [place for place in places if place * spacing not in known]
         together = max(1, TOGETHER // theta.size)
         for some in (missing[k : k + together] for k in range(0, len(missing), together)):
             found = evaluate(np.stack([theta + (beside + place * step).astype(theta.dtype) for place in some]))
             if not np.isfinite(found).all():
                 return None
             known.update(zip((place * spacing for place in some), found, strict=True))
-        return np.stack([known[place * spacing] for place in PLACES[:count]])
+        return np.stack([known[place * spacing] for place in places])
 
     # beside 0 the numbers lie so close that a nearer line may be a shorter one
     spacing, shrunk, best = min(SPACING * unit, distance if distance < BESIDE else math.inf), False, None
     for _ in range(TRIES):
         # three equal values show a plateau without the others
-        few = values(spacing, 3)
+        few = values(spacing, PLACES[:3])
         if few is None:
             break
         if (np.diff(few, axis=0) != 0).any():
-            some = values(spacing, JUDGED)
+            some = values(spacing, PLACES[:JUDGED])
             if some is None:
                 break
             flat = [plateau(column) for column in some.T]
@@ -159,13 +198,63 @@ def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Arr
             break
         spacing *= FACTOR
     if best is None:
-        return None if not known else Noise(floor, 3.0, np.full(floor.shape, np.inf))
-    found = values(best, POINTS)
-    if found is None:
-        return None
-    deviation = np.array([residual(column) for column in found.T])
+        return None if not known else _unknown(floor)
+    seen = _widely(values, best) if distance >= BESIDE and JUDGED * best < WIDE else None
+    if seen is None:
+        found = values(best, PLACES)
+        if found is None:
+            return None
+        seen = np.array([residual(column) for column in found.T]), found
+    deviation, found = seen
     level = np.median(np.abs(found), axis=0).astype(np.float64)
-    return Noise(np.fmax(deviation, floor), float(POINTS - DEGREE - 1), level)
+    return Noise(np.fmax(deviation, floor), float(POINTS - DEGREE - 1), level, np.full(level.shape, ROOT))
+
+
+def _widely(values: Spaced, spacing: float) -> tuple[Array, Array] | None:
+    """The deviations of the noise, by points with this spacing and others that lie wider, and the values.
+
+    None where those show the function itself, or where it is not finite at them.
+    """
+    # a whole number of times as wide, so that all points lie on one line
+    times = round(WIDE / spacing)
+    wide = tuple(times * place for place in PLACES)
+    near, far = values(spacing, PLACES[:JUDGED]), values(spacing, wide[JUDGED:])
+    if near is None or far is None:
+        return None
+    found = np.concatenate([near, far])
+    both = basis(np.array([*PLACES[:JUDGED], *wide[JUDGED:]]), DEGREE)
+    deviation = np.array([residual(column, both) for column in found.T])
+    quiet = np.array([residual(column, JUDGED_BASIS) for column in near.T])
+    louder = deviation > LOUDER * quiet
+    if not louder.any():
+        return deviation, found
+    again = values(spacing, wide)
+    if again is None or not all(_jumps(values, spacing, wide, k, quiet[k]) for k in np.flatnonzero(louder).tolist()):
+        return None
+    return np.array([residual(column) for column in again.T]), again
+
+
+def _jumps(values: Spaced, spacing: float, places: tuple[float, ...], output: int, noise: float) -> bool:
+    """Whether an output jumps between places, as a loss of few digits does; else it only moves faster than it was guessed."""
+    known, order = values(spacing, places), np.argsort(places)
+    if known is None:
+        return False
+    column = known[order, output]
+    j = int(np.argmax(np.abs(np.diff(column))))
+    low, high = places[order[j]], places[order[j + 1]]
+    left, right = column[j], column[j + 1]
+    sizes = [float(abs(right - left))]
+    for _ in range(HALVED):
+        middle = math.floor((low + high) / 2 * PARTS) / PARTS
+        between = values(spacing, (middle,)) if low < middle < high else None
+        if between is None:
+            break
+        if abs(between[0, output] - left) >= abs(right - between[0, output]):
+            high, right = middle, between[0, output]
+        else:
+            low, left = middle, between[0, output]
+        sizes.append(float(abs(right - left)))
+    return sizes[-1] > LOUDER * noise and max(sizes[-LAST:]) <= 2 * min(sizes[-LAST:])
 
 
 def steps_along(

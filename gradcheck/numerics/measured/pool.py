@@ -32,7 +32,9 @@ def pooled(lines: Sequence[Line], rungs: Sequence[list[Rung]]) -> None:
         [far.bend * far.step - (far.step / near.step) ** 2 * near.bend * near.step for _, near, far in first]
     )
     shared = float(np.median(second / (q**2 - 1)))
-    rest = np.abs(second - shared * (q**2 - 1)) / np.sqrt(2 * (1 + q**4))
+    # the noise beside theta that the noise at these steps tells of
+    growth = np.array([line.growth(far.moved) for line, _, far in first])
+    rest = np.abs(second - shared * (q**2 - 1)) / np.sqrt(2 * (1 + q**4)) / growth
     deviation = NORMAL * float(np.median(rest))
     # the median absolute deviation has 37% of the efficiency of the mean square
     freedom = 0.37 * (len(first) - 1)

@@ -40,7 +40,7 @@ def around(
         correct=claim,
         rounding=rounding,
         kinked=True,
-        measured=Measured(noise.degrees, gradient, float(noise.level[0])),
+        measured=Measured(noise.degrees, gradient, float(noise.level[0]), float(noise.power[0])),
     )
 
 
@@ -71,7 +71,7 @@ def along(
         correct=None,
         rounding=rounding,
         kinked=kinked,
-        measured=Measured(noise.degrees, level=float(noise.level[0])),
+        measured=Measured(noise.degrees, level=float(noise.level[0]), power=float(noise.power[0])),
     )
 
 

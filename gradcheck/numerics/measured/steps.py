@@ -20,7 +20,7 @@ TRUSTED, VISIBLE = 0.1, 0.33
 # A window that is so many times noisier than the loss is known to be shows another noise, or hides structure.
 ROUGH = 10.0
 # A loss moves on one side alone where its even part is twice its odd part, but for noise.
-ONE_SIDED = 1.8
+ONE_SIDED = 1.8, 2.2
 # Noise of so many units of the last place is that of a loss of few digits; a sum that cancels has less.
 DIGITS = 1e4
 # The next term of the truncation is at most so much of the first one.
@@ -83,6 +83,7 @@ class Steps:
         self.windows: list[float] = []
         self.windows_allowed, self.strides_allowed = WINDOWS, STRIDES_ALLOWED
         self.waits = False
+        self._unlearned = self._floor = math.inf
 
     @property
     def heard(self) -> float:
@@ -93,8 +94,14 @@ class Steps:
         """Take this noise, where it is far above what was known of it; returns whether it is."""
         if noise <= ROUGH * self.line.noise:
             return False
+        self._unlearned = self.beforehand
         self.line.noise, self.line.degrees = noise, degrees
         return True
+
+    @property
+    def beforehand(self) -> float:
+        """The noise that was known before windows taught another, which may have been structure of the loss."""
+        return min(self._unlearned, self.line.noise)
 
     def held(self) -> Search[None]:
         """Wait for the windows of other weights, which may teach the noise."""
@@ -142,7 +149,20 @@ class Steps:
 
     def best(self) -> Found:
         """The quotient with the least bound."""
+        self._unit_seen()
         return min(appraised(self.line, self.rungs()), key=lambda f: f.bound, default=NOTHING)
+
+    def _unit_seen(self) -> None:
+        """Take the least change that was seen for the unit of a loss that showed no noise, since it moved on no line.
+
+        The loss is a multiple of its unit, so that is no larger; its rounding is uniform in half of it to both sides.
+        """
+        line = self.line
+        seen = [abs(c) for c in line.changes.values() if c and math.isfinite(c)]
+        if math.isfinite(line.level) or self._unlearned < math.inf or len(seen) == len(line.changes) or not seen:
+            return
+        self._floor = min(self._floor, line.noise)
+        line.noise, line.degrees = max(self._floor, min(seen) / math.sqrt(12)), math.inf
 
     @property
     def of_second_order(self) -> bool:
@@ -219,7 +239,8 @@ class Steps:
 
 def _on_one_side(rung: Rung) -> bool:
     """Whether the loss does not move at a step, or moves on one side alone."""
-    return rung.silent or abs(rung.bend) >= ONE_SIDED * abs(rung.value)
+    least, most = (part * abs(rung.value) for part in ONE_SIDED)
+    return rung.silent or least <= abs(rung.bend) <= most
 
 
 def alive(line: Line, rung: Rung) -> bool:

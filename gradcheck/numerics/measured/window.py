@@ -48,6 +48,8 @@ STRUCTURE = 4.0
 LARGER, SMALLER = 2.5, 0.2
 # The even part of a smooth loss, over the step, grows like the step; beyond a kink it grows so many times more.
 BENT = 4.0
+# A quotient beside which no larger one is known may be so many times farther from the derivative than from a cubic's slope.
+ALONE = 2.0
 # Standard deviation of abs(t)'s coefficient beside t**2 and t**4, times the step over the noise, and so many of them.
 JUMP = 3 * 6.8
 # The part of a jump that a kink beside theta may hide where no larger step shows how it changes.
@@ -179,7 +181,9 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
     rung = line.rung(window.step, side)
     if rung is None or not window.usable:
         return None
-    rounding = roundoff(rung, window.beside, window.degrees)
+    # the noise was measured in this window, whatever the loss moved at its ends
+    plain = rung._replace(gain=rung.gain / line.growth(rung.moved))
+    rounding = roundoff(plain, window.noise, window.degrees)
     larger = spaced([rung, *(r for r in rungs if r.step > window.step)], 0)
     spread = [roundoff(r, window.beside, window.degrees) for r in larger]
     smaller = [r for r in rungs if SPACED * r.step <= window.step and not r.silent]
@@ -195,7 +199,9 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
     # where the larger step and the cubic say the same of the truncation, it is of second order
     alike = abs(apart - shown) <= max(0.3 * apart, 3 * window.error)
     if order(larger, spread) == ORDERS[0]:
-        shown = min(shown, apart + quantile(window.degrees) * window.error)
+        # without a larger step nothing tells the truncation of the cubic from that of the quotient
+        parts = 1.0 if len(larger) > 1 else ALONE
+        shown = min(shown, parts * apart + quantile(window.degrees) * window.error)
     shown = max(shown, apart - 3 * window.error)
     if apart <= 3 * window.error:
         # nothing but noise is seen in it
