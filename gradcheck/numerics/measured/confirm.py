@@ -7,7 +7,7 @@ import math
 
 from gradcheck.numerics.measured import window
 from gradcheck.numerics.measured.ladder import MARGIN, SPACED, STRIDES, Found, diverges, roundoff, spaced
-from gradcheck.numerics.measured.line import Line
+from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.measured.stairs import ALIKE, NEXT, stairs
 from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
@@ -276,12 +276,18 @@ def _contradicted(steps: Steps, seen: Window, found: Found) -> bool:
 def _witnessed(steps: Steps, seen: Window, found: Found) -> bool:
     """Whether a window lies below the scale of the loss: by the guess of it, or because a smaller step shows the derivative.
 
-    Far above its scale a bounded loss has quotients near 0 that agree with each other, whatever its slope is.
+    Far above its scale a bounded loss has quotients near 0 that agree with each other, whatever its slope is.  A derivative
+    that is 0, as at an optimum, shows nowhere; so it is enough that a step below the guessed scale is as far from the claim.
     """
-    if seen.step <= TRUSTED * (abs(steps.line.x) or steps.line.scale):
+    if seen.step <= steps.trusted:
         return True
+
+    def shown(rung: Rung, size: float) -> bool:
+        return abs(rung.value - found.value) + roundoff(rung, seen.beside, seen.degrees) <= VISIBLE * size
+
+    gap = abs(steps.claim.value - found.value)
     return any(
-        abs(r.value - found.value) + roundoff(r, seen.beside, seen.degrees) <= VISIBLE * abs(found.value)
+        shown(r, abs(found.value)) or (r.step <= steps.trusted and not r.silent and shown(r, gap))
         for r in steps.rungs()
         if r.step <= seen.step / 2
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median_low
 from typing import NamedTuple
 
@@ -38,6 +39,10 @@ ROUNDED = 1e3
 FIRST_ORDER = 0.1
 # First steps that are off by no more than this are kept.
 OFF = 4.0
+# The search beside a formula goes on where more than this part of match_at is left for it.
+LEFT = 10.0
+# Where one claim of so many agrees with what was found, the weights do not stand on a stair together.
+AGREEING = 4
 
 
 class Asked(NamedTuple):
@@ -89,6 +94,19 @@ class Weight:
         return self.best is not None and self.steps.claim.undecided(self.best)
 
     @property
+    def left(self) -> float:
+        """What is left of ``match_at`` for the search, where that ended too early for the formula; 0 where it need not go on.
+
+        The formula's bound is that of the search and the distance between the two.
+        """
+        claim = self.steps.claim
+        if self.best is None or not self.own or not claim.agrees(self.best) or claim.resolved(self.found):
+            return 0.0
+        size = max(abs(claim.value), abs(self.best.value))
+        left = claim.match_at - 2 * (self.found.bound - self.best.bound) / size
+        return left if left > claim.match_at / LEFT else 0.0
+
+    @property
     def reached(self) -> float:
         """How far the weight was moved for the derivative that the search found; infinite where it found none."""
         assert self.best is not None
@@ -131,13 +149,24 @@ def estimates(
     analytic = problem.analytic.astype(np.float64)[index]
     found = [weight.found for _, weight in sorted(weights.items())]
     apart = [accused(a, f, accept) for a, f in zip(analytic.tolist(), found, strict=True)]
-    if any(accused(a, f.doubted, accept) for a, f in zip(analytic.tolist(), found, strict=True)):
+    doubted = any(accused(a, f.doubted, accept) for a, f in zip(analytic.tolist(), found, strict=True))
+    if doubted and _on_one_stair(weights):
         slopes = np.array([w.best.value if w.best else 0.0 for _, w in sorted(weights.items())])
         moved = np.isfinite(slopes)
         found = _on_stairs(found, weights, jumps(problem, index[moved], slopes[moved]))
     steps = np.full(problem.theta.size, np.inf)
     steps[index] = [w.reached for _, w in sorted(weights.items())]
     return _columns(found, apart, match_at), with_gradient_noise(problem, index[apart], steps)
+
+
+def _on_one_stair(weights: dict[int, Weight]) -> bool:
+    """Whether many weights may stand on one stair, so that the slope of a part of the loss is missing from all of them.
+
+    A stair that several weights share hides their slopes alike: where many claims agree with what was found there is none.
+    A weight alone was moved across its stairs by its own search.
+    """
+    agreeing = sum(w.best is not None and w.steps.claim.agrees(w.best) for w in weights.values())
+    return len(weights) > 1 and len(weights) > AGREEING * agreeing
 
 
 def _on_stairs(found: list[Found], weights: dict[int, Weight], jump: float) -> list[Found]:
@@ -178,6 +207,15 @@ def _off(together: Together, weights: dict[int, Weight]) -> float:
 def _searched(together: Together, weights: dict[int, Weight]) -> None:
     """Let the searches of some weights go on until all have ended."""
     pooled([w.line for w in weights.values()], [w.steps.rungs() for w in weights.values()])
+    _ended(together, weights)
+    again = {r: w for r, w in weights.items() if w.left}
+    for weight in again.values():
+        weight.steps.claim = replace(weight.steps.claim, match_at=weight.left)
+    _ended(together, again)
+
+
+def _ended(together: Together, weights: dict[int, Weight]) -> None:
+    """Search the derivatives of some weights."""
     searches = {r: search(w.steps, w.start) for r, w in weights.items()}
     for r, found in together.ended(searches, {r: w.steps for r, w in weights.items()}).items():
         weights[r].best = found

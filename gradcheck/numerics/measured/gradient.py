@@ -15,6 +15,7 @@ from gradcheck.numerics.measured.noise import (
     PLACES,
     POINTS,
     SPACING,
+    on_line,
     plateau,
     residual,
     steps_along,
@@ -69,10 +70,10 @@ def gradient_noise(
         spacing = SPACING * rounding.unit * FACTOR**k
         room = np.where(signs > 0, high - theta, theta - low) >= (BESIDE + PLACES[-1] * spacing) * span
         reach = np.where(room, signs, -signs) * span
-        beside, step = steps_along(theta, reach, spacing, rounding.unit)
+        beside, part = steps_along(theta, reach, spacing, rounding.unit)
         rows = []
         for place in PLACES:
-            point = theta + (beside + place * step).astype(theta.dtype)
+            point = on_line(theta, beside, part, place)
             rows.append(gradient_at(np.clip(point, low, high).astype(theta.dtype))[index])
         values = np.stack(rows)
         for r in np.flatnonzero(open_ones):

@@ -23,8 +23,9 @@ Spaced = Callable[[float, tuple[float, ...]], Array | None]
 JUDGED = 8
 # Places of further points in units of a spacing.  They are irregular: a loss of few digits that rises by just one of them at
 # every spacing would seem to have no noise.  So would one that rises by a multiple of as many digits as a spacing has parts,
-# which is the rarer the finer the parts are.
-PARTS = 64
+# which is the rarer the finer the parts are.  An odd number of parts gives the points last bits that differ, so that a product
+# with a number of few digits is rounded anew at each.
+PARTS = 65
 FURTHER = tuple(part / PARTS for part in (25, 103, 171, 237, 333, 411, 485, 559, 597, 681))
 PLACES = (*(float(j) for j in range(JUDGED)), *FURTHER)
 POINTS = len(PLACES)
@@ -165,11 +166,11 @@ def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Arr
     known: dict[float, Array] = {}
 
     def values(spacing: float, places: tuple[float, ...]) -> Array | None:
-        beside, step = steps_along(theta, reach, spacing, unit, distance)
+        beside, part = steps_along(theta, reach, spacing, unit, distance)
         missing = [place for place in places if place * spacing not in known]
         together = max(1, TOGETHER // theta.size)
         for some in (missing[k : k + together] for k in range(0, len(missing), together)):
-            found = evaluate(np.stack([theta + (beside + place * step).astype(theta.dtype) for place in some]))
+            found = evaluate(np.stack([on_line(theta, beside, part, place) for place in some]))
             if not np.isfinite(found).all():
                 return None
             known.update(zip((place * spacing for place in some), found, strict=True))
@@ -213,10 +214,11 @@ def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Arr
 def _widely(values: Spaced, spacing: float) -> tuple[Array, Array] | None:
     """The deviations of the noise, by points with this spacing and others that lie wider, and the values.
 
-    None where those show the function itself, or where it is not finite at them.
+    None where the function is not finite at them.
     """
-    # a whole number of times as wide, so that all points lie on one line
-    times = round(WIDE / spacing)
+    # a whole number of times as wide, so that all points lie on one line; an odd one: an even one would leave the last bits of
+    # all points the same, and whatever is computed of them would be rounded alike
+    times = round(WIDE / spacing) | 1
     wide = tuple(times * place for place in PLACES)
     near, far = values(spacing, PLACES[:JUDGED]), values(spacing, wide[JUDGED:])
     if near is None or far is None:
@@ -224,13 +226,17 @@ def _widely(values: Spaced, spacing: float) -> tuple[Array, Array] | None:
     found = np.concatenate([near, far])
     both = basis(np.array([*PLACES[:JUDGED], *wide[JUDGED:]]), DEGREE)
     deviation = np.array([residual(column, both) for column in found.T])
-    quiet = np.array([residual(column, JUDGED_BASIS) for column in near.T])
-    louder = deviation > LOUDER * quiet
+    louder = deviation > LOUDER * np.array([residual(column, JUDGED_BASIS) for column in near.T])
     if not louder.any():
         return deviation, found
-    again = values(spacing, wide)
-    if again is None or not all(_jumps(values, spacing, wide, k, quiet[k]) for k in np.flatnonzero(louder).tolist()):
+    narrow = values(spacing, PLACES)
+    if narrow is None:
         return None
+    quiet = np.array([residual(column) for column in narrow.T])
+    louder = deviation > LOUDER * quiet
+    again = values(spacing, wide) if louder.any() else None
+    if again is None or not all(_jumps(values, spacing, wide, k, quiet[k]) for k in np.flatnonzero(louder).tolist()):
+        return quiet, narrow
     return np.array([residual(column) for column in again.T]), again
 
 
@@ -245,6 +251,8 @@ def _jumps(values: Spaced, spacing: float, places: tuple[float, ...], output: in
     left, right = column[j], column[j + 1]
     sizes = [float(abs(right - left))]
     for _ in range(HALVED):
+        if sizes[-1] <= LOUDER * noise:
+            break
         middle = math.floor((low + high) / 2 * PARTS) / PARTS
         between = values(spacing, (middle,)) if low < middle < high else None
         if between is None:
@@ -260,18 +268,24 @@ def _jumps(values: Spaced, spacing: float, places: tuple[float, ...], output: in
 def steps_along(
     theta: Array, reach: Array, spacing: float, unit: float, distance: float = BESIDE
 ) -> tuple[Array, Array]:
-    """Where a line begins, as seen from theta, and the step from each of its points to the next one; (size,) both.
+    """Where a line begins, as seen from theta, and one of the PARTS of its spacing; (size,) both.
 
     They are whole spacings of the numbers, so that every point is exact: rounding a point would move the loss.
     """
-    size = np.abs(theta.astype(np.float64)) + 2 * distance * np.abs(reach)
+    size = np.abs(theta.astype(np.float64)) + 2 * max(distance, PLACES[-1] * spacing) * np.abs(reach)
     grid = np.where(size > 0, np.ldexp(2 * unit, np.frexp(size)[1] - 1), 1.0)
 
-    def exactly(t: Array) -> Array:
-        return np.where(reach != 0, np.copysign(np.maximum(np.rint(np.abs(t) / grid), 1.0) * grid, reach), 0.0)
+    def exactly(t: Array, odd: bool) -> Array:
+        spacings = np.maximum(np.rint(np.abs(t) / grid), 1.0)
+        return np.where(reach != 0, np.copysign((spacings + (odd & (spacings % 2 == 0))) * grid, reach), 0.0)
 
-    # a part of a step is a whole number of spacings too
-    return exactly(distance * reach), PARTS * exactly(spacing / PARTS * reach)
+    # an odd number of spacings in each part: the last bits of the points differ
+    return exactly(distance * reach, odd=False), exactly(spacing / PARTS * reach, odd=True)
+
+
+def on_line(theta: Array, beside: Array, part: Array, place: float) -> Array:
+    """The point (size,) at a place of a line."""
+    return theta + (beside.astype(theta.dtype) + theta.dtype.type(round(place * PARTS)) * part.astype(theta.dtype))
 
 
 def directions(theta: Array, low: Array, high: Array, span: Array, rng: np.random.Generator) -> Iterator[Array]:

@@ -124,13 +124,23 @@ def test_white_noise_is_measured_as_what_it_is(sigma: float, seed: int) -> None:
 def test_every_point_of_a_line_is_exact_in_every_coordinate(dtype: type) -> None:
     theta = np.array([1.5, -3e4, 1e-6, 0.0], dtype)
     reach = np.array([1.5, -1.5e4, 0.7e-6, -1.0])
-    beside, step = noise.steps_along(theta, reach, noise.SPACING * U[np.dtype(dtype)], U[np.dtype(dtype)])
-    points = np.array([theta + (beside + place * step).astype(dtype) for place in noise.PLACES])
+    beside, part = noise.steps_along(theta, reach, noise.SPACING * U[np.dtype(dtype)], U[np.dtype(dtype)])
+    points = np.array([noise.on_line(theta, beside, part, place) for place in noise.PLACES])
     for place, point in zip(noise.PLACES, points, strict=True):
-        # no rounding: the distance between two points is the step to the bit
-        assert ((point - points[0]).astype(LONG) == (place * step).astype(LONG)).all()
+        # no rounding: the distance between two points is so many parts to the bit
+        assert ((point - points[0]).astype(LONG) == round(place * noise.PARTS) * part.astype(LONG)).all()
     assert len({point.tobytes() for point in points}) == noise.POINTS
-    assert (np.sign(step) == np.sign(reach)).all()
+    assert (np.sign(part) == np.sign(reach)).all()
+
+
+@pytest.mark.parametrize("factor", [3.0, 1e1, 1e2, 1e3])
+def test_a_product_with_a_number_of_few_digits_is_rounded_anew_at_each_point(factor: float) -> None:
+    rng = np.random.default_rng(int(factor))
+    for x in rng.uniform(0.1, 3.0, 20):
+        found = measured(lambda p: float(np.sin(factor * p[0])), np.array([x]))
+        # half a spacing of the product, uniform, times the slope of the sine
+        rounding = np.spacing(factor * x) / 12**0.5 * abs(np.cos(factor * x))
+        assert found.deviation[0] > rounding / 4
 
 
 def test_nothing_outside_the_domain_is_evaluated_and_its_edge_is_no_obstacle() -> None:
