@@ -402,6 +402,8 @@ def test_a_few_stairs_within_the_size_of_a_weight_are_seen() -> None:
 
 @few
 @given(rate=st.floats(6.0, 9.0), seed=st.integers(0, 2**32))
+@example(rate=7.0, seed=1)
+@example(rate=6.625, seed=36031784)
 def test_a_wave_far_faster_than_every_step_is_not_taken_for_noise(rate: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rates = 10.0 ** rng.uniform(rate - 1, rate, 3)

@@ -7,7 +7,7 @@ import math
 
 from gradcheck.numerics.measured import window
 from gradcheck.numerics.measured.ladder import MARGIN, SPACED, STRIDES, Found, diverges, roundoff, spaced
-from gradcheck.numerics.measured.line import Line, Rung
+from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.stairs import ALIKE, NEXT, stairs
 from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
@@ -22,6 +22,8 @@ FAR = STRIDES[2], STRIDES[4]
 # Deviations by which two quotients lie apart that hold an accusation back, and the steps beside the smaller one at which they
 # are looked at again.
 APART, AGAIN = 3.0, (1.13, 0.83)
+# A window at a smaller step hears the noise anew, so that a gap is to be so many times larger than the noise that is known.
+CLEAR = 8.0
 # How far below a window a smaller one is, whose cubic is compared with its own.
 CUBICS = 2.7
 
@@ -135,22 +137,23 @@ def _through(steps: Steps, found: Found) -> Search[Found]:
 
 
 def _smaller(steps: Steps, found: Found, gap: float) -> Search[float | None]:
-    """Take smaller steps.  Returns the smallest at which noise leaves a gap to be seen; None where they contradict.
+    """Take smaller steps.  Returns the smallest at which a window shows a gap through noise; None where they contradict.
 
     gap : how far a claim lies beyond the bound.
     """
     line, low = steps.line, found.step
     if not any(r.step <= found.step / 8 for r in steps.rungs()):
         yield steps.wanted(found.step / STRIDES[1], found.step / STRIDES[3])
-    seen_through = low
+    seen_through = clear = low
     deep = found.rough or found.step > TRUSTED * abs(line.x)
     while deep and low > line.least and quantile(line.degrees) * line.noise / low < gap:
         # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
+        clear = low if CLEAR * quantile(line.degrees) * line.noise / low < gap else clear
         seen_through, low = low, low / STRIDES[1]
         yield steps.wanted(low)
     if _contradicted(steps, Window("good", found.step, line.noise, line.degrees), found):
         return None
-    return seen_through
+    return clear if clear < found.step else seen_through
 
 
 def _larger(steps: Steps, found: Found, gap: float) -> Search[None]:
@@ -276,18 +279,12 @@ def _contradicted(steps: Steps, seen: Window, found: Found) -> bool:
 def _witnessed(steps: Steps, seen: Window, found: Found) -> bool:
     """Whether a window lies below the scale of the loss: by the guess of it, or because a smaller step shows the derivative.
 
-    Far above its scale a bounded loss has quotients near 0 that agree with each other, whatever its slope is.  A derivative
-    that is 0, as at an optimum, shows nowhere; so it is enough that a step below the guessed scale is as far from the claim.
+    Far above its scale a bounded loss has quotients near 0 that agree with each other, whatever its slope is.
     """
     if seen.step <= steps.trusted:
         return True
-
-    def shown(rung: Rung, size: float) -> bool:
-        return abs(rung.value - found.value) + roundoff(rung, seen.beside, seen.degrees) <= VISIBLE * size
-
-    gap = abs(steps.claim.value - found.value)
     return any(
-        shown(r, abs(found.value)) or (r.step <= steps.trusted and not r.silent and shown(r, gap))
+        abs(r.value - found.value) + roundoff(r, seen.beside, seen.degrees) <= VISIBLE * abs(found.value)
         for r in steps.rungs()
         if r.step <= seen.step / 2
     )

@@ -15,12 +15,14 @@ import math
 
 from gradcheck.numerics.measured.confirm import confirmed, disputed_within
 from gradcheck.numerics.measured.explore import APART, NEAR, contradicted, explored, quadratic
-from gradcheck.numerics.measured.ladder import Found
-from gradcheck.numerics.measured.steps import WINDOW, Search, Steps
+from gradcheck.numerics.measured.ladder import Found, appraised
+from gradcheck.numerics.measured.steps import WINDOW, Search, Steps, alive
 
 # A derivative that is known to this is not improved.  Else one more step is taken if its bound is FINER times smaller, or
 # BETTER times where the derivative is not known well enough yet.
 FINE, FINER, BETTER, FURTHEST = 5e-6, 4.0, 1.3, 256.0
+# Steps at which a loss must move like a parabola where its derivative is 0.
+PARABOLIC = 3
 
 
 def search(steps: Steps, start: float) -> Search[Found]:
@@ -71,7 +73,7 @@ def search(steps: Steps, start: float) -> Search[Found]:
     if steps.rungs() and all(r.silent for r in steps.rungs()):
         # a loss that moves at no step shows nothing in a window either
         return best
-    best = steps.clearest()
+    best = _nearer(steps, steps.clearest())
     if claim.disputes(best) and steps.line.x != 0 and best.step > abs(steps.line.x) and not disputed_within(steps):
         # beyond 0 a loss may have a pole or a wall, and at smaller steps noise hides whether the claim is wrong
         return best._replace(truncation=math.inf)
@@ -91,6 +93,20 @@ def _beyond(steps: Steps, best: Found) -> Found:
     if here is None or best.step <= abs(steps.line.x) or steps.line.x == 0 or quadratic(steps.line, rungs):
         return best
     return best._replace(truncation=best.truncation + abs(here.bend) / 2)
+
+
+def _nearer(steps: Steps, best: Found) -> Found:
+    """The derivative at the largest step below the guessed scale, where one that shows nowhere was sought above.
+
+    Noise alone tells the bound of a derivative that is 0, and the largest steps have the least of it.  A loss that moves like a
+    parabola at three steps shows there that it is no fast wave, which has quotients near 0 as well.
+    """
+    near = [r for r in steps.rungs() if r.step <= steps.trusted and alive(steps.line, r)]
+    if best.step <= steps.trusted or abs(best.value) > best.bound or len(near) < PARABOLIC:
+        return best
+    if not (quadratic(steps.line, near) and quadratic(steps.line, near[:-1])):
+        return best
+    return next(f for f in appraised(steps.line, steps.rungs()) if f.step == near[-1].step)
 
 
 def _nothing_more(steps: Steps) -> Search[Found]:

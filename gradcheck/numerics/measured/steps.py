@@ -183,19 +183,9 @@ class Steps:
         return abs(self.claim.value - (near.value - rest)) <= s + OFF * abs(rest)
 
     def clearest(self) -> Found:
-        """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most.
-
-        Of a derivative that shows nowhere, though the loss moves, noise alone tells the bound; the largest steps have the least
-        of it.  Then a step that is trusted shows as much.
-        """
-        every = appraised(self.line, self.rungs())
-        found = min(every, key=_cleared, default=NOTHING)
-        if not math.isfinite(found.bound):
-            return self.best()
-        if found.step > self.trusted and abs(found.value) <= found.bound:
-            moved = {r.step for r in self.rungs() if alive(self.line, r) and r.step <= self.trusted}
-            return min((f for f in every if f.step in moved and math.isfinite(f.bound)), key=_cleared, default=found)
-        return found
+        """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most."""
+        found = min(appraised(self.line, self.rungs()), key=lambda f: f.bound + 2 * f.roundoff, default=NOTHING)
+        return found if math.isfinite(found.bound) else self.best()
 
     @property
     def trusted(self) -> float:
@@ -245,10 +235,6 @@ class Steps:
     def lowest(self) -> float:
         """The smallest step that was tried."""
         return min([step for step, _ in self._tried] + [r.step for r in self.own])
-
-
-def _cleared(found: Found) -> float:
-    return found.bound + 2 * found.roundoff
 
 
 def _on_one_side(rung: Rung) -> bool:
