@@ -46,11 +46,13 @@ class Measured:
     degrees : degrees of freedom with which the noise in ``Problem.rounding`` is known.
     gradient_at : the claimed gradient at another theta, NaN where there is none; None where it cannot be had.
     level : size of the loss where its noise was measured.
+    follows_dtype : whether loss and gradient_at compute in the dtype of the theta they are given: longdouble gives more digits.
     """
 
     degrees: float
     gradient_at: Callable[[Array], Array] | None = None
     level: float = math.inf
+    follows_dtype: bool = False
 
 
 @dataclass(frozen=True, eq=False)
