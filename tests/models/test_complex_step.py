@@ -18,7 +18,7 @@ from gradcheck.models import Attention, Conv, Norm, OneLayer, RecurrentNet
 from gradcheck.models.layers.layered import LOSSES
 from gradcheck.numerics import examine
 from gradcheck.numerics.check import check
-from gradcheck.numerics.measured import complex_step as own
+from gradcheck.numerics.measured import finer
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.steps import AUTO, Step
@@ -65,7 +65,7 @@ def _step(seed: int) -> Step:
 def digits(request: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """Whether longdouble has more digits than float64."""
     if request.param == "coarse":
-        monkeypatch.setattr(own, "FINER", np.dtype(float))
+        monkeypatch.setattr(finer, "FINER", np.dtype(float))
     return str(request.param)
 
 
