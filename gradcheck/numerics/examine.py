@@ -9,10 +9,10 @@ import numpy as np
 from gradcheck.numerics.auto import auto
 from gradcheck.numerics.bounds import evaluations, fixed, points_of_steps
 from gradcheck.numerics.exempt import Unmoved
+from gradcheck.numerics.measured.complex_step import Disputed, settled
 from gradcheck.numerics.measured.estimates import estimates
-from gradcheck.numerics.measured.gradient import gradient_noise, with_gradient_noise
 from gradcheck.numerics.problem import Evaluations, Problem
-from gradcheck.numerics.quotients import DEVIATIONS, KINK_MARGIN, OF_A_GRADIENT, Estimate, Probe
+from gradcheck.numerics.quotients import KINK_MARGIN, Estimate, Probe
 from gradcheck.numerics.schemes import Scheme, losses_at
 from gradcheck.numerics.steps import Step
 from gradcheck.numerics.verdict import Judgement, at_corners, judge, without_path
@@ -79,15 +79,15 @@ def examine(
         judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept, outweighs)
     else:
         estimate = auto(probe, scheme, index) if isinstance(eps, str) else fixed(probe, scheme, eps, index)
-        rounding = problem.rounding
+        judged = judge(analytic, estimate, problem.rounding, index, match_at, problem.kinked, accept)
         if problem.measured is not None:
-            apart = np.abs(analytic - estimate.value) > estimate.bound + accept * np.abs(analytic)
-            rounding = with_gradient_noise(problem, index[apart])
-            # what is seen of the rounding of a gradient is true of the complex step too
-            own = OF_A_GRADIENT * DEVIATIONS * (rounding.gradient - problem.rounding.gradient)[index]
-            own[apart] = np.fmax(own[apart], around.noise_of_derivative(np.flatnonzero(apart), estimate.step[apart]))
-            estimate = estimate._replace(roundoff=estimate.roundoff + own)
-        judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept)
+            # no analysis says how much it is rounded: that is measured where a weight would be accused
+            rows = np.flatnonzero((judged.verdict == "mismatch") & np.isfinite(analytic) & estimate.finite)
+            if len(rows):
+                disputed = Disputed(rows, index, estimate, probe.evaluate)
+                estimate, rounding, more = settled(problem, disputed, match_at, accept)
+                around.count(more)
+                judged = judge(analytic, estimate, rounding, index, match_at, problem.kinked, accept)
     if "nondifferentiable" in judged.verdict:
         judged = at_corners(judged, _corners(problem, scheme, index, estimate, judged))
     judged, counts = around.exempted(judged)
@@ -111,6 +111,10 @@ class _Around:
         if len(claimed_zero):
             watched = index[claimed_zero]
             self._unmoved = Unmoved(watched, problem.center, self._steps, problem.low, problem.high)
+
+    def count(self, evaluations: int) -> None:
+        """Count evaluations that were made elsewhere."""
+        self._count += evaluations
 
     @property
     def probe(self) -> Probe:
@@ -167,19 +171,6 @@ class _Around:
             )
             self._count += at_theta
         return found.imag / step
-
-    def noise_of_derivative(self, rows: Array, step: Array) -> Array:
-        """The largest error by rounding of the complex step of some of the weights, (m,), measured beside theta."""
-        some, known = self._index[rows], self._problem
-        h = step.astype(known.theta.dtype)
-
-        def derivatives(point: Array) -> Array:
-            self._count += len(some)
-            found = np.zeros(known.theta.shape)
-            found[some] = losses_at(known.loss, point, some, (point[some] + 1j * h)[:, None])[:, 0].imag / h
-            return found
-
-        return gradient_noise(known, derivatives, some)
 
     def _complex_losses(self, some: Array, points: Array) -> Array:
         known = self._problem

@@ -46,12 +46,14 @@ class Measured:
     degrees : degrees of freedom with which the noise in ``Problem.rounding`` is known.
     gradient_at : the claimed gradient at another theta, NaN where there is none; None where it cannot be had.
     level : size of the loss where its noise was measured.   power : the power of its size with which the noise grows.
+    follows_dtype : whether loss and gradient_at compute in the dtype of the theta they are given: longdouble gives more digits.
     """
 
     degrees: float
     gradient_at: Callable[[Array], Array] | None = None
     level: float = math.inf
     power: float = 0.5
+    follows_dtype: bool = False
 
 
 @dataclass(frozen=True, eq=False)

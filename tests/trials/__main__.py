@@ -30,6 +30,7 @@ from . import (
     kills,
     layers,
     load,
+    model_steps,
     overrides,
     pairs,
     secrets,
@@ -138,6 +139,10 @@ def wrong_steps(given: argparse.Namespace, folder: Path) -> str:
     return steps.trial(given.nets)
 
 
+def wrong_layers(given: argparse.Namespace, folder: Path) -> str:
+    return model_steps.trial(given.nets)
+
+
 def random_layers(given: argparse.Namespace, folder: Path) -> str:
     return layers.trial(10 * given.nets)
 
@@ -166,6 +171,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "sequences": nets_of_sequences,
     "corpus": reported_mistakes,
     "steps": wrong_steps,
+    "model-steps": wrong_layers,
     "layers": random_layers,
     "load": loaded,
     "files": shipped_files,

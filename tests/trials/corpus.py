@@ -38,8 +38,8 @@ class Half:
     right: int = 0
     generic: int = 0
     wrong: int = 0
-    missed: int = 0  # no mismatch
-    none: int = 0  # the mistake leaves this very gradient as it is
+    missed: int = 0  # no mismatch, though the mistake is above the resolution
+    none: int = 0  # the mistake leaves this very gradient as it is, or changes it by less than can be seen
     said: Counter[tuple[str, str | None]] = field(default_factory=Counter)
 
     def add(self, name: str, found: str, kind: str | None) -> None:
@@ -78,7 +78,7 @@ def answer(name: str, form: Mapping[str, Any], seed: int) -> tuple[str, str, str
     except NoEffect:
         return name, "none", None
     if summary["verdict"] != "mismatch":
-        return name, "missed", summary["verdict"]
+        return name, "missed" if summary["n_missed"] else "none", summary["verdict"]
     problem = pose(one)
     assert problem.correct is not None
     kind = summary["diagnosis_kind"]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradcheck.numerics.measured.explore import scouted
+from gradcheck.numerics.measured.finer import ROUNDED
 from gradcheck.numerics.measured.given import RATIO, Given, beside, first_step, given
 from gradcheck.numerics.measured.gradient import with_gradient_noise
 from gradcheck.numerics.measured.ladder import Found
@@ -33,8 +34,6 @@ CENTRAL = SCHEMES["central"]
 MANY, FIRST = 16, 4
 # Further steps that are tried where the first weights showed nothing.
 HIDDEN = 4
-# An entry of a gradient may be wrong by so many roundings of the largest.
-ROUNDED = 1e3
 # The part of match_at that is left for the search beside a quotient of first order.
 FIRST_ORDER = 0.1
 # First steps that are off by no more than this are kept.

@@ -1,4 +1,4 @@
-"""The rounding errors of a claimed gradient, measured beside theta."""
+"""The rounding errors of a claimed gradient: seen in numbers of more digits, or measured beside theta."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gradcheck.numerics.measured.finer import in_finer_numbers, left
 from gradcheck.numerics.measured.noise import (
     BESIDE,
     DEGREE,
@@ -42,8 +43,13 @@ def with_gradient_noise(problem: Problem, index: Array, steps: Array | None = No
     rounding, known = problem.rounding, problem.measured
     if known is None or known.gradient_at is None or not len(index):
         return rounding
+    claim = in_finer_numbers(problem)
+    if claim is None:
+        error = gradient_noise(problem, known.gradient_at, index, steps)
+    else:
+        error = (claim.error + left(problem, claim, claim.error))[index]
     gradient = rounding.gradient.copy()
-    gradient[index] = np.fmax(gradient[index], gradient_noise(problem, known.gradient_at, index, steps) / DEVIATIONS)
+    gradient[index] = np.fmax(gradient[index], error / DEVIATIONS)
     return replace(rounding, gradient=gradient)
 
 

@@ -23,7 +23,7 @@ def around(
 ) -> Problem:
     """A loss of many weights around theta as a problem, with a gradient that is known to be right.
 
-    loss, gradient : at any theta.
+    loss, gradient : at any theta, in its dtype.
     """
     length, claim = scales(layout, theta), gradient(theta)
     noise = _noise(loss, theta, length)
@@ -40,7 +40,9 @@ def around(
         correct=claim,
         rounding=rounding,
         kinked=True,
-        measured=Measured(noise.degrees, gradient, float(noise.level[0]), float(noise.power[0])),
+        measured=Measured(
+            noise.degrees, gradient, float(noise.level[0]), float(noise.power[0]), follows_dtype=True
+        ),
     )
 
 
