@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gradcheck.experiment.truth import Truth, truths
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.views import facets, words
+from gradcheck.views.axes import BASE
 from gradcheck.views.charts.cell_data import bug_order, eps_labels
 from gradcheck.views.charts.weight_data import ErrorCounts
 from gradcheck.views.frames import plain_value
@@ -116,7 +117,7 @@ def combinations(cells: pd.DataFrame) -> Combinations:
     which, size = np.unique(kind, return_inverse=True)[1], 1
     seeds = [name for name in cells.columns if name.endswith("_seed") and cells[name].nunique() > 1]
     aggregated, swept = [words.column(name) for name in seeds], facets.swept(cells)
-    for name in dict.fromkeys((*facets.BASE, *swept, *ALWAYS)):
+    for name in dict.fromkeys((*BASE, *swept, *ALWAYS)):
         titles, codes = _coded(cells[name], name, labels)
         paired = np.unique(which * (len(titles) + 1) + codes, return_inverse=True)[1]
         many = int(paired.max(initial=-1)) + 1
