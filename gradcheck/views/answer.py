@@ -92,7 +92,7 @@ def _legend(found: Matrix, squares: Sequence[Square]) -> str:
     if told.get(Truth.UNKNOWN):
         words.append("your own functions: cells that are a mismatch, in %")
     few, many = min(square.cells for square in squares), max(square.cells for square in squares)
-    size = counted(many, "cell") if few == many else f"{few} to {many} cells"
+    size = counted(many, "cell") if few == many else f"{few:,} to {many:,} cells"
     by = ["bug", column(found.axes.column or ""), *map(column, found.axes.facets)]
     return f"by {', '.join(filter(None, by))}: {'; '.join(words)} ({size} a square)"
 

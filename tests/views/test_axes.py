@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from gradcheck.experiment.truth import truths
 from gradcheck.views import cube, facets
 from gradcheck.views.axes import axes
 from gradcheck.views.matrix import matrix
@@ -73,7 +74,7 @@ def test_table_and_page_have_the_axes_that_were_swept(seed: int) -> None:
     assert not derived & set(found.names)
     places = matrix(cells).axes
     assert {*places.rows, *places.facets, places.column} - {"bug", "eps", None} == swept
-    combinations = cube.combinations(cells)
+    combinations = cube.combinations(cells, truths(cells))
     assert {key["name"] for key in combinations.keys if key["swept"]} - {"bug", "eps"} == swept
     # they are told in the same order, but for the key that stands along the rows
     assert [name for name in found.names if name != places.column] == [*places.facets, *places.rows[1:]]

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from visits import Visit, many_axes
 
+from gradcheck.experiment.truth import truths
 from gradcheck.views import cube, facets, paper
 from gradcheck.views.charts import cell_data, weight_data
 from gradcheck.views.record import Record
@@ -161,7 +162,7 @@ def ask(seen: Visit, code: str, chosen: dict[str, int]) -> Any:
 
 def filters(record: Record, rng: np.random.Generator) -> list[dict[str, int]]:
     """No filter, and random ones, as the page has them."""
-    keys = [key for key in cube.combinations(record.cells).keys if key["swept"]]
+    keys = [key for key in cube.combinations(record.cells, truths(record.cells)).keys if key["swept"]]
     made: list[dict[str, int]] = [{}]
     for _ in range(4):
         picked = rng.choice(len(keys), size=int(rng.integers(1, 3)), replace=False)
@@ -172,7 +173,7 @@ def filters(record: Record, rng: np.random.Generator) -> list[dict[str, int]]:
 def kept(record: Record, chosen: dict[str, int]) -> Any:
     """The cells that a filter of the page leaves, found without its counts."""
     cells = record.cells
-    names = {key["name"]: key["values"] for key in cube.combinations(cells).keys}
+    names = {key["name"]: key["values"] for key in cube.combinations(cells, truths(cells)).keys}
     for name, code in chosen.items():
         labels = cells[name].map(
             lambda one, name=name: facets.value_label(name, None if one != one else one), na_action=None
