@@ -53,7 +53,7 @@ const matrix = (() => {
     if (k > data.columns && n % k) { // full lines, where they are hardly wider
       for (let one = k; one > k / 2; one--) if (fits(one) && n % one === 0) { k = one; break; }
     }
-    const w = Math.min(size(k), 120), h = nb > 40 ? 13 : 17, legend = legendParts(data, width);
+    const w = Math.min(size(k), 200), h = nb > 40 ? 13 : 17, legend = legendParts(data, width);
     const names = data.panels.map(({ title }) => titleLines(title, ns * w));
     const head = 5 + LINE * Math.max(...names.map((lines) => lines.length)), line = head + nb * h + STEPS;
     const panels = names.map((lines, i) => ({ x: label + (i % k) * (ns * w + GAP), y: legend.height + Math.floor(i / k) * line + head, lines }));

@@ -204,6 +204,7 @@
     const settings = i < 0 ? "" : content.cells.columns.map((name, k) => [name, content.cells.titles[k], shown(rows[i][k], name)]).filter(([name]) => placeOf[name] !== undefined).map(([name, title, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? value : `${title} ${value}`)).join(", ");
     note.textContent = i < 0 ? (rows.length ? "No chosen cell was computed." : "No cell was computed.")
       : found.length ? `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}. ${rows[i][diagnosisAt] || ""}`
+      : rows[i][outcomeAt] === "failed" || rows[i][outcomeAt] === "skipped" ? `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}: ${rows[i][diagnosisAt]}. It has no weights.`
         : `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}. Its weights are not on this page: python -m gradcheck.show RUN_DIR --cell ${state.cell}`;
     say(words, "");
     if (found.length) {
