@@ -153,6 +153,32 @@ def test_the_address_restores_what_was_chosen(visit: Callable[..., Visit]) -> No
     assert other.page.inner_text("#chosen") == ""
 
 
+def test_a_square_of_the_address_that_is_not_drawn_is_none(visit: Callable[..., Visit]) -> None:
+    """What is outlined, its words, and the cells below are of the same square, whatever the address says."""
+    seen = visit(axes)
+    x, y = seen.square("scale", "cell")
+    with seen.answered():
+        seen.page.mouse.click(x, y)
+    address = seen.page.evaluate("location.hash.slice(1)")
+    parts = [part for part in address.split("&") if part.startswith("at.")]
+    rows = int(seen.page.inner_text("#cells .count").split()[0])
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        kept = [part for part in parts if rng.random() < 0.7]
+        other = f"dtype={rng.choice(['float32', 'float64'])}" if rng.random() < 0.5 else ""
+        with seen.answered():
+            seen.page.evaluate("(hash) => { location.hash = hash; }", "&".join([other, *kept]))
+        if seen.page.locator("#chart-detection .chosen").count():
+            words = seen.page.inner_text("#square-words")
+            assert words.startswith("scale, eps")
+            assert f" {int(seen.page.inner_text('#cells .count').split()[0])} cell" in words
+            assert "at.bug=scale" in seen.page.evaluate("location.hash")
+        else:
+            assert seen.page.inner_text("#square-words") == ""
+            assert "at." not in seen.page.evaluate("location.hash")
+            assert int(seen.page.inner_text("#cells .count").split()[0]) > rows
+
+
 # --- what the browser adds up ---------------------------------------------------------------------------------------
 
 
@@ -326,6 +352,14 @@ def test_no_chart_is_cut_on_a_small_screen(visit: Callable[..., Visit]) -> None:
             f"chart-{name}",
         )
         assert right <= 390, name
+    # no panel has lost a part of its name, and the picture ends where the text does
+    assert "…" not in "".join(seen.page.locator("#chart-detection svg text").all_text_contents())
+    for width in (390, 1400):
+        seen.page.set_viewport_size({"width": width, "height": 844})
+        seen.page.wait_for_function(
+            "() => { const right = (one) => document.querySelector(one).getBoundingClientRect().right;"
+            " return right('#chart-detection svg') <= right('main') + 0.5; }"
+        )
 
 
 def test_every_chart_says_in_words_what_it_shows(visit: Callable[..., Visit]) -> None:

@@ -137,7 +137,7 @@ const matrix = (() => {
   // The square of some values, where it is drawn.
   function find(data, wanted) {
     const b = data.bugs.indexOf(wanted.bug), e = data.steps.indexOf(wanted.eps);
-    const p = data.panels.findIndex((panel) => Object.entries(panel.values).every(([name, code]) => wanted[name] === undefined || wanted[name] === code));
+    const p = data.panels.findIndex((panel) => Object.entries(panel.values).every(([name, code]) => wanted[name] === code));
     return p < 0 || b < 0 || e < 0 ? null : { p, b, e };
   }
 

@@ -104,7 +104,15 @@
 
   function picture(mask) {
     drawn.data = cube.detection(mask);
+    if (state.square) settle();
     draw();
+  }
+
+  // The square of an address, which may name one that is not drawn.
+  function settle() {
+    const found = matrix.find(drawn.data, { ...state.filter, ...state.square });
+    const own = found && matrix.values(drawn.data, found), further = own && Object.keys(state.square).some((name) => own[name] === undefined);
+    state.square = further && !cube.cells(cube.chosen(state.filter, state.square)).computed ? null : own;
   }
 
   function draw() {
@@ -224,7 +232,7 @@
 
   async function changed(whole = true) {
     const begun = performance.now(), own = ++serial, mask = cube.chosen(state.filter), { computed, all } = cube.cells(mask);
-    const narrow = state.square ? cube.chosen(state.filter, state.square) : mask, done = [];
+    const done = [];
     for (const [name, select] of Object.entries(selects)) select.value = state.filter[name] ?? "";
     const some = Object.keys(state.filter).length > 0;
     clearing.hidden = !some;
@@ -238,6 +246,7 @@
       rules.fill(cube.ruleTable(mask));
       problems.fill(reasons(mask));
     } else draw();
+    const narrow = state.square ? cube.chosen(state.filter, state.square) : mask;
     allSquares.hidden = find("square-words").hidden = !state.square;
     const chosen = state.square && matrix.find(drawn.data, { ...state.filter, ...state.square });
     find("square-words").textContent = chosen ? matrix.words(drawn.data, chosen) : "";
