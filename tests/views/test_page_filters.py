@@ -334,11 +334,15 @@ def test_axe_finds_no_fault(visit: Callable[..., Visit], scheme: str) -> None:
     )
     seen = visit(axes, color_scheme=scheme)
     seen.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    # each kind of row once: axe looks at every one
+    seen.page.fill("#cells input", "sign_flip float32 1e-04")
+    assert seen.page.locator("#cells tbody tr").count() > 3
     found = axe.Axe().run(seen.page).response
     assert len(found["passes"]) > 20
     assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]] == []
     seen.page.evaluate("document.getElementById('cells-note').style.color = '#787878'")  # the planted fault
-    assert [one["id"] for one in axe.Axe().run(seen.page).response["violations"]] == ["color-contrast"]
+    planted = axe.Axe().run(seen.page, context="#cells-section").response
+    assert [one["id"] for one in planted["violations"]] == ["color-contrast"]
     seen.page.evaluate("document.getElementById('cells-note').style.color = ''")
 
 
@@ -358,7 +362,8 @@ def test_no_chart_is_cut_on_a_small_screen(visit: Callable[..., Visit]) -> None:
         seen.page.set_viewport_size({"width": width, "height": 844})
         seen.page.wait_for_function(
             "() => { const right = (one) => document.querySelector(one).getBoundingClientRect().right;"
-            " return right('#chart-detection svg') <= right('main') + 0.5; }"
+            " return right('#chart-detection svg') <= right('main') + 0.5; }",
+            timeout=20_000,
         )
 
 
