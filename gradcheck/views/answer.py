@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth
@@ -16,6 +18,9 @@ from gradcheck.views.record import Record
 from gradcheck.views.varied import settings_varied
 from gradcheck.views.words import NO_BUG, column, error, percent, setting
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MANY = 60  # rows of matrices
 FEW = 3  # values of a setting that are named; of more, their range or their number is said
 _NAMED = ("cell", "model", *FUNCTIONS, "worst_param", "worst_flat_index", "max_rel_err", "diagnosis", "diagnosis_kind")
@@ -24,13 +29,13 @@ _NAMED = ("cell", "model", *FUNCTIONS, "worst_param", "worst_flat_index", "max_r
 def accused(record: Record, most: int | None) -> Iterator[str]:
     """The cells without a planted bug that are a mismatch, the largest error first; at most so many."""
     cells = record.cells
-    injected = cells["bug_injected"].fillna(False).astype(bool)
+    accused_ = (cells["verdict"] == "mismatch") & ~cells["bug_injected"].fillna(False).astype(bool)
+    if not accused_.any():
+        return
     told = [name for name in settings_varied(cells) if name != "bug"]
     told[:0] = ["run"] if record.several else []
     shown = [name for name in dict.fromkeys([*_NAMED, *told]) if name in cells]
-    wrong = cells.loc[(cells["verdict"] == "mismatch") & ~injected, shown]
-    if wrong.empty:
-        return
+    wrong = cells.loc[accused_, shown]
     alarms = int((~wrong["model"].isin(UNKNOWN_MODELS)).sum())
     kinds = [f"{counted(alarms, 'false alarm')}"] if alarms else []
     kinds += [f"{counted(len(wrong) - alarms, 'wrong gradient')} of your own functions"] if alarms < len(wrong) else []
@@ -92,7 +97,7 @@ def _legend(found: Matrix, squares: Sequence[Square]) -> str:
     if told.get(Truth.UNKNOWN):
         words.append("your own functions: cells that are a mismatch, in %")
     few, many = min(square.cells for square in squares), max(square.cells for square in squares)
-    size = counted(many, "cell") if few == many else f"{few} to {many} cells"
+    size = counted(many, "cell") if few == many else f"{few:,} to {many:,} cells"
     by = ["bug", column(found.axes.column or ""), *map(column, found.axes.facets)]
     return f"by {', '.join(filter(None, by))}: {'; '.join(words)} ({size} a square)"
 
@@ -138,10 +143,7 @@ def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator
     counts = kinds.value_counts()
     order = sorted(counts.index, key=lambda kind: (-counts[kind], str(kind)))[:most]
     yield Title(f"\nmismatches by diagnosis{_first(len(order), len(counts))}")
-    errors = wrong["max_rel_err"].fillna(float("inf"))
-    # of each kind a cell whose error is the middle one of its kind: the largest is often a special case
-    ranked = wrong[["cell"]].assign(_kind=kinds, _error=errors).sort_values(["_error", "cell"])
-    examples = {kind: some[len(some) // 2] for kind in order for some in [ranked.index[ranked["_kind"] == kind]]}
+    examples = {kind: _middle(wrong.loc[kinds == kind, ["cell", "max_rel_err"]]) for kind in order}
     values = {name: {plain_value(v) for v in cells.loc[cells["status"] == "ok", name].unique()} for name in keys}
     for kind, place in examples.items():
         row, of_kind = wrong.loc[[place]], kinds == kind
@@ -151,6 +153,13 @@ def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator
         ]
         yield f" {printable(kind)}: {'; '.join([counted(int(counts[kind]), 'cell'), *filter(None, spread)])}"
         yield f"   such as {printable(example['cell'])}: {_worst(example, record.worst_weights(row))}"
+
+
+def _middle(cells: pd.DataFrame) -> object:
+    """Where the cell with the middle error is: the largest is often a special case.  Of several it is the first by its id."""
+    errors = cells["max_rel_err"].fillna(float("inf")).to_numpy(float)
+    own = cells["cell"][errors == np.partition(errors, len(errors) // 2)[len(errors) // 2]]
+    return own.idxmin()
 
 
 def _spread(name: str, values: set[Any], of: set[Any]) -> str:

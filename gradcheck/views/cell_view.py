@@ -65,7 +65,7 @@ def _counts(row: Mapping[str, Any], n: int) -> str:
     exempt = row["n_exempt"] or 0
     counts[words.NOT_JUDGED] = counts.pop("inconclusive") + counts.pop("nondifferentiable") - exempt
     counts[EXEMPT] = exempt
-    return f"{counted(n, 'weight')}: {', '.join(f'{count} {name}' for name, count in counts.items() if count)}"
+    return f"{counted(n, 'weight')}: {', '.join(f'{count:,} {name}' for name, count in counts.items() if count)}"
 
 
 def _table(weights: list[dict[str, Any]], title: str, accept: float) -> Table:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.experiment.truth import Truth, truths
+from gradcheck.experiment.truth import Truth
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.views import facets, words
+from gradcheck.views.axes import BASE
 from gradcheck.views.charts.cell_data import bug_order, eps_labels
 from gradcheck.views.charts.weight_data import ErrorCounts
 from gradcheck.views.frames import plain_value
@@ -108,15 +109,18 @@ class Combinations(NamedTuple):
         return len(self.kind)
 
 
-def combinations(cells: pd.DataFrame) -> Combinations:
-    """The combinations of the keys by which the page tells cells apart; at most MOST_COMBINATIONS, unless ALWAYS has more."""
+def combinations(cells: pd.DataFrame, told: pd.Series) -> Combinations:
+    """The combinations of the keys by which the page tells cells apart; at most MOST_COMBINATIONS, unless ALWAYS has more.
+
+    told : the truth of each cell.
+    """
     keys, columns = [], []
     labels = eps_labels(cells)
-    kind = truths(cells).map(lambda told: KINDS.index(_kind(Truth(told)))).to_numpy(np.int64)
+    kind = told.map({str(truth): KINDS.index(_kind(truth)) for truth in Truth}).to_numpy(np.int64)
     which, size = np.unique(kind, return_inverse=True)[1], 1
     seeds = [name for name in cells.columns if name.endswith("_seed") and cells[name].nunique() > 1]
     aggregated, swept = [words.column(name) for name in seeds], facets.swept(cells)
-    for name in dict.fromkeys((*facets.BASE, *swept, *ALWAYS)):
+    for name in dict.fromkeys((*BASE, *swept, *ALWAYS)):
         titles, codes = _coded(cells[name], name, labels)
         paired = np.unique(which * (len(titles) + 1) + codes, return_inverse=True)[1]
         many = int(paired.max(initial=-1)) + 1
@@ -132,8 +136,8 @@ def combinations(cells: pd.DataFrame) -> Combinations:
     return Combinations(keys, aggregated, swept, seeds, of_each, kind[first], which.astype(np.int64))
 
 
-def _kind(told: Truth) -> str:
-    return "unknown" if told is Truth.UNKNOWN else "planted" if told.planted else "correct"
+def _kind(truth: Truth) -> str:
+    return "unknown" if truth is Truth.UNKNOWN else "planted" if truth.planted else "correct"
 
 
 def _coded(column: pd.Series, name: str, steps: Mapping[float | None, str]) -> tuple[list[str], Codes]:
@@ -151,13 +155,13 @@ def _coded(column: pd.Series, name: str, steps: Mapping[float | None, str]) -> t
     return titles, place[codes] if len(codes) else np.zeros(0, np.int64)
 
 
-def cube(cells: pd.DataFrame, found: Combinations) -> Cube:
-    """The counts of the cells by combination."""
+def cube(cells: pd.DataFrame, told: pd.Series, found: Combinations) -> Cube:
+    """The counts of the cells by combination.  told : the truth of each."""
 
     def count(mask: pd.Series) -> Packed:
         return packed(np.bincount(found.of_cell[mask.to_numpy(bool)], minlength=found.size))
 
-    computed, told = cells["status"] == "ok", truths(cells)
+    computed = cells["status"] == "ok"
     outcome = cells["verdict"].where(computed, cells["status"])
     checked = computed & ~cells["bug_injected"].fillna(False).astype(bool)
     accused = computed & (cells["verdict"] == "mismatch")

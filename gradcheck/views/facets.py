@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradcheck.columns.weights import AXES
 from gradcheck.errors import BadInput
-from gradcheck.experiment.results.rows import SETTINGS
 from gradcheck.numerics.steps import AUTO, stored
 from gradcheck.printable import printable
 from gradcheck.views import words
+from gradcheck.views.axes import BASE, SHOWN_FIRST, axes
 from gradcheck.views.frames import plain_value
 from gradcheck.views.layout import cut
 from gradcheck.views.tally import order
@@ -27,38 +25,11 @@ if TYPE_CHECKING:
 MOST_VALUES = 24  # a key with more values than that makes neither panels nor a drop-down
 MOST_PANELS = 48  # of one chart
 NAME = 60  # characters of a name in a chart
-Codes = NDArray[np.int64]  # of each cell the place of its value among all values of a key
-BASE = ("bug", "eps")  # the axes of the picture of what was caught
-# What tells most about a check comes first; seeds are never told apart.
-_FIRST = ("run", "dtype", "scheme", "model")
-_SETTINGS = (*AXES.names, *SETTINGS.names)
 
 
 def swept(cells: pd.DataFrame) -> list[str]:
-    """The keys other than bug and step in which the cells that were computed differ, what tells most first.
-
-    Seeds are left out, and a key that follows from another one, as the magnitude follows from the bug.
-    """
-    done = cells.loc[cells["status"] == "ok"]
-    names = [name for name in dict.fromkeys((*_FIRST, *_SETTINGS)) if name in done and not name.endswith("_seed")]
-    codes: dict[str, Codes] = {}
-    for name in ("bug", "eps", *(name for name in names if name not in BASE)):
-        own, values = done[name].factorize(use_na_sentinel=False)
-        if name in BASE or (len(values) > 1 and not _follows(name, own, codes)):
-            codes[name] = own.astype(np.int64)
-    return [name for name in codes if name not in BASE]
-
-
-def _follows(name: str, own: Codes, known: Mapping[str, Codes]) -> bool:
-    """Whether the values of a key follow from those of one other key; those of a bug also from bug and model."""
-    others = [codes for other, codes in known.items() if other != "eps"]
-    if name.startswith("bug_") and "model" in known:
-        others.append(_paired(known["bug"], known["model"]))
-    return any(len(np.unique(_paired(other, own))) == len(np.unique(other)) for other in others)
-
-
-def _paired(first: Codes, second: Codes) -> Codes:
-    return first * (int(second.max(initial=0)) + 1) + second
+    """The keys other than bug and step in which the cells that were computed differ (`axes`), what tells most first."""
+    return axes(cells[cells["status"] == "ok"]).names
 
 
 def values_of(column: pd.Series, name: str) -> list[object]:
@@ -125,7 +96,7 @@ def with_panels(cells: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]
 def _told(name: str, value: object, of: int) -> str:
     """A value in the name of a panel; with its key where it does not say what it is."""
     text = value_label(name, value)
-    return text if name in _FIRST or (isinstance(value, str) and of == 1) else f"{words.column(name)} {text}"
+    return text if name in SHOWN_FIRST or (isinstance(value, str) and of == 1) else f"{words.column(name)} {text}"
 
 
 def checked(typed: str | Sequence[str] | None, cells: pd.DataFrame, where: str) -> list[str]:

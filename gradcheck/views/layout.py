@@ -14,6 +14,7 @@ from gradcheck.printable import printable, printable_lines
 UNLIMITED = 100_000  # characters: the width of a file or a pipe
 GAP = 2  # blanks between two columns
 LEAST = 16  # characters to which a column of text is made narrower, but for a longer word
+WORD = 32  # characters of a word that is not broken where a table is too wide
 # What a text means, which a terminal shows by its colour.
 GOOD, BAD, OPEN, TITLE, FAINT = "good", "bad", "open", "title", "faint"
 MEANINGS = {
@@ -151,7 +152,7 @@ def _narrowest(column: Sequence[object], of_text: bool) -> int:
     natural = max(map(len, texts))
     if not of_text or natural <= LEAST:
         return natural
-    return max(LEAST, *(len(word) for text in texts for word in text.split()), 1)
+    return max(LEAST, min(WORD, max(len(word) for text in texts for word in text.split())))
 
 
 def _widths(table: Table, width: int) -> list[int]:

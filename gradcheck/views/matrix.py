@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradcheck.experiment.truth import COLUMNS, Truth, truths
+from gradcheck.views.axes import BASE, axes
 from gradcheck.views.frames import plain_value
 from gradcheck.views.tally import order
 from gradcheck.views.varied import settings_varied
@@ -15,13 +16,9 @@ from gradcheck.views.words import NO_BUG, column, setting
 if TYPE_CHECKING:
     import pandas as pd
 
-# Settings of which one tells most of a run; they are facets before all others.  A size may follow from another setting.
-_FIRST = ("run", "model", "scheme", "dtype")
-_LAST = ("data_n", "data_d")
 
-
-class Axes(NamedTuple):
-    """The axes of a grid.
+class Places(NamedTuple):
+    """Where the axes of a grid stand.
 
     rows : the bug and its own settings.   column : of the squares of a row; None where there is one square.   facets : others.
     """
@@ -64,7 +61,7 @@ class Facet:
 class Matrix:
     """The matrices of a grid; they have the same columns."""
 
-    axes: Axes
+    axes: Places
     columns: list[str]
     facets: list[Facet]
 
@@ -74,40 +71,23 @@ class Matrix:
         return [square for facet in self.facets for row in facet.rows.values() for square in row if square is not None]
 
 
-def axes(done: pd.DataFrame) -> Axes:
-    """The axes in which computed cells differ.
-
-    Seeds are aggregated.  A setting that follows from one axis before it, as the magnitude of a bug from its name or one of two
-    paired keys from the other, is none.
-    """
-    names = [name for name in settings_varied(done) if not name.endswith("_seed")]
-    names = [*(["run"] if "run" in done and done["run"].nunique() > 1 else []), *names]
-    own = [name for name in names if name.startswith("bug_")]
-    inner = [name for name in ("bug", *own, "eps") if name in names]
-    others = [name for name in names if name not in inner]
-    first = [name for name in _FIRST if name in others]
-    last = [name for name in _LAST if name in others]
-    others = [*first, *(name for name in others if name not in (*first, *last)), *last]
-    points, kept = done[[*inner, *others]].drop_duplicates(), list[str]()
-    for name in [*inner, *others]:
-        if not any(_follows(points, name, axis) for axis in kept):
-            kept.append(name)
-    facets = [name for name in kept if name in others]
-    along = "eps" if "eps" in kept else max(facets, key=lambda name: done[name].nunique(), default=None)
-    rows = ("bug", *(name for name in kept if name in own))
-    return Axes(rows, along, tuple(name for name in facets if name != along))
+def places(done: pd.DataFrame) -> Places:
+    """Where the axes of computed cells stand: of the columns eps, or the key with the most values where it is the same."""
+    found = axes(done)
+    along = "eps" if _many(done["eps"]) > 1 else max(found.others, key=lambda name: _many(done[name]), default=None)
+    return Places(("bug", *found.of_bug), along, tuple(name for name in found.others if name != along))
 
 
-def _follows(points: pd.DataFrame, name: str, axis: str) -> bool:
-    """Whether the axis alone tells the value of a setting."""
-    return len(points[[axis, name]].drop_duplicates()) == len(points[[axis]].drop_duplicates())
+def _many(column: pd.Series) -> int:
+    return int(column.nunique(dropna=False))
 
 
 def matrix(cells: pd.DataFrame) -> Matrix:
     """The matrices of some rows of ``cells``: of the cells that were computed."""
-    names = ["run", *settings_varied(cells), "bug", *COLUMNS]  # of a million cells all columns would take a gigabyte
-    done = cells.loc[cells["status"] == "ok", [name for name in dict.fromkeys(names) if name in cells]]
-    found = axes(done)
+    names = [*settings_varied(cells), *BASE, *COLUMNS]  # of a million cells all columns would take a gigabyte
+    names += [name for name in ("run",) if name in cells]
+    done = cells.loc[cells["status"] == "ok", list(dict.fromkeys(names))]
+    found = places(done)
     keys = [*found.facets, *found.rows, *([found.column] if found.column else [])]
     told = truths(done)
     wrong = (told == Truth.UNKNOWN) & (done["verdict"] == "mismatch")
@@ -123,7 +103,7 @@ def matrix(cells: pd.DataFrame) -> Matrix:
     return _arranged(found, squares)
 
 
-def _arranged(found: Axes, squares: dict[tuple[Any, ...], Square]) -> Matrix:
+def _arranged(found: Places, squares: dict[tuple[Any, ...], Square]) -> Matrix:
     n, m = len(found.facets), len(found.facets) + len(found.rows)
 
     def ordered(names: Sequence[str], values: set[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

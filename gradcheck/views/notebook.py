@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gradcheck.experiment.truth import Truth, truths
 from gradcheck.views import facets, words
+from gradcheck.views.axes import BASE
 from gradcheck.views.charts.cell_data import bug_order
 from gradcheck.views.frames import plain_value
 from gradcheck.views.numbers import counted
@@ -44,7 +45,7 @@ def _heading(cells: pd.DataFrame) -> str:
 def _varied(cells: pd.DataFrame) -> list[str]:
     """A line for each key that was swept, with its values."""
     lines = []
-    for name in (*facets.BASE, *facets.swept(cells)):
+    for name in (*BASE, *facets.swept(cells)):
         values = [facets.value_label(name, value) for value in facets.values_of(cells[name], name)]
         if len(values) > 1:
             more = f", … ({len(values)} values)" if len(values) > _MOST_VALUES else ""

@@ -23,8 +23,8 @@ def finite(value: float | None) -> float | None:
 
 
 def counted(number: int, what: str) -> str:
-    """So many of something, as ``1 cell`` or ``2 cells``."""
-    return f"{number} {what}{'s'[: number != 1]}"
+    """So many of something, as ``1 cell``, ``2 cells`` or ``2,016 cells``."""
+    return f"{number:,} {what}{'s'[: number != 1]}"
 
 
 def in_json(value: object) -> object:

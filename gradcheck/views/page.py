@@ -22,6 +22,7 @@ import numpy as np
 
 from gradcheck.columns import store
 from gradcheck.errors import BadInput
+from gradcheck.experiment.truth import truths
 from gradcheck.numerics.steps import from_stored
 from gradcheck.numerics.verdict import VERDICTS
 from gradcheck.printable import printable
@@ -33,6 +34,7 @@ from gradcheck.views.layout import cut
 from gradcheck.views.numbers import in_json
 from gradcheck.views.record import Record
 from gradcheck.views.sentence import answer
+from gradcheck.views.worst import WORST_COLUMNS, WorstWeights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +77,10 @@ class Page:
 
         self._record = record
         cells = record.cells
-        self._combinations = cube.combinations(cells)
-        places = cell_data.interesting(cells, self._combinations.of_cell)
+        self._told = truths(cells)
+        self._answer = answer(cells, self._told)
+        self._combinations = cube.combinations(cells, self._told)
+        places = cell_data.interesting(cells, self._told, self._combinations.of_cell)
         self._places = places[:SHOWN_CELLS]
         ok = self._places[(cells["status"] == "ok").to_numpy(bool)[self._places]]
         sizes = np.minimum(cells["n_weights"].iloc[ok].fillna(0).to_numpy(np.int64), weight_data.DRAWN_WEIGHTS)
@@ -85,10 +89,12 @@ class Page:
         self._errors = weight_data.ErrorCounts(
             pd.Index(cells["cell"][once], dtype=object), self._combinations.of_cell[once]
         )
-        columns = dict.fromkeys([*weight_data.ERROR_COLUMNS, *weight_data.DRAWN_COLUMNS])
+        self._worst = WorstWeights(cells.iloc[self._places])
+        columns = dict.fromkeys([*weight_data.ERROR_COLUMNS, *weight_data.DRAWN_COLUMNS, *WORST_COLUMNS])
         for table in record.tables(list(columns)):
             self._errors.add(table)
             self._chosen.add(table)
+            self._worst.add(table)
 
     @property
     def bins(self) -> list[weight_data.Bin]:
@@ -120,7 +126,7 @@ class Page:
         }
         parts = {
             "policy": "; ".join(f"{key} {value}" for key, value in policy.items()),
-            "title": html.escape(f"{answer(self._record.cells)} {again.names(self._record)}"),
+            "title": html.escape(f"{self._answer} {again.names(self._record)}"),
             "style": asset["page.css"],
             "content": as_data(self.content()),
             "library": library,
@@ -135,12 +141,12 @@ class Page:
         from gradcheck.views.charts.page_specs import specifications
 
         cells = self._record.cells
-        counts = cube.cube(cells, self._combinations)
+        counts = cube.cube(cells, self._told, self._combinations)
         bins = self.bins
         span = (min(row["low"] for row in bins), max(row["high"] for row in bins)) if bins else None
         keys = {key["name"]: key["values"] for key in counts["keys"]}
         return {
-            "answer": answer(cells),
+            "answer": self._answer,
             "name": again.names(self._record),
             "heading": self._record.heading.removeprefix(f"{printable(self._record.name)}: ").splitlines(),
             "cube": counts,
@@ -171,7 +177,7 @@ class Page:
             cell=cells["cell"],
             outcome=cells["verdict"].where(cells["status"] == "ok", cells["status"]),
             diagnosis=cells["diagnosis"].where(cells["diagnosis"].notna(), cells["message"]),
-            worst_param=[_worst(row) for row in records(cells[["worst_param", "worst_flat_index"]])],
+            worst_param=cells["cell"].map(self._worst.names()).where(cells["worst_param"].notna()),
             max_rel_err=cells["max_rel_err"],
             visible_from=_visible(cells),
             n_weights=cells["n_weights"],
@@ -230,11 +236,6 @@ def as_data(value: object) -> str:
     """JSON that can stand in an HTML page: no character of it ends the block, opens a comment or breaks a line."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # ASCII alone
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _worst(row: dict[str, object]) -> str | None:
-    """The worst weight of a cell; only its place among all weights is stored."""
-    return None if row["worst_param"] is None else words.weight(str(row["worst_param"]), None, row["worst_flat_index"])  # type: ignore[arg-type]
 
 
 def _visible(cells: pd.DataFrame) -> list[float | str | None]:

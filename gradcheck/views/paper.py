@@ -12,6 +12,7 @@ from gradcheck.experiment.truth import PLANTED, Truth, truths
 from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.printable import printable
 from gradcheck.views import citation, facets, words
+from gradcheck.views.axes import BASE
 from gradcheck.views.charts import captions, cell_data, drawing, weight_data
 from gradcheck.views.frames import plain_value
 from gradcheck.views.numbers import counted
@@ -100,7 +101,7 @@ def caption(record: Record, name: str, cell: str | None) -> str:
 def squares(cells: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """By the keys of the panels, bug and step: how many cells were caught, cannot be told, were missed, were accused."""
     done = cells[cells["status"] == "ok"]
-    by = [*keys, *facets.BASE]
+    by = [*keys, *BASE]
     counts = done[by].assign(**{name: truths(done) == truth for name, truth in _COUNTS.items()}, cells=1)
     found = counts.groupby(by, dropna=False, sort=False)[["cells", *_COUNTS]].sum().reset_index()
     planted = found[[name for name, truth in _COUNTS.items() if truth in PLANTED]].sum(axis=1)

@@ -14,14 +14,14 @@ from gradcheck.errors import BadInput
 from gradcheck.experiment.truth import Truth, truths
 from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, OF_MANY
 from gradcheck.printable import printable
-from gradcheck.views import words
-from gradcheck.views.frames import plain_value, records, rule_counts, weight_names
+from gradcheck.views.frames import plain_value, records, rule_counts
 from gradcheck.views.numbers import counted, larger
 from gradcheck.views.recorded import Recorded, cells_of
 from gradcheck.views.runs import frame_of, with_missed
 from gradcheck.views.summary import headline
 from gradcheck.views.tallied import tallied, visible
 from gradcheck.views.tally import Tally, order
+from gradcheck.views.worst import WORST_COLUMNS, WorstWeights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 GROUPS = ("model", "bug", "eps")
 
 _FIGURES = ("not_ok", "worst_rel_err", "visible_from", "half_visible_from")
-_WORST = ("cell", "worst_param", "worst_flat_index")
 _FEW_WEIGHTS = 1_000_000  # of them the reasons are counted: in a longer run that takes seconds
 STATUSES = (*OF_MANY, "failed", "skipped")
 
@@ -99,7 +98,7 @@ class Record:
     def heading(self) -> str:
         """What ran, with what, and what is wrong with it; a line each."""
         tally = self.tally
-        status = ", ".join(f"{n} {printable(name)}" for name, n in tally.status.items() if n) or "no cells yet"
+        status = ", ".join(f"{n:,} {printable(name)}" for name, n in tally.status.items() if n) or "no cells yet"
         if not self.several:
             tools = self.runs[0].tools
             first = [f"{printable(self.name)}: {status}{f'  ({tools})' if tools else ''}", headline(tally)]
@@ -206,21 +205,12 @@ class Record:
 
     def worst_weights(self, cells: pd.DataFrame) -> dict[str, str]:
         """The names of the worst weights of some cells, as ``W1[0,1]``, found in one pass over their weights."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        known = cells[cells["worst_flat_index"].notna()]
-        ids, places = pa.array(known["cell"], pa.string()), pa.array(known["worst_flat_index"], pa.int64())
-        found: dict[str, str] = {}
+        found, known = WorstWeights(cells), set(cells["cell"][cells["worst_flat_index"].notna()])
         for run in self.runs:
-            own = set(known["cell"]) if run.kept is None else set(known["cell"]) & run.kept
-            for table in run.stored.weight_tables(("cell", "param", "position", "flat_index"), own) if own else ():
-                worst = places.take(pc.index_in(table["cell"], value_set=ids).combine_chunks())
-                rows = table.filter(pc.equal(table["flat_index"], worst))
-                found |= zip(rows["cell"].to_pylist(), weight_names(rows).to_pylist(), strict=True)
-        # a weight whose row is not there has a parameter and a place in theta
-        told = {row["cell"]: (row["worst_param"], row["worst_flat_index"]) for row in records(cells[list(_WORST)])}
-        return {cell: found.get(cell) or words.weight(param, None, place) for cell, (param, place) in told.items()}
+            own = known if run.kept is None else known & run.kept
+            for table in run.stored.weight_tables(WORST_COLUMNS, own) if own else ():
+                found.add(table)
+        return found.names()
 
     def first_weights(self, cell: str, most: int) -> pd.DataFrame:
         """The first weights of a cell, as they are stored."""

@@ -11,9 +11,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def answer(cells: pd.DataFrame) -> str:
-    """``No false alarm. 1,226 of 1,680 planted bugs caught, 445 could not be told, 9 missed.``"""
-    done = cells.loc[cells["status"] == "ok", list(COLUMNS)]
-    told = {str(truth): int(n) for truth, n in truths(done).value_counts().items()}
+def answer(cells: pd.DataFrame, told: pd.Series | None = None) -> str:
+    """``No false alarm. 1,226 of 1,680 planted bugs caught, 445 could not be told, 9 missed.``
+
+    told : the truth of each cell, where it is known already.
+    """
+    computed = cells["status"] == "ok"
+    done = cells.loc[computed, list(COLUMNS)]
+    of = truths(done) if told is None else told[computed]
+    counts = {str(truth): int(n) for truth, n in of.value_counts().items()}
     own = done[done["model"].isin(UNKNOWN_MODELS) & ~done["bug_injected"].fillna(False).astype(bool)]
-    return words.answer(told, {str(verdict): int(n) for verdict, n in own["verdict"].value_counts().items()})
+    return words.answer(counts, {str(verdict): int(n) for verdict, n in own["verdict"].value_counts().items()})

@@ -16,6 +16,7 @@ from gradcheck.experiment.truth import Truth
 from gradcheck.printable import printable
 from gradcheck.views import words
 from gradcheck.views.layout import Table, plain
+from gradcheck.views.numbers import counted
 from gradcheck.views.tally import GROUP_BY, Group, Tally, order
 
 MAX_ROWS = 10  # of the table
@@ -64,11 +65,11 @@ def screen(
 
 def headline(tally: Tally) -> str:
     """``2 cells x 6 weights: logistic, gaussian (n=100, d=5), no bug, central, float64``"""
-    cells = f"{tally.cells} cell{'' if tally.cells == 1 else 's'}"
+    cells = counted(tally.cells, "cell")
     if tally.widths is None:
         return f"{cells}, none computed"
     low, high = tally.widths
-    weights = f"{low} weight{'' if low == 1 else 's'}" if low == high else f"{low} to {high} weights"
+    weights = counted(low, "weight") if low == high else f"{low:,} to {high:,} weights"
     values = _values(tally)
     named = [_named(axis, values[axis], tally) for axis in ("model", "data", "bug", "scheme", "dtype")]
     if len(values["init"]) > 1:
@@ -127,7 +128,7 @@ def table(tally: Tally) -> Table:
         words.WORST,
         words.VISIBLE_FROM,
     ]
-    return Table("", header, rows, "; ".join(notes), frozenset(shown) - {"eps"})
+    return Table("", header, rows, "; ".join(notes), frozenset(shown) - {"eps"}, keys=len(shown))
 
 
 def _axes_shown(tally: Tally, values: Mapping[str, Sequence[Value]]) -> list[str]:
@@ -161,16 +162,16 @@ def verdicts(tally: Tally) -> list[str]:
         caught = sum(counts[Truth.CAUGHT] for counts in known.values())
         planted = sum(counts.total() for counts in known.values())
         rest = [_by_bug(known, truth) for truth in (Truth.MISSED, Truth.CANNOT_BE_TOLD)]
-        lines.append("; ".join([f"CAUGHT  {caught} of {planted} planted bugs", *filter(None, rest)]))
+        lines.append("; ".join([f"CAUGHT  {caught:,} of {planted:,} planted bugs", *filter(None, rest)]))
     if unknown := sum(counts[Truth.UNKNOWN] for counts in tally.planted.values()):
         lines.append(
-            f"PLANTED  {tally.planted_mismatch} of {unknown} cells with a bug planted into somebody's gradient are mismatches;"
-            " whether it was right before is not known"
+            f"PLANTED  {tally.planted_mismatch:,} of {unknown:,} cells with a bug planted into somebody's gradient are"
+            " mismatches; whether it was right before is not known"
         )
     for status in ("skipped", "failed"):
         if count := tally.status[status]:
             first = printable(tally.problems[status])
-            lines.append(f"{status.upper()}  {count} of {tally.cells} cells, the first: {first}")
+            lines.append(f"{status.upper()}  {count:,} of {tally.cells:,} cells, the first: {first}")
     return lines or ["NOTHING  no cell was computed"]
 
 
@@ -180,16 +181,16 @@ def _of_gradients(tally: Tally) -> list[str]:
     if not correct.total:
         return ["INCONCLUSIVE  every weight is exempt: none has a path to the loss"] if correct.exempt else []
     checks = "check" if correct.total == 1 else "checks"
-    exempt = f", {correct.exempt} more are exempt" if correct.exempt else ""
+    exempt = f", {correct.exempt:,} more are exempt" if correct.exempt else ""
     if correct.verdict == "mismatch":
         worst = tally.worst or {}
         first = (
-            f"MISMATCH  {correct.counts['mismatch']} of {correct.total} {checks} disagree{exempt}; worst {tally.worst_weight},"
-            f" rel_err {words.error(worst.get('max_rel_err'))}"
+            f"MISMATCH  {correct.counts['mismatch']:,} of {correct.total:,} {checks} disagree{exempt};"
+            f" worst {tally.worst_weight}, rel_err {words.error(worst.get('max_rel_err'))}"
         )
         return [first, *([f"          {printable(worst['diagnosis'])}"] if worst.get("diagnosis") else [])]
     if correct.verdict not in ("match", "partial"):
-        why = f"none of {correct.total} {checks} judged{_why(tally, correct.open)}{exempt}"
+        why = f"none of {correct.total:,} {checks} judged{_why(tally, correct.open)}{exempt}"
         return [f"{correct.verdict.upper()}  {why}{_cells_not_ok(tally)}"]
     # beyond 1 even a gradient of 0 would have passed for one of the weights
     accept = f" (accept={correct.accept:g} included)" if correct.accept else ""
@@ -197,22 +198,22 @@ def _of_gradients(tally: Tally) -> list[str]:
         f"; a relative error above {correct.visible:.0e}{accept} would have been seen" if correct.visible <= 1 else ""
     )
     if correct.verdict == "match":
-        agree = f"all {correct.total} {checks} agree" if correct.total > 1 else "the check agrees"
+        agree = f"all {correct.total:,} {checks} agree" if correct.total > 1 else "the check agrees"
         return [f"MATCH  {agree}{exempt}{seen}"]
-    agree = f"{correct.counts['match']} of {correct.total} {checks} agree"
-    rest = f"{correct.open} not judged{_why(tally, correct.open)}"
+    agree = f"{correct.counts['match']:,} of {correct.total:,} {checks} agree"
+    rest = f"{correct.open:,} not judged{_why(tally, correct.open)}"
     return [f"PARTIAL  {agree}, {rest}{exempt}{_cells_not_ok(tally)}{seen}"]
 
 
 def _cells_not_ok(tally: Tally) -> str:
     """How many cells are not ok; nothing where there is one cell, whose line says it already."""
     count = tally.failing["unjudged"]
-    return f"; {count} of {tally.checked} cells not ok" if count and tally.checked > 1 else ""
+    return f"; {count:,} of {tally.checked:,} cells not ok" if count and tally.checked > 1 else ""
 
 
 def _by_bug(planted: Mapping[str, Counter[Truth]], truth: Truth) -> str:
     """How many cells of each bug have this truth, of how many; empty where none has."""
-    found = [f"{printable(bug)} ({c[truth]} of {c.total()})" for bug, c in sorted(planted.items()) if c[truth]]
+    found = [f"{printable(bug)} ({c[truth]:,} of {c.total():,})" for bug, c in sorted(planted.items()) if c[truth]]
     return f"{truth}: {', '.join(found)}" if found else ""
 
 
@@ -220,7 +221,7 @@ def _why(tally: Tally, count: int) -> str:
     """The reasons with their counts, the commonest first.  A resumed run knows those of its new cells only."""
     if tally.reasons.total() != count:
         return ": see reason in errors"
-    return f" ({', '.join(f'{printable(reason)} {n}' for reason, n in tally.reasons.most_common(4))})"
+    return f" ({', '.join(f'{printable(reason)} {n:,}' for reason, n in tally.reasons.most_common(4))})"
 
 
 def _next(tally: Tally, run_dir: Place, overrides: Sequence[str] | None, planned: int | None) -> list[str]:

@@ -77,6 +77,9 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("cell_timeout=0",), ("cell_timeout=0", "> 0")),
     (("max_cells=0",), ("max_cells=0", ">= 1")),
     (("epsilon=1e-4",), ("epsilon=1e-4", "no such key", "did you mean eps")),
+    (("seed=1",), ("seed=1", "no such key", "data.seed or init.seed or bug.seed")),
+    (("seed=1,2", "-m"), ("seed=1,2", "no such key (did you mean data.seed or init.seed or bug.seed?)")),
+    (("bug=zeroparam",), ("bug=zeroparam", "must be one of zero_param")),  # the end of the list is cut
     (("model.layer=[3]", "model=mlp"), ("model.layer=[3]", "did you mean model.layers")),
     (("+model.foo=1",), ("model.foo=1", "no such key", "model.l2")),
     (("++data.rows=3",), ("data.rows=3", "no such key", "data.n")),

@@ -52,7 +52,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("defaults:\n  - /model: mlp\n", 3, "/model: mlp: is chosen by default; write '- override /model: mlp'"),
     ("defaults:\n  - model: mlp\n", 3, "model: mlp: no such config; write '- override /model: mlp'"),
     ("defaults:\n  - override model: mlp\n", 3, "write '- override /model: mlp'"),
-    ("defaults:\n  - override /model: mpl\n", 3, "override /model: mpl: must be one of attention, conv, function"),
+    ("defaults:\n  - override /model: mpl\n", 3, "override /model: mpl: must be one of mlp, attention, conv"),
     ("defaults:\n  - override /data: values\ndata:\n  X: [[1]]\n", 4, "data.y: must be given"),
     ("defaults:\n  - override /data: values\n", 3, "data.X: must be given"),
     ("hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      e:ps: 1,2\n", 6, "e:ps=1,2: cannot be read"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,27 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], Any]], Path]:
+    """The page of the run that a function makes; each is made once."""
+
+    @functools.cache
+    def page_of(make: Callable[[Path], Any]) -> Path:
+        folder = tmp_path_factory.mktemp("run")
+        make(folder)
+        assert report.main([str(folder)]) == 0
+        return folder / "report.html"
+
+    return page_of
+
+
 @pytest.fixture(scope="module")
-def visit(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Visit]]:
+def visit(browser: Any, reported: Callable[[Callable[[Path], Any]], Path]) -> Iterator[Callable[..., Visit]]:
     """Open the report of a run that a function makes; at the end nothing may have been complained of or asked for.
 
     Loading takes longest: a page is opened once, unless a test is to change it for good (``fresh``).
     """
     opened: list[tuple[Visit, Path]] = []
-    reports: dict[Any, Path] = {}
     shared: dict[Any, Visit] = {}
 
     def open_(
@@ -42,14 +56,10 @@ def visit(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
         address: str = "",
         **settings: Any,
     ) -> Visit:
-        if make not in reports:
-            folder = tmp_path_factory.mktemp("run")
-            make(folder)
-            assert report.main([str(folder)]) == 0
-            reports[make] = folder / "report.html"
+        page = reported(make)
         if fresh or address or settings or (make, color_scheme) not in shared:
-            found = Visit(browser, reports[make], address, color_scheme=color_scheme, **settings)
-            opened.append((found, reports[make]))
+            found = Visit(browser, page, address, color_scheme=color_scheme, **settings)
+            opened.append((found, page))
             if not (fresh or address or settings):
                 shared[make, color_scheme] = found
             return found.wait()

@@ -64,7 +64,7 @@ def test_each_square_counts_its_cells(seed: int, tmp_path: Path) -> None:
     assert (found.axes.rows, found.axes.column) == (("bug",), "eps")
     counts: Counter[tuple[str, str, str, str]] = Counter()
     for row in stored:
-        facet = f"{row['model']}, {row['scheme']}, {row['dtype']}, data.n={row['data_n']}"
+        facet = f"{row['dtype']}, {row['scheme']}, {row['model']}, data.n={row['data_n']}"
         counts[facet, words.setting("bug", row["bug"]), words.setting("eps", row["eps"]), str(truth(row))] += 1
     squares = {
         (facet.name, name, step, told): count

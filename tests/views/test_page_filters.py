@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from visits import Visit, many_axes
 
+from gradcheck.experiment.truth import truths
 from gradcheck.views import cube, facets, paper
 from gradcheck.views.charts import cell_data, weight_data
 from gradcheck.views.record import Record
@@ -152,6 +153,32 @@ def test_the_address_restores_what_was_chosen(visit: Callable[..., Visit]) -> No
     assert other.page.inner_text("#chosen") == ""
 
 
+def test_a_square_of_the_address_that_is_not_drawn_is_none(visit: Callable[..., Visit]) -> None:
+    """What is outlined, its words, and the cells below are of the same square, whatever the address says."""
+    seen = visit(axes)
+    x, y = seen.square("scale", "cell")
+    with seen.answered():
+        seen.page.mouse.click(x, y)
+    address = seen.page.evaluate("location.hash.slice(1)")
+    parts = [part for part in address.split("&") if part.startswith("at.")]
+    rows = int(seen.page.inner_text("#cells .count").split()[0])
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        kept = [part for part in parts if rng.random() < 0.7]
+        other = f"dtype={rng.choice(['float32', 'float64'])}" if rng.random() < 0.5 else ""
+        with seen.answered():
+            seen.page.evaluate("(hash) => { location.hash = hash; }", "&".join([other, *kept]))
+        if seen.page.locator("#chart-detection .chosen").count():
+            words = seen.page.inner_text("#square-words")
+            assert words.startswith("scale, eps")
+            assert f" {int(seen.page.inner_text('#cells .count').split()[0])} cell" in words
+            assert "at.bug=scale" in seen.page.evaluate("location.hash")
+        else:
+            assert seen.page.inner_text("#square-words") == ""
+            assert "at." not in seen.page.evaluate("location.hash")
+            assert int(seen.page.inner_text("#cells .count").split()[0]) > rows
+
+
 # --- what the browser adds up ---------------------------------------------------------------------------------------
 
 
@@ -161,7 +188,7 @@ def ask(seen: Visit, code: str, chosen: dict[str, int]) -> Any:
 
 def filters(record: Record, rng: np.random.Generator) -> list[dict[str, int]]:
     """No filter, and random ones, as the page has them."""
-    keys = [key for key in cube.combinations(record.cells).keys if key["swept"]]
+    keys = [key for key in cube.combinations(record.cells, truths(record.cells)).keys if key["swept"]]
     made: list[dict[str, int]] = [{}]
     for _ in range(4):
         picked = rng.choice(len(keys), size=int(rng.integers(1, 3)), replace=False)
@@ -172,7 +199,7 @@ def filters(record: Record, rng: np.random.Generator) -> list[dict[str, int]]:
 def kept(record: Record, chosen: dict[str, int]) -> Any:
     """The cells that a filter of the page leaves, found without its counts."""
     cells = record.cells
-    names = {key["name"]: key["values"] for key in cube.combinations(cells).keys}
+    names = {key["name"]: key["values"] for key in cube.combinations(cells, truths(cells)).keys}
     for name, code in chosen.items():
         labels = cells[name].map(
             lambda one, name=name: facets.value_label(name, None if one != one else one), na_action=None
@@ -307,11 +334,15 @@ def test_axe_finds_no_fault(visit: Callable[..., Visit], scheme: str) -> None:
     )
     seen = visit(axes, color_scheme=scheme)
     seen.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    # each kind of row once: axe looks at every one
+    seen.page.fill("#cells input", "sign_flip float32 1e-04")
+    assert seen.page.locator("#cells tbody tr").count() > 3
     found = axe.Axe().run(seen.page).response
     assert len(found["passes"]) > 20
     assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]] == []
     seen.page.evaluate("document.getElementById('cells-note').style.color = '#787878'")  # the planted fault
-    assert [one["id"] for one in axe.Axe().run(seen.page).response["violations"]] == ["color-contrast"]
+    planted = axe.Axe().run(seen.page, context="#cells-section").response
+    assert [one["id"] for one in planted["violations"]] == ["color-contrast"]
     seen.page.evaluate("document.getElementById('cells-note').style.color = ''")
 
 
@@ -325,6 +356,15 @@ def test_no_chart_is_cut_on_a_small_screen(visit: Callable[..., Visit]) -> None:
             f"chart-{name}",
         )
         assert right <= 390, name
+    # no panel has lost a part of its name, and the picture ends where the text does
+    assert "…" not in "".join(seen.page.locator("#chart-detection svg text").all_text_contents())
+    for width in (390, 1400):
+        seen.page.set_viewport_size({"width": width, "height": 844})
+        seen.page.wait_for_function(
+            "() => { const right = (one) => document.querySelector(one).getBoundingClientRect().right;"
+            " return right('#chart-detection svg') <= right('main') + 0.5; }",
+            timeout=20_000,
+        )
 
 
 def test_every_chart_says_in_words_what_it_shows(visit: Callable[..., Visit]) -> None:

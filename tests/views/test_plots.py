@@ -211,7 +211,7 @@ def test_of_many_weights_those_furthest_beyond_their_bound_are_kept(tmp_path: Pa
 
 def test_what_went_wrong_deserves_the_first_look(run: Path) -> None:
     cells = load(run).cells
-    ordered = cells.iloc[cell_data.interesting(cells)]
+    ordered = cells.iloc[cell_data.interesting(cells, truths(cells))]
     assert len(ordered) == 24
     squares = ordered.head(8)[["bug", "eps"]].drop_duplicates()
     assert len(squares) == 8  # one from each square before a second from any
@@ -220,7 +220,7 @@ def test_what_went_wrong_deserves_the_first_look(run: Path) -> None:
     assert set(caught["verdict"]) == {"mismatch"}
     assert set(ordered.iloc[4:8]["verdict"]) == {"match"}
     groups = np.arange(24) % 5
-    first = cell_data.interesting(cells, groups)[:5]
+    first = cell_data.interesting(cells, truths(cells), groups)[:5]
     assert sorted(groups[first]) == [0, 1, 2, 3, 4]  # one of each group before a second of any
 
 

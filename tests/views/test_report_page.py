@@ -221,7 +221,7 @@ def test_a_hundred_thousand_cells(browser: Any, tmp_path: Path, capsys: pytest.C
         seen = Visit(browser, page).wait()
         taken.append(float(seen.page.get_attribute("html", "data-ready")) / 1000)
         assert seen.complaints == []
-        assert "5000 of 100000 cells are on this page" in seen.page.inner_text("#cells-note")
+        assert "5,000 of 100,000 cells are on this page" in seen.page.inner_text("#cells-note")
         seen.page.close()
         if taken[-1] < 8:
             break

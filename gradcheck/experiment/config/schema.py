@@ -81,6 +81,11 @@ def settings(cls: type) -> dict[str, Setting]:
     return found
 
 
+def of_sections(key: str) -> list[str]:
+    """A key with the names of the sections that have it: ``seed`` is ``data.seed``, ``init.seed`` or ``bug.seed``."""
+    return [f"{name}.{key}" for name, table in TABLES.items() if any(key in settings(cls) for cls in table.values())]
+
+
 @overload
 def build_section(section: Literal["model"], form: Mapping[str, object]) -> Model: ...
 @overload

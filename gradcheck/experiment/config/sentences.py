@@ -21,7 +21,7 @@ from gradcheck.experiment.config.hydra_private import known_keys
 from gradcheck.experiment.config.overrides import MAX_DEPTH, depth
 from gradcheck.experiment.config.quotes import because_of_quotes
 from gradcheck.experiment.config.said import Said, key_of, told
-from gradcheck.experiment.config.schema import DTYPES, LOOKUP, READY
+from gradcheck.experiment.config.schema import DTYPES, LOOKUP, READY, of_sections
 from gradcheck.experiment.config.unreadable import missing_package
 from gradcheck.experiment.config.unresolved import KINDS, unresolved
 from gradcheck.numerics.schemes import SCHEMES
@@ -267,7 +267,9 @@ def _missing(error: MissingConfigException, said: Said) -> str:
 def _which(error: MissingConfigException, group: str, name: str) -> str:
     """What may stand in place of a config that is not there."""
     if error.options:
-        found = f"must be one of {', '.join(sorted(error.options))}"
+        known = sorted(error.options)
+        near = difflib.get_close_matches(name, known, 3)  # first: of a long line the end is cut
+        found = f"must be one of {', '.join([*near, *(one for one in known if one not in near)])}"
         return (
             f"{found}, or that of a plugin; or leave it out: {ENGINES_INSTEAD}" if group == "hydra/launcher" else found
         )
@@ -290,9 +292,10 @@ def _unknown_key(error: OmegaConfBaseException, said: Said) -> str:
     prefix, _, last = full.rpartition(".")
     aside = {"hydra", LOOKUP.get(prefix, "hydra")}
     known = sorted(key for key in known_keys(error.parent_node) if key not in aside)
-    near = difflib.get_close_matches(last, known, 1)
     where = f"{prefix}." if prefix else ""
-    guess = f" (did you mean {where}{near[0]}?)" if near else ""
+    near = [where + one for one in difflib.get_close_matches(last, known, 1)]
+    near += [] if prefix else of_sections(last)
+    guess = f" (did you mean {' or '.join(near)}?)" if near else ""
     allowed = f"; allowed: {', '.join(where + key for key in known)}" if known else ""
     return f"{said.typed or full}: no such key{guess}{allowed}"
 

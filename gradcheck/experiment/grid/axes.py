@@ -23,7 +23,7 @@ from gradcheck.experiment.config.hydra_private import (
     sweeper_params,
 )
 from gradcheck.experiment.config.overrides import Parser
-from gradcheck.experiment.config.schema import SCIENCE, Run
+from gradcheck.experiment.config.schema import SCIENCE, Run, of_sections
 from gradcheck.experiment.config.words import in_one_line
 
 # They do not change the problem.  As innermost axes their cells are adjacent and share it.
@@ -107,7 +107,9 @@ def _refuse_axis(override: Override, group: bool) -> None:
         raise BadInput(f"{line}: is no axis; write several groups of keys as a list of lists, as {ZIP}=[[...],[...]]")
     if top not in SCIENCE and not (group and top != "engine"):  # configs of any other folder set scientific keys
         known = top in {"engine", *Run.__dataclass_fields__}
-        reason = "is no scientific key and cannot be swept; give one value" if known else "no such key"
+        near = of_sections(override.key_or_group)
+        none = f"no such key (did you mean {' or '.join(near)}?)" if near else "no such key"
+        reason = "is no scientific key and cannot be swept; give one value" if known else none
         raise BadInput(f"{line}: {reason}; axes of a grid are {', '.join(SCIENCE)} and their settings")
 
 

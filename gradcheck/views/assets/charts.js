@@ -46,7 +46,7 @@ const charts = (() => {
   async function update(name, rows) {
     const before = figures[name];
     figures[name] = rows;
-    place(name).hidden = !rows.length;
+    place(name).closest("figure").hidden = !rows.length; // an empty chart is neither shown nor saved
     if (!views[name] || !rows.length || (name === "v_curve" && sized(name, place(name).clientWidth).columns !== views[name].columns)) {
       if (before || rows.length) await embed(name);
       return;

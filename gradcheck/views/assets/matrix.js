@@ -1,6 +1,6 @@
 // Small multiples of squares, bug by step, whose parts are the shares: drawn, pointed at, and walked through by keyboard.
 const matrix = (() => {
-  const SVG = "http://www.w3.org/2000/svg", GAP = 18, TITLE = 20, STEPS = 52, LEGEND = 22, FONT = 12;
+  const SVG = "http://www.w3.org/2000/svg", GAP = 18, STEPS = 52, LINE = 15, FONT = 12;
   const LINES = [null, "M0 2.5H5", "M0 0L6 6M0 6L6 0", "M0 6L6 0", "M0 0L6 6"]; // over the colour of each share but the first
   const INK = { light: ["#22272e", "#5c6570", "#8a929c"], dark: ["#e3e6ea", "#a3abb6", "#6b7480"], paper: ["#000000", "#000000", "#8a929c"] };
 
@@ -13,6 +13,32 @@ const matrix = (() => {
   }
 
   const short = (text, room) => (text.length * 6.6 <= room ? text : `${text.slice(0, Math.max(1, Math.floor(room / 6.6) - 1))}…`);
+
+  // The parts of a panel's name in as few lines as its width allows.
+  function titleLines(title, room) {
+    const lines = [];
+    for (const part of title ? title.split(" · ") : []) {
+      const longer = lines.length ? `${lines.at(-1)} · ${part}` : part;
+      if (lines.length && longer.length * 6.9 <= room) lines[lines.length - 1] = longer;
+      else lines.push(part);
+    }
+    return lines.map((line) => short(line, room));
+  }
+
+  // The parts of the legend: which share, its words, where it stands.
+  function legendParts(data, width) {
+    const parts = [];
+    let x = 0, y = 2;
+    content.shares.forEach(([what], s) => {
+      const count = data.panels.reduce((sum, { counts }) => { for (let i = s; i < counts.length; i += data.parts) sum += counts[i]; return sum; }, 0);
+      if (!count && s > 3) return;
+      const text = `${s === 4 ? content.words.accused : what} ${count.toLocaleString("en")}`, wide = 24 + text.length * 7;
+      if (x && x + wide > width) { x = 0; y += LINE + 3; }
+      parts.push({ s, text, x, y });
+      x += wide + 12;
+    });
+    return { parts, height: y + LINE + 5 };
+  }
 
   // Where everything stands, for a width.
   function layout(data, width) {
@@ -27,9 +53,11 @@ const matrix = (() => {
     if (k > data.columns && n % k) { // full lines, where they are hardly wider
       for (let one = k; one > k / 2; one--) if (fits(one) && n % one === 0) { k = one; break; }
     }
-    const w = Math.min(size(k), 120), h = nb > 40 ? 13 : 17, line = TITLE + nb * h + STEPS;
-    const panels = data.panels.map((_, i) => ({ x: label + (i % k) * (ns * w + GAP), y: LEGEND + Math.floor(i / k) * line + TITLE }));
-    return { k, label, w, h, line, panels, width, height: LEGEND + Math.ceil(n / k) * line };
+    const w = Math.min(size(k), 200), h = nb > 40 ? 13 : 17, legend = legendParts(data, width);
+    const names = data.panels.map(({ title }) => titleLines(title, ns * w));
+    const head = 5 + LINE * Math.max(...names.map((lines) => lines.length)), line = head + nb * h + STEPS;
+    const panels = names.map((lines, i) => ({ x: label + (i % k) * (ns * w + GAP), y: legend.height + Math.floor(i / k) * line + head, lines }));
+    return { k, label, w, h, line, panels, legend: legend.parts, width, height: legend.height + Math.ceil(n / k) * line };
   }
 
   function draw(data, place, theme, caption) {
@@ -46,9 +74,12 @@ const matrix = (() => {
     });
     if (theme === "paper") node(svg, "rect", { width: place.width, height: place.height, fill: "#ffffff" });
     const fill = (s) => (LINES[s] ? `url(#share-${s})` : content.shares[s][1]);
-    legend(svg, data, place, fill, ink, frame);
+    place.legend.forEach(({ s, text, x, y }) => {
+      node(svg, "rect", { x: x + 0.5, y: y + 0.5, width: 15, height: 12, fill: fill(s), stroke: frame });
+      node(svg, "text", { x: x + 21, y: y + 11, fill: ink }, text);
+    });
     panels.forEach((at, p) => {
-      const { counts, title } = data.panels[p], shapes = content.shares.map(() => "");
+      const { counts } = data.panels[p], shapes = content.shares.map(() => "");
       let outline = "";
       for (let b = 0; b < data.bugs.length; b++) {
         for (let e = 0; e < ns; e++) {
@@ -67,7 +98,7 @@ const matrix = (() => {
       }
       shapes.forEach((d, s) => d && node(svg, "path", { d, fill: fill(s), class: `share-${s}` }));
       node(svg, "path", { d: outline, fill: "none", stroke: frame, "stroke-width": 0.8, class: "outline" });
-      if (title) node(svg, "text", { x: at.x, y: at.y - 6, fill: ink, "font-weight": 600 }, short(title, ns * w));
+      at.lines.forEach((text, i) => node(svg, "text", { x: at.x, y: at.y - 6 - LINE * (at.lines.length - 1 - i), fill: ink, "font-weight": 600 }, text));
       const below = at.y + data.bugs.length * h, every = Math.max(1, Math.ceil(14 / w));
       data.stepNames.forEach((name, e) => {
         if (e % every) return;
@@ -80,19 +111,6 @@ const matrix = (() => {
       }
     });
     return svg;
-  }
-
-  function legend(svg, data, place, fill, ink, frame) {
-    let x = 0;
-    content.shares.forEach(([what], s) => {
-      const count = data.panels.reduce((sum, { counts }) => { for (let i = s; i < counts.length; i += data.parts) sum += counts[i]; return sum; }, 0);
-      if (!count && s > 3) return;
-      const text = `${s === 4 ? content.words.accused : what} ${count.toLocaleString("en")}`;
-      if (x && x + 24 + text.length * 7 > place.width) return; // the sentence above tells the rest
-      node(svg, "rect", { x: x + 0.5, y: 2.5, width: 15, height: 12, fill: fill(s), stroke: frame });
-      node(svg, "text", { x: x + 21, y: 13, fill: ink }, text);
-      x += 36 + text.length * 6.7;
-    });
   }
 
   // The square at a point: panel, bug, step.
@@ -119,7 +137,7 @@ const matrix = (() => {
   // The square of some values, where it is drawn.
   function find(data, wanted) {
     const b = data.bugs.indexOf(wanted.bug), e = data.steps.indexOf(wanted.eps);
-    const p = data.panels.findIndex((panel) => Object.entries(panel.values).every(([name, code]) => wanted[name] === undefined || wanted[name] === code));
+    const p = data.panels.findIndex((panel) => Object.entries(panel.values).every(([name, code]) => wanted[name] === code));
     return p < 0 || b < 0 || e < 0 ? null : { p, b, e };
   }
 

@@ -104,13 +104,21 @@
 
   function picture(mask) {
     drawn.data = cube.detection(mask);
+    if (state.square) settle();
     draw();
+  }
+
+  // The square of an address, which may name one that is not drawn.
+  function settle() {
+    const found = matrix.find(drawn.data, { ...state.filter, ...state.square });
+    const own = found && matrix.values(drawn.data, found), further = own && Object.keys(state.square).some((name) => own[name] === undefined);
+    state.square = further && !cube.cells(cube.chosen(state.filter, state.square)).computed ? null : own;
   }
 
   function draw() {
     const { data } = drawn;
     if (!data.panels.length) { heat.replaceChildren(); return; }
-    drawn.place = matrix.layout(data, heat.clientWidth);
+    drawn.place = matrix.layout(data, heat.clientWidth - 2 * parseFloat(getComputedStyle(heat).paddingLeft));
     drawn.svg = matrix.draw(data, drawn.place, charts.theme());
     drawn.svg.setAttribute("aria-hidden", "true");
     heat.replaceChildren(drawn.svg);
@@ -204,12 +212,13 @@
     const settings = i < 0 ? "" : content.cells.columns.map((name, k) => [name, content.cells.titles[k], shown(rows[i][k], name)]).filter(([name]) => placeOf[name] !== undefined).map(([name, title, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? value : `${title} ${value}`)).join(", ");
     note.textContent = i < 0 ? (rows.length ? "No chosen cell was computed." : "No cell was computed.")
       : found.length ? `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}. ${rows[i][diagnosisAt] || ""}`
+      : rows[i][outcomeAt] === "failed" || rows[i][outcomeAt] === "skipped" ? `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}: ${rows[i][diagnosisAt]}. It has no weights.`
         : `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}. Its weights are not on this page: python -m gradcheck.show RUN_DIR --cell ${state.cell}`;
-    words.textContent = "";
+    say(words, "");
     if (found.length) {
       const beyond = found.filter((row) => row.verdict === "mismatch"), far = beyond.reduce((a, b) => (a && a.abs_err / a.bound >= b.abs_err / b.bound ? a : b), null);
       const total = stored.of(state.cell);
-      words.textContent = (total > found.length ? `The ${found.length} of ${total.toLocaleString("en")} weights furthest beyond their bound: ` : "") + (beyond.length ? `${beyond.length} of ${counted(found.length, "weight")} differ by more than a correct gradient can; furthest ${far.weight}: difference ${far.abs_err === null ? "not a number" : digits(far.abs_err)}, bound ${far.bound === null ? "none" : digits(far.bound)}.` : `${total > found.length ? "no" : "No"} difference of ${counted(found.length, "weight")} is larger than its bound.`);
+      say(words, (total > found.length ? `The ${found.length} of ${total.toLocaleString("en")} weights furthest beyond their bound: ` : "") + (beyond.length ? `${beyond.length} of ${counted(found.length, "weight")} differ by more than a correct gradient can; furthest ${far.weight}: difference ${far.abs_err === null ? "not a number" : digits(far.abs_err)}, bound ${far.bound === null ? "none" : digits(far.bound)}.` : `${total > found.length ? "no" : "No"} difference of ${counted(found.length, "weight")} is larger than its bound.`));
       const columns = ["weight", "verdict", "analytic", "numeric", "abs_err", "bound"];
       ofCell.fill({ columns, titles: columns, rows: found.map((row) => columns.map((name) => row[name])) });
     }
@@ -223,7 +232,7 @@
 
   async function changed(whole = true) {
     const begun = performance.now(), own = ++serial, mask = cube.chosen(state.filter), { computed, all } = cube.cells(mask);
-    const narrow = state.square ? cube.chosen(state.filter, state.square) : mask, done = [];
+    const done = [];
     for (const [name, select] of Object.entries(selects)) select.value = state.filter[name] ?? "";
     const some = Object.keys(state.filter).length > 0;
     clearing.hidden = !some;
@@ -232,11 +241,12 @@
     if (whole) {
       find("detection-figure").hidden = !computed;
       picture(mask);
-      find("says-detection").textContent = computed ? matrix.says(drawn.data) : "No cell was computed.";
+      say(find("says-detection"), computed ? matrix.says(drawn.data) : "No cell was computed.");
       verdicts.fill(cube.verdicts(mask, ["run", "model", "bug", "eps"].filter((name) => placeOf[name] !== undefined)));
       rules.fill(cube.ruleTable(mask));
       problems.fill(reasons(mask));
     } else draw();
+    const narrow = state.square ? cube.chosen(state.filter, state.square) : mask;
     allSquares.hidden = find("square-words").hidden = !state.square;
     const chosen = state.square && matrix.find(drawn.data, { ...state.filter, ...state.square });
     find("square-words").textContent = chosen ? matrix.words(drawn.data, chosen) : "";
@@ -249,7 +259,7 @@
     done.push(weights());
     if (whole) {
       const figures = { rules: cube.rulePoints(mask), v_curve: cube.vPoints(mask), histogram: cube.histogram(mask) };
-      for (const name of Object.keys(figures)) find(`says-${name}`).textContent = says[name](figures[name]);
+      for (const name of Object.keys(figures)) say(find(`says-${name}`), says[name](figures[name]));
       figures.rules = figures.rules.filter((row) => row.alarms !== null && row.found !== null);
       for (const name of Object.keys(figures)) done.push(charts.update(name, figures[name]));
     }
@@ -305,7 +315,7 @@
   content.heading.forEach((line) => add(find("heading"), "div", line));
   const together = content.cube.aggregated;
   find("together").textContent = together.length ? `All values of ${together.join(", ")} are taken together.` : "";
-  find("cells-note").textContent = (of > rows.length ? `${rows.length} of ${of} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Enter or a click on a row draws its weights.";
+  find("cells-note").textContent = (of > rows.length ? `${rows.length.toLocaleString("en")} of ${of.toLocaleString("en")} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Enter or a click on a row draws its weights.";
   cells.fill(content.cells);
   find("problems-section").hidden = !content.problems.rows.length;
   provenance.fill({ columns: ["key", "value"], titles: ["key", "value"], rows: content.provenance.map(({ key, value }) => [key, value]) });

@@ -10,6 +10,17 @@ function add(parent, tag, text, className) {
   return made;
 }
 
+// Text in which no number like 1e-07 is broken at its hyphen.
+function say(element, text) {
+  element.replaceChildren(...text.split(/(\d\S*e-\d+)/).map((part, i) => {
+    if (i % 2 === 0) return part;
+    const made = document.createElement("span");
+    made.className = "number";
+    made.textContent = part;
+    return made;
+  }));
+}
+
 function button(parent, text, act, className) {
   const made = add(parent, "button", text, className);
   made.type = "button";
@@ -41,8 +52,6 @@ function save(name, type, text) {
 
 // A spreadsheet would compute text that begins like a formula.
 function field(value) {
-  if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
-  if ((name === "max_rel_err" || name === "worst_rel_err") && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
   if (value === null || value === undefined) return "";
   const text = typeof value === "number" ? String(value) : /^[=+\-@\t\r]/.test(String(value)) && !/^-?inf$/.test(value) ? `'${value}` : String(value);
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

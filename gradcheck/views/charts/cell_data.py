@@ -229,15 +229,16 @@ def rule_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[s
 _LOOK = {Truth.FALSE_ALARM: 6, Truth.MISSED: 4, Truth.CAUGHT: 2, Truth.RIGHT: 1, Truth.UNKNOWN: 1}
 
 
-def interesting(cells: pd.DataFrame, groups: NDArray[np.int64] | None = None) -> NDArray[np.intp]:
+def interesting(cells: pd.DataFrame, told: pd.Series, groups: NDArray[np.int64] | None = None) -> NDArray[np.intp]:
     """The places of the cells in the order in which they deserve a look, taken in turn from each square of bug and step.
 
     The order within a square: correct gradients that were accused; mismatches of gradients that nobody knows; bugs that
     were missed; failures; bugs that were caught; matches; what cannot be told.  Among equals the worst error comes first.
 
+    told : the truth of each cell.
     groups : of each cell a number; no cell comes before every group of its square had its turn.
     """
-    told, computed = truths(cells), cells["status"] == "ok"
+    computed = cells["status"] == "ok"
     look = told.map({str(truth): _LOOK.get(truth, 0) for truth in Truth}).astype(int)
     look = look.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 5)
     look = look.mask(cells["verdict"].isin(["inconclusive", "nondifferentiable"]), 0)
