@@ -7,6 +7,7 @@ very same numeric gradient, and the share of the comparisons in which both do no
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,10 @@ class Port:
     def share(self) -> float:
         """Of the comparisons those in which they do not agree."""
         return self.apart / max(1, self.compared)
+
+    def values(self) -> dict[str, object]:
+        """As plain values."""
+        return {"compared": self.compared, "apart": self.apart, "errors": self.errors, "examples": self.examples}
 
     def add(self, rule: str, original: Original, claim: Array, numeric: Array, where: Mapping[str, object]) -> None:
         """Compare once."""
@@ -95,10 +100,11 @@ def _pairs(folder: Path) -> Iterator[tuple[dict[str, object], Array, Array]]:
                     yield {"cell": entry.id, "family": entry.family, "step": step}, claim, numeric
 
 
-def store(target: Path, found: Mapping[str, Port | str]) -> None:
-    """Write what was found as JSON."""
-    values = {
-        rule: one if isinstance(one, str) else {"compared": one.compared, "apart": one.apart, "examples": one.examples}
-        for rule, one in found.items()
-    }
-    target.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+def store(folder: Path) -> None:
+    """Write what is found as JSON."""
+    values = {rule: {"absent": one} if isinstance(one, str) else one.values() for rule, one in compared(folder).items()}
+    (folder / "ports.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    store(Path(sys.argv[1]))

@@ -24,6 +24,7 @@ ANSWERS = pa.schema(
         *CELLS,
         ("tool", TEXT),
         ("tool_version", TEXT),
+        ("tool_rule", TEXT),
         ("accused", FLAG),
         ("said", TEXT),
         ("calls", COUNT),
@@ -77,6 +78,7 @@ def row(asked: Asked) -> dict[str, Any]:
         "config": asked.entry.text,
         "tool": asked.tool.name,
         "tool_version": asked.version,
+        "tool_rule": asked.tool.rule,
         "calls": asked.calls,
         "source": case.source,
         "family": case.family,
@@ -109,7 +111,7 @@ def _said(tool: Tool, case: Case, answer: Answer) -> dict[str, Any]:
     found: dict[str, Any] = {
         "accused": answer.accused,
         "said": answer.said.strip()[:LONGEST],
-        "score": answer.score,
+        "score": _score(answer),
         "names_entry": _names_entry(case, answer) if wrong and answer.accused else None,
         "names_size": answer.size if wrong and answer.accused else None,
         "names_cause": answer.cause in case.kinds if wrong and answer.accused else None,
@@ -122,6 +124,12 @@ def _said(tool: Tool, case: Case, answer: Answer) -> dict[str, Any]:
         rules = accusations(Gradients(case.claim, np.asarray(answer.numeric), case.dtype))
         found |= {f"rule_{name}": bool(accused) for name, accused in rules.items()}
     return found
+
+
+def _score(answer: Answer) -> float | None:
+    """NaN of a tool that accuses is beyond every limit."""
+    undefined = answer.score is not None and np.isnan(answer.score)
+    return np.inf if undefined and answer.accused else answer.score
 
 
 def _names_entry(case: Case, answer: Answer) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -32,14 +33,16 @@ class Done(NamedTuple):
     seconds: float
 
 
-def run(folder: Path, modules: Sequence[str], pythons: Mapping[str, str], processes: int = 2) -> list[Done]:
+def run(
+    folder: Path, modules: Sequence[str], pythons: Mapping[str, str], processes: int = 2, cases: int | None = None
+) -> list[Done]:
     """Ask the tools of these modules about the corpus of the folder; what is there already is not asked again.
 
-    pythons : the interpreter of a module; by default this one.
+    pythons : the interpreter of a module; by default this one.   cases : how many are planned; None for all.
     """
     if parts.plan(folder) is None:
         print("planning the corpus", flush=True)
-        parts.store_plan(folder, corpus.planned())
+        parts.store_plan(folder, corpus.planned()[:cases])
     with ThreadPoolExecutor(processes) as pool:
         return list(pool.map(partial(_module, folder, pythons), modules))
 
@@ -49,6 +52,16 @@ def answers(folder: Path, modules: Sequence[str]) -> pa.Table:
     numbers = range(len(parts.chunks(folder)))
     found = [table for module in modules if (table := parts.read(folder, module, numbers)) is not None]
     return pa.concat_tables(found)
+
+
+def ports(folder: Path) -> dict[str, dict[str, object]]:
+    """The rules beside the comparisons of their tools, in a process of their own; what is there already is not made again."""
+    target = folder / "ports.json"
+    if not target.exists():
+        command = [sys.executable, "-m", "tests.benchmarks.referee.ports", str(folder)]
+        subprocess.run(command, cwd=ROOT, env=os.environ | THREADS | {"PYTHONPATH": str(ROOT)}, check=True)
+    found: dict[str, dict[str, object]] = json.loads(target.read_bytes())
+    return found
 
 
 def _module(folder: Path, pythons: Mapping[str, str], module: str) -> Done:

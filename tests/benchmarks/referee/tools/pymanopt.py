@@ -43,7 +43,8 @@ def check(case: Case) -> Answer:
         assert np.isclose(_slope(reference.get_xdata(), reference.get_ydata()), 2)
         plt.close("all")
     exact = "model is exact" in said.getvalue()
-    return Answer(not exact and slope < SLOPE, f"{said.getvalue()} slope {slope:.3g}")
+    score = 0.0 if exact else (2 - slope) / (2 - SLOPE)
+    return Answer(not exact and slope < SLOPE, f"slope {slope:.3g} {said.getvalue()}", score)
 
 
 def _slope(x: Array, y: Array) -> float:

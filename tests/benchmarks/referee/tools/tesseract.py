@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 from tesseract_core.runtime import Array, Differentiable, Float32, Float64
-from tesseract_core.runtime.testing.finite_differences import check_gradients
+from tesseract_core.runtime.testing.finite_differences import GradientCheckResult, check_gradients
 
 from tests.benchmarks.referee.case import Answer, Case, Tool
+
+ATOL, RTOL = 1e-8, 0.1
 
 
 def check(case: Case) -> Answer:
@@ -28,7 +30,15 @@ def check(case: Case) -> Answer:
         f"value: {f.grad_val}\nFinite difference value: {f.ref_val}"
         for f in failures[:10]
     )
-    return Answer(True, said, entry=int(first.idx[0]), size=first.exception is None)
+    scores = [_score(f) for f in failures]
+    return Answer(True, said, max(scores), int(first.idx[0]), size=first.exception is None)
+
+
+def _score(failure: GradientCheckResult) -> float:
+    if failure.grad_val is None or failure.ref_val is None:
+        return float("inf")
+    a, n = float(np.ravel(failure.grad_val)[0]), float(np.ravel(failure.ref_val)[0])
+    return abs(a - n) / (ATOL + RTOL * abs(a))
 
 
 def _api(case: Case) -> ModuleType:

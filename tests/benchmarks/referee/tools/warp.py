@@ -12,6 +12,7 @@ from warp.autograd import gradcheck
 
 from tests.benchmarks.referee.case import Answer, Case, Tool
 
+ATOL, RTOL = 1e-3, 1e-2
 wp.config.quiet = True
 wp.init()
 
@@ -38,8 +39,17 @@ def check(case: Case) -> Answer:
         except ValueError as error:
             text = f"{said.getvalue()}\n{error}"
             place = re.search(r"at \(0, (\d+)\)", text)
-            return Answer(True, text, entry=int(place[1]) if place else None, size=True)
-    return Answer(False, said.getvalue())
+            return Answer(True, text, _score(text), int(place[1]) if place else None, size=True)
+    return Answer(False, said.getvalue(), _score(said.getvalue()))
+
+
+def _score(said: str) -> float | None:
+    """Of the entry that it prints: the largest absolute error, and both derivatives there."""
+    row = re.search(r"(\S+) at \(0, \d+\)\s*\|\s*\S+\s*\|\s*(\S+)", said)
+    if row is None:
+        return None
+    score = float(row[1]) / (ATOL + RTOL * abs(float(row[2])))
+    return float("inf") if np.isnan(score) else score
 
 
 RULE = "ValueError: |a - n| > 1e-3 + 1e-2 |n|, step 1e-4"
