@@ -445,7 +445,7 @@ def requirements() -> list[Requirement]:
 
 
 # the peers of the benchmarks, some of them large, are installed by who wants to measure them; no test needs them
-BENCH = [Requirement(line) for line in PROJECT["optional-dependencies"]["bench"]]
+BENCH = [Requirement(line) for extra in ("bench", "referee") for line in PROJECT["optional-dependencies"][extra]]
 
 
 def test_every_dependency_has_a_floor_and_a_pin_that_fits() -> None:

@@ -370,8 +370,8 @@ def test_there_are_ready_grids() -> None:
     } <= set(experiments())
 
 
-# a part of each is planned elsewhere: calibrations in tests/calibration, layers in test_group_axes.py
-LARGE = ("bug_zoo", "real_data", "layer_zoo", "real_mistakes")
+# a part of each is planned elsewhere: calibrations in tests/calibration, layers in test_group_axes.py and test_referee.py
+LARGE = ("bug_zoo", "real_data", "layer_zoo", "real_mistakes", "referee")
 SMALL = [n for n in experiments() if n not in LARGE and not n.startswith("calibration")]
 
 
