@@ -40,9 +40,7 @@ def around(
         correct=claim,
         rounding=rounding,
         kinked=True,
-        measured=Measured(
-            noise.degrees, gradient, float(noise.level[0]), float(noise.power[0]), follows_dtype=True
-        ),
+        measured=Measured(noise.degrees, gradient, float(noise.level[0]), float(noise.power[0]), follows_dtype=True),
     )
 
 
