@@ -60,6 +60,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.fixture
+def frozen_again() -> Iterator[None]:
+    """For what takes the process for its own, and unfreezes at its end what all tests hold: else every full collection
+    after it would look through all of that again.
+    """
+    yield
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def configs_are_read_once() -> Iterator[None]:
     """The package's own config files and Hydra's are the same for all tests; a third of composing is reading them."""

@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +95,16 @@ def place(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").as_posix()
 
 
-def imports(source: str, package: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Dotted names that a module of ``package`` imports, wherever in the file, ``import_module("…")`` included."""
+@cache
+def nodes(source: str) -> list[ast.AST]:
+    """All nodes of a module; six tests look at each."""
+    return list(ast.walk(ast.parse(source)))
+
+
+def imports(module: Iterable[ast.AST], package: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Dotted names that the nodes of a module of ``package`` import, ``import_module("…")`` included."""
     found: list[tuple[str, ...]] = []
-    for node in ast.walk(ast.parse(source)):
+    for node in module:
         match node:
             case ast.Import(names=names):
                 found += [tuple(alias.name.split(".")) for alias in names]
@@ -118,7 +126,7 @@ def offences(own: str, source: str) -> list[str]:
     room = own.split("/")[0]
     known = ROOMS.get(room, set()) | LEAVES | {room, "__version__"}
     found = []
-    for name in imports(source, package):
+    for name in imports(nodes(source), package):
         if name[0] == "gradcheck":
             allowed = room in FACES or (len(name) > 1 and name[1] in known)
         else:
@@ -196,7 +204,7 @@ def graph() -> dict[str, set[str]]:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         deps = {
             ".".join(one[:end])
-            for one in imports(ast.unparse(tree), tuple(package.split(".")))
+            for one in imports(ast.walk(tree), tuple(package.split(".")))
             for end in (len(one) - 1, len(one))
         }
         found[name] = {dep for dep in deps if dep in names and not f"{name}.".startswith(f"{dep}.")}
@@ -229,14 +237,13 @@ PATCHING = ("experiment/patches", "experiment/config/", "__main__", "functions/i
 
 def changes(source: str) -> list[str]:
     """What a module changes outside itself: attributes and items set on what it imports, and the switches of CPython."""
-    tree = ast.parse(source)
     imported, found = set(), []
-    for node in ast.walk(tree):
+    for node in nodes(source):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
             imported |= set(names)
             found += [name for name in names if name in ("gc", "ctypes")]
-    for node in ast.walk(tree):
+    for node in nodes(source):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         for target in targets:
             root = target
@@ -281,7 +288,7 @@ OBJECTS = {"model", "bug", "data", "init", "source", "start", "target", "cell", 
 def asked_by_name(own: str, source: str) -> list[str]:
     """Calls that ask a model, a source, a start or a bug by name what it can do, instead of through its interface."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Call) and node.args:
             words = set(re.findall(r"\w+", ast.unparse(node.args[0])))
             asks = ast.unparse(node.func) in ("getattr", "hasattr", "signature", "inspect.signature")
@@ -324,7 +331,7 @@ def private_attributes(source: str) -> set[str]:
     """Private names that are asked of another object than the module's own ``self`` and ``cls``."""
     return {
         node.attr
-        for node in ast.walk(ast.parse(source))
+        for node in nodes(source)
         if isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) not in ("self", "cls")
     }
 
@@ -338,7 +345,9 @@ def private_parts(own: str, source: str) -> list[str]:
     if own == PRIVATE:
         return []
     theirs = [
-        name for name in imports(source, ("gradcheck", *own.split("/")[:-1])) if name[0] in ("hydra", "omegaconf")
+        name
+        for name in imports(nodes(source), ("gradcheck", *own.split("/")[:-1]))
+        if name[0] in ("hydra", "omegaconf")
     ]
     asked = private_attributes(source)
     return [".".join(name) for name in theirs if any(map(is_private, name))] + sorted(

@@ -84,6 +84,8 @@ COMMANDS: dict[str, Callable[[str], int]] = {
 @pytest.fixture(scope="module")
 def planted(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
     made: dict[tuple[str, str], Path] = {}
+    # what a command imports is no memory that a record takes, and tracing it takes a multiple of importing it
+    assert show([str(original)]) == 0
 
     def plant(bomb: str, where: str) -> Path:
         if (bomb, where) not in made:

@@ -281,6 +281,7 @@ ACTS = "\x1b[2J\r\x06\x9b\u202e"  # clears the screen, goes back, rings, clears 
 ESCAPED = "\\x1b[2J"
 
 
+@pytest.mark.usefixtures("frozen_again")
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [

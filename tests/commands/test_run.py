@@ -320,6 +320,7 @@ def test_what_a_run_leaves_behind_in_a_process_that_goes_on_is_found_by_an_ordin
     assert left() <= first + 10
 
 
+@pytest.mark.usefixtures("frozen_again")
 def test_a_collector_that_is_off_stays_off_and_what_is_frozen_stays_frozen() -> None:
     gc.disable()
     gc.freeze()

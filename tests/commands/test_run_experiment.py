@@ -70,6 +70,13 @@ def module(tmp_path: Path) -> Iterator[str]:
     sys.modules.pop(name, None)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def older_objects_are_looked_through_once() -> None:
+    """``state`` collects garbage twice a test: what thousands of tests before these have left cannot become any here."""
+    gc.collect()
+    gc.freeze()
+
+
 def state() -> dict[str, Any]:
     """What a program may have set up, and what it would find changed."""
     gc.collect()  # handlers of earlier tests that nothing holds

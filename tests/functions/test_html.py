@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
+from functools import cache
 from html.parser import HTMLParser
 
 import numpy as np
@@ -83,20 +85,28 @@ def along_directions() -> gradcheck.Outcome:
     return gradcheck.check_gradient(lambda W: np.sum(np.sin(W)), jac, x0)
 
 
-OUTCOMES = {
-    "wrong": wrong_and_right(),
-    "directions": along_directions(),
-    "right": gradcheck.check_gradient(lambda x: x @ x, lambda x: 2 * x, np.ones(5)),
-    "exempt": gradcheck.check_gradient(lambda x: x[0] ** 2, lambda x: [2 * x[0], 0], [1.0, 2.0]),
-    "points": gradcheck.check_gradient(lambda x: x @ x, lambda x: x, np.arange(4.0), points=3),
-    "a number": gradcheck.check_gradient(lambda x: x**2, lambda x: x, 3.0),
+OUTCOMES: dict[str, Callable[[], gradcheck.Outcome]] = {
+    "wrong": wrong_and_right,
+    "directions": along_directions,
+    "right": lambda: gradcheck.check_gradient(lambda x: x @ x, lambda x: 2 * x, np.ones(5)),
+    "exempt": lambda: gradcheck.check_gradient(lambda x: x[0] ** 2, lambda x: [2 * x[0], 0], [1.0, 2.0]),
+    "points": lambda: gradcheck.check_gradient(lambda x: x @ x, lambda x: x, np.arange(4.0), points=3),
+    "a number": lambda: gradcheck.check_gradient(lambda x: x**2, lambda x: x, 3.0),
 }
+
+
+@cache
+def outcome(name: str) -> gradcheck.Outcome:
+    """One of them, measured when the first test asks for it, and not where the tests are only collected."""
+    return OUTCOMES[name]()
+
+
 EVERY = pytest.mark.parametrize("name", OUTCOMES)
 
 
 @EVERY
 def test_it_is_whole_and_says_what_print_says(name: str) -> None:
-    r = OUTCOMES[name]
+    r = outcome(name)
     page = read(r._repr_html_())
     word, _, about = str(r).splitlines()[0].partition("  ")
     for words in filter(None, (word, about, r.diagnosis, str(r).splitlines()[-1])):
@@ -107,7 +117,7 @@ def test_it_is_whole_and_says_what_print_says(name: str) -> None:
 
 @EVERY
 def test_it_needs_nothing_from_elsewhere_and_runs_nothing(name: str) -> None:
-    page = read(OUTCOMES[name]._repr_html_())
+    page = read(outcome(name)._repr_html_())
     assert not page.seen.keys() & {"script", "link", "img", "iframe", "style", "object", "a"}
     for _, attribute, value in page.attributes:
         assert not attribute.startswith("on")
@@ -116,7 +126,7 @@ def test_it_needs_nothing_from_elsewhere_and_runs_nothing(name: str) -> None:
 
 
 def test_names_of_strangers_are_text() -> None:
-    page = read(OUTCOMES["wrong"]._repr_html_())
+    page = read(outcome("wrong")._repr_html_())
     for name in HOSTILE[:-1]:
         assert name in page.text
     assert "x" * (notebook.NAME - 1) + "…" in page.text  # a long name is cut beside its picture
@@ -132,7 +142,7 @@ def test_a_name_that_is_not_escaped_is_seen() -> None:
 @EVERY
 def test_colours_are_those_of_the_page_around_it_but_for_the_badge(name: str) -> None:
     """A text colour of its own would be unreadable on white or on black; so would a background under inherited text."""
-    styles = [value for tag, attribute, value in read(OUTCOMES[name]._repr_html_()).attributes if attribute == "style"]
+    styles = [value for tag, attribute, value in read(outcome(name)._repr_html_()).attributes if attribute == "style"]
     own = [s for s in styles if re.search(r"(?<![-\w])color:(?!inherit)", s)]
     assert sum("background:#" in s and "color:#fff" in s for s in own) == 1
     assert all("color:#fff" in s or re.fullmatch(r"color:#\w{6}", s) for s in own)
@@ -219,7 +229,7 @@ def test_many_parameters_are_cut_to_those_with_the_worst_entries() -> None:
 
 
 def test_directions_say_what_was_not_looked_at() -> None:
-    r = OUTCOMES["directions"]
+    r = outcome("directions")
     page = read(r._repr_html_())
     looked = len(r.table["flat_index"])
     assert f"{3000 - looked:,} not looked at" in page.text

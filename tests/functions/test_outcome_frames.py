@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,29 +38,36 @@ def wrong(p: dict[str, Array]) -> dict[str, Array]:
 X0 = {"W": np.array([[-3.0, 1.0], [2.0, -4.0]]), "b": np.array(2.0)}
 
 
-def outcomes() -> dict[str, gradcheck.Outcome]:
+def along_directions(**settings: Any) -> gradcheck.Outcome:
     def many(x: Array) -> Array:
         g = 2 * x
         g[777] *= 2
         return g
 
-    large = np.linspace(1, 2, 3000)
-    return {
-        "one point": gradcheck.check_gradient(loss, wrong, X0),
-        "several points": gradcheck.check_gradient(loss, wrong, X0, points=3),
-        "a sample": gradcheck.check_gradient(loss, wrong, X0, sample=2),
-        "directions": gradcheck.check_gradient(lambda x: x @ x, many, large),
-        "directions at two points": gradcheck.check_gradient(lambda x: x @ x, many, large, points=2),
-    }
+    return gradcheck.check_gradient(lambda x: x @ x, many, np.linspace(1, 2, 3000), **settings)
 
 
-OUTCOMES = outcomes()
+OUTCOMES: dict[str, Callable[[], gradcheck.Outcome]] = {
+    "one point": lambda: gradcheck.check_gradient(loss, wrong, X0),
+    "several points": lambda: gradcheck.check_gradient(loss, wrong, X0, points=3),
+    "a sample": lambda: gradcheck.check_gradient(loss, wrong, X0, sample=2),
+    "directions": along_directions,
+    "directions at two points": lambda: along_directions(points=2),
+}
+
+
+@cache
+def outcome(name: str) -> gradcheck.Outcome:
+    """One of them, measured when the first test asks for it, and not where the tests are only collected."""
+    return OUTCOMES[name]()
+
+
 EVERY = pytest.mark.parametrize("name", OUTCOMES)
 
 
 @EVERY
 def test_errors_have_ten_columns_and_the_full_frame_all(name: str) -> None:
-    r = OUTCOMES[name]
+    r = outcome(name)
     point = ["point"] if r.points else []
     assert list(r.errors.columns) == [*point, *TEN]
     assert list(r.to_frame().columns) == [*point, *TEN]
@@ -67,7 +76,7 @@ def test_errors_have_ten_columns_and_the_full_frame_all(name: str) -> None:
 
 @EVERY
 def test_both_frames_hold_the_same_rows(name: str) -> None:
-    r = OUTCOMES[name]
+    r = outcome(name)
     few, all_ = r.errors, r.to_frame(full=True)
     shared = [c for c in few.columns if c != "ratio"]
     pd.testing.assert_frame_equal(few[shared], all_[shared])
@@ -76,7 +85,7 @@ def test_both_frames_hold_the_same_rows(name: str) -> None:
 
 @EVERY
 def test_a_row_is_what_was_measured(name: str) -> None:
-    r = OUTCOMES[name]
+    r = outcome(name)
     for number, one in enumerate(r.points or [r]):
         rows = r.errors if not r.points else r.errors.query(f"point == {number}")
         for column in ("analytic", "numeric", "abs_err", "bound", "flat_index"):
@@ -87,7 +96,7 @@ def test_a_row_is_what_was_measured(name: str) -> None:
 
 
 def test_a_row_that_is_found_can_be_used_as_an_index() -> None:
-    row = OUTCOMES["one point"].errors.query("verdict == 'mismatch'").iloc[0]
+    row = outcome("one point").errors.query("verdict == 'mismatch'").iloc[0]
     assert X0[row["param"]][tuple(row["position"])] == 2.0
 
 
@@ -101,7 +110,7 @@ def test_the_ratio_is_the_factor_of_a_wrong_gradient(factors: list[float]) -> No
 
 
 def test_there_is_no_ratio_beside_a_slope_of_0() -> None:
-    frame = OUTCOMES["one point"].errors
+    frame = outcome("one point").errors
     flat = frame["numeric"] == 0
     assert flat.sum() == 2
     assert frame["ratio"].isna().tolist() == flat.tolist()
@@ -114,7 +123,7 @@ def test_a_correct_gradient_has_the_ratio_1() -> None:
 
 @EVERY
 def test_the_worst_rows_are_rows_of_errors(name: str) -> None:
-    r = OUTCOMES[name]
+    r = outcome(name)
     worst = r.worst(2)
     assert list(worst.columns) == list(r.errors.columns)
     pd.testing.assert_frame_equal(worst, r.errors.loc[worst.index])
@@ -123,7 +132,7 @@ def test_the_worst_rows_are_rows_of_errors(name: str) -> None:
 
 @EVERY
 def test_parquet_holds_the_full_frame(name: str, tmp_path: Path) -> None:
-    r = OUTCOMES[name]
+    r = outcome(name)
     r.to_parquet(tmp_path / "r.parquet")
     stored = pd.read_parquet(tmp_path / "r.parquet")
     assert list(stored.columns) == list(r.to_frame(full=True).columns)
@@ -147,4 +156,4 @@ def test_no_weight_is_an_empty_frame_with_the_same_columns() -> None:
 )
 def test_what_is_not_there_is_refused(call: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        call(OUTCOMES["one point"])
+        call(outcome("one point"))
