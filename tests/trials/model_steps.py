@@ -37,8 +37,9 @@ from .steps import NAMED
 Array = np.ndarray
 MISTAKES = [*IMAGE_BUGS, *NORM_BUGS, *RECURRENCE_BUGS, *ATTENTION_BUGS]
 NONE = BUGS["none"]()
-# A mistake that changes what a layer gives by less than this, over the largest number, may be hidden by rounding.
-CHANGES = 1e-4
+# What a mistake changes of a gradient, over its largest entry: above the first it can be seen, below the second it is rounding.
+CHANGES, ROUNDING = 1e-6, 1e-12
+LEAST = 1e-3  # a gradient that is smaller is measured by this, since the upstream one is about 1
 TRIES = 400
 
 
@@ -117,18 +118,15 @@ def source(rng: Generator) -> Cell:
     return Cell(model, data, Normal(seed, 0.6), NONE, layers.SCHEMES["central"], np.dtype(float), 1e-2)
 
 
-def wrong_steps(right: Net, wrong: Net, rng: Generator) -> list[int]:
-    """The layers whose backward pass the mistake changes."""
+def changes(right: Net, wrong: Net, rng: Generator) -> list[float]:
+    """By how much the mistake changes the gradients that each layer makes, over their largest entries."""
     x, found = right.x, []
-    for i, (one, other) in enumerate(zip(right.steps, wrong.steps, strict=True)):
+    for one, other in zip(right.steps, wrong.steps, strict=True):
         out, cache = one.forward(x, *one.params.values())
         upstream = rng.normal(size=out.shape)
-        gradients = one.backward(upstream, cache), other.backward(upstream, cache)
-        if any(
-            a is not None and b is not None and np.abs(a - b).max(initial=0) > CHANGES * np.abs(a).max(initial=1)
-            for a, b in zip(*gradients, strict=True)
-        ):
-            found.append(i)
+        gradients = zip(one.backward(upstream, cache), other.backward(upstream, cache), strict=True)
+        apart = [np.abs(a - b).max() / max(np.abs(a).max(), LEAST) for a, b in gradients if a is not None and a.size]
+        found.append(max(apart, default=0.0))
         x = out
     return found
 
@@ -144,11 +142,11 @@ def planted(bug: type[BackwardBug], start: int) -> tuple[Net, list[int]]:
             mistake.refuse_model(cell.model)
             theta = cell.init.theta(cell.model.layout(right.batch), np.dtype(float))
             wrong = Net(cell, mistake.steps(cell.model, theta, right.batch))
-            made = wrong_steps(right, wrong, rng)
+            made = changes(right, wrong, rng)
         except ValueError:  # the layer does not take such data, or the mistake has no meaning in it
             continue
-        if made:
-            return wrong, made
+        if max(made) > CHANGES and not any(ROUNDING < change < CHANGES for change in made):
+            return wrong, [i for i, change in enumerate(made) if change > CHANGES]
     raise Failure(f"{bug.name}: has no effect in {TRIES} nets from {start} on")
 
 
