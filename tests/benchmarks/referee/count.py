@@ -93,6 +93,11 @@ def loosened(of: pd.DataFrame) -> Loosened | None:
     return Loosened(factor, plane(told))
 
 
+def undisturbed(of: pd.DataFrame) -> pd.DataFrame:
+    """The rows in float64, without noise and other scales: what a tool for float64 may expect."""
+    return of[(of["dtype"] == "float64") & (of["noise"] == "none") & (of["scale"] == "one")]
+
+
 class Words(NamedTuple):
     """Of the mistakes of 1% and more that a tool catches, those of which it names a wrong entry, a size, a cause."""
 

@@ -63,10 +63,15 @@ def of_tool(of: pd.DataFrame) -> dict[str, object]:
     return {
         "sizes": {words: p._asdict() for words, p in count.by_size(of).items()},
         "parts": {words: p._asdict() for words, p in count.where(of).items()},
-        "loosened": None if loose is None else {"factor": loose.factor, **loose.plane._asdict()},
+        "loosened": _values(loose),
+        "loosened, float64 without noise": _values(count.loosened(count.undisturbed(of))),
         "words": count.words(of)._asdict(),
         "cost": count.cost(of),
     }
+
+
+def _values(loose: count.Loosened | None) -> dict[str, float] | None:
+    return None if loose is None else {"factor": loose.factor, **loose.plane._asdict()}
 
 
 def versions(answers: pd.DataFrame) -> dict[str, str]:
@@ -145,18 +150,11 @@ def _plane(of: Mapping[str, pd.DataFrame], names: Sequence[str]) -> str:
 def _loosened(of: Mapping[str, pd.DataFrame], names: Sequence[str]) -> str:
     rows = []
     for name in names:
-        loose = count.loosened(of[name])
-        if loose is None:
-            continue
-        large = count.loosened(
-            of[name][~of[name]["bug_injected"].astype(bool) | (of[name]["mistake_size"] >= count.LARGE)]
-        )
-        assert large is not None
-        p = loose.plane
-        rows.append(
-            [name, f"{loose.factor:.2g}", _share(p.caught, p.wrong), _share(large.plane.caught, large.plane.wrong)]
-        )
-    return _table(["tool", "factor", "caught, all sizes", "caught, 1% and more"], rows)
+        pairs = [count.loosened(rows) for rows in (of[name], count.undisturbed(of[name]))]
+        shown = [(f"{one.factor:.2g}", _share(one.plane.caught, one.plane.wrong)) for one in pairs if one is not None]
+        if len(shown) == len(pairs):
+            rows.append([name, *shown[0], *shown[1]])
+    return _table(["tool", "factor", "caught", "factor, float64 without noise", "caught there"], rows)
 
 
 def _parts(of: Mapping[str, pd.DataFrame], names: Sequence[str]) -> str:
