@@ -7,7 +7,7 @@ import math
 
 from gradcheck.numerics.measured import window
 from gradcheck.numerics.measured.ladder import MARGIN, SPACED, STRIDES, Found, diverges, roundoff, spaced
-from gradcheck.numerics.measured.line import Line
+from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.measured.stairs import ALIKE, NEXT, stairs
 from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
@@ -180,10 +180,12 @@ def _diverges(steps: Steps, found: Found) -> Search[bool]:
     smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
     larger = [r for r in steps.rungs() if r.step >= SPACED * found.step and not r.silent]
     here = line.rung(found.step, side)
-    if here is None or not larger:
+    if here is None:
         return False
     # the windows may have heard a little more noise than was known
     noise = line.noise if found.rough else max(line.noise, steps.heard)
+    if not larger:
+        return steps.claim.disputes(found) and (yield from _diverges_below(steps, here, noise))
     for low in smaller:
         if diverges(low, here, larger[0], noise, APART):
             yield steps.wanted(*(factor * low.step for factor in AGAIN))
@@ -191,6 +193,18 @@ def _diverges(steps: Steps, found: Found) -> Search[bool]:
             if any(r is None or diverges(r, here, larger[0], noise, APART) for r in again):
                 return True
     return False
+
+
+def _diverges_below(steps: Steps, here: Rung, noise: float) -> Search[bool]:
+    """Whether quotients move the faster the smaller the step is, below the largest step at which the loss is finite.
+
+    Beside a wall, as of a logarithmic barrier, no larger step shows how the truncation grows.
+    """
+    line, side = steps.line, steps.side
+    below = [line.on_grid(here.step / factor) for factor in STRIDES[:2]]
+    yield steps.wanted(*below)
+    near, low = (line.rung(step, side) for step in below)
+    return near is not None and low is not None and diverges(low, near, here, noise, APART)
 
 
 def _disputed_below(steps: Steps, step: float) -> Search[bool]:
