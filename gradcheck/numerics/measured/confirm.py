@@ -113,7 +113,7 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
     yield from _larger(steps, found, gap)
     if steps.line.x != 0 and found.step > abs(steps.line.x) and not disputed_within(steps):
         return found._replace(doubt=math.inf)
-    if (yield from _diverges(steps, found)):
+    if (yield from _diverges(steps, found, finite=True)):
         return found._replace(truncation=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
@@ -171,10 +171,11 @@ def _larger(steps: Steps, found: Found, gap: float) -> Search[None]:
         yield steps.wanted(*(factor * top for factor in NEXT))
 
 
-def _diverges(steps: Steps, found: Found) -> Search[bool]:
+def _diverges(steps: Steps, found: Found, finite: bool = False) -> Search[bool]:
     """Whether quotients move the faster the smaller the step is, about the step of a derivative that was found.
 
     Of the quotients at some smaller steps, noise moves one so far in a hundred cases: one beside it must show it again.
+    finite : whether larger steps were tried, so that without any the loss is finite at none.
     """
     line, side = steps.line, steps.side
     smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
@@ -185,7 +186,7 @@ def _diverges(steps: Steps, found: Found) -> Search[bool]:
     # the windows may have heard a little more noise than was known
     noise = line.noise if found.rough else max(line.noise, steps.heard)
     if not larger:
-        return steps.claim.disputes(found) and (yield from _diverges_below(steps, here, noise))
+        return finite and (yield from _diverges_below(steps, here, noise))
     for low in smaller:
         if diverges(low, here, larger[0], noise, APART):
             yield steps.wanted(*(factor * low.step for factor in AGAIN))
