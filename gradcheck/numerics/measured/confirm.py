@@ -7,7 +7,7 @@ import math
 
 from gradcheck.numerics.measured import window
 from gradcheck.numerics.measured.ladder import MARGIN, SPACED, STRIDES, Found, diverges, roundoff, spaced
-from gradcheck.numerics.measured.line import Line
+from gradcheck.numerics.measured.line import Line, Rung
 from gradcheck.numerics.measured.stairs import ALIKE, NEXT, stairs
 from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
@@ -113,7 +113,7 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
     yield from _larger(steps, found, gap)
     if steps.line.x != 0 and found.step > abs(steps.line.x) and not disputed_within(steps):
         return found._replace(doubt=math.inf)
-    if (yield from _diverges(steps, found)):
+    if (yield from _diverges(steps, found, finite=True)):
         return found._replace(truncation=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
@@ -171,19 +171,22 @@ def _larger(steps: Steps, found: Found, gap: float) -> Search[None]:
         yield steps.wanted(*(factor * top for factor in NEXT))
 
 
-def _diverges(steps: Steps, found: Found) -> Search[bool]:
+def _diverges(steps: Steps, found: Found, finite: bool = False) -> Search[bool]:
     """Whether quotients move the faster the smaller the step is, about the step of a derivative that was found.
 
     Of the quotients at some smaller steps, noise moves one so far in a hundred cases: one beside it must show it again.
+    finite : whether larger steps were tried, so that without any the loss is finite at none.
     """
     line, side = steps.line, steps.side
     smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
     larger = [r for r in steps.rungs() if r.step >= SPACED * found.step and not r.silent]
     here = line.rung(found.step, side)
-    if here is None or not larger:
+    if here is None:
         return False
     # the windows may have heard a little more noise than was known
     noise = line.noise if found.rough else max(line.noise, steps.heard)
+    if not larger:
+        return finite and (yield from _diverges_below(steps, here, noise))
     for low in smaller:
         if diverges(low, here, larger[0], noise, APART):
             yield steps.wanted(*(factor * low.step for factor in AGAIN))
@@ -191,6 +194,18 @@ def _diverges(steps: Steps, found: Found) -> Search[bool]:
             if any(r is None or diverges(r, here, larger[0], noise, APART) for r in again):
                 return True
     return False
+
+
+def _diverges_below(steps: Steps, here: Rung, noise: float) -> Search[bool]:
+    """Whether quotients move the faster the smaller the step is, below the largest step at which the loss is finite.
+
+    Beside a wall, as of a logarithmic barrier, no larger step shows how the truncation grows.
+    """
+    line, side = steps.line, steps.side
+    below = [line.on_grid(here.step / factor) for factor in STRIDES[:2]]
+    yield steps.wanted(*below)
+    near, low = (line.rung(step, side) for step in below)
+    return near is not None and low is not None and diverges(low, near, here, noise, APART)
 
 
 def _disputed_below(steps: Steps, step: float) -> Search[bool]:
