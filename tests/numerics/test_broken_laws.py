@@ -69,8 +69,9 @@ def test_the_path_is_named_only_where_the_differences_tell_it(draw: object) -> N
 
 def evidence_of(n: Array, a: Array, layout: Layout, bound: float, theta: Array) -> evidence.Evidence:
     m = layout.size
+    wrong = np.abs(a - n) > bound
     return evidence.Evidence(
-        layout, a, n, np.full(m, bound), theta, 0, 0, a, np.ones(m, bool), np.abs(a - n) > bound, 2.0**-53, None, None
+        layout, a, n, np.full(m, bound), theta, 0, 0, a, np.ones(m, bool), wrong, ~wrong, 2.0**-53, None, None
     )
 
 

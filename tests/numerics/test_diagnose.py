@@ -241,6 +241,28 @@ def test_weights_without_a_bound_change_nothing(case: str) -> None:
     assert replace(TRUTH, bound=bound, numeric=numeric).diagnose(analytic).kind == kind
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_only_weights_that_match_are_called_right(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    true, wrong = rng.normal(size=NET.size) + np.sign(rng.normal(size=NET.size)), int(rng.integers(NET.size))
+    claim = Claimed(NET, rng.normal(size=NET.size), np.where(np.arange(NET.size) == wrong, -1.5 * true, true))
+    known = np.zeros(NET.size, dtype=bool)
+    for count in (0, int(rng.integers(2, 20))):
+        known[rng.permutation(np.delete(np.arange(NET.size), wrong))[:count]] = True
+        # a bound as large as the gradient leaves a weight open, though it is finite
+        bound = np.where(known | (np.arange(NET.size) == wrong), ERROR, 3.0)
+        outcome = judged(claim.analytic, true, bound)
+        matches = int((outcome.verdict == "match").sum())
+        assert (outcome.verdict == "mismatch").sum() == 1
+        assert matches == known.sum()
+        told = diagnose(claim, true, outcome)
+        if matches:
+            assert told.kind == "entries"
+            assert f"the other {matches} judged are right" in told.words
+        else:
+            assert "right" not in told.words
+
+
 def test_a_sample_of_the_weights_is_enough() -> None:
     index = np.arange(0, NET.size, 3)
     claimed = Claimed(NET, T, 2 * G)

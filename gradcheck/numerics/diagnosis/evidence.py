@@ -40,6 +40,7 @@ class Evidence:
     theta : the weights, divided by 2**exponent_theta.
     raw : the analytic gradient as given, in its own dtype.
     judged : where gradients and bound are finite, bool.   wrong : where the verdict is mismatch, bool.
+    agree : where the verdict is match, bool.
     unit : unit roundoff of the gradients, at least that of float64.
     examples, classes : how many there are; None where unknown.
     besides : parameters that are wrong too and are left out here, as consequences of what is wrong above them may be.
@@ -55,6 +56,7 @@ class Evidence:
     raw: Array
     judged: Array
     wrong: Array
+    agree: Array
     unit: float
     examples: int | None
     classes: int | None
@@ -72,11 +74,11 @@ class Evidence:
 
     @cached_property
     def others_right(self) -> bool:
-        """Whether some parameter has a judged weight and no wrong one, and none is left out."""
+        """Whether some parameter has a weight that agrees and no wrong one, and none is left out."""
         if self.besides:
             return False
         slices = self.layout.slices
-        return any(self.judged[slices[name]].any() for name in self.layout.names if name not in self.broken)
+        return any(self.agree[slices[name]].any() for name in self.layout.names if name not in self.broken)
 
     @cached_property
     def names(self) -> dict[float, str]:
@@ -107,7 +109,9 @@ class Evidence:
     def without(self, names: tuple[str, ...]) -> Evidence:
         """The evidence on all parameters but these, which are wrong too."""
         left = self.among(names)
-        return replace(self, judged=self.judged & ~left, wrong=self.wrong & ~left, besides=names)
+        return replace(
+            self, judged=self.judged & ~left, wrong=self.wrong & ~left, agree=self.agree & ~left, besides=names
+        )
 
     def per_theta(self, d: float) -> float:
         """A fitted multiple of theta in the units of the problem."""
@@ -156,9 +160,10 @@ def gather(problem: Claim, numeric: Array, judged: Judgement, index: Array | Non
     """The evidence on all of theta, scaled to magnitudes near 1."""
     size = problem.layout.size
     rows = np.arange(size) if index is None else np.asarray(index)
-    n, bound, wrong = np.full(size, np.nan), np.full(size, np.inf), np.zeros(size, dtype=bool)
+    n, bound = np.full(size, np.nan), np.full(size, np.inf)
+    wrong, agree = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
     n[rows], bound[rows] = numeric, judged.bound
-    wrong[rows] = judged.verdict == "mismatch"
+    wrong[rows], agree[rows] = judged.verdict == "mismatch", judged.verdict == "match"
     a = problem.analytic.astype(np.float64)
     known = np.isfinite(n) & np.isfinite(bound) & np.isfinite(a)
     # without the part of the bound for storing a, which is large where a is far too large and says nothing of n
@@ -178,6 +183,7 @@ def gather(problem: Claim, numeric: Array, judged: Judgement, index: Array | Non
         problem.analytic,
         known,
         wrong & known | wrong & ~np.isfinite(problem.analytic.astype(np.float64)),
+        agree & known,
         max(float(np.finfo(problem.theta.dtype).eps) / 2, STORAGE),
         problem.n,
         problem.n_classes,

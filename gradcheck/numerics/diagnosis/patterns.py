@@ -173,6 +173,8 @@ def entries(e: Evidence) -> Diagnosis | None:
     """A few entries are wrong among many right ones."""
     count = int(e.wrong.sum())
     judged = int(e.counted.sum())
+    if not e.agree.any():
+        return None
     if judged < 2 and not (count == 1 and e.judged.sum() > 1):
         return None
     if count == 1:
@@ -191,13 +193,13 @@ def scattered(e: Evidence) -> Diagnosis | None:
         return None
     low, high = say.ratios(e)
     ratios = f"analytic/numeric {low:.3g} to {high:.3g}" if math.isfinite(low) and math.isfinite(high) else "no pattern"
-    right = [name for name in e.layout.names if name not in e.broken and e.judged[e.layout.slices[name]].any()]
+    right = [name for name in e.layout.names if name not in e.broken and e.agree[e.layout.slices[name]].any()]
     if e.examples is None and not (len(right) == 1 and is_bias(right[0]) and len(e.broken) == 1):
         # whether fun has examples or labels is not known
         about = "" if ratios == "no pattern" else f" ({ratios})"
         if f"{low:.3g}" == f"{high:.3g}":
             about = " in sign" if low < 0 and f"{low:.3g}" == "-1" else f" (analytic/numeric {low:.3g})"
-        many = f"{int(e.wrong.sum())} of {int(e.judged.sum())} judged weights are off{about}{say.rest(e)}"
+        many = f"{int(e.wrong.sum())} of {int((e.wrong | e.agree).sum())} judged weights are off{about}{say.rest(e)}"
         return Diagnosis("scattered", f"{many}: no pattern that I know; check each layer with check_layer.")
     if not right:
         return Diagnosis(

@@ -96,7 +96,7 @@ def sentence(phrase: str) -> str:
 
 def others(e: Evidence) -> str:
     """What is known of the weights that are not wrong."""
-    right = int(e.judged.sum()) - int(e.wrong.sum())
+    right = int(e.agree.sum())
     return f"the other {right} judged {'is' if right == 1 else 'are'} right" if right else "no other could be judged"
 
 

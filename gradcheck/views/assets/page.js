@@ -198,7 +198,7 @@
         const key = `${title}: ${verdict === "match" || verdict === "mismatch" ? verdict : content.words["not judged"]}`, own = found.get(key) || { n: 0, low, high };
         found.set(key, { n: own.n + n, low: Math.min(own.low, low), high: Math.max(own.high, high) });
       });
-      const list = [...found].map(([key, { n, low, high }]) => `${key} ${counted(n, "weight")} (${digits(low)} to ${digits(high)})`);
+      const list = [...found].map(([key, { n, low, high }]) => `${key} ${counted(n, "weight")} (bars from ${digits(low)} to ${digits(high)})`);
       const { zero, not_a_number: nan } = content.apart;
       return (list.length ? `${list.join("; ")}.` : "No chosen weight has a relative error other than 0.") + (zero ? ` ${counted(zero, "weight")} of the whole run with rel_err = 0 are not drawn.` : "") + (nan ? ` ${counted(nan, "weight")} of the whole run are not a number.` : "");
     },

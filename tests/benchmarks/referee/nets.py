@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from gradcheck.experiment.cell import pose
+from gradcheck.experiment.cell import Cell, pose
 from gradcheck.experiment.config import compose
 from gradcheck.experiment.config.build import build
 from gradcheck.experiment.config.registration import conf_dir
+from gradcheck.models.batch import Batch
+from gradcheck.numerics.measured.finer import has_more_digits
+from gradcheck.numerics.problem import Problem
 from tests.benchmarks.referee.case import Array, Case
 from tests.benchmarks.referee.entry import Entry
 from tests.benchmarks.referee.kinds import of_bug
@@ -43,7 +46,6 @@ def case(entry: Entry) -> Case:
     problem = pose(cell)
     batch = cell.data.batch(cell.model.target, cell.dtype)
     claim = cell.bug if entry.wrong else None
-    correct = problem.correct if problem.correct is not None else problem.analytic
     kind = of_bug(cell.bug.name, problem)
     dtype = np.dtype(entry.dtype)
 
@@ -65,11 +67,19 @@ def case(entry: Entry) -> Case:
         x=problem.theta.copy(),
         fun=fun,
         grad=grad,
-        correct=np.asarray(correct, float),
+        correct=_correct(cell, problem, batch),
         parameters=tuple(zip(problem.layout.names, problem.layout.shapes, strict=True)),
         kinds=kind.right,
         named=kind.named,
     )
+
+
+def _correct(cell: Cell, problem: Problem, batch: Batch) -> Array:
+    """The right gradient.  In more digits an entry that is 0 is not taken for what rounding made of it."""
+    fine = np.asarray(cell.model.gradient(problem.theta.astype(np.longdouble), batch))
+    if has_more_digits(fine, problem.theta.dtype):
+        return fine.astype(float)
+    return np.asarray(problem.correct if problem.correct is not None else problem.analytic, float)
 
 
 def _reports() -> Iterator[Entry]:
