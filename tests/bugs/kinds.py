@@ -135,10 +135,32 @@ def _single_entries(w: Wrong) -> bool:
     return all(where.stop - where.start == 1 for _, where in w.broken)
 
 
+def _is_multiple_by_slice(w: Wrong) -> bool:
+    """Whether in the last matrix that is wrong each slice along some axis is a multiple of its own, and not all the same."""
+    shapes = dict(zip(w.layout.names, w.layout.shapes, strict=True))
+    matrices = [(shapes[name], where) for name, where in w.broken if len(shapes[name]) > 1]
+    if not matrices:
+        return False
+    shape, where = matrices[-1]
+    places = np.arange(where.start, where.stop).reshape(shape)
+    if w.explained(where, w.correct):
+        return False
+
+    def multiples(rows: Array) -> bool:
+        a, g = w.analytic[rows], w.correct[rows]
+        c = float(a @ g) / max(float(g @ g), np.finfo(np.float64).tiny)
+        return bool((np.abs(a - c * g) <= 4 * w.rounding * max(1.0, abs(c))).all())
+
+    # a slice of one entry is a multiple whatever it is
+    axes = [k for k, length in enumerate(shape) if length > 1 and places.size > length]
+    return any(all(map(multiples, np.moveaxis(places, k, 0).reshape(shape[k], -1))) for k in axes)
+
+
 OVERLAPS: tuple[Overlap, ...] = (
     Overlap("constant_factor", "a = c g: with one weight always, with one example often", _is_multiple),
     Overlap("constant_factor", "a = c g + d W: a factor of the data term beside a penalty", _is_multiple_of_data),
     Overlap("param_factor", "a = c g in each parameter that is wrong, or c g + d W", _is_multiple_by_parameter),
+    Overlap("slice_factor", "a = c g in each slice of the last matrix that is wrong", _is_multiple_by_slice),
     Overlap("l2", "a - g = beta theta in what is wrong, as in any parameter of one entry", _is_theta_apart),
     Overlap("zero_param", "what is wrong is 0, or the penalty alone, the whole parameter", _is_zero),
     Overlap(

@@ -446,10 +446,13 @@ def test_each_overlap_holds_somewhere_and_not_everywhere(overlap: Any) -> None:
     few = Wrong(one, np.array([0.3, 0.4]), np.array([1.0, 2.0]), np.array([0.0, 2.0]))
     two = Wrong(one, np.array([0.3, 0.4]), np.array([1.0, 2.0]), np.array([1.5, 3.7]))
     flat = Wrong(one, np.array([0.3, 0.4]), np.array([0.0, 2.0]), np.array([1.0, 2.0]))
+    parts = {name: part.copy() for name, part in NET.split(G).items()}
+    parts["W3"] *= [[2.0], [3.0], [4.0]]
     wrongs = [
         few,
         two,
         flat,
+        Wrong(NET, T, G, NET.join(parts, float)),
         *(Wrong(NET, T, G, analytic) for analytic, kind, _ in CASES.values() if kind != "not_finite"),
     ]
     assert {overlap.holds(wrong) for wrong in wrongs} == {True, False}
