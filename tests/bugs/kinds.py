@@ -57,7 +57,7 @@ class Wrong:
         """The parameters that differ."""
         return [(name, where) for name, where in self.layout.slices.items() if self.hit[where].any()]
 
-    def explained(self, where: slice, *columns: Array) -> bool:
+    def explained(self, where: slice | Array, *columns: Array) -> bool:
         """Whether a is a linear combination of these at ``where``: least squares leaves rounding alone."""
         a = self.analytic[where]
         matrix = np.stack([column[where] for column in columns], axis=1)
@@ -137,23 +137,15 @@ def _single_entries(w: Wrong) -> bool:
 
 def _is_multiple_by_slice(w: Wrong) -> bool:
     """Whether in the last matrix that is wrong each slice along some axis is a multiple of its own, and not all the same."""
-    shapes = dict(zip(w.layout.names, w.layout.shapes, strict=True))
-    matrices = [(shapes[name], where) for name, where in w.broken if len(shapes[name]) > 1]
-    if not matrices:
+    matrices = [(w.layout.shape(name), where) for name, where in w.broken if len(w.layout.shape(name)) > 1]
+    if not matrices or w.explained(matrices[-1][1], w.correct):
         return False
     shape, where = matrices[-1]
     places = np.arange(where.start, where.stop).reshape(shape)
-    if w.explained(where, w.correct):
-        return False
-
-    def multiples(rows: Array) -> bool:
-        a, g = w.analytic[rows], w.correct[rows]
-        c = float(a @ g) / max(float(g @ g), np.finfo(np.float64).tiny)
-        return bool((np.abs(a - c * g) <= 4 * w.rounding * max(1.0, abs(c))).all())
-
     # a slice of one entry is a multiple whatever it is
     axes = [k for k, length in enumerate(shape) if length > 1 and places.size > length]
-    return any(all(map(multiples, np.moveaxis(places, k, 0).reshape(shape[k], -1))) for k in axes)
+    slices = (np.moveaxis(places, k, 0).reshape(shape[k], -1) for k in axes)
+    return any(all(w.explained(rows, w.correct) for rows in some) for some in slices)
 
 
 OVERLAPS: tuple[Overlap, ...] = (
