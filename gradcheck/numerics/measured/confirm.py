@@ -22,6 +22,8 @@ FAR = STRIDES[2], STRIDES[4]
 # Deviations by which two quotients lie apart that hold an accusation back, and the steps beside the smaller one at which they
 # are looked at again.
 APART, AGAIN = 3.0, (1.13, 0.83)
+# Deviations from which an even part is seen to fall slower than the step.
+SPIKED = 3.0
 # A window at a smaller step hears the noise anew, so that a gap is to be so many times larger than the noise that is known.
 CLEAR = 8.0
 # How far below a window a smaller one is, whose cubic is compared with its own.
@@ -39,6 +41,8 @@ def confirmed(steps: Steps, best: Found) -> Search[Found]:
         step = line.on_grid(h)
         if step in looked or not max(line.least, math.ulp(0.0)) <= step < math.inf:
             break
+        # a wall that stopped larger steps may lie farther than this one
+        yield steps.both_sides(step)
         side = steps.side
         seen = looked[step] = yield from _looked(line, step, side)
         steps.taken(step, side)
@@ -111,10 +115,12 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
     if seen_through is None:
         return found._replace(truncation=math.inf)
     yield from _larger(steps, found, gap)
-    if steps.line.x != 0 and found.step > abs(steps.line.x) and not disputed_within(steps):
+    if found.step > steps.line.room and not disputed_within(steps):
         return found._replace(doubt=math.inf)
     if (yield from _diverges(steps, found, finite=True)):
         return found._replace(truncation=math.inf)
+    if _spiked(steps, found):
+        return found._replace(doubt=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
     jump = yield from stairs(steps, found, noise)
@@ -145,7 +151,7 @@ def _smaller(steps: Steps, found: Found, gap: float) -> Search[float | None]:
     if not any(r.step <= found.step / 8 for r in steps.rungs()):
         yield steps.wanted(found.step / STRIDES[1], found.step / STRIDES[3])
     seen_through = clear = low
-    deep = found.rough or found.step > TRUSTED * abs(line.x)
+    deep = found.rough or found.step > TRUSTED * (line.room if line.x else 0.0)
     while deep and low > line.least and quantile(line.degrees) * line.noise / low < gap:
         # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
         clear = low if CLEAR * quantile(line.degrees) * line.noise / low < gap else clear
@@ -179,7 +185,7 @@ def _diverges(steps: Steps, found: Found, finite: bool = False) -> Search[bool]:
     """
     line, side = steps.line, steps.side
     smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
-    larger = [r for r in steps.rungs() if r.step >= SPACED * found.step and not r.silent]
+    larger = [r for r in steps.rungs() if SPACED <= r.step / found.step <= STRIDES[2] and not r.silent]
     here = line.rung(found.step, side)
     if here is None:
         return False
@@ -188,12 +194,35 @@ def _diverges(steps: Steps, found: Found, finite: bool = False) -> Search[bool]:
     if not larger:
         return finite and (yield from _diverges_below(steps, here, noise))
     for low in smaller:
-        if diverges(low, here, larger[0], noise, APART):
+        if any(diverges(low, here, high, noise, APART) for high in larger):
             yield steps.wanted(*(factor * low.step for factor in AGAIN))
             again = [line.rung(line.on_grid(factor * low.step), side) for factor in AGAIN]
-            if any(r is None or diverges(r, here, larger[0], noise, APART) for r in again):
+            if any(r is None or diverges(r, here, high, noise, APART) for r in again for high in larger):
                 return True
     return False
+
+
+def _spiked(steps: Steps, found: Found) -> bool:
+    """Whether the even part of the loss falls slower than the step, about the step of a derivative.
+
+    That of a kink at theta falls like the step.  That of a wall, a pole or a stair beside theta, which a step reaches beyond,
+    hardly falls until a step does not; and then noise may hide what is left.  A window at the step takes a part of it for noise.
+    """
+    line, here = steps.line, steps.line.rung(found.step, steps.side)
+    if here is None or steps.side:
+        return False
+    deviation = SPIKED * math.sqrt(6) * line.noise
+
+    def steeper(low: Rung, high: Rung, deviation: float) -> bool:
+        spread = deviation * (1 / low.step + 1 / high.step)
+        return abs(low.bend) > (1 + ALIKE) * abs(high.bend) + spread
+
+    below = [r for r in steps.rungs() if SPACED * r.step <= here.step]
+    above = [r for r in steps.rungs() if SPACED * here.step <= r.step <= STRIDES[2] * here.step]
+    if any(steeper(low, here, deviation) for low in below):
+        return True
+    # where larger steps show it, a smaller one must show that it ends here
+    return any(steeper(here, high, deviation) for high in above) and all(steeper(low, here, -deviation) for low in below)
 
 
 def _diverges_below(steps: Steps, here: Rung, noise: float) -> Search[bool]:
@@ -220,12 +249,12 @@ def _disputed_below(steps: Steps, step: float) -> Search[bool]:
 
 
 def disputed_within(steps: Steps) -> bool:
-    """Whether a step that does not cross 0, where a loss may have a pole or a wall, disputes the claim beyond the noise."""
-    line, claim = steps.line, steps.claim.value
+    """Whether a step that lies well within the room of the weight disputes the claim beyond the noise."""
+    line, claim, room = steps.line, steps.claim.value, steps.line.room
     return any(
         abs(r.value - claim) > roundoff(r, line.noise, line.degrees)
         for r in steps.rungs()
-        if r.step <= abs(line.x) / 2 and not r.silent
+        if r.step <= room / 2 and not r.silent
     )
 
 

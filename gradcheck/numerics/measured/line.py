@@ -67,6 +67,15 @@ class Line:
         """Steps below 16 spacings of the numbers at x tell nothing."""
         return 32 * self.unit * abs(self.x)
 
+    @property
+    def room(self) -> float:
+        """How far the weight can be moved before it is 0, at a bound, or where the loss is not finite; infinite from 0 itself.
+
+        There the loss may have a pole or a wall, and no step that reaches farther needs to tell of the derivative here.
+        """
+        walls = [abs(t) for t, change in self.changes.items() if not math.isfinite(change)]
+        return min([d for d in (abs(self.x), self.below, self.above) if d] + walls, default=math.inf)
+
     def growth(self, moved: float) -> float:
         """The noise where the loss has moved so far, over the noise beside theta.
 

@@ -74,8 +74,8 @@ def search(steps: Steps, start: float) -> Search[Found]:
         # a loss that moves at no step shows nothing in a window either
         return best
     best = _nearer(steps, steps.clearest())
-    if claim.disputes(best) and steps.line.x != 0 and best.step > abs(steps.line.x) and not disputed_within(steps):
-        # beyond 0 a loss may have a pole or a wall, and at smaller steps noise hides whether the claim is wrong
+    if claim.disputes(best) and best.step > steps.line.room and not disputed_within(steps):
+        # beyond a wall a step tells nothing, and at smaller steps noise hides whether the claim is wrong
         return best._replace(truncation=math.inf)
     found = yield from confirmed(steps, best if math.isfinite(best.bound) else best._replace(step=start))
     # smaller steps that were taken to contradict an accusation may show that the claim is right
@@ -90,7 +90,7 @@ def search(steps: Steps, start: float) -> Search[Found]:
 def _beyond(steps: Steps, best: Found) -> Found:
     """A derivative that noise hides, with the kinks that may hide as well where the step reaches beyond 0."""
     here, rungs = steps.line.rung(best.step, steps.side), [r for r in steps.rungs() if not r.silent]
-    if here is None or best.step <= abs(steps.line.x) or steps.line.x == 0 or quadratic(steps.line, rungs):
+    if here is None or best.step <= steps.line.room or quadratic(steps.line, rungs):
         return best
     return best._replace(truncation=best.truncation + abs(here.bend) / 2)
 

@@ -126,6 +126,13 @@ class Steps:
         """A quotient at this step was evaluated otherwise."""
         self._tried[step, side] = None
 
+    def both_sides(self, step: float) -> list[float]:
+        """The offsets of a central quotient at a step at which others are one-sided; none where the domain ends there."""
+        if not self.side or self.line.side(step):
+            return []
+        self.taken(step, 0)
+        return [t for t in self.line.offsets(step, 0) if t not in self.line.changes]
+
     def one_sided(self) -> list[float]:
         """The offsets of the one-sided quotients at the steps whose central ones are not finite."""
         found = []
@@ -190,7 +197,7 @@ class Steps:
     @property
     def trusted(self) -> float:
         """The largest step that is believed without a smaller one."""
-        return TRUSTED * (abs(self.line.x) or self.line.scale)
+        return TRUSTED * min(self.line.room, abs(self.line.x) or self.line.scale)
 
     @property
     def one_sided_at_last(self) -> bool:
