@@ -21,6 +21,8 @@ from gradcheck.numerics.measured.steps import WINDOW, Search, Steps, alive
 # A derivative that is known to this is not improved.  Else one more step is taken if its bound is FINER times smaller, or
 # BETTER times where the derivative is not known well enough yet.
 FINE, FINER, BETTER, FURTHEST = 5e-6, 4.0, 1.3, 256.0
+# A window is taken for a claim that nothing disputes only where the bound is at most so many times what is asked for.
+NEARLY = 2.0
 # Steps at which a loss must move like a parabola where its derivative is 0.
 PARABOLIC = 3
 
@@ -66,7 +68,8 @@ def search(steps: Steps, start: float) -> Search[Found]:
         best = (yield from explored(steps)) if steps.line.noise > known else steps.best()
         if claim.agrees(best):
             return best
-    if not claim.disputes(best) and best.roundoff > best.truncation and claim.value != 0:
+    noisy = best.roundoff > best.truncation
+    if not claim.disputes(best) and claim.value != 0 and (noisy or not claim.nearly(best, NEARLY)):
         # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise; only at an
         # optimum, where the loss nearly vanishes, noise may grow with the step
         return _beyond(steps, best)

@@ -61,6 +61,11 @@ class Claim:
         """Whether a derivative shows neither that the claim is right nor that it is wrong."""
         return not self.agrees(found) and not self.disputes(found.doubted)
 
+    def nearly(self, found: Found, times: float) -> bool:
+        """Whether the bound is at most so many times what shows a relative error of ``match_at``."""
+        size = max(abs(self.value), abs(found.value))
+        return 2 * found.bound + self.accept * size <= times * self.match_at * size
+
     def resolved(self, found: Found, size: float | None = None) -> bool:
         """Whether the bound shows a relative error of ``match_at``."""
         size = abs(found.value) if size is None else size
