@@ -111,6 +111,20 @@ class Line:
         arithmetic = self.unit * (4 * (abs(value) + moved * gain) + abs(self.x * bend) / h)
         return Rung(h, value, gain * self.growth(moved), arithmetic, bend, moved, moved == 0)
 
+    def half(self, h: float, wide: float) -> Rung | None:
+        """The quotient at the step h by the point above alone, with the even part that a parabola at a wider step has there."""
+        near = self.changes.get(h, math.nan)
+        up, down = self.changes.get(wide, math.nan), self.changes.get(-wide, math.nan)
+        if not (math.isfinite(near) and math.isfinite(up) and math.isfinite(down)):
+            return None
+        part = (h / wide) ** 2
+        even = part * (up + down)
+        value, gain = (near - even / 2) / h, math.sqrt(1 + (1 - part) ** 2 + part**2 / 2) / h
+        moved = abs(near)
+        # the even part is no other one than that of a parabola by more than itself
+        arithmetic = self.unit * 4 * (abs(value) + moved * gain) + abs(even) / 2 / h
+        return Rung(h, value, gain * self.growth(moved), arithmetic, even / h, moved, moved == 0)
+
     def pair(self, low: float, high: float) -> Rung | None:
         """The central quotient between offsets low < 0 < high that are not exactly symmetric."""
         down, up = self.changes.get(low, math.nan), self.changes.get(high, math.nan)

@@ -37,7 +37,8 @@ def search(steps: Steps, start: float) -> Search[Found]:
     claim = steps.claim
     for stage in (_nothing_more, explored):
         best = yield from stage(steps)
-        finer = _finer(best, FINER if claim.resolved(best) else BETTER)
+        # the distance from a quotient that was given is most of its bound
+        finer = 0.0 if steps.own and claim.resolved(best) else _finer(best, FINER if claim.resolved(best) else BETTER)
         if finer and (claim.resolved(best) or stage is explored):
             # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
             yield steps.wanted(finer)
@@ -47,6 +48,7 @@ def search(steps: Steps, start: float) -> Search[Found]:
             best = steps.best()
         if claim.agrees(best):
             return best
+        yield steps.other_half()
     if claim.disputes(best) and steps.rungs():
         best = yield from contradicted(steps)
         if claim.agrees(best):

@@ -85,6 +85,7 @@ class Steps:
         self.line, self.claim = line, claim
         self._tried: dict[tuple[float, int], None] = {}
         self.own: list[Rung] = []
+        self._half: tuple[float, float] | None = None
         self.windows: list[float] = []
         self.windows_allowed, self.strides_allowed = WINDOWS, STRIDES_ALLOWED
         self.waits = False
@@ -127,6 +128,20 @@ class Steps:
             found += [t for t in self.line.offsets(step, side) if t not in self.line.changes]
         return found
 
+    def wanted_half(self, step: float, wide: float) -> list[float]:
+        """The offsets of a central quotient at a wider step and of half of one at this step, three points of four."""
+        found = self.wanted(wide)
+        h, far = self.line.on_grid(step), self.line.on_grid(wide)
+        if not 0 < h < far < math.inf or self.line.side(far):
+            return self.wanted(step) + found
+        self._half = h, far
+        return [t for t in (*found, h) if t not in self.line.changes]
+
+    def other_half(self) -> list[float]:
+        """The offset that makes a whole quotient of half of one; none where there is none."""
+        half, self._half = self._half, None
+        return self.wanted(half[0]) if half else []
+
     def taken(self, step: float, side: int) -> None:
         """A quotient at this step was evaluated otherwise."""
         self._tried[step, side] = None
@@ -150,6 +165,11 @@ class Steps:
         return found
 
     def rungs(self) -> list[Rung]:
+        """The finite quotients by ascending step, with that of which half was evaluated."""
+        half = self.line.half(*self._half) if self._half else None
+        return sorted([*self.whole(), half]) if half else self.whole()
+
+    def whole(self) -> list[Rung]:
         """The finite quotients by ascending step; central ones where there are any."""
         every = [(self.line.rung(step, side), side) for step, side in sorted(self._tried)]
         central = [r for r, side in every if r is not None and side == 0]
