@@ -43,9 +43,10 @@ def search(steps: Steps, start: float) -> Search[Found]:
             # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
             yield steps.wanted(finer)
             best = steps.best()
-        if claim.agrees(best) and not steps.of_second_order:
-            yield steps.wanted(best.step / NEAR)
-            best = steps.best()
+        for further in (NEAR * NEAR, 1 / NEAR):
+            if claim.agrees(best) and steps.order_matters:
+                yield steps.wanted(further * steps.rungs()[0].step)
+                best = steps.best()
         if claim.agrees(best):
             return best
         yield steps.other_half()

@@ -23,8 +23,6 @@ ROUGH = 10.0
 ONE_SIDED = 1.8, 2.2
 # Noise of so many units of the last place is that of a loss of few digits; a sum that cancels has less.
 DIGITS = 1e4
-# The next term of the truncation is at most so much of the first one.
-OFF = 0.1
 # Windows that are looked at, and further steps that are tried at a time, at most.
 WINDOWS, STRIDES_ALLOWED = 5, 14
 # Degrees of freedom with which a window knows the noise.
@@ -197,22 +195,18 @@ class Steps:
         line.noise, line.degrees = max(self._floor, min(seen) / math.sqrt(12)), math.inf
 
     @property
-    def of_second_order(self) -> bool:
-        """Whether the claim lies where two quotients lead, if their truncation grows with the square of the step.
+    def order_matters(self) -> bool:
+        """Whether the claim lies beside two quotients, and is right if their truncation grows with the square of the step.
 
         Two steps do not show the order.  It is 1 where the second derivative jumps at theta; then it is a right claim that the
         extrapolation misses, and a wrong one may lie within the bound.
         """
         heard = [r for r in self.rungs() if not r.silent]
         if len(heard) != 2:
-            return True
+            return False
         near, far = heard
         s, t = (roundoff(r, self.line.noise, self.line.degrees) for r in heard)
-        gap = far.value - near.value
-        if abs(gap) <= s + t:
-            return True
-        rest = gap / ((far.step / near.step) ** 2 - 1)
-        return abs(self.claim.value - (near.value - rest)) <= s + OFF * abs(rest)
+        return abs(far.value - near.value) > s + t and abs(self.claim.value - near.value) > s
 
     def clearest(self) -> Found:
         """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most."""
