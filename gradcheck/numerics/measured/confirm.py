@@ -22,8 +22,10 @@ FAR = STRIDES[2], STRIDES[4]
 # Deviations by which two quotients lie apart that hold an accusation back, and the steps beside the smaller one at which they
 # are looked at again.
 APART, AGAIN = 3.0, (1.13, 0.83)
-# Deviations from which an even part is seen to fall slower than the step.
+# Deviations of an even part that are allowed when its fall is looked at.
 SPIKED = 3.0
+# An even part that falls with a smaller power of the step is that of a wall or a spike; at a kink the power is 1.
+CONTINUOUS = 0.75
 # A window at a smaller step hears the noise anew, so that a gap is to be so many times larger than the noise that is known.
 CLEAR = 8.0
 # How far below a window a smaller one is, whose cubic is compared with its own.
@@ -211,18 +213,20 @@ def _spiked(steps: Steps, found: Found) -> bool:
     line, here = steps.line, steps.line.rung(found.step, steps.side)
     if here is None or steps.side:
         return False
+    # of each even part, which is a difference of three losses, of which that at theta counts twice
     deviation = SPIKED * math.sqrt(6) * line.noise
 
-    def steeper(low: Rung, high: Rung, deviation: float) -> bool:
-        spread = deviation * (1 / low.step + 1 / high.step)
-        return abs(low.bend) > (1 + ALIKE) * abs(high.bend) + spread
+    def slow(low: Rung, high: Rung, deviations: float) -> bool:
+        fallen = (low.step / high.step) ** CONTINUOUS
+        return abs(low.bend) * low.step > fallen * abs(high.bend) * high.step + (1 + fallen) * deviations
 
-    below = [r for r in steps.rungs() if SPACED * r.step <= here.step]
+    below = [r for r in steps.rungs() if STRIDES[0] * r.step <= here.step]
     above = [r for r in steps.rungs() if SPACED * here.step <= r.step <= STRIDES[2] * here.step]
-    if any(steeper(low, here, deviation) for low in below):
+    if below and 2 * sum(slow(low, here, deviation) for low in below) >= len(below):
+        # at one of many steps a few digits may look so
         return True
     # where larger steps show it, a smaller one must show that it ends here
-    return any(steeper(here, high, deviation) for high in above) and all(steeper(low, here, -deviation) for low in below)
+    return any(slow(here, high, deviation) for high in above) and all(slow(low, here, -deviation) for low in below)
 
 
 def _diverges_below(steps: Steps, here: Rung, noise: float) -> Search[bool]:

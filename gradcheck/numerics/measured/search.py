@@ -44,7 +44,7 @@ def search(steps: Steps, start: float) -> Search[Found]:
             yield steps.wanted(finer)
             best = steps.best()
         for further in (NEAR * NEAR, 1 / NEAR):
-            if claim.agrees(best) and steps.order_matters:
+            if claim.resolved(best) and steps.order_unknown:
                 yield steps.wanted(further * steps.rungs()[0].step)
                 best = steps.best()
         if claim.agrees(best):
@@ -72,7 +72,8 @@ def search(steps: Steps, start: float) -> Search[Found]:
         if claim.agrees(best):
             return best
     noisy = best.roundoff > best.truncation
-    if not claim.disputes(best) and claim.value != 0 and (noisy or not claim.nearly(best, NEARLY)):
+    helps = steps.teaches or steps.kinked or claim.nearly(best, NEARLY)
+    if not claim.disputes(best) and claim.value != 0 and (noisy or not helps):
         # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise; only at an
         # optimum, where the loss nearly vanishes, noise may grow with the step
         return _beyond(steps, best)

@@ -77,6 +77,7 @@ class Steps:
     windows : the noise beside theta by each window that was looked at.
     windows_allowed : how many may be looked at.   strides_allowed : how many further steps are tried at a time.
     waits : whether the search goes on once others have looked at their windows.
+    teaches : whether a window is looked at for what others learn from it.
     """
 
     def __init__(self, line: Line, claim: Claim) -> None:
@@ -86,7 +87,7 @@ class Steps:
         self._half: tuple[float, float] | None = None
         self.windows: list[float] = []
         self.windows_allowed, self.strides_allowed = WINDOWS, STRIDES_ALLOWED
-        self.waits = False
+        self.waits = self.teaches = False
         self._unlearned = self._floor = math.inf
 
     @property
@@ -195,18 +196,23 @@ class Steps:
         line.noise, line.degrees = max(self._floor, min(seen) / math.sqrt(12)), math.inf
 
     @property
-    def order_matters(self) -> bool:
-        """Whether the claim lies beside two quotients, and is right if their truncation grows with the square of the step.
+    def order_unknown(self) -> bool:
+        """Whether two quotients show a truncation above the noise of the nearer one, and no third one how it grows with the step.
 
-        Two steps do not show the order.  It is 1 where the second derivative jumps at theta; then it is a right claim that the
-        extrapolation misses, and a wrong one may lie within the bound.
+        Its order is 1 where the second derivative jumps at theta.  Then it is a right claim that the second order misses, and a
+        wrong one may lie within the bound.
         """
         heard = [r for r in self.rungs() if not r.silent]
         if len(heard) != 2:
             return False
         near, far = heard
-        s, t = (roundoff(r, self.line.noise, self.line.degrees) for r in heard)
-        return abs(far.value - near.value) > s + t and abs(self.claim.value - near.value) > s
+        rest = abs(far.value - near.value) / ((far.step / near.step) ** 2 - 1)
+        return rest > roundoff(near, self.line.noise, self.line.degrees)
+
+    @property
+    def kinked(self) -> bool:
+        """Whether two steps show a kink at theta."""
+        return any(found.kink > 0 for found in appraised(self.line, self.rungs()))
 
     def clearest(self) -> Found:
         """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most."""
