@@ -208,7 +208,7 @@ def _spiked(steps: Steps, found: Found) -> bool:
     """Whether the even part of the loss falls slower than the step, about the step of a derivative.
 
     That of a kink at theta falls like the step.  That of a wall, a pole or a stair beside theta, which a step reaches beyond,
-    hardly falls until a step does not; and then noise may hide what is left.  A window at the step takes a part of it for noise.
+    hardly falls until a step does not; and then noise may hide what is left.  A window takes a part of it for noise.
     """
     line, here = steps.line, steps.line.rung(found.step, steps.side)
     if here is None or steps.side:

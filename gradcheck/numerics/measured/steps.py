@@ -197,9 +197,9 @@ class Steps:
 
     @property
     def order_unknown(self) -> bool:
-        """Whether two quotients show a truncation above the noise of the nearer one, and no third one how it grows with the step.
+        """Whether two quotients show a truncation above the noise of the nearer one, and no third one its order.
 
-        Its order is 1 where the second derivative jumps at theta.  Then it is a right claim that the second order misses, and a
+        The order is 1 where the second derivative jumps at theta.  Then it is a right claim that the second order misses, and a
         wrong one may lie within the bound.
         """
         heard = [r for r in self.rungs() if not r.silent]
