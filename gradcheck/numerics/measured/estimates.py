@@ -80,8 +80,8 @@ class Weight:
         self.steps.own = self.own.rungs(self.line)
         # the error of a quotient of first order, which is added to the bound, takes a part of what is asked for
         asked = self.steps.claim.match_at * (FIRST_ORDER if self.own.mirrored else 1.0)
-        near, *far = *beside(self.steps.own, self.line, asked, self.start), 0.0
-        return self.steps.wanted_half(near, far[0]) if far and far[0] else self.steps.wanted(near)
+        further = beside(self.steps.own, self.line, asked, self.start)
+        return self.steps.wanted_half(*further) if len(further) == 2 else self.steps.wanted(*further)
 
     @property
     def in_vain(self) -> bool:
