@@ -6,8 +6,9 @@ import itertools
 import math
 
 from gradcheck.numerics.measured import window
-from gradcheck.numerics.measured.ladder import MARGIN, SPACED, STRIDES, Found, diverges, roundoff, spaced
-from gradcheck.numerics.measured.line import Line, Rung
+from gradcheck.numerics.measured.ladder import MARGIN, STRIDES, Found, roundoff, spaced
+from gradcheck.numerics.measured.limits import diverging, spiked
+from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.stairs import ALIKE, NEXT, stairs
 from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
@@ -19,13 +20,6 @@ SHIFT, NEAR = 8.0, 1.5
 HIGHER = STRIDES
 # The same where it was seen.
 FAR = STRIDES[2], STRIDES[4]
-# Deviations by which two quotients lie apart that hold an accusation back, and the steps beside the smaller one at which they
-# are looked at again.
-APART, AGAIN = 3.0, (1.13, 0.83)
-# Deviations of an even part that are allowed when its fall is looked at.
-SPIKED = 3.0
-# An even part that falls with a smaller power of the step is that of a wall or a spike; at a kink the power is 1.
-CONTINUOUS = 0.75
 # A window at a smaller step hears the noise anew, so that a gap is to be so many times larger than the noise that is known.
 CLEAR = 8.0
 # How far below a window a smaller one is, whose cubic is compared with its own.
@@ -102,7 +96,7 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
     noise : the deviation of the noise by the window at the derivative's step.
     """
     claim = steps.claim
-    if (yield from _diverges(steps, found)):
+    if (yield from diverging(steps, found)):
         return found._replace(truncation=math.inf)
     if abs(claim.value - found.value) <= found.bound:
         if abs(found.value) > found.bound or steps.line.x == 0:
@@ -119,9 +113,9 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
     yield from _larger(steps, found, gap)
     if found.step > steps.line.room and not disputed_within(steps):
         return found._replace(doubt=math.inf)
-    if (yield from _diverges(steps, found, finite=True)):
+    if (yield from diverging(steps, found, finite=True)):
         return found._replace(truncation=math.inf)
-    if _spiked(steps, found):
+    if spiked(steps, found):
         return found._replace(doubt=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
@@ -177,68 +171,6 @@ def _larger(steps: Steps, found: Found, gap: float) -> Search[None]:
     top = steps.rungs()[-1].step
     if unseen and NEXT[0] * top <= line.scale and _overlooked(steps, found) <= gap:
         yield steps.wanted(*(factor * top for factor in NEXT))
-
-
-def _diverges(steps: Steps, found: Found, finite: bool = False) -> Search[bool]:
-    """Whether quotients move the faster the smaller the step is, about the step of a derivative that was found.
-
-    Of the quotients at some smaller steps, noise moves one so far in a hundred cases: one beside it must show it again.
-    finite : whether larger steps were tried, so that without any the loss is finite at none.
-    """
-    line, side = steps.line, steps.side
-    smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
-    larger = [r for r in steps.rungs() if SPACED <= r.step / found.step <= STRIDES[2] and not r.silent]
-    here = line.rung(found.step, side)
-    if here is None:
-        return False
-    # the windows may have heard a little more noise than was known
-    noise = line.noise if found.rough else max(line.noise, steps.heard)
-    if not larger:
-        return finite and (yield from _diverges_below(steps, here, noise))
-    for low in smaller:
-        if any(diverges(low, here, high, noise, APART) for high in larger):
-            yield steps.wanted(*(factor * low.step for factor in AGAIN))
-            again = [line.rung(line.on_grid(factor * low.step), side) for factor in AGAIN]
-            if any(r is None or diverges(r, here, high, noise, APART) for r in again for high in larger):
-                return True
-    return False
-
-
-def _spiked(steps: Steps, found: Found) -> bool:
-    """Whether the even part of the loss falls slower than the step, about the step of a derivative.
-
-    That of a kink at theta falls like the step.  That of a wall, a pole or a stair beside theta, which a step reaches beyond,
-    hardly falls until a step does not; and then noise may hide what is left.  A window takes a part of it for noise.
-    """
-    line, here = steps.line, steps.line.rung(found.step, steps.side)
-    if here is None or steps.side:
-        return False
-    # of each even part, which is a difference of three losses, of which that at theta counts twice
-    deviation = SPIKED * math.sqrt(6) * line.noise
-
-    def slow(low: Rung, high: Rung, deviations: float) -> bool:
-        fallen = (low.step / high.step) ** CONTINUOUS
-        return abs(low.bend) * low.step > fallen * abs(high.bend) * high.step + (1 + fallen) * deviations
-
-    below = [r for r in steps.rungs() if STRIDES[0] * r.step <= here.step]
-    above = [r for r in steps.rungs() if SPACED * here.step <= r.step <= STRIDES[2] * here.step]
-    if below and 2 * sum(slow(low, here, deviation) for low in below) >= len(below):
-        # at one of many steps a few digits may look so
-        return True
-    # where larger steps show it, a smaller one must show that it ends here
-    return any(slow(here, high, deviation) for high in above) and all(slow(low, here, -deviation) for low in below)
-
-
-def _diverges_below(steps: Steps, here: Rung, noise: float) -> Search[bool]:
-    """Whether quotients move the faster the smaller the step is, below the largest step at which the loss is finite.
-
-    Beside a wall, as of a logarithmic barrier, no larger step shows how the truncation grows.
-    """
-    line, side = steps.line, steps.side
-    below = [line.on_grid(here.step / factor) for factor in STRIDES[:2]]
-    yield steps.wanted(*below)
-    near, low = (line.rung(step, side) for step in below)
-    return near is not None and low is not None and diverges(low, near, here, noise, APART)
 
 
 def _disputed_below(steps: Steps, step: float) -> Search[bool]:

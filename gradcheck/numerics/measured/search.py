@@ -35,21 +35,9 @@ def search(steps: Steps, start: float) -> Search[Found]:
     if steps.still:
         return steps.best()
     claim = steps.claim
-    for stage in (_nothing_more, explored):
-        best = yield from stage(steps)
-        # the distance from a quotient that was given is most of its bound
-        finer = 0.0 if steps.own and claim.resolved(best) else _finer(best, FINER if claim.resolved(best) else BETTER)
-        if finer and (claim.resolved(best) or stage is explored):
-            # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
-            yield steps.wanted(finer)
-            best = steps.best()
-        for further in (NEAR * NEAR, 1 / NEAR):
-            if claim.resolved(best) and steps.order_unknown:
-                yield steps.wanted(further * steps.rungs()[0].step)
-                best = steps.best()
-        if claim.agrees(best):
-            return best
-        yield steps.other_half()
+    best = yield from _screened(steps)
+    if claim.agrees(best):
+        return best
     if claim.disputes(best) and steps.rungs():
         best = yield from contradicted(steps)
         if claim.agrees(best):
@@ -92,6 +80,27 @@ def search(steps: Steps, start: float) -> Search[Found]:
         # the windows showed no derivative, but the noise with which it is to be sought
         best = yield from explored(steps)
     return best if claim.agrees(best) and not claim.agrees(found) else found
+
+
+def _screened(steps: Steps) -> Search[Found]:
+    """The best quotient: of the first ones where the claim agrees with it, else after steps above and below were tried."""
+    claim = steps.claim
+    for stage in (_nothing_more, explored):
+        best = yield from stage(steps)
+        # the distance from a quotient that was given is most of its bound
+        finer = 0.0 if steps.own and claim.resolved(best) else _finer(best, FINER if claim.resolved(best) else BETTER)
+        if finer and (claim.resolved(best) or stage is explored):
+            # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
+            yield steps.wanted(finer)
+            best = steps.best()
+        for further in (NEAR * NEAR, 1 / NEAR):
+            if claim.resolved(best) and steps.order_unknown:
+                yield steps.wanted(further * steps.rungs()[0].step)
+                best = steps.best()
+        if claim.agrees(best):
+            return best
+        yield steps.other_half()
+    return best
 
 
 def _beyond(steps: Steps, best: Found) -> Found:
