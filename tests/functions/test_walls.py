@@ -1,4 +1,4 @@
-"""Weights beside a wall, a pole or a bound, beneath a white noise: quotients at larger steps tell nothing of the slope there."""
+"""Weights beside a wall, a pole or a bound, beneath a white noise: larger steps tell nothing of the slope there."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from gradcheck.numerics.measured.line import Line
 Array = np.ndarray
 
 SEEDS = {
-    "barrier": (0, 4, 11, 12),
-    "bounds": (1, 8, 16, 19),
-    "poles": (0, 6, 7, 191),
-    "clipped": (22, 40, 48),
-    "roots": (8, 9, 10, 11),
-    "entropy": (5, 25, 93),
+    "barrier": (0, 4),
+    "bounds": (1, 8),
+    "poles": (0, 191),
+    "clipped": (22,),
+    "roots": (8, 9),
+    "entropy": (5, 25),
 }
 
 
 @pytest.mark.parametrize("kind", walls.KINDS)
 def test_no_right_gradient_is_accused_beside_a_wall(kind: str) -> None:
     """At most of these seeds a right gradient was accused before a wall limited the steps that are believed."""
-    for seed in SEEDS.get(kind, (0, 1)):
+    for seed in SEEDS.get(kind, (0,)):
         of = walls.walled(kind, seed)
         r = quietly.check(of.fun, of.jac, of.x, **of.keys)
         assert r.count("mismatch") == 0, f"{seed}: {r}"
@@ -49,7 +49,7 @@ def test_an_accusation_at_the_largest_finite_step_is_held_back_where_nothing_con
     assert r.count("mismatch") == 0, str(r)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**32 - 1), factor=st.sampled_from([-1.0, 0.5, 1.1, 3.0]))
 def test_a_wrong_gradient_beside_a_wall_is_still_found_without_noise(seed: int, factor: float) -> None:
     rng = np.random.default_rng(seed)

@@ -28,8 +28,8 @@ KINDS = ("barrier", "bounds", "penalty", "poles", "clipped", "roots", "entropy")
 def walled(kind: str, seed: int, n: int = 10) -> Walled:
     """A random one of a kind.
 
-    ``barrier`` is infinite beyond its walls, ``bounds`` has bounds within them.  There ``penalty`` is large, ``poles`` is finite,
-    ``clipped`` constant; ``roots`` and ``entropy`` have no value.
+    ``barrier`` is infinite beyond its walls, ``bounds`` has bounds within them.  There ``penalty`` is large, ``poles``
+    finite, ``clipped`` constant; ``roots`` and ``entropy`` have no value.
     """
     rng = np.random.default_rng([KINDS.index(kind), seed])
     x = rng.uniform(0.5, 1, n) * rng.choice([-1, 1], n) * 10.0 ** rng.uniform(-3, 3)
