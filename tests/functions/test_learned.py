@@ -24,7 +24,7 @@ SEEDS = st.integers(0, 2**32 - 1)
     knee=st.floats(0.5, 3.0),
     slope=st.floats(0.5, 2.0),
     digits=st.floats(-6.0, -3.5),
-    part=st.sampled_from([1.0, 0.5, 1.5]),
+    part=st.sampled_from([1.0, 0.5, 1.5, 0.81]),  # at 0.81 two quotients lead, were their truncation of second order
 )
 def test_a_claim_at_the_error_of_a_quotient_is_no_match_where_the_second_derivative_jumps(
     knee: float, slope: float, digits: float, part: float

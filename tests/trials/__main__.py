@@ -36,6 +36,7 @@ from . import (
     secrets,
     sequences,
     steps,
+    walls,
 )
 
 
@@ -127,6 +128,10 @@ def random_hessians(given: argparse.Namespace, folder: Path) -> str:
     return hessians.trial(given.entries)
 
 
+def random_walls(given: argparse.Namespace, folder: Path) -> str:
+    return walls.trial(given.walls)
+
+
 def shipped_files(given: argparse.Namespace, folder: Path) -> str:
     return files.trial(folder)
 
@@ -178,6 +183,7 @@ TRIALS: dict[str, Callable[[argparse.Namespace, Path], str]] = {
     "dialects": random_dialects,
     "adjoint": random_adjoints,
     "hessians": random_hessians,
+    "walls": random_walls,
 }
 
 
@@ -205,6 +211,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=50, help="of each public report (default %(default)s)")
     parser.add_argument("--operators", type=int, default=10_000, help="with their adjoints (default %(default)s)")
     parser.add_argument("--entries", type=int, default=100_000, help="of Hessians (default %(default)s)")
+    parser.add_argument("--walls", type=int, default=300, help="functions of each kind (default %(default)s)")
     parser.add_argument("--tables", type=int, default=10_000, help="in random dialects (default %(default)s)")
     parser.add_argument("--nets", type=int, default=10, help="with each mistake of a layer (default %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of the tests under load (default %(default)s)")

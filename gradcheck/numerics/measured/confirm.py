@@ -6,8 +6,9 @@ import itertools
 import math
 
 from gradcheck.numerics.measured import window
-from gradcheck.numerics.measured.ladder import MARGIN, SPACED, STRIDES, Found, diverges, roundoff, spaced
-from gradcheck.numerics.measured.line import Line, Rung
+from gradcheck.numerics.measured.ladder import MARGIN, STRIDES, Found, roundoff, spaced
+from gradcheck.numerics.measured.limits import diverging, spiked
+from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.stairs import ALIKE, NEXT, stairs
 from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
 from gradcheck.numerics.measured.student import quantile
@@ -19,9 +20,6 @@ SHIFT, NEAR = 8.0, 1.5
 HIGHER = STRIDES
 # The same where it was seen.
 FAR = STRIDES[2], STRIDES[4]
-# Deviations by which two quotients lie apart that hold an accusation back, and the steps beside the smaller one at which they
-# are looked at again.
-APART, AGAIN = 3.0, (1.13, 0.83)
 # A window at a smaller step hears the noise anew, so that a gap is to be so many times larger than the noise that is known.
 CLEAR = 8.0
 # How far below a window a smaller one is, whose cubic is compared with its own.
@@ -39,6 +37,8 @@ def confirmed(steps: Steps, best: Found) -> Search[Found]:
         step = line.on_grid(h)
         if step in looked or not max(line.least, math.ulp(0.0)) <= step < math.inf:
             break
+        # a wall that stopped larger steps may lie farther than this one
+        yield steps.both_sides(step)
         side = steps.side
         seen = looked[step] = yield from _looked(line, step, side)
         steps.taken(step, side)
@@ -96,7 +96,7 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
     noise : the deviation of the noise by the window at the derivative's step.
     """
     claim = steps.claim
-    if (yield from _diverges(steps, found)):
+    if (yield from diverging(steps, found)):
         return found._replace(truncation=math.inf)
     if abs(claim.value - found.value) <= found.bound:
         if abs(found.value) > found.bound or steps.line.x == 0:
@@ -111,10 +111,12 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
     if seen_through is None:
         return found._replace(truncation=math.inf)
     yield from _larger(steps, found, gap)
-    if steps.line.x != 0 and found.step > abs(steps.line.x) and not disputed_within(steps):
+    if found.step > steps.line.room and not disputed_within(steps):
         return found._replace(doubt=math.inf)
-    if (yield from _diverges(steps, found, finite=True)):
+    if (yield from diverging(steps, found, finite=True)):
         return found._replace(truncation=math.inf)
+    if spiked(steps, found):
+        return found._replace(doubt=math.inf)
     if found.rough and not (yield from _disputed_below(steps, seen_through)):
         return found._replace(doubt=math.inf)
     jump = yield from stairs(steps, found, noise)
@@ -145,7 +147,7 @@ def _smaller(steps: Steps, found: Found, gap: float) -> Search[float | None]:
     if not any(r.step <= found.step / 8 for r in steps.rungs()):
         yield steps.wanted(found.step / STRIDES[1], found.step / STRIDES[3])
     seen_through = clear = low
-    deep = found.rough or found.step > TRUSTED * abs(line.x)
+    deep = found.rough or found.step > TRUSTED * (line.room if line.x else 0.0)
     while deep and low > line.least and quantile(line.degrees) * line.noise / low < gap:
         # what looks like noise, or lies far above the weight's own size, may be structure: smaller steps see through it
         clear = low if CLEAR * quantile(line.degrees) * line.noise / low < gap else clear
@@ -171,43 +173,6 @@ def _larger(steps: Steps, found: Found, gap: float) -> Search[None]:
         yield steps.wanted(*(factor * top for factor in NEXT))
 
 
-def _diverges(steps: Steps, found: Found, finite: bool = False) -> Search[bool]:
-    """Whether quotients move the faster the smaller the step is, about the step of a derivative that was found.
-
-    Of the quotients at some smaller steps, noise moves one so far in a hundred cases: one beside it must show it again.
-    finite : whether larger steps were tried, so that without any the loss is finite at none.
-    """
-    line, side = steps.line, steps.side
-    smaller = [r for r in steps.rungs() if SPACED * r.step <= found.step and not r.silent]
-    larger = [r for r in steps.rungs() if r.step >= SPACED * found.step and not r.silent]
-    here = line.rung(found.step, side)
-    if here is None:
-        return False
-    # the windows may have heard a little more noise than was known
-    noise = line.noise if found.rough else max(line.noise, steps.heard)
-    if not larger:
-        return finite and (yield from _diverges_below(steps, here, noise))
-    for low in smaller:
-        if diverges(low, here, larger[0], noise, APART):
-            yield steps.wanted(*(factor * low.step for factor in AGAIN))
-            again = [line.rung(line.on_grid(factor * low.step), side) for factor in AGAIN]
-            if any(r is None or diverges(r, here, larger[0], noise, APART) for r in again):
-                return True
-    return False
-
-
-def _diverges_below(steps: Steps, here: Rung, noise: float) -> Search[bool]:
-    """Whether quotients move the faster the smaller the step is, below the largest step at which the loss is finite.
-
-    Beside a wall, as of a logarithmic barrier, no larger step shows how the truncation grows.
-    """
-    line, side = steps.line, steps.side
-    below = [line.on_grid(here.step / factor) for factor in STRIDES[:2]]
-    yield steps.wanted(*below)
-    near, low = (line.rung(step, side) for step in below)
-    return near is not None and low is not None and diverges(low, near, here, noise, APART)
-
-
 def _disputed_below(steps: Steps, step: float) -> Search[bool]:
     """Whether a window at a smaller step disputes the claim as well: a fast wave looks like noise at every step above it."""
     line, side, h = steps.line, steps.side, steps.line.on_grid(step)
@@ -220,12 +185,12 @@ def _disputed_below(steps: Steps, step: float) -> Search[bool]:
 
 
 def disputed_within(steps: Steps) -> bool:
-    """Whether a step that does not cross 0, where a loss may have a pole or a wall, disputes the claim beyond the noise."""
-    line, claim = steps.line, steps.claim.value
+    """Whether a step that lies well within the room of the weight disputes the claim beyond the noise."""
+    line, claim, room = steps.line, steps.claim.value, steps.line.room
     return any(
         abs(r.value - claim) > roundoff(r, line.noise, line.degrees)
         for r in steps.rungs()
-        if r.step <= abs(line.x) / 2 and not r.silent
+        if r.step <= room / 2 and not r.silent
     )
 
 

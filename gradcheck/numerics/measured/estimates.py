@@ -80,7 +80,8 @@ class Weight:
         self.steps.own = self.own.rungs(self.line)
         # the error of a quotient of first order, which is added to the bound, takes a part of what is asked for
         asked = self.steps.claim.match_at * (FIRST_ORDER if self.own.mirrored else 1.0)
-        return self.steps.wanted(*beside(self.steps.own, self.line, asked, self.start))
+        further = beside(self.steps.own, self.line, asked, self.start)
+        return self.steps.wanted_half(*further) if len(further) == 2 else self.steps.wanted(*further)
 
     @property
     def in_vain(self) -> bool:
@@ -205,7 +206,7 @@ def _off(together: Together, weights: dict[int, Weight]) -> float:
 
 def _searched(together: Together, weights: dict[int, Weight]) -> None:
     """Let the searches of some weights go on until all have ended."""
-    pooled([w.line for w in weights.values()], [w.steps.rungs() for w in weights.values()])
+    pooled([w.line for w in weights.values()], [w.steps.whole() for w in weights.values()])
     _ended(together, weights)
     again = {r: w for r, w in weights.items() if w.left}
     for weight in again.values():

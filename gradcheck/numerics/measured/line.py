@@ -67,6 +67,15 @@ class Line:
         """Steps below 16 spacings of the numbers at x tell nothing."""
         return 32 * self.unit * abs(self.x)
 
+    @property
+    def room(self) -> float:
+        """How far the weight can be moved before it is 0, at a bound, or where the loss is not finite; infinite from 0 itself.
+
+        There the loss may have a pole or a wall, and no step that reaches farther needs to tell of the derivative here.
+        """
+        walls = [abs(t) for t, change in self.changes.items() if not math.isfinite(change)]
+        return min([d for d in (abs(self.x), self.below, self.above) if d] + walls, default=math.inf)
+
     def growth(self, moved: float) -> float:
         """The noise where the loss has moved so far, over the noise beside theta.
 
@@ -101,6 +110,20 @@ class Line:
         # use moves the derivative by u x f''
         arithmetic = self.unit * (4 * (abs(value) + moved * gain) + abs(self.x * bend) / h)
         return Rung(h, value, gain * self.growth(moved), arithmetic, bend, moved, moved == 0)
+
+    def half(self, h: float, wide: float) -> Rung | None:
+        """The quotient at the step h by the point above alone, with the even part that a parabola at a wider step has there."""
+        near = self.changes.get(h, math.nan)
+        up, down = self.changes.get(wide, math.nan), self.changes.get(-wide, math.nan)
+        if not (math.isfinite(near) and math.isfinite(up) and math.isfinite(down)):
+            return None
+        part = (h / wide) ** 2
+        even = part * (up + down)
+        value, gain = (near - even / 2) / h, math.sqrt(1 + (1 - part) ** 2 + part**2 / 2) / h
+        moved = abs(near)
+        # the even part is no other one than that of a parabola by more than itself
+        arithmetic = self.unit * 4 * (abs(value) + moved * gain) + abs(even) / 2 / h
+        return Rung(h, value, gain * self.growth(moved), arithmetic, even / h, moved, moved == 0)
 
     def pair(self, low: float, high: float) -> Rung | None:
         """The central quotient between offsets low < 0 < high that are not exactly symmetric."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradcheck.numerics.measured.jump import jump
+
 Array = np.ndarray
 Values = Callable[[Array], Array]
 # The values at places of a line with a spacing, (p, k); None where the function is not finite.
@@ -36,8 +38,6 @@ DEGREE = 4
 WIDE = 2.0**-21
 # Noise that seems so many times louder there is measured anew with that spacing: F(8, 5) exceeds 14 five times in a thousand.
 LOUDER = 3.0
-# How often an interval is halved in which a jump is sought, and how often the jump stays the same then.
-HALVED, LAST = 20, 5
 # The first spacing in units of u times the scale: 2**12 spacings of the numbers, so that every intermediate is rounded anew.
 SPACING = 2.0**12
 # By how much a spacing is changed, how often, and the largest one in units of the scale.
@@ -247,22 +247,20 @@ def _jumps(values: Spaced, spacing: float, places: tuple[float, ...], output: in
         return False
     column = known[order, output]
     j = int(np.argmax(np.abs(np.diff(column))))
-    low, high = places[order[j]], places[order[j + 1]]
-    left, right = column[j], column[j + 1]
-    sizes = [float(abs(right - left))]
-    for _ in range(HALVED):
-        if sizes[-1] <= LOUDER * noise:
-            break
-        middle = math.floor((low + high) / 2 * PARTS) / PARTS
-        between = values(spacing, (middle,)) if low < middle < high else None
-        if between is None:
-            break
-        if abs(between[0, output] - left) >= abs(right - between[0, output]):
-            high, right = middle, between[0, output]
-        else:
-            low, left = middle, between[0, output]
-        sizes.append(float(abs(right - left)))
-    return sizes[-1] > LOUDER * noise and max(sizes[-LAST:]) <= 2 * min(sizes[-LAST:])
+    between, ends = (places[order[j]], places[order[j + 1]]), (column[j], column[j + 1])
+
+    def middle(low: float, high: float) -> float:
+        return math.floor((low + high) / 2 * PARTS) / PARTS
+
+    # less one end, in the dtype of the values: float64 would round longdouble values that are nearly equal
+    halves = jump(between, (0.0, float(ends[1] - ends[0])), middle, LOUDER * noise)
+    try:
+        place = next(halves)
+        while True:
+            found = values(spacing, (place,))
+            place = halves.send(math.nan if found is None else float(found[0, output] - ends[0]))
+    except StopIteration as end:
+        return float(end.value) > 0
 
 
 def steps_along(

@@ -21,6 +21,8 @@ from gradcheck.numerics.measured.steps import WINDOW, Search, Steps, alive
 # A derivative that is known to this is not improved.  Else one more step is taken if its bound is FINER times smaller, or
 # BETTER times where the derivative is not known well enough yet.
 FINE, FINER, BETTER, FURTHEST = 5e-6, 4.0, 1.3, 256.0
+# A window is taken for a claim that nothing disputes only where the bound is at most so many times what is asked for.
+NEARLY = 2.0
 # Steps at which a loss must move like a parabola where its derivative is 0.
 PARABOLIC = 3
 
@@ -33,18 +35,9 @@ def search(steps: Steps, start: float) -> Search[Found]:
     if steps.still:
         return steps.best()
     claim = steps.claim
-    for stage in (_nothing_more, explored):
-        best = yield from stage(steps)
-        finer = _finer(best, FINER if claim.resolved(best) else BETTER)
-        if finer and (claim.resolved(best) or stage is explored):
-            # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
-            yield steps.wanted(finer)
-            best = steps.best()
-        if claim.agrees(best) and not steps.of_second_order:
-            yield steps.wanted(best.step / NEAR)
-            best = steps.best()
-        if claim.agrees(best):
-            return best
+    best = yield from _screened(steps)
+    if claim.agrees(best):
+        return best
     if claim.disputes(best) and steps.rungs():
         best = yield from contradicted(steps)
         if claim.agrees(best):
@@ -66,7 +59,9 @@ def search(steps: Steps, start: float) -> Search[Found]:
         best = (yield from explored(steps)) if steps.line.noise > known else steps.best()
         if claim.agrees(best):
             return best
-    if not claim.disputes(best) and best.roundoff > best.truncation and claim.value != 0:
+    noisy = best.roundoff > best.truncation
+    helps = steps.teaches or steps.kinked or claim.nearly(best, NEARLY)
+    if not claim.disputes(best) and claim.value != 0 and (noisy or not helps):
         # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise; only at an
         # optimum, where the loss nearly vanishes, noise may grow with the step
         return _beyond(steps, best)
@@ -74,8 +69,8 @@ def search(steps: Steps, start: float) -> Search[Found]:
         # a loss that moves at no step shows nothing in a window either
         return best
     best = _nearer(steps, steps.clearest())
-    if claim.disputes(best) and steps.line.x != 0 and best.step > abs(steps.line.x) and not disputed_within(steps):
-        # beyond 0 a loss may have a pole or a wall, and at smaller steps noise hides whether the claim is wrong
+    if claim.disputes(best) and best.step > steps.line.room and not disputed_within(steps):
+        # beyond a wall a step tells nothing, and at smaller steps noise hides whether the claim is wrong
         return best._replace(truncation=math.inf)
     found = yield from confirmed(steps, best if math.isfinite(best.bound) else best._replace(step=start))
     # smaller steps that were taken to contradict an accusation may show that the claim is right
@@ -87,10 +82,31 @@ def search(steps: Steps, start: float) -> Search[Found]:
     return best if claim.agrees(best) and not claim.agrees(found) else found
 
 
+def _screened(steps: Steps) -> Search[Found]:
+    """The best quotient: of the first ones where the claim agrees with it, else after steps above and below were tried."""
+    claim = steps.claim
+    for stage in (_nothing_more, explored):
+        best = yield from stage(steps)
+        # the distance from a quotient that was given is most of its bound
+        finer = 0.0 if steps.own and claim.resolved(best) else _finer(best, FINER if claim.resolved(best) else BETTER)
+        if finer and (claim.resolved(best) or stage is explored):
+            # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
+            yield steps.wanted(finer)
+            best = steps.best()
+        for further in (NEAR * NEAR, 1 / NEAR):
+            if claim.resolved(best) and steps.order_unknown:
+                yield steps.wanted(further * steps.rungs()[0].step)
+                best = steps.best()
+        if claim.agrees(best):
+            return best
+        yield steps.other_half()
+    return best
+
+
 def _beyond(steps: Steps, best: Found) -> Found:
     """A derivative that noise hides, with the kinks that may hide as well where the step reaches beyond 0."""
     here, rungs = steps.line.rung(best.step, steps.side), [r for r in steps.rungs() if not r.silent]
-    if here is None or best.step <= abs(steps.line.x) or steps.line.x == 0 or quadratic(steps.line, rungs):
+    if here is None or best.step <= steps.line.room or quadratic(steps.line, rungs):
         return best
     return best._replace(truncation=best.truncation + abs(here.bend) / 2)
 

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from gradcheck.numerics.measured.jump import jump
 from gradcheck.numerics.measured.ladder import STRIDES, Found, jump_at_theta, spaced
 from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.steps import ALIVE, Search, Steps
@@ -21,9 +22,6 @@ NEXT = STRIDES[:3]
 ALIKE = 0.2
 # A larger step whose derivative differs by more than this part is followed by further ones.
 STEEP = 1e-3
-# How often an interval is halved in which a jump is sought, how often the jump stays the same then, and within what part it is
-# the same without a doubt.
-HALVED, LAST, SAME = 20, 5, 0.1
 # How far many weights are moved together where stairs are sought, in units of their scales: less where the loss is not finite,
 # or shows none, but LOOKED times at most where it is finite.
 NEARER = tuple(0.5 / 8**k for k in range(7))
@@ -131,19 +129,16 @@ def _jump(line: Line, smooth: tuple[float, ...], step: float, side: int, noise: 
     def rest(t: float) -> float:
         return (line.changes.get(t, math.nan) if t else 0.0) - sum(c * t ** (k + 1) for k, c in enumerate(smooth))
 
+    def middle(low: float, high: float) -> float:
+        return math.copysign(line.on_grid(abs(low + high) / 2), low + high)
+
     places = sorted(t for t in (0.0, *line.changes) if abs(t) <= step and t * side >= 0 and math.isfinite(rest(t)))
-    low, high = max(itertools.pairwise(places), key=lambda two: abs(rest(two[1]) - rest(two[0])))
-    sizes = [abs(rest(high) - rest(low))]
-    for _ in range(HALVED):
-        middle = math.copysign(line.on_grid(abs(low + high) / 2), low + high)
-        if not low < middle < high or sizes[-1] <= ALIVE * noise:
-            break
-        yield [middle] if middle not in line.changes else []
-        lower = abs(rest(middle) - rest(low)) >= abs(rest(high) - rest(middle))
-        low, high = (low, middle) if lower else (middle, high)
-        sizes.append(abs(rest(high) - rest(low)))
-        last = sizes[-LAST:]
-        if len(last) == LAST and max(last) - min(last) <= SAME * max(last):
-            break
-    last = sizes[-LAST:]
-    return sizes[-1] if sizes[-1] > ALIVE * noise and max(last) <= 2 * sizes[-1] <= 4 * min(last) else 0.0
+    between = max(itertools.pairwise(places), key=lambda two: abs(rest(two[1]) - rest(two[0])))
+    halves = jump(between, (rest(between[0]), rest(between[1])), middle, ALIVE * noise)
+    try:
+        place = next(halves)
+        while True:
+            yield [place] if place not in line.changes else []
+            place = halves.send(rest(place))
+    except StopIteration as end:
+        return float(end.value)

@@ -23,8 +23,6 @@ ROUGH = 10.0
 ONE_SIDED = 1.8, 2.2
 # Noise of so many units of the last place is that of a loss of few digits; a sum that cancels has less.
 DIGITS = 1e4
-# The next term of the truncation is at most so much of the first one.
-OFF = 0.1
 # Windows that are looked at, and further steps that are tried at a time, at most.
 WINDOWS, STRIDES_ALLOWED = 5, 14
 # Degrees of freedom with which a window knows the noise.
@@ -61,6 +59,11 @@ class Claim:
         """Whether a derivative shows neither that the claim is right nor that it is wrong."""
         return not self.agrees(found) and not self.disputes(found.doubted)
 
+    def nearly(self, found: Found, times: float) -> bool:
+        """Whether the bound is at most so many times what shows a relative error of ``match_at``."""
+        size = max(abs(self.value), abs(found.value))
+        return 2 * found.bound + self.accept * size <= times * self.match_at * size
+
     def resolved(self, found: Found, size: float | None = None) -> bool:
         """Whether the bound shows a relative error of ``match_at``."""
         size = abs(found.value) if size is None else size
@@ -74,15 +77,17 @@ class Steps:
     windows : the noise beside theta by each window that was looked at.
     windows_allowed : how many may be looked at.   strides_allowed : how many further steps are tried at a time.
     waits : whether the search goes on once others have looked at their windows.
+    teaches : whether a window is looked at for what others learn from it.
     """
 
     def __init__(self, line: Line, claim: Claim) -> None:
         self.line, self.claim = line, claim
         self._tried: dict[tuple[float, int], None] = {}
         self.own: list[Rung] = []
+        self._half: tuple[float, float] | None = None
         self.windows: list[float] = []
         self.windows_allowed, self.strides_allowed = WINDOWS, STRIDES_ALLOWED
-        self.waits = False
+        self.waits = self.teaches = False
         self._unlearned = self._floor = math.inf
 
     @property
@@ -122,9 +127,30 @@ class Steps:
             found += [t for t in self.line.offsets(step, side) if t not in self.line.changes]
         return found
 
+    def wanted_half(self, step: float, wide: float) -> list[float]:
+        """The offsets of a central quotient at a wider step and of half of one at this step, three points of four."""
+        found = self.wanted(wide)
+        h, far = self.line.on_grid(step), self.line.on_grid(wide)
+        if not 0 < h < far < math.inf or self.line.side(far):
+            return self.wanted(step) + found
+        self._half = h, far
+        return [t for t in (*found, h) if t not in self.line.changes]
+
+    def other_half(self) -> list[float]:
+        """The offset that makes a whole quotient of half of one; none where there is none."""
+        half, self._half = self._half, None
+        return self.wanted(half[0]) if half else []
+
     def taken(self, step: float, side: int) -> None:
         """A quotient at this step was evaluated otherwise."""
         self._tried[step, side] = None
+
+    def both_sides(self, step: float) -> list[float]:
+        """The offsets of a central quotient at a step at which others are one-sided; none where the domain ends there."""
+        if not self.side or self.line.side(step):
+            return []
+        self.taken(step, 0)
+        return [t for t in self.line.offsets(step, 0) if t not in self.line.changes]
 
     def one_sided(self) -> list[float]:
         """The offsets of the one-sided quotients at the steps whose central ones are not finite."""
@@ -138,6 +164,11 @@ class Steps:
         return found
 
     def rungs(self) -> list[Rung]:
+        """The finite quotients by ascending step, with that of which half was evaluated."""
+        half = self.line.half(*self._half) if self._half else None
+        return sorted([*self.whole(), half]) if half else self.whole()
+
+    def whole(self) -> list[Rung]:
         """The finite quotients by ascending step; central ones where there are any."""
         every = [(self.line.rung(step, side), side) for step, side in sorted(self._tried)]
         central = [r for r, side in every if r is not None and side == 0]
@@ -165,22 +196,23 @@ class Steps:
         line.noise, line.degrees = max(self._floor, min(seen) / math.sqrt(12)), math.inf
 
     @property
-    def of_second_order(self) -> bool:
-        """Whether the claim lies where two quotients lead, if their truncation grows with the square of the step.
+    def order_unknown(self) -> bool:
+        """Whether two quotients show a truncation above the noise of the nearer one, and no third one its order.
 
-        Two steps do not show the order.  It is 1 where the second derivative jumps at theta; then it is a right claim that the
-        extrapolation misses, and a wrong one may lie within the bound.
+        The order is 1 where the second derivative jumps at theta.  Then it is a right claim that the second order misses, and a
+        wrong one may lie within the bound.
         """
         heard = [r for r in self.rungs() if not r.silent]
         if len(heard) != 2:
-            return True
+            return False
         near, far = heard
-        s, t = (roundoff(r, self.line.noise, self.line.degrees) for r in heard)
-        gap = far.value - near.value
-        if abs(gap) <= s + t:
-            return True
-        rest = gap / ((far.step / near.step) ** 2 - 1)
-        return abs(self.claim.value - (near.value - rest)) <= s + OFF * abs(rest)
+        rest = abs(far.value - near.value) / ((far.step / near.step) ** 2 - 1)
+        return rest > roundoff(near, self.line.noise, self.line.degrees)
+
+    @property
+    def kinked(self) -> bool:
+        """Whether two steps show a kink at theta."""
+        return any(found.kink > 0 for found in appraised(self.line, self.rungs()))
 
     def clearest(self) -> Found:
         """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most."""
@@ -190,7 +222,7 @@ class Steps:
     @property
     def trusted(self) -> float:
         """The largest step that is believed without a smaller one."""
-        return TRUSTED * (abs(self.line.x) or self.line.scale)
+        return TRUSTED * min(self.line.room, abs(self.line.x) or self.line.scale)
 
     @property
     def one_sided_at_last(self) -> bool:

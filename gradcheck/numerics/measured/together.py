@@ -17,6 +17,8 @@ Evaluate: TypeAlias = Callable[[Array, Array], Evaluations]
 
 # Of the weights that wait for windows, so many look at theirs first.
 FIRST = 4
+# So many of these look for what the others learn, where so many wait.
+TEACHERS, LEARNERS = 2, 8
 
 
 class Together:
@@ -38,6 +40,8 @@ class Together:
         waiting = self._until(searches, steps, list(searches), found)
         few = FIRST - len(self._looked)
         first = waiting[:: -(-len(waiting) // few)] if 0 < few < len(waiting) else waiting[: max(few, 0)]
+        for r in first[:TEACHERS] if len(waiting) >= LEARNERS else []:
+            steps[r].teaches = True
         self._through(searches, steps, first, found)
         self._looked += [(steps[r], found[r]) for r in first]
         rest = [r for r in waiting if r not in found]
@@ -102,8 +106,9 @@ def _taught(rest: list[Steps], looked: list[tuple[Steps, Found]]) -> None:
     looked : weights that looked at windows, with what they found.  Those that accuse their claim tell nothing: what they heard
     may be the structure of the loss.
     """
+    accusing = sum(s.claim.disputes(found.doubted) for s, found in looked)
     unaccused = [s for s, found in looked if s.windows and not s.claim.disputes(found.doubted)]
-    if 2 * len(unaccused) > len(looked):
+    if len(unaccused) > accusing:
         noise = median_low([s.heard for s in unaccused])
         for one in rest:
             one.learn(noise, WINDOW)
