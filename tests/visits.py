@@ -26,7 +26,10 @@ class Visit:
 
     def __init__(self, browser: Any, path: Path, address: str = "", **settings: Any) -> None:
         self.browser = browser
-        self.page = browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | settings))
+        # reduced motion: a page behind another one would scroll smoothly when it comes to the front
+        self.page = browser.new_page(
+            **({"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | settings)
+        )
         self.page.set_default_timeout(1000 * PATIENCE)
         self.complaints: list[str] = []
         self.requests: list[str] = []
@@ -58,7 +61,8 @@ class Visit:
 
     def square(self, *words: str) -> tuple[float, float]:
         """The middle of the first square that says these words when it is pointed at, in the window."""
-        self.page.locator("#chart-detection").scroll_into_view_if_needed()
+        # in the middle: at the top the filters stand over it
+        self.page.evaluate("document.querySelector('#chart-detection').scrollIntoView({ block: 'center' })")
         places = self.page.evaluate(
             """() => { const svg = document.querySelector("#chart-detection svg"), box = svg.getBoundingClientRect();
                 return [...svg.querySelectorAll(".outline")].flatMap((path) => [...path.getAttribute("d").matchAll(

@@ -30,9 +30,7 @@ def coarse(rng: np.random.Generator, factor: float | None, noise: float) -> grad
     t = gradients.Truth(layout, theta, g, bound)
     ways = diagnoses.PATTERNLESS
     analytic = ways[rng.integers(len(ways))](t, rng) if factor is None else factor * g
-    return gradients.Checked(
-        layout, theta, analytic, g + bound * rng.uniform(-noise, noise, layout.size), bound, n=100
-    )
+    return gradients.Checked(layout, theta, analytic, g + bound * rng.uniform(-noise, noise, layout.size), bound, n=100)
 
 
 def kinds(seed: int, count: int, factor: float | None, noise: float) -> Counter[str | None]:
@@ -74,7 +72,13 @@ def test_without_what_nearness_shows_factors_are_lost(monkeypatch: pytest.Monkey
 
 
 def test_a_sign_flip_in_coarse_float32_is_one(tmp_path: Path) -> None:
-    grid = ["scheme=central,forward", "dtype=float32", "eps=1e-1,1e-2,1e-3,1e-4,1e-5", "data.seed=0,1,2", "engine=serial"]
+    grid = [
+        "scheme=central,forward",
+        "dtype=float32",
+        "eps=1e-1,1e-2,1e-3,1e-4,1e-5",
+        "data.seed=0,1,2",
+        "engine=serial",
+    ]
     runs = gradcheck.run_experiment(
         ["bug=sign_flip", "data.n=100", *grid, f"hydra.sweep.dir={tmp_path}/run"], multirun=True
     )

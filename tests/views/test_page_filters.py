@@ -154,7 +154,9 @@ def test_the_address_restores_what_was_chosen(visit: Callable[..., Visit]) -> No
     with other.answered():
         other.page.evaluate("location.hash = '#dtype=float16&at.bug=none&cell=%3Cscript%3E&%00=1'")
     told = other.page.inner_text("#chosen")
-    assert told.startswith("Not understood in the address: dtype=float16 (there are float32, float64); cell=<script> (no such")
+    assert told.startswith(
+        "Not understood in the address: dtype=float16 (there are float32, float64); cell=<script> (no such"
+    )
     assert "at.bug" not in told  # `none` is what a run calls no bug
 
 
@@ -172,7 +174,7 @@ def test_a_square_of_the_address_that_is_not_drawn_is_none(visit: Callable[..., 
         kept = [part for part in parts if rng.random() < 0.7]
         other = f"dtype={rng.choice(['float32', 'float64'])}" if rng.random() < 0.5 else ""
         with seen.answered():
-            seen.page.evaluate("(hash) => { location.hash = hash; }", "&".join([other, *kept]) + "&" * (k + 1))  # another one than before
+            seen.page.evaluate("(hash) => { location.hash = hash; }", "&".join([other, *kept, "&" * k]))
         if seen.page.locator("#chart-detection .chosen").count():
             words = seen.page.inner_text("#square-words")
             assert words.startswith("scale, eps")

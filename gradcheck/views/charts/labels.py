@@ -13,7 +13,18 @@ LETTER, LINE = 6.9, 12.5  # pixels of a letter and of a line of a name
 DOT = 7.0  # half of the room of a dot
 # How far a name may stand from its dot, and on which sides of it it is tried: across and down.
 DISTANCES = (10.0, 18.0, 28.0, 40.0, 54.0, 70.0, 88.0, 108.0, 130.0, 160.0)
-SIDES = ((1.0, 0.0), (-1.0, 0.0), (1.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0), (0.4, 1.0), (-0.4, 1.0), (0.4, -1.0), (-0.4, -1.0))
+SIDES = (
+    (1.0, 0.0),
+    (-1.0, 0.0),
+    (1.0, 1.0),
+    (-1.0, 1.0),
+    (1.0, -1.0),
+    (-1.0, -1.0),
+    (0.4, 1.0),
+    (-0.4, 1.0),
+    (0.4, -1.0),
+    (-0.4, -1.0),
+)
 # What it costs, in pixels of distance, to cover a dot or a name, and to have a line over another line or a name.
 COVERED, CROSSED = 1000.0, 150.0
 ROUNDS = 3  # of choosing again beside all others
@@ -71,7 +82,7 @@ def _place(
 ) -> Label:
     x, y, names = dot
     wide, high = max(map(len, names)) * LETTER, len(names) * LINE
-    found: list[tuple[float, int, Label]] = []
+    best, least = Label(names, x, y, False, True), math.inf
     for distance in DISTANCES:
         for across, down in SIDES:
             left = across < 0
@@ -81,11 +92,16 @@ def _place(
             label = Label(names, edge, middle, left, not beside)
             own, line = _box(label), (x, y, edge, middle)
             covered = sum(_meet(own, box) for box in boxes) + (own[0] < 0 or own[2] > width)
-            crossed = 0 if beside else sum(_cross(line, one) for one in lines) + sum(_through(line, box) for box in boxes)
-            under = sum(_through(one, own) for one in lines)
-            cost = math.hypot(edge - x, middle - y) + COVERED * covered + CROSSED * (crossed + under)
-            found.append((cost, len(found), label))
-    return min(found)[2]
+            cost = math.hypot(edge - x, middle - y) + COVERED * covered
+            if cost >= least:
+                continue
+            crossed = (
+                0 if beside else sum(_cross(line, one) for one in lines) + sum(_through(line, box) for box in boxes)
+            )
+            cost += CROSSED * (crossed + sum(_through(one, own) for one in lines))
+            if cost < least:
+                best, least = label, cost
+    return best
 
 
 def _meet(a: Box, b: Box) -> bool:
@@ -114,4 +130,3 @@ def _box(label: Label) -> Box:
     wide, high = max(map(len, label.lines)) * LETTER, len(label.lines) * LINE
     start = label.x - wide if label.left else label.x
     return start, label.y - high / 2, start + wide, label.y + high / 2
-

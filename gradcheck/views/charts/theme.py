@@ -13,8 +13,16 @@ GREEN, VIOLET, TEAL, OLIVE, BROWN = "#00855f", "#6a58c8", "#007f8c", "#6f7a00", 
 OF_SCHEMES = (BLUE, OCHRE, VIOLET, GREEN, RED, TEAL, MAGENTA, OLIVE, BROWN)
 # The same on a dark page.
 DARK = {
-    **{MAGENTA: "#ffa3d3", RED: "#ff9152", OCHRE: "#d99a20", BLUE: "#4a9bd6", GREY: "#6b7480"},
-    **{GREEN: "#2fb98a", VIOLET: "#a79af0", TEAL: "#3fb6c4", OLIVE: "#b3bd3a", BROWN: "#cf9a80"},
+    MAGENTA: "#ffa3d3",
+    RED: "#ff9152",
+    OCHRE: "#d99a20",
+    BLUE: "#4a9bd6",
+    GREY: "#6b7480",
+    GREEN: "#2fb98a",
+    VIOLET: "#a79af0",
+    TEAL: "#3fb6c4",
+    OLIVE: "#b3bd3a",
+    BROWN: "#cf9a80",
 }
 VERDICT_COLOURS = dict(zip(VERDICTS, (BLUE, RED, GREY, OCHRE), strict=True))
 

@@ -49,12 +49,13 @@ def domain(steps: Sequence[float], auto: float | None) -> tuple[float, float]:
 
 def _ticks(span: tuple[float, float], auto: float | None) -> list[float]:
     """What the axis of the steps names: powers of ten and the place of auto; where there is one power, its ends too."""
-    powers = [
-        float(f"1e{k}") for k in range(math.floor(math.log10(span[0])), math.ceil(math.log10(span[1])) + 1)
-    ]
+    powers = [float(f"1e{k}") for k in range(math.floor(math.log10(span[0])), math.ceil(math.log10(span[1])) + 1)]
     inside = [one for one in powers if span[0] <= one <= span[1] and (auto is None or one < auto / 2)]
     # the axis of a logarithmic scale would not name the place of auto by itself
-    return [*(inside or ([2 * span[0]] if auto is None or auto > 4 * span[0] else [])), *([] if auto is None else [auto])]
+    return [
+        *(inside or ([2 * span[0]] if auto is None or auto > 4 * span[0] else [])),
+        *([] if auto is None else [auto]),
+    ]
 
 
 def curves(
@@ -71,16 +72,32 @@ def curves(
         labelOverlap="parity",
         labelSeparation=6,
     )
-    base = alt.Chart(source).transform_calculate(shown=exponential("datum.value", ".2e")).encode(
-        x=alt.X("x:Q", scale=alt.Scale(type="log", domain=list(span), nice=False), axis=axis, title="eps"),
-        y=alt.Y("value:Q", scale=alt.Scale(type="log", nice=True), axis=decades(7), title="relative to the gradient"),
-        color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"),
-        tooltip=["scheme:N", alt.Tooltip("step:N", title="eps"), "what:N", alt.Tooltip("shown:N", title="value"), "cells:Q"],
+    base = (
+        alt.Chart(source)
+        .transform_calculate(shown=exponential("datum.value", ".2e"))
+        .encode(
+            x=alt.X("x:Q", scale=alt.Scale(type="log", domain=list(span), nice=False), axis=axis, title="eps"),
+            y=alt.Y(
+                "value:Q", scale=alt.Scale(type="log", nice=True), axis=decades(7), title="relative to the gradient"
+            ),
+            color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"),
+            tooltip=[
+                "scheme:N",
+                alt.Tooltip("step:N", title="eps"),
+                "what:N",
+                alt.Tooltip("shown:N", title="value"),
+                "cells:Q",
+            ],
+        )
     )
     dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=[ERROR, BOUND], range=[[1, 0], [5, 4]]), title=None)
     shape = alt.Shape("scheme:N", scale=alt.Scale(domain=list(schemes)), title="scheme")
     lines = base.transform_filter("isValid(datum.eps)").mark_line(strokeWidth=1.6).encode(strokeDash=dash)
-    points = base.transform_filter(f"datum.what == '{ERROR}'").mark_point(filled=True, size=38, opacity=1).encode(shape=shape)
+    points = (
+        base.transform_filter(f"datum.what == '{ERROR}'")
+        .mark_point(filled=True, size=38, opacity=1)
+        .encode(shape=shape)
+    )
     at_auto = f"datum.what == '{BOUND}' && !isValid(datum.eps)"
     ticks_of_auto = base.transform_filter(at_auto).mark_tick(thickness=2, size=14, orient="horizontal")
     return (lines + points + ticks_of_auto).properties(width=width, height=300)

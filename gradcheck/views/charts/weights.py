@@ -63,7 +63,9 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
         )
     )
     # padding: room for the largest mark, so that none sits on the frame
-    y = alt.Y("low:Q", title="gradient", scale=alt.Scale(zero=False, nice=False, padding=14), axis=alt.Axis(tickCount=5))
+    y = alt.Y(
+        "low:Q", title="gradient", scale=alt.Scale(zero=False, nice=False, padding=14), axis=alt.Axis(tickCount=5)
+    )
     values = (
         base.transform_fold(["analytic", "numeric"], as_=["kind", "value"])
         .mark_point(opacity=1, strokeWidth=1.8)
@@ -101,9 +103,7 @@ def _differences(base: alt.Chart) -> alt.LayerChart:
             error="isValid(datum.abs_err) ? max(datum.abs_err, datum.foot) : null",
         )
     )
-    y = alt.Y(
-        "foot:Q", scale=alt.Scale(type="log", nice=True), axis=decades(6), title="|analytic - numeric|"
-    )
+    y = alt.Y("foot:Q", scale=alt.Scale(type="log", nice=True), axis=decades(6), title="|analytic - numeric|")
     errors = placed.mark_point(filled=True, size=40, opacity=1).encode(
         y=alt.Y("error:Q"),
         color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, VERDICTS), title="verdict"),
