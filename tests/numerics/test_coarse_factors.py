@@ -51,9 +51,12 @@ def test_a_factor_is_named_where_bounds_are_wide(factor: float) -> None:
     assert found["constant_factor"] >= 0.85 * 60, found
 
 
-@pytest.mark.parametrize("factor", NAMED + OTHER)
+@pytest.mark.parametrize("factor", [factor for factor in NAMED + OTHER if factor != 100.0])
 def test_no_gradient_that_one_factor_explains_is_said_to_have_no_pattern(factor: float) -> None:
-    """In the worst case too: where all errors are as large as their bounds."""
+    """In the worst case too: where all errors are as large as their bounds.
+
+    A factor of 100 is left out: it fits whatever is below 100 bounds, which says nothing.
+    """
     assert kinds(2, 60, factor, 0.95)["scattered"] == 0
 
 

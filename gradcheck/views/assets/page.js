@@ -188,11 +188,13 @@
 
   // ----------------------------------------------------------------------------------------------------- one cell, status
 
+  const told = ([name, title, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? shown(value, name) : `${title} ${shown(value, name)}`);
+
   // The settings of a cell in the order of the keys, those too that are the same in every cell.
   function settings(row) {
     const own = content.cells.columns.map((name, k) => [name, content.cells.titles[k], row[k]]);
     return [...own, ...content.cells.constant].filter(([name]) => placeOf[name] !== undefined).sort(([a], [b]) => placeOf[a] - placeOf[b])
-      .map(([name, title, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? shown(value, name) : `${title} ${shown(value, name)}`)).join(", ");
+      .map(told).join(", ");
   }
 
   function weights() {
@@ -200,11 +202,11 @@
     cells.mark(i < 0 ? undefined : i);
     const found = i >= 0 && stored.has(state.cell) ? stored.rows(state.cell) : [];
     find("weights-figure").hidden = find("weights").hidden = !found.length;
-    const told = i < 0 ? "" : settings(rows[i]);
+    const own = i < 0 ? "" : settings(rows[i]);
     note.textContent = i < 0 ? (rows.length ? "No chosen cell was computed." : "No cell was computed.")
-      : found.length ? `Cell ${state.cell}: ${told}; ${rows[i][outcomeAt]}. ${rows[i][diagnosisAt] || ""}`
-      : rows[i][outcomeAt] === "failed" || rows[i][outcomeAt] === "skipped" ? `Cell ${state.cell}: ${told}; ${rows[i][outcomeAt]}: ${rows[i][diagnosisAt]}. It has no weights.`
-        : `Cell ${state.cell}: ${told}; ${rows[i][outcomeAt]}. Its weights are not on this page: python -m gradcheck.show RUN_DIR --cell ${state.cell}`;
+      : found.length ? `Cell ${state.cell}: ${own}; ${rows[i][outcomeAt]}. ${rows[i][diagnosisAt] || ""}`
+      : rows[i][outcomeAt] === "failed" || rows[i][outcomeAt] === "skipped" ? `Cell ${state.cell}: ${own}; ${rows[i][outcomeAt]}: ${rows[i][diagnosisAt]}. It has no weights.`
+        : `Cell ${state.cell}: ${own}; ${rows[i][outcomeAt]}. Its weights are not on this page: python -m gradcheck.show RUN_DIR --cell ${state.cell}`;
     say(words, "");
     if (found.length) {
       say(words, says.weights(found, stored.of(state.cell)));
@@ -317,7 +319,7 @@
     together.length ? `A square takes all values of ${together.map(({ title }) => title).join(", ")} together; the drop-down chooses one.` : "",
     ...apart.map(({ title, values }) => `${title} has ${values.toLocaleString("en")} values, too many for a drop-down: they are taken together.`),
   ].filter(Boolean).join(" ");
-  find("same").textContent = content.cells.constant.length ? `The same in every cell: ${content.cells.constant.map(([name, title, value]) => `${title} ${shown(value, name)}`).join(", ")}.` : "";
+  find("same").textContent = content.cells.constant.length ? `The same in every cell: ${content.cells.constant.map(told).join(", ")}.` : "";
   find("cells-note").textContent = (of > rows.length ? `${rows.length.toLocaleString("en")} of ${of.toLocaleString("en")} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Order: correct gradients that were accused, other mismatches, partial, inconclusive, match; the first one is shown below. Enter or a click on a row shows its weights, Escape leads back to the row.";
   cells.fill(content.cells);
   find("problems-section").hidden = !content.problems.rows.length;
