@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from trials import diagnoses, gradients
+from trials import coarse, diagnoses
 
 import gradcheck
 from gradcheck.numerics.diagnosis import fits
-from gradcheck.numerics.layout import Layout
 
 NAMED = (-1.0, 2.0, 0.5, 100.0, 0.01)  # 100 is the number of examples
 OTHER = (3.0, 0.3, -2.0)
 
 
-def coarse(rng: np.random.Generator, factor: float | None, noise: float) -> gradients.Checked:
-    """A gradient of some weights whose bounds are 0.1 % to 100 % of the largest slope.
-
-    noise : the largest error of the numeric gradient, in bounds.   factor : what was planted; None plants no pattern.
-    """
-    small = Layout(("W", "b"), ((int(rng.integers(3, 9)), 1), (1,)))
-    layout = [small, gradients.vector(rng), gradients.matrix(rng), gradients.net(rng)][rng.integers(4)]
-    g = rng.normal(size=layout.size) * 10.0 ** rng.uniform(-3, 3)
-    theta = rng.normal(size=layout.size) * 10.0 ** rng.uniform(-1, 1)
-    bound = np.full(layout.size, 10.0 ** rng.uniform(-3, 0) * float(np.abs(g).max()))
-    t = gradients.Truth(layout, theta, g, bound)
-    ways = diagnoses.PATTERNLESS
-    analytic = ways[rng.integers(len(ways))](t, rng) if factor is None else factor * g
-    return gradients.Checked(layout, theta, analytic, g + bound * rng.uniform(-noise, noise, layout.size), bound, n=100)
-
-
-def kinds(seed: int, count: int, factor: float | None, noise: float) -> Counter[str | None]:
-    """The kinds of so many cases that are a mismatch in three weights or more."""
-    rng, found = np.random.default_rng([seed, int(100 * noise)]), Counter[str | None]()
-    while found.total() < count:
-        case = coarse(rng, factor, noise)
-        if int((np.abs(case.analytic - case.numeric) > case.bound).sum()) >= 3:
-            found[case.diagnosis().kind] += 1
-    return found
-
-
 @pytest.mark.parametrize("factor", NAMED + OTHER)
 def test_a_factor_is_named_where_bounds_are_wide(factor: float) -> None:
     """Bounds are of the worst case: rounding of sums shows a tenth of them and less."""
-    found = kinds(1, 60, factor, 0.1)
+    found = coarse.kinds(1, 60, coarse.times(factor), 0.1)
     assert found["scattered"] == 0
     assert found["constant_factor"] >= 0.85 * 60, found
 
@@ -57,12 +29,12 @@ def test_no_gradient_that_one_factor_explains_is_said_to_have_no_pattern(factor:
 
     A factor of 100 is left out: it fits whatever is below 100 bounds, which says nothing.
     """
-    assert kinds(2, 60, factor, 0.95)["scattered"] == 0
+    assert coarse.kinds(2, 60, coarse.times(factor), 0.95)["scattered"] == 0
 
 
 @pytest.mark.parametrize("noise", [0.1, 0.95])
 def test_no_factor_is_read_into_a_coarse_gradient_without_a_pattern(noise: float) -> None:
-    found = kinds(3, 300, None, noise)
+    found = coarse.kinds(3, 300, diagnoses.without_pattern, noise)
     wrong = sum(count for kind, count in found.items() if kind not in diagnoses.GENERIC)
     assert wrong <= 3 * diagnoses.INVENTED * 300, found  # 1 in 100 by the definition of evidence; 3 times, of 300
 
@@ -71,7 +43,7 @@ def test_without_what_nearness_shows_factors_are_lost(monkeypatch: pytest.Monkey
     """The planted fault: with the bounds alone as evidence."""
     monkeypatch.setattr(fits, "nearness", lambda *_: -np.inf)
     monkeypatch.setattr(fits, "LIKELY", fits.DECADES)
-    assert kinds(1, 60, -1.0, 0.1)["constant_factor"] < 0.85 * 60
+    assert coarse.kinds(1, 60, coarse.times(-1.0), 0.1)["constant_factor"] < 0.85 * 60
 
 
 def test_a_sign_flip_in_coarse_float32_is_one(tmp_path: Path) -> None:

@@ -3,6 +3,10 @@ const charts = (() => {
   const views = {}, figures = {}, dark = window.matchMedia("(prefers-color-scheme: dark)");
   const theme = () => document.documentElement.dataset.theme || (dark.matches ? "dark" : "light");
   const place = (name) => document.getElementById(`chart-${name}`);
+  // All charts are as wide as the page.  Asking for a width lays out the page: it is kept until the page has another one.
+  let known = 0;
+  const width = () => known || (known = document.querySelector("main").clientWidth);
+  const resized = () => { known = 0; };
 
   const LEGENDS = { v_curve: ["scheme", "what"], histogram: ["verdict"], weights: ["verdict"], rules: [] };
 
@@ -19,13 +23,16 @@ const charts = (() => {
   // The colours of a dark page in place of those of a light one.
   const coloured = (spec, look) => (look === "dark" ? JSON.parse(JSON.stringify(spec).replace(/#[0-9a-f]{6}\b/g, (colour) => content.dark[colour] || colour)) : spec);
 
+  // Beside each other as many panels of curves as have room.
+  const columns = (wide) => Math.max(1, Math.min(new Set(figures.v_curve.map((row) => row.column)).size, Math.floor(wide / 280)));
+  const inside = (width) => Math.max(190, width - 88);
+
   // A chart of this name for a width.
   function sized(name, width) {
-    const spec = structuredClone(content.charts[name]), wide = Math.max(190, width - 88);
+    const spec = structuredClone(content.charts[name]), wide = inside(width);
     legends(spec, present(name));
     if (name === "v_curve") {
-      const n = Math.max(1, new Set(figures[name].map((row) => row.column)).size);
-      spec.columns = Math.max(1, Math.min(n, Math.floor(wide / 280)));
+      spec.columns = columns(wide);
       spec.spec.width = Math.floor((wide - 14 * (spec.columns - 1)) / spec.columns);
     } else if (name === "weights") {
       (spec.vconcat || []).forEach((one) => { if (wide < 420) one.title = one.title.split("; "); });
@@ -44,16 +51,16 @@ const charts = (() => {
 
   const shaped = (name, rows, spec) => (name === "rules" ? labels.parts(rows, spec.width, spec.height) : rows);
   const filled = (name, rows, spec) => ({ ...spec, datasets: { figures: shaped(name, rows, spec) } });
-  const form = (name, spec) => JSON.stringify([spec.columns, present(name)]);
+  const form = (name) => JSON.stringify([name === "v_curve" && columns(inside(width())), present(name)]);
 
   async function embed(name) {
     const at = place(name), inner = at.firstElementChild || add(at, "div");
     if (views[name]) views[name].finalize();
     views[name] = null;
     if (!figures[name] || !figures[name].length) { inner.replaceChildren(); return; }
-    const spec = sized(name, at.clientWidth);
-    views[name] = (await vegaEmbed(inner, coloured(filled(name, figures[name], spec), theme()), options(theme(), at.clientWidth))).view;
-    views[name].form = form(name, spec);
+    const spec = sized(name, width());
+    views[name] = (await vegaEmbed(inner, coloured(filled(name, figures[name], spec), theme()), options(theme(), width()))).view;
+    views[name].form = form(name);
     views[name].size = spec;
     inner.querySelectorAll("svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
     at.dataset.drawn = theme();
@@ -64,7 +71,7 @@ const charts = (() => {
     const before = figures[name];
     figures[name] = rows;
     place(name).closest("figure").hidden = !rows.length; // an empty chart is neither shown nor saved
-    if (!views[name] || !rows.length || form(name, sized(name, place(name).clientWidth)) !== views[name].form) {
+    if (!views[name] || !rows.length || form(name) !== views[name].form) {
       if (before || rows.length) await embed(name);
       return;
     }
@@ -96,5 +103,5 @@ const charts = (() => {
 
   const described = (svg, caption) => svg.replace(/<svg[^>]*>/, (tag) => `${tag}<desc>${caption.replace(/[<>&]/g, (c) => `&#${c.charCodeAt(0)};`)}</desc>`);
 
-  return { update, embed, forPaper, png, described, theme, dark, place };
+  return { update, embed, forPaper, png, described, theme, dark, width, resized };
 })();

@@ -25,6 +25,7 @@ const labels = (() => {
   const cross = (a, b) => side(a, b[0], b[1]) * side(a, b[2], b[3]) < 0 && side(b, a[0], a[1]) * side(b, a[2], a[3]) < 0;
 
   function through(line, box) {
+    if (Math.max(line[0], line[2]) < box[0] || Math.min(line[0], line[2]) > box[2] || Math.max(line[1], line[3]) < box[1] || Math.min(line[1], line[3]) > box[3]) return false;
     const within = (x, y) => box[0] <= x && x <= box[2] && box[1] <= y && y <= box[3];
     if (within(line[0], line[1]) || within(line[2], line[3])) return false;
     const corners = [[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]];

@@ -122,7 +122,7 @@
   function draw() {
     const { data } = drawn;
     if (!data.panels.length) { heat.replaceChildren(); drawn.svg = null; return; }
-    drawn.place = matrix.layout(data, heat.clientWidth - 2 * parseFloat(getComputedStyle(heat).paddingLeft));
+    drawn.place = matrix.layout(data, charts.width());
     drawn.svg = matrix.draw(data, drawn.place, charts.theme());
     drawn.svg.setAttribute("aria-hidden", "true");
     heat.replaceChildren(drawn.svg);
@@ -268,7 +268,7 @@
     if (own === serial) { document.documentElement.dataset.answered = Math.round(performance.now() - begun); document.documentElement.dataset.serial = own; }
   }
 
-  const again = async () => { if (drawn.data) draw(); for (const name of VEGA) await charts.embed(name); };
+  const again = async () => { charts.resized(); if (drawn.data) draw(); for (const name of VEGA) await charts.embed(name); };
 
   // ------------------------------------------------------------------------------------------------------------- once
 

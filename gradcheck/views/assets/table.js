@@ -109,7 +109,7 @@ function table(id, caption, { pick, long = [], clear } = {}) {
     const across = scroll.scrollWidth - scroll.clientWidth > 1, down = scroll.scrollHeight - scroll.clientHeight > 1;
     around.classList.toggle("wider", across && scroll.scrollLeft + scroll.clientWidth < scroll.scrollWidth - 1);
     hint.hidden = !across;
-    hint.textContent = across ? "More columns: scroll to the right, or the arrow keys here." : "";
+    hint.textContent = across ? "More columns to the right: scroll." : "";
     if (across || (down && !pick)) { scroll.tabIndex = 0; scroll.setAttribute("role", "region"); scroll.setAttribute("aria-label", `${caption}: scrolls`); } else { scroll.removeAttribute("tabindex"); scroll.removeAttribute("role"); scroll.removeAttribute("aria-label"); }
   }
   scroll.addEventListener("scroll", fits, { passive: true });

@@ -111,6 +111,8 @@ def _meet(a: Box, b: Box) -> bool:
 def _through(line: Line, box: Box) -> bool:
     """Whether a line passes through a box that holds neither of its ends."""
     x, y, to_x, to_y = line
+    if max(x, to_x) < box[0] or min(x, to_x) > box[2] or max(y, to_y) < box[1] or min(y, to_y) > box[3]:
+        return False
     if any(box[0] <= a <= box[2] and box[1] <= b <= box[3] for a, b in ((x, y), (to_x, to_y))):
         return False
     corners = [(box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3])]
