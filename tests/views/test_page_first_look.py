@@ -296,7 +296,7 @@ def test_what_is_the_same_in_every_cell_is_said_once(visit: Callable[..., Visit]
     heads = seen.page.locator("#cells th").all_inner_texts()
     assert "model" not in heads
     assert "n weights" not in heads
-    assert seen.page.inner_text("#same") == "The same in every cell: logistic, n weights 6."
+    assert seen.page.inner_text("#same") == "The same in every cell: model logistic, n weights 6."
     assert "logistic" in seen.page.inner_text("#weights-note")
     assert seen.page.evaluate(WIDER, "#cells .scroll") is False
     assert "model" not in seen.page.locator("#verdicts th").all_inner_texts()

@@ -319,7 +319,7 @@
     together.length ? `A square takes all values of ${together.map(({ title }) => title).join(", ")} together; the drop-down chooses one.` : "",
     ...apart.map(({ title, values }) => `${title} has ${values.toLocaleString("en")} values, too many for a drop-down: they are taken together.`),
   ].filter(Boolean).join(" ");
-  find("same").textContent = content.cells.constant.length ? `The same in every cell: ${content.cells.constant.map(told).join(", ")}.` : "";
+  find("same").textContent = content.cells.constant.length ? `The same in every cell: ${content.cells.constant.map(([name, title, value]) => (name === "bug" ? shown(value, name) : `${title} ${shown(value, name)}`)).join(", ")}.` : "";
   find("cells-note").textContent = (of > rows.length ? `${rows.length.toLocaleString("en")} of ${of.toLocaleString("en")} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Order: correct gradients that were accused, other mismatches, partial, inconclusive, match; the first one is shown below. Enter or a click on a row shows its weights, Escape leads back to the row.";
   cells.fill(content.cells);
   find("problems-section").hidden = !content.problems.rows.length;

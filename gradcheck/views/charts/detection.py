@@ -57,9 +57,14 @@ def detection(rows: Sequence[Square]) -> ChartType:
 
 
 def _axis(steps: Sequence[str], width: int) -> alt.Axis:
-    """The names of the steps in the middle of their squares, upright, in as many lines by turns as they need."""
-    lines = min(3, math.ceil((max(map(len, steps)) * _LETTER + 4) * len(steps) / width))
-    shown = [[""] * (i % lines) + [name] for i, name in enumerate(steps)]
+    """The names of the steps in the middle of their squares, upright, in as many lines by turns as they need.
+
+    Where three lines have no room for all of them, it names some.
+    """
+    wide, each = max(map(len, steps)) * _LETTER + 4, width / len(steps)
+    lines = min(3, math.ceil(wide / each))
+    every = math.ceil(wide / (lines * each))
+    shown = [[""] * (i // every % lines) + [name] if i % every == 0 else [""] for i, name in enumerate(steps)]
     return alt.Axis(
         values=[i + 0.5 for i in range(len(steps))],
         labelExpr=f"{json.dumps(shown)}[floor(datum.value)]",  # ours: numbers and auto

@@ -99,5 +99,5 @@ def curves(
         .encode(shape=shape)
     )
     at_auto = f"datum.what == '{BOUND}' && !isValid(datum.eps)"
-    ticks_of_auto = base.transform_filter(at_auto).mark_tick(thickness=2, size=14, orient="horizontal")
+    ticks_of_auto = base.transform_filter(at_auto).mark_tick(thickness=2, size=14, orient="horizontal", opacity=1)
     return (lines + points + ticks_of_auto).properties(width=width, height=300)
