@@ -26,7 +26,10 @@ class Visit:
 
     def __init__(self, browser: Any, path: Path, address: str = "", **settings: Any) -> None:
         self.browser = browser
-        self.page = browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | settings))
+        # reduced motion: a page behind another one would scroll smoothly when it comes to the front
+        self.page = browser.new_page(
+            **({"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | settings)
+        )
         self.page.set_default_timeout(1000 * PATIENCE)
         self.complaints: list[str] = []
         self.requests: list[str] = []
@@ -58,14 +61,16 @@ class Visit:
 
     def square(self, *words: str) -> tuple[float, float]:
         """The middle of the first square that says these words when it is pointed at, in the window."""
-        self.page.locator("#chart-detection").scroll_into_view_if_needed()
         places = self.page.evaluate(
             """() => { const svg = document.querySelector("#chart-detection svg"), box = svg.getBoundingClientRect();
                 return [...svg.querySelectorAll(".outline")].flatMap((path) => [...path.getAttribute("d").matchAll(
                     /M([\\d.]+) ([\\d.]+)h([\\d.]+)v([\\d.]+)/g)].map(([, x, y, w, h]) =>
-                    [box.left + Number(x) + w / 2, box.top + Number(y) + h / 2])); }"""
+                    [box.left + Number(x) + w / 2, box.top + scrollY + Number(y) + h / 2])); }"""
         )
-        for x, y in places:
+        # in the middle of the window: at its top the filters stand over the picture
+        show = "(y) => { scrollTo({ top: y - innerHeight / 2, behavior: 'instant' }); return y - scrollY; }"
+        for x, at in places:
+            y = self.page.evaluate(show, at)
             self.page.mouse.move(x, y)
             if all(word in self.page.inner_text("#tip") for word in words):
                 return x, y

@@ -12,7 +12,7 @@ from gradcheck.errors import BadInput
 from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.views.charts import drawing
 from gradcheck.views.charts.pieces import data, decades, empty
-from gradcheck.views.charts.theme import BLUE, ORANGE
+from gradcheck.views.charts.theme import BLUE, OCHRE
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
@@ -54,7 +54,7 @@ def _against_step(figures: Export) -> alt.HConcatChart:
                 ),
                 color=alt.Color(
                     "what:N",
-                    scale=alt.Scale(domain=names, range=[ORANGE, BLUE]),
+                    scale=alt.Scale(domain=names, range=[OCHRE, BLUE]),
                     title=None,
                 ),
             )

@@ -31,21 +31,23 @@ class Axes(NamedTuple):
     """The axes of a grid besides bug and step.
 
     others : keys of the check, what tells most first.   of_bug : settings of the bug that its name does not tell.
+    seeds : those that differ, which are taken together unless one is chosen.
     """
 
     others: tuple[str, ...]
     of_bug: tuple[str, ...]
+    seeds: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
-        """All of them."""
+        """All of them but seeds."""
         return [*self.others, *self.of_bug]
 
 
 def axes(done: pd.DataFrame) -> Axes:
     """The axes of a grid by the cells that were computed.
 
-    Seeds are taken together.  A key is left out where another axis alone tells its value.  A setting of the bug is left out
+    Seeds stand apart.  A key is left out where another axis alone tells its value.  A setting of the bug is left out
     where bug and model tell it.  The step tells no other key: who pairs steps with schemes wants to see both.
     """
     codes, model = {"bug": _codes(done["bug"])}, _codes(done["model"])
@@ -58,7 +60,19 @@ def axes(done: pd.DataFrame) -> Axes:
     kept = [name for name in rest if not _follows(name, codes[name], rest[name], model)]
     shown = {name: i for i, name in enumerate((*SHOWN_FIRST, *(name for name in kept if name not in SHOWN_FIRST)))}
     others = sorted((name for name in kept if not name.startswith("bug_")), key=shown.__getitem__)
-    return Axes(tuple(others), tuple(name for name in kept if name.startswith("bug_")))
+    return Axes(tuple(others), tuple(name for name in kept if name.startswith("bug_")), _seeds(done, codes, model))
+
+
+def _seeds(done: pd.DataFrame, known: Mapping[str, Codes], model: Codes) -> tuple[str, ...]:
+    """The seeds that differ, without those that follow from an axis or from another seed."""
+    found: dict[str, Codes] = {}
+    for name in done.columns:
+        if not name.endswith("_seed"):
+            continue
+        own = _codes(done[name])
+        if int(own.max(initial=0)) and not _follows(name, own, {**known, **found}, model):
+            found[name] = own
+    return tuple(found)
 
 
 def _names(done: pd.DataFrame) -> Iterator[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_COMBINATIONS = 10_000
+MOST_TYPED = 1000  # values of a key
 MOST_MEDIANS = 100_000  # cells whose error and bound are held one by one
 ALWAYS = ("bug", "eps", "dtype", "scheme", "model")  # whether they were swept or not
 KINDS = ("correct", "planted", "unknown")  # what is known of a gradient
@@ -36,12 +37,25 @@ Packed = list[
 
 
 class Key(TypedDict):
-    """A key of the combinations: its values in order; whether it was swept, so that it makes a drop-down."""
+    """A key of the combinations: its values in order.
+
+    swept : whether it makes a drop-down.   panels : whether it makes panels of the picture too.
+    typed : what a run calls a value that is shown otherwise: the place of the value.
+    """
 
     name: str
     title: str
     values: list[str]
     swept: bool
+    panels: bool
+    typed: dict[str, int]
+
+
+class Apart(TypedDict):
+    """A key that was swept, and how many values it has: too many to tell them apart."""
+
+    title: str
+    values: int
 
 
 class RuleCounts(TypedDict):
@@ -78,7 +92,7 @@ class Cube(TypedDict):
     """All counts of a page."""
 
     keys: list[Key]
-    aggregated: list[str]  # keys that differ between cells and are not told apart
+    aggregated: list[Apart]
     size: int
     codes: list[Packed]  # of each key
     kind: Packed
@@ -96,9 +110,8 @@ class Combinations(NamedTuple):
     """The combinations of keys that occur, and the one of each cell."""
 
     keys: list[Key]
-    aggregated: list[str]
-    swept: list[str]  # the columns that were swept
-    seeds: list[str]  # those of seeds that differ
+    aggregated: list[Apart]
+    swept: list[str]  # the columns that were swept, seeds last
     codes: Codes  # (keys, combinations)
     kind: Codes  # of each combination
     of_cell: Codes
@@ -118,30 +131,37 @@ def combinations(cells: pd.DataFrame, told: pd.Series) -> Combinations:
     labels = eps_labels(cells)
     kind = told.map({str(truth): KINDS.index(_kind(truth)) for truth in Truth}).to_numpy(np.int64)
     which, size = np.unique(kind, return_inverse=True)[1], 1
-    seeds = [name for name in cells.columns if name.endswith("_seed") and cells[name].nunique() > 1]
-    aggregated, swept = [words.column(name) for name in seeds], facets.swept(cells)
-    for name in dict.fromkeys((*BASE, *swept, *ALWAYS)):
-        titles, codes = _coded(cells[name], name, labels)
+    aggregated: list[Apart] = []
+    axes, seeds = facets.swept(cells), facets.seeds(cells)
+    for name in dict.fromkeys((*BASE, *axes, *ALWAYS, *seeds)):
+        titles, codes, typed = _coded(cells[name], name, labels)
         paired = np.unique(which * (len(titles) + 1) + codes, return_inverse=True)[1]
         many = int(paired.max(initial=-1)) + 1
-        if name not in ALWAYS and (many > MOST_COMBINATIONS or len(titles) > facets.MOST_VALUES):
-            aggregated.append(words.column(name))
+        if name not in ALWAYS and (many > MOST_COMBINATIONS or len(titles) > facets.MOST_CHOICES):
+            aggregated.append({"title": words.column(name), "values": len(titles)})
             continue
         which, size = paired, many
-        made: Key = {"name": name, "title": words.column(name), "values": titles, "swept": len(titles) > 1}
+        made: Key = {
+            "name": name,
+            "title": words.column(name),
+            "values": titles,
+            "swept": len(titles) > 1,
+            "panels": name not in (*BASE, *seeds) and 1 < len(titles) <= facets.MOST_VALUES,
+            "typed": typed,
+        }
         keys.append(made)
         columns.append(codes)
     first = np.unique(which, return_index=True)[1] if size else np.zeros(0, np.int64)
     of_each = np.array([codes[first] for codes in columns], dtype=np.int64)
-    return Combinations(keys, aggregated, swept, seeds, of_each, kind[first], which.astype(np.int64))
+    return Combinations(keys, aggregated, [*axes, *seeds], of_each, kind[first], which.astype(np.int64))
 
 
 def _kind(truth: Truth) -> str:
     return "unknown" if truth is Truth.UNKNOWN else "planted" if truth.planted else "correct"
 
 
-def _coded(column: pd.Series, name: str, steps: Mapping[float | None, str]) -> tuple[list[str], Codes]:
-    """The names of the values of a key, in order, and which of them each cell has."""
+def _coded(column: pd.Series, name: str, steps: Mapping[float | None, str]) -> tuple[list[str], Codes, dict[str, int]]:
+    """The names of the values of a key, in order, which of them each cell has, and what a run calls them otherwise."""
     codes, found = column.factorize(use_na_sentinel=False)
     values = [plain_value(value) for value in found]
     shown = [steps[value] if name == "eps" else facets.value_label(name, value) for value in values]
@@ -152,7 +172,16 @@ def _coded(column: pd.Series, name: str, steps: Mapping[float | None, str]) -> t
     elif name == "eps":
         titles = [label for label in dict.fromkeys(steps.values()) if label in titles]
     place = np.array([titles.index(label) for label in shown], dtype=np.int64)
-    return titles, place[codes] if len(codes) else np.zeros(0, np.int64)
+    typed = {_typed(value): int(at) for value, at in zip(values[:MOST_TYPED], place, strict=False)}
+    other = {text: at for text, at in typed.items() if text != titles[at]}
+    return titles, place[codes] if len(codes) else np.zeros(0, np.int64), other
+
+
+def _typed(value: object) -> str:
+    """A value as a command line has it."""
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else str(value).lower()
+    return facets.label(value)
 
 
 def cube(cells: pd.DataFrame, told: pd.Series, found: Combinations) -> Cube:

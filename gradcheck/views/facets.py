@@ -22,7 +22,8 @@ from gradcheck.views.tally import order
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_VALUES = 24  # a key with more values than that makes neither panels nor a drop-down
+MOST_VALUES = 24  # a key with more values than that makes no panels
+MOST_CHOICES = 50  # and with more than that no drop-down
 MOST_PANELS = 48  # of one chart
 NAME = 60  # characters of a name in a chart
 
@@ -30,6 +31,11 @@ NAME = 60  # characters of a name in a chart
 def swept(cells: pd.DataFrame) -> list[str]:
     """The keys other than bug and step in which the cells that were computed differ (`axes`), what tells most first."""
     return axes(cells[cells["status"] == "ok"]).names
+
+
+def seeds(cells: pd.DataFrame) -> list[str]:
+    """The seeds in which the cells that were computed differ: panels take them together, a filter tells them apart."""
+    return list(axes(cells[cells["status"] == "ok"]).seeds)
 
 
 def values_of(column: pd.Series, name: str) -> list[object]:

@@ -37,15 +37,15 @@ def as_html(cells: pd.DataFrame) -> str:
 
 def _heading(cells: pd.DataFrame) -> str:
     counts = cells["status"].value_counts()
-    status = ", ".join(f"{n:,} {facets.label(name)}" for name, n in counts.items())
+    status = ", ".join(f"{n:,} {facets.label(words.status(str(name)))}" for name, n in counts.items())
     runs = f" of {counted(cells['run'].nunique(), 'run')}" if "run" in cells else ""
     return f"Runs: {counted(len(cells), 'cell')}{runs}{f' ({status})' if status else ''}"
 
 
 def _varied(cells: pd.DataFrame) -> list[str]:
-    """A line for each key that was swept, with its values."""
+    """A line for each key that was swept, with its values; seeds last."""
     lines = []
-    for name in (*BASE, *facets.swept(cells)):
+    for name in (*BASE, *facets.swept(cells), *facets.seeds(cells)):
         values = [facets.value_label(name, value) for value in facets.values_of(cells[name], name)]
         if len(values) > 1:
             more = f", … ({len(values)} values)" if len(values) > _MOST_VALUES else ""

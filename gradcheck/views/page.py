@@ -28,7 +28,7 @@ from gradcheck.numerics.verdict import VERDICTS
 from gradcheck.printable import printable
 from gradcheck.views import again, cube, facets, words
 from gradcheck.views.charts import captions, cell_data, drawing, weight_data
-from gradcheck.views.charts.theme import SHARE_COLOURS, THEMES
+from gradcheck.views.charts.theme import DARK, SHARE_COLOURS, THEMES
 from gradcheck.views.frames import records, weight_name
 from gradcheck.views.layout import cut
 from gradcheck.views.numbers import in_json
@@ -43,7 +43,7 @@ SHOWN_CELLS = 5000  # rows in the table of cells
 SHOWN_ROWS = 1_300_000  # characters of the table of cells
 MAX_ROWS = 2000  # in the table of cells without a result
 MAX_WEIGHTS = 60_000  # that can be drawn, of all cells
-SCRIPTS = ("cube.js", "matrix.js", "table.js", "charts.js", "page.js")
+SCRIPTS = ("cube.js", "matrix.js", "table.js", "labels.js", "charts.js", "says.js", "address.js", "page.js")
 _FIRST = ("cell", "outcome", "diagnosis")
 
 
@@ -55,6 +55,7 @@ class PageTable(TypedDict):
     rows: list[list[object]]
     of: int
     combination: cube.Packed
+    constant: list[list[object]]  # column, title and value of what is the same in every row
 
 
 class PageWeights(TypedDict):
@@ -80,11 +81,13 @@ class Page:
         self._told = truths(cells)
         self._answer = answer(cells, self._told)
         self._combinations = cube.combinations(cells, self._told)
-        places = cell_data.interesting(cells, self._told, self._combinations.of_cell)
-        self._places = places[:SHOWN_CELLS]
-        ok = self._places[(cells["status"] == "ok").to_numpy(bool)[self._places]]
+        taken = cell_data.interesting(cells, self._told, self._combinations.of_cell)[:SHOWN_CELLS]
+        ok = taken[(cells["status"] == "ok").to_numpy(bool)[taken]]
         sizes = np.minimum(cells["n_weights"].iloc[ok].fillna(0).to_numpy(np.int64), weight_data.DRAWN_WEIGHTS)
-        self._chosen = weight_data.Chosen(cells["cell"].iloc[ok[np.cumsum(sizes) <= MAX_WEIGHTS]].tolist())
+        drawn = ok[np.cumsum(sizes) <= MAX_WEIGHTS]
+        in_order = cell_data.looked_at(cells, self._told)
+        self._places = in_order[np.isin(in_order, taken)]
+        self._chosen = weight_data.Chosen(cells["cell"].iloc[in_order[np.isin(in_order, drawn)]].tolist())
         once = (~cells["cell"].duplicated()).to_numpy(bool)
         self._errors = weight_data.ErrorCounts(
             pd.Index(cells["cell"][once], dtype=object), self._combinations.of_cell[once]
@@ -103,12 +106,7 @@ class Page:
 
     @property
     def telling(self) -> str | None:
-        """The cell that tells most: a mismatch, else the worst match, else the first whose weights can be drawn."""
-        cells = self._record.cells.set_index("cell").loc[self._chosen.cells, ["verdict", "max_rel_err"]]
-        for verdict in ("mismatch", "match"):
-            own = cells[cells["verdict"] == verdict]
-            if len(own):
-                return str(own.index[0] if verdict == "mismatch" else own["max_rel_err"].fillna(0.0).idxmax())
+        """The cell that tells most: the first, in the order of the table, whose weights can be drawn."""
         return self._chosen.cells[0] if self._chosen.cells else None
 
     def html(self) -> str:
@@ -154,8 +152,15 @@ class Page:
             "verdicts": list(VERDICTS),
             "panels": {"most": facets.MOST_PANELS},
             "shares": [[str(what), SHARE_COLOURS[str(what)]] for what in cell_data.SHARES],
-            "words": {"accused": cell_data.ACCUSED, "no bug": words.NO_BUG, "not judged": words.NOT_JUDGED},
-            "charts": specifications(keys["scheme"], counts["medians"]["steps"], span, len(counts["rules"])),
+            "dark": DARK,
+            "words": {
+                "accused": cell_data.ACCUSED,
+                "not accused": words.NOT_ACCUSED,
+                "no bug": words.NO_BUG,
+                "not judged": words.NOT_JUDGED,
+                "not ok": words.NOT_OK,
+            },
+            "charts": specifications(keys["scheme"], counts["medians"]["steps"], span),
             "captions": captions.CAPTIONS,
             "themes": THEMES,
             "cells": self._cell_table(),
@@ -170,9 +175,9 @@ class Page:
     def _cell_table(self) -> PageTable:
         everything = self._record.cells
         cells = everything.iloc[self._places]
-        own = [key["name"] for key in self._combinations.keys if key["swept"] or key["name"] in ("model", "bug", "eps")]
+        own = [key["name"] for key in self._combinations.keys]
         # a key with too many values for a drop-down is told in the table
-        own += [name for name in self._combinations.swept if name not in own] + self._combinations.seeds
+        own += [name for name in self._combinations.swept if name not in own]
         frame = cells[own].assign(
             cell=cells["cell"],
             outcome=cells["verdict"].where(cells["status"] == "ok", cells["status"]),
@@ -182,8 +187,11 @@ class Page:
             visible_from=_visible(cells),
             n_weights=cells["n_weights"],
         )
-        rest = [name for name in frame.columns if name not in _FIRST]
+        settings = [*own, "n_weights"]
+        same = [name for name in settings if len(frame) and everything[name].nunique(dropna=False) == 1]
+        rest = [name for name in frame.columns if name not in (*_FIRST, *same)]
         table = _table(frame[[*_FIRST, *rest]], len(everything), self._combinations.of_cell[self._places])
+        table["constant"] = _constant(frame[same])
         taken, room = 0, SHOWN_ROWS
         while taken < len(table["rows"]) and room > 0:
             room -= len(json.dumps(table["rows"][taken]))
@@ -262,7 +270,15 @@ def _table(frame: pd.DataFrame, of: int, combination: Sequence[int] | cube.Codes
         "rows": [[_value(name, value) for name, value in row.items()] for row in found],
         "of": of,
         "combination": cube.packed(combination),
+        "constant": [],
     }
+
+
+def _constant(frame: pd.DataFrame) -> list[list[object]]:
+    """Column, title and value of what is the same in every row."""
+    one = _table(frame.head(1), 1, [0])
+    values = one["rows"][0] if one["rows"] else []
+    return [list(row) for row in zip(one["columns"], one["titles"], values, strict=True)]
 
 
 def _value(name: str, value: object) -> object:

@@ -14,6 +14,7 @@ from gradcheck.errors import BadInput
 from gradcheck.experiment.truth import Truth, truths
 from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, OF_MANY
 from gradcheck.printable import printable
+from gradcheck.views import words
 from gradcheck.views.frames import plain_value, records, rule_counts
 from gradcheck.views.numbers import counted, larger
 from gradcheck.views.recorded import Recorded, cells_of
@@ -98,7 +99,7 @@ class Record:
     def heading(self) -> str:
         """What ran, with what, and what is wrong with it; a line each."""
         tally = self.tally
-        status = ", ".join(f"{n:,} {printable(name)}" for name, n in tally.status.items() if n) or "no cells yet"
+        status = ", ".join(f"{n:,} {words.status(name)}" for name, n in tally.status.items() if n) or "no cells yet"
         if not self.several:
             tools = self.runs[0].tools
             first = [f"{printable(self.name)}: {status}{f'  ({tools})' if tools else ''}", headline(tally)]

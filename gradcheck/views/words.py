@@ -20,6 +20,9 @@ VISIBLE_FROM: Final = "visible from"
 WORST: Final = "worst rel_err"
 NEVER: Final = "never"
 NO_BUG: Final = "no bug"
+NOT_OK: Final = "not ok"
+NOT_ACCUSED: Final = "not accused"  # what is left of correct gradients, and of those that nobody knows
+_STATUS: Final[Mapping[str, str]] = {"ok": "computed"}
 # No error of a gradient is larger than twice the larger of analytic and numeric: beyond that none is certain to be seen.
 LARGEST: Final = 2.0
 # What a column of a table is called where its own name is not what a person would say.
@@ -42,6 +45,14 @@ def column(name: str) -> str:
     return _COLUMNS.get(
         name, name if name in ("rel_err", "abs_err", "match_at", "min_judged") else name.replace("_", " ")
     )
+
+
+def status(name: str) -> str:
+    """What became of a cell when it was run: ``computed``, ``failed``, ``skipped``.
+
+    The column says ``ok`` of a cell that was computed; `NOT_OK` says something else, of its verdict.
+    """
+    return _STATUS.get(name, printable(name))
 
 
 def setting(name: str, value: object) -> str:

@@ -11,7 +11,7 @@ from layers.inner import INNER
 from trials import diagnoses, gradients
 
 import gradcheck
-from gradcheck.numerics.diagnosis import evidence, invariances, laws
+from gradcheck.numerics.diagnosis import evidence, fits, invariances, laws
 from gradcheck.numerics.diagnosis.kinds import KINDS
 from gradcheck.numerics.layout import Layout
 
@@ -101,7 +101,7 @@ def test_a_law_holds_exactly_where_its_sums_are_zero_within_the_bounds(seed: int
 def test_several_small_sums_are_no_more_evidence_than_chance_allows(seed: int) -> None:
     """Fisher's method: of sums that are uniform, a share of 10^-d has d digits or more."""
     digits = -np.log10(np.random.default_rng(seed).random((400, 4)))
-    found = np.array([laws._together(row) for row in digits])
+    found = np.array([fits.together(row) for row in digits])
     for d in (0.3, 0.7, 1.0):
         assert abs((found >= d).mean() - 10**-d) < 5 * np.sqrt(10**-d / 400)
 

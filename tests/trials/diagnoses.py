@@ -16,6 +16,7 @@ import numpy as np
 from gradcheck import check_layer
 from gradcheck.numerics.layout import Layout
 
+from . import coarse
 from .gradients import (
     Array,
     Checked,
@@ -36,6 +37,7 @@ from .kills import Failure
 from .planted_laws import LAWS
 
 RECOGNISED, INVENTED = 0.95, 0.01
+FACTORS = (-1.0, 2.0, 0.5, 3.0)  # of the whole gradient, where bounds are wide
 # In layers, where sizes are small and slopes happen to be 0.
 RECOGNISED_IN_LAYERS = 0.9
 # What may be said of a gradient that is wrong without a pattern.
@@ -202,12 +204,17 @@ PATTERNLESS: tuple[Callable[[Truth, Random], Array], ...] = (
 )
 
 
+def without_pattern(t: Truth, rng: Random) -> Array:
+    """A gradient that is wrong in one of many ways that no hypothesis knows."""
+    return PATTERNLESS[rng.integers(len(PATTERNLESS))](t, rng)
+
+
 def patternless(rng: Random) -> Checked:
-    """A gradient that is wrong in one of many ways that no hypothesis knows; the true one may have zeros."""
+    """A gradient that is wrong without a pattern; the true one may have zeros."""
     t = draw(rng, [vector, matrix, square, image, sequence][rng.integers(5)](rng))
     if rng.random() < 0.2:  # a relu's: some slopes are 0
         t = Truth(t.layout, t.theta, np.where(rng.random(t.layout.size) < 0.7, t.g, 0.0), t.bound)
-    return t.checked(PATTERNLESS[rng.integers(len(PATTERNLESS))](t, rng), rng)
+    return t.checked(without_pattern(t, rng), rng)
 
 
 # --- the count -------------------------------------------------------------------------------------------------------
@@ -244,6 +251,13 @@ def in_layers(count: int, seed: int) -> dict[str, tuple[int, int]]:
     return found
 
 
+def where_bounds_are_wide(count: int, seed: int) -> tuple[int, int, int]:
+    """Of so many coarse gradients for each factor how many have it named; of so many without a pattern, how many have one."""
+    named = sum(coarse.kinds(seed, count, coarse.times(factor), 0.1)["constant_factor"] for factor in FACTORS)
+    without = coarse.kinds(seed + 1, count, without_pattern, 0.1) + coarse.kinds(seed + 2, count, without_pattern, 0.95)
+    return named, len(FACTORS) * count, sum(k for kind, k in without.items() if kind not in GENERIC)
+
+
 def trial(folder: Path, count: int) -> str:
     """The trial in full: ``count`` cases of each kind, and ten times as many without a pattern."""
     shares = {}
@@ -257,6 +271,11 @@ def trial(folder: Path, count: int) -> str:
     if wrong > INVENTED * sum(without.values()):
         raise Failure(f"without a pattern: {dict(without)}")
     least = min(shares, key=lambda name: shares[name])
+    found, of, invented_factors = where_bounds_are_wide(count, 0)
+    if found < RECOGNISED * of or invented_factors > INVENTED * 2 * count:
+        raise Failure(
+            f"wide bounds: {found} of {of} factors named, {invented_factors} of {2 * count} without a pattern"
+        )
     layers = in_layers(count // 40, 0)
     each = max(count // 40, 1) * len(layers)
     named, besides = (sum(found[k] for found in layers.values()) for k in (0, 1))
@@ -266,5 +285,6 @@ def trial(folder: Path, count: int) -> str:
     return (
         f"{len(PLANTED)} kinds, {count} random cases of each: {sum(shares.values()) / len(shares):.1%} named rightly, the "
         f"least '{least}' with {shares[least]:.1%}; {10 * count} gradients without a pattern: {wrong} named a kind; "
+        f"where bounds are wide {found} of {of} factors named, {invented_factors} of {2 * count} without a pattern a kind; "
         f"{len(layers)} mistakes in {count // 40} random layers each: {named} of {each} named rightly, {besides} another kind"
     )

@@ -37,6 +37,7 @@ def drawn(draw: random.Random) -> tuple[pd.DataFrame, set[str], set[str]]:
     }
     keys |= {"eps": [1e-3, 1e-5, None][: draw.randint(1, 3)], "data_seed": [0, 1]}
     cells = pd.DataFrame(list(itertools.product(*keys.values())), columns=list(keys))
+    cells["init_seed"] = cells["data_seed"] + 7  # it follows
     derived: set[str] = set()
     for name in draw.sample(DERIVED, draw.randint(0, 3)):
         source = draw.choice([*free, "bug", "model"])
@@ -75,7 +76,9 @@ def test_table_and_page_have_the_axes_that_were_swept(seed: int) -> None:
     places = matrix(cells).axes
     assert {*places.rows, *places.facets, places.column} - {"bug", "eps", None} == swept
     combinations = cube.combinations(cells, truths(cells))
-    assert {key["name"] for key in combinations.keys if key["swept"]} - {"bug", "eps"} == swept
+    assert {key["name"] for key in combinations.keys if key["panels"]} == swept
+    assert {key["name"] for key in combinations.keys if key["swept"]} - {"bug", "eps"} == {*swept, "data_seed"}
+    assert found.seeds == ("data_seed",)
     # they are told in the same order, but for the key that stands along the rows
     assert [name for name in found.names if name != places.column] == [*places.facets, *places.rows[1:]]
     assert [key["name"] for key in combinations.keys if key["swept"] and key["name"] in swept] == found.names

@@ -118,7 +118,10 @@ def test_the_keyboard_alone_reaches_the_weights_of_a_cell(visit: Callable[..., V
     keys.press("Enter")
     assert chosen in seen.page.inner_text("#weights-note")
     assert seen.page.locator("#weights tbody tr").count() > 0
+    assert seen.page.evaluate("document.activeElement.id") == "weights-heading"
+    keys.press("Escape")
     assert seen.page.evaluate("document.activeElement.getAttribute('aria-current')") == "true"
+    assert seen.page.evaluate("document.activeElement.cells[0].textContent") == chosen
 
 
 def test_few_stops_lead_through_the_page(visit: Callable[..., Visit]) -> None:
@@ -150,7 +153,11 @@ def test_the_address_restores_what_was_chosen(visit: Callable[..., Visit]) -> No
     assert set(other.column("cells", "dtype")) == {"float64"}
     with other.answered():
         other.page.evaluate("location.hash = '#dtype=float16&at.bug=none&cell=%3Cscript%3E&%00=1'")
-    assert other.page.inner_text("#chosen") == ""
+    told = other.page.inner_text("#chosen")
+    assert told.startswith(
+        "Not understood in the address: dtype=float16 (there are float32, float64); cell=<script> (no such"
+    )
+    assert "at.bug" not in told  # `none` is what a run calls no bug
 
 
 def test_a_square_of_the_address_that_is_not_drawn_is_none(visit: Callable[..., Visit]) -> None:
@@ -163,11 +170,11 @@ def test_a_square_of_the_address_that_is_not_drawn_is_none(visit: Callable[..., 
     parts = [part for part in address.split("&") if part.startswith("at.")]
     rows = int(seen.page.inner_text("#cells .count").split()[0])
     rng = np.random.default_rng(0)
-    for _ in range(4):
+    for k in range(4):
         kept = [part for part in parts if rng.random() < 0.7]
         other = f"dtype={rng.choice(['float32', 'float64'])}" if rng.random() < 0.5 else ""
         with seen.answered():
-            seen.page.evaluate("(hash) => { location.hash = hash; }", "&".join([other, *kept]))
+            seen.page.evaluate("(hash) => { location.hash = hash; }", "&".join([other, *kept, "&" * k]))
         if seen.page.locator("#chart-detection .chosen").count():
             words = seen.page.inner_text("#square-words")
             assert words.startswith("scale, eps")

@@ -44,7 +44,7 @@ def test_charts_are_drawn(visit: Callable[..., Visit], scheme: str) -> None:
     seen = visit(grid, color_scheme=scheme)
     wanted = {
         # caught, cannot be told, and a false alarm, whose lines are drawn over it
-        "detection": [theme.BLUE, theme.SHARE_COLOURS["cannot be told"], theme.PINK],
+        "detection": [theme.BLUE, theme.SHARE_COLOURS["cannot be told"], theme.MAGENTA],
         "v_curve": [theme.BLUE],
         "rules": [theme.BLUE],
         "histogram": [theme.BLUE, theme.RED],
@@ -52,7 +52,8 @@ def test_charts_are_drawn(visit: Callable[..., Visit], scheme: str) -> None:
     }
     for name in CHARTS:
         colours = seen.colours(f"#chart-{name}")
-        assert all(colours.get(colour, 0) >= 20 for colour in wanted[name]), name
+        for colour in wanted[name]:
+            assert colours.get(theme.DARK[colour] if scheme == "dark" else colour, 0) >= 20, (name, colour)
         background = max(colours, key=lambda colour: colours[colour])
         assert (int(background[1:3], 16) > 128) == (scheme == "light")
 
@@ -117,6 +118,7 @@ def test_a_click_on_a_square_shows_its_cells(visit: Callable[..., Visit]) -> Non
         seen.page.click("button:text-is('all squares')")
     assert seen.page.inner_text("#cells .count") == "120 rows"
     assert seen.page.locator("#chart-detection .chosen").count() == 0
+    assert seen.page.locator("#chart-detection .shown").count() == 1
 
 
 def test_a_click_on_a_cell_draws_its_weights(visit: Callable[..., Visit]) -> None:

@@ -45,7 +45,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_cell_of_two_runs_counts_once_and_it_is_said(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, *runs, "--by", "run", "--all")
     lines = text.splitlines()
-    assert lines[0] == "2 runs: 7 ok"
+    assert lines[0] == "2 runs: 7 computed"
     assert lines[2:4] == ["run  a: 6 cells  (gradcheck 9.9)", "run  b: 1 cell  (gradcheck 9.9)"]
     assert (
         "TWICE  2 cells of b are in a too, 1 of them with another verdict: each counts once, as in a;"
@@ -67,7 +67,7 @@ def test_the_order_says_which_run_counts(runs: list[str], capsys: pytest.Capture
 
 def test_one_run_alone_is_shown_as_before(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, runs[0], "--all")
-    assert text.startswith("a: 6 ok  (gradcheck 9.9)\n")
+    assert text.startswith("a: 6 computed  (gradcheck 9.9)\n")
     assert "run" not in text.splitlines()[3]
     assert "runs" not in json.loads(shown(capsys, runs[0], "--json"))
 
@@ -103,7 +103,7 @@ def test_every_cell_is_that_of_the_first_run_that_has_it(seed: int, tmp_path: Pa
 
 def test_a_run_of_version_1_beside_another(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, runs[0], REFERENCE, "--all")
-    assert text.startswith("2 runs: 14 ok\n")
+    assert text.startswith("2 runs: 14 computed\n")
 
 
 def test_the_page_of_several_runs(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_the_tables_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, run, "--all")
-    assert "24 ok, 1 failed, 1 skipped  (gradcheck 9.9, numpy 2.4)" in text
+    assert "24 computed, 1 failed, 1 skipped  (gradcheck 9.9, numpy 2.4)" in text
     table = [line.split() for line in text.splitlines()]
     # weights that match, that do not, and those not judged
     assert ["scale", "auto", "6", "12", "0"] in [row[:5] for row in table]

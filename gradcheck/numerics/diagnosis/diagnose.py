@@ -71,6 +71,7 @@ HYPOTHESES: tuple[Callable[[Evidence], Diagnosis | None], ...] = (
     reach.causality_besides,
     reach.tied,
     reach.padding_besides,
+    factors.likely_factor,
     patterns.other_residuals,
     patterns.biases_alone,
     patterns.activation_derivative,

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck.numerics.diagnosis import wording as say
 from gradcheck.numerics.diagnosis.evidence import Evidence, is_bias
-from gradcheck.numerics.diagnosis.fits import DECADES, Fit, fit
+from gradcheck.numerics.diagnosis.fits import DECADES, LIKELY, Fit, fit, tolerance_of
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
 from gradcheck.numerics.diagnosis.zeros import nothing_arrives
 
@@ -68,6 +68,30 @@ def _factor_words(e: Evidence, found: Fit | None) -> Diagnosis | None:
     tail = f"; beside it stands {say.number(say.l2_of(e, found))} times the weights, the penalty" if found.decay else ""
     return Diagnosis(
         "constant_factor", f"{subject} {say.times(found)}{say.meaning(e, found)}{tail}.{say.hint(e, found)}"
+    )
+
+
+def likely_factor(e: Evidence) -> Diagnosis | None:
+    """a = c n everywhere, where nothing else is known to hold: bounds are too wide to rule out all other mistakes.
+
+    Where too little agrees even for that, the factor is spoken of, and the kind stays open.
+    """
+    found = fit(e, e.judged)
+    if found is None:
+        return None
+    said = f"{say.times(found)}{say.meaning(e, found)}"
+    if found.decades >= LIKELY:
+        return Diagnosis(
+            "constant_factor", f"The whole gradient {said}, as far as bounds this wide can tell.{say.hint(e, found)}"
+        )
+    # where bounds are as large as the gradient any factor fits, and an unknown one fits one weight whatever it is
+    telling = tolerance_of(found.factor, e.a, e.n, e.bound, e.unit) < np.abs(e.a)
+    if int((telling & e.wrong).sum()) < (2 if found.width == 0 else 3):
+        return None
+    return Diagnosis(
+        "unknown",
+        f"{say.some(e)} are wrong. If the whole gradient {said}, that explains each of them, but bounds are too wide to tell "
+        f"it from other mistakes.",
     )
 
 

@@ -13,8 +13,11 @@ Array = np.ndarray
 
 # A claim needs agreement that chance gives in fewer than one of 10**DECADES cases.
 DECADES = 3.0
+# One factor that explains every judged weight is likelier than no pattern at all: here chance may give one in 100.
+LIKELY = 2.0
 # The rounding error of a prediction c n + d theta, in units of roundoff of each term.
 UNITS = 16.0
+NEAR = 0.2  # a fitted factor that may have a name has it if it is as near as that to it
 LAWSON_STEPS = 20
 ENOUGH = 2000
 TINY = 5e-324  # the least uncertainty of a fitted factor; 0 marks a named one
@@ -42,14 +45,35 @@ def fit(e: Evidence, rows: Array, decays: Array | None = None, named: bool = Tru
     t = None if decays is None else np.where(decays, e.theta, 0.0)[rows]
     if not wrong.any() or (t is not None and not t.any()):
         return None
-    candidates = [*e.names, *([0.0] if t is not None else [])] if named else []
+    named_ones = _named(e, rows, t) if named else []
+    best = max(named_ones, key=lambda one: one.decades, default=None)
+    if best is not None and (t is not None or best.decades >= LIKELY):
+        return best
+    free = _free_factor(e.unit, a, n, bound, wrong) if t is None else _free_both(e.unit, a, n, bound, wrong, t)
+    if best is None or free is None or free.decades < LIKELY:
+        return free if best is None else best
+    # where bounds are wide, a factor with a name may fit by nothing but that; one that is as near has its name
+    near = abs(best.factor - free.factor) <= min(free.width, NEAR * abs(free.factor))
+    return best._replace(decades=free.decades) if near else free
+
+
+def _named(e: Evidence, rows: Array, t: Array | None) -> list[Fit]:
+    """The factors with a name that explain all rows, with a multiple of t where it is given."""
+    a, n, bound, wrong = e.a[rows], e.n[rows], e.bound[rows], e.wrong[rows]
+    candidates = [*e.names, *([0.0] if t is not None else [])]
+    found = []
     for c in candidates:
         d = decay(a - c * n, t, tolerance_of(c, a, n, bound, e.unit))
-        if d is not None:
-            free = 0 if t is None else 1
-            decades = decades_of(c, a, n, bound, wrong, e.unit, free) - math.log10(len(candidates))
-            return Fit(c, d, 0.0, decades)
-    return _free_factor(e.unit, a, n, bound, wrong) if t is None else _free_both(e.unit, a, n, bound, wrong, t)
+        if d is None:
+            continue
+        decades = decades_of(c, a, n, bound, wrong, e.unit, 0 if t is None else 1)
+        if t is None:
+            # a bound is the worst case: how near the numbers are says more where it is wide
+            decades = max(decades, nearness(c, a, n, wrong, e.unit) - math.log10(2))
+        found.append(Fit(c, d, 0.0, decades - math.log10(len(candidates))))
+        if t is not None:
+            break
+    return found
 
 
 def tolerance_of(c: float, a: Array, n: Array, bound: Array, unit: float) -> Array:
@@ -73,6 +97,31 @@ def sum_of_digits(a: Array, n: Array, tolerance: Array, wrong: Array, free: int)
     digits = np.clip(np.nan_to_num(digits, nan=0.0), 0.0, 16.0)
     digits = np.sort(digits[distinct(a[wrong], n[wrong], tolerance[wrong])])
     return float(digits[: max(0, len(digits) - free)].sum())
+
+
+def nearness(c: float, a: Array, n: Array, wrong: Array, unit: float, free: int = 0) -> float:
+    """Digits of evidence that wrong weights agree with the prediction c n, without the nearest ``free``, whatever their bounds.
+
+    Of numbers that have nothing to do with each other each is so near by chance; all of them together are by `together`.
+    """
+    a, n = a[wrong], n[wrong]
+    rounding, own = UNITS * unit * (np.abs(a) + np.abs(c * n)), claims(a, unit)
+    digits = np.log10(np.minimum(np.abs(a - n), np.abs(a)) / np.maximum(np.abs(a - c * n), rounding))[own]
+    digits = np.sort(np.nan_to_num(digits, nan=0.0))
+    return together(digits[: max(0, len(digits) - free)])
+
+
+def together(digits: Array) -> float:
+    """The digits of evidence of several numbers, each of which is as small as it happens to be (Fisher's method)."""
+    x = float(digits.clip(0, 16).sum()) * math.log(10)
+    terms = [i * math.log(x) - math.lgamma(i + 1) for i in range(len(digits))] if x > 0 else [0.0]
+    most = max(terms, default=0.0)
+    return (x - most - math.log(sum(math.exp(term - most) for term in terms) or 1.0)) / math.log(10)
+
+
+def claims(a: Array, unit: float) -> Array:
+    """The first of each group of weights whose analytic gradient is the same number but for its sign and rounding."""
+    return distinct(a, a, UNITS * unit * np.abs(a))
 
 
 def distinct(a: Array, n: Array, tolerance: Array) -> Array:
@@ -114,7 +163,19 @@ def _free_factor(unit: float, a: Array, n: Array, bound: Array, wrong: Array) ->
     width = max((high - low) / 2, unit * abs(c), TINY)
     if not (np.abs(a - c * n) <= tolerance_of(c, a, n, bound, unit) + width * np.abs(n)).all():
         return None
-    return Fit(c, 0.0, width, decades_of(c, a, n, bound, wrong, unit, 1))
+    decades = decades_of(c, a, n, bound, wrong, unit, 1)
+    likely = _likeliest(a[sharp], n[sharp], slack[sharp])
+    if low <= likely <= high and likely != 0:
+        near = nearness(likely, a, n, wrong, unit, 1) - math.log10(2)
+        if near > decades:
+            return Fit(likely, 0.0, width, near)
+    return Fit(c, 0.0, width, decades)
+
+
+def _likeliest(a: Array, n: Array, slack: Array) -> float:
+    """The factor of least squares, in units of the slack of each weight."""
+    x, y = n / slack, a / slack
+    return float((x @ y) / (x @ x))
 
 
 def _free_both(unit: float, a: Array, n: Array, bound: Array, wrong: Array, t: Array) -> Fit | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from gradcheck.numerics.diagnosis import wording as say
 from gradcheck.numerics.diagnosis.evidence import Evidence
-from gradcheck.numerics.diagnosis.fits import UNITS
+from gradcheck.numerics.diagnosis.fits import UNITS, together
 
 Array = np.ndarray
 
@@ -72,7 +72,7 @@ def held(e: Evidence, law: Law) -> Held | None:
     if (moved <= slack)[known].all():
         digits = float(np.log10(size[tested] / slack[tested]).clip(0, 16).sum())
     elif law.scaled and (moved <= np.maximum(slack, NEAR * size))[known].all():
-        digits = _together(np.log10(size[tested] / np.maximum(moved, slack)[tested]))
+        digits = together(np.log10(size[tested] / np.maximum(moved, slack)[tested]))
     else:
         return None
     shown = CLEARLY * np.maximum(moved, bound + UNITS * e.unit * np.abs(a).sum(axis=1))
@@ -80,14 +80,6 @@ def held(e: Evidence, law: Law) -> Held | None:
         # a right gradient would be as far from 0 as the loss is
         shown = np.maximum(shown, NEAR * np.linalg.norm(a, axis=1))
     return Held(law, digits, tested, tested & (np.abs(a.sum(axis=1)) > shown))
-
-
-def _together(digits: Array) -> float:
-    """The digits of evidence of several sums, each of which is as small as it happens to be (Fisher's method)."""
-    x = float(digits.clip(0, 16).sum()) * math.log(10)
-    terms = [i * math.log(x) - math.lgamma(i + 1) for i in range(len(digits))] if x > 0 else [0.0]
-    most = max(terms)
-    return (x - most - math.log(sum(math.exp(term - most) for term in terms))) / math.log(10)
 
 
 def shifts(e: Evidence, name: str) -> Iterator[Law]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcheck.numerics.diagnosis import wording as say
 from gradcheck.numerics.diagnosis.evidence import Evidence
-from gradcheck.numerics.diagnosis.fits import DECADES, distinct, fit, sum_of_digits, tolerance_of
+from gradcheck.numerics.diagnosis.fits import DECADES, claims, distinct, fit, sum_of_digits, tolerance_of
 from gradcheck.numerics.diagnosis.kinds import Diagnosis
 
 Array = np.ndarray
@@ -41,7 +41,8 @@ def alike(e: Evidence) -> Diagnosis | None:
         return None
     a, n = e.a[rows], e.n[rows]
     tolerance = tolerance_of(1.0, a, n, e.bound[rows], e.unit)
-    if len(distinct(a, n, tolerance)) > 1 or (np.abs(n) <= e.bound[rows]).any():
+    # numbers that are apart by less than wide bounds are not the same: of the claims each digit is known
+    if len(claims(a, e.unit)) > 1 or len(distinct(a, n, tolerance)) > 1 or (np.abs(n) <= e.bound[rows]).any():
         return None
     ratio = say.number(float(a[0] / n[0]), float(e.bound[rows][0] / abs(n[0])))
     return Diagnosis(

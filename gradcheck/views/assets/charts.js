@@ -3,13 +3,36 @@ const charts = (() => {
   const views = {}, figures = {}, dark = window.matchMedia("(prefers-color-scheme: dark)");
   const theme = () => document.documentElement.dataset.theme || (dark.matches ? "dark" : "light");
   const place = (name) => document.getElementById(`chart-${name}`);
+  // All charts are as wide as the page.  Asking for a width lays out the page: it is kept until the page has another one.
+  let known = 0;
+  const width = () => known || (known = document.querySelector("main").clientWidth);
+  const resized = () => { known = 0; };
 
-  // A chart of this name for a width, with its figures.
+  const LEGENDS = { v_curve: ["scheme", "what"], histogram: ["verdict"], weights: ["verdict"], rules: [] };
+
+  // What the legends of a chart name: the values that are drawn.
+  const present = (name) => Object.fromEntries(LEGENDS[name].map((field) => [field, [...new Set(figures[name].map((row) => row[field]))]]));
+
+  function legends(part, values) {
+    for (const inner of [...(part.layer || []), ...(part.vconcat || []), ...(part.spec ? [part.spec] : [])]) legends(inner, values);
+    for (const channel of Object.values(part.encoding || {})) {
+      if (channel.scale && channel.scale.domain && values[channel.field]) channel.legend = { ...channel.legend, values: channel.scale.domain.filter((one) => values[channel.field].includes(one)) };
+    }
+  }
+
+  // The colours of a dark page in place of those of a light one.
+  const coloured = (spec, look) => (look === "dark" ? JSON.parse(JSON.stringify(spec).replace(/#[0-9a-f]{6}\b/g, (colour) => content.dark[colour] || colour)) : spec);
+
+  // Beside each other as many panels of curves as have room.
+  const columns = (wide) => Math.max(1, Math.min(new Set(figures.v_curve.map((row) => row.column)).size, Math.floor(wide / 280)));
+  const inside = (width) => Math.max(190, width - 88);
+
+  // A chart of this name for a width.
   function sized(name, width) {
-    const spec = structuredClone(content.charts[name]), wide = Math.max(190, width - 88);
+    const spec = structuredClone(content.charts[name]), wide = inside(width);
+    legends(spec, present(name));
     if (name === "v_curve") {
-      const n = Math.max(1, new Set(figures[name].map((row) => row.column)).size);
-      spec.columns = Math.max(1, Math.min(n, Math.floor(wide / 280)));
+      spec.columns = columns(wide);
       spec.spec.width = Math.floor((wide - 14 * (spec.columns - 1)) / spec.columns);
     } else if (name === "weights") {
       (spec.vconcat || []).forEach((one) => { if (wide < 420) one.title = one.title.split("; "); });
@@ -26,38 +49,39 @@ const charts = (() => {
   // ast: no code is made from the expressions of a chart: the page's policy forbids it
   const options = (name, width) => ({ ast: true, renderer: "svg", config: config(name, width), actions: false, logLevel: 1, tooltip: { theme: "custom" } });
 
-  function filled(spec, rows) {
-    return { ...spec, datasets: { figures: rows } };
-  }
+  const shaped = (name, rows, spec) => (name === "rules" ? labels.parts(rows, spec.width, spec.height) : rows);
+  const filled = (name, rows, spec) => ({ ...spec, datasets: { figures: shaped(name, rows, spec) } });
+  const form = (name) => JSON.stringify([name === "v_curve" && columns(inside(width())), present(name)]);
 
   async function embed(name) {
     const at = place(name), inner = at.firstElementChild || add(at, "div");
     if (views[name]) views[name].finalize();
     views[name] = null;
     if (!figures[name] || !figures[name].length) { inner.replaceChildren(); return; }
-    const spec = sized(name, at.clientWidth);
-    views[name] = (await vegaEmbed(inner, filled(spec, figures[name]), options(theme(), at.clientWidth))).view;
-    views[name].columns = spec.columns;
+    const spec = sized(name, width());
+    views[name] = (await vegaEmbed(inner, coloured(filled(name, figures[name], spec), theme()), options(theme(), width()))).view;
+    views[name].form = form(name);
+    views[name].size = spec;
     inner.querySelectorAll("svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
     at.dataset.drawn = theme();
   }
 
-  // New figures in a chart; made anew where the number of its panels changes.
+  // New figures in a chart; made anew where the number of its panels changes, or what its legends name.
   async function update(name, rows) {
     const before = figures[name];
     figures[name] = rows;
     place(name).closest("figure").hidden = !rows.length; // an empty chart is neither shown nor saved
-    if (!views[name] || !rows.length || (name === "v_curve" && sized(name, place(name).clientWidth).columns !== views[name].columns)) {
+    if (!views[name] || !rows.length || form(name) !== views[name].form) {
       if (before || rows.length) await embed(name);
       return;
     }
-    await views[name].data("figures", rows).runAsync();
+    await views[name].data("figures", shaped(name, rows, views[name].size)).runAsync();
   }
 
   // The chart in the colours of paper, drawn aside.
   async function forPaper(name) {
     const aside = document.createElement("div");
-    const spec = { ...filled(sized(name, 760), figures[name]), background: "#ffffff" };
+    const spec = { ...filled(name, figures[name], sized(name, 760)), background: "#ffffff" };
     const { view } = await vegaEmbed(aside, spec, options("paper", 760));
     const svg = await view.toSVG();
     view.finalize();
@@ -79,5 +103,5 @@ const charts = (() => {
 
   const described = (svg, caption) => svg.replace(/<svg[^>]*>/, (tag) => `${tag}<desc>${caption.replace(/[<>&]/g, (c) => `&#${c.charCodeAt(0)};`)}</desc>`);
 
-  return { update, embed, forPaper, png, described, theme, dark, place };
+  return { update, embed, forPaper, png, described, theme, dark, width, resized };
 })();

@@ -10,6 +10,9 @@ function unpack([type, text]) {
 }
 
 const unpacked = (packed) => Object.fromEntries(Object.entries(packed).map(([name, one]) => [name, unpack(one)]));
+// Numbers as everywhere: 1e-08, where JavaScript has 1e-8.
+const padded = (text) => text.replace(/e([+-])(\d)$/, "e$10$2");
+const exponential = (value) => padded(value.toExponential());
 const counted = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
 const share = (n, of) => (of ? `${n > 0 && n < of ? Math.min(99, Math.max(1, Math.round((100 * n) / of))) : Math.round((100 * n) / of)} %` : "-");
 
@@ -25,6 +28,8 @@ const cube = (() => {
   const medians = { ...content.cube.medians, ...unpacked(Object.fromEntries(["combination", "step", "error", "bound", "weight"].map((name) => [name, content.cube.medians[name]]))) };
   const bins = unpacked(content.bins);
   const place = Object.fromEntries(keys.map(({ name }, i) => [name, i]));
+  // Cells that were not accused and are not ok: too little of them was judged.
+  const left = notOk.map((n, i) => Math.max(0, n - truths["false alarm"][i] - truths.unknown[i]));
   const sharesOf = content.shares.map(([what]) => truths[what]);
 
   // Which combinations are chosen: those whose values are those of the filter, {name: place of the value}.
@@ -68,14 +73,18 @@ const cube = (() => {
     return [...found].sort((a, b) => a - b);
   }
 
+  // The values of a combination: {name: place}.
+  const values = (combination) => Object.fromEntries(keys.map(({ name }, k) => [name, codes[k][combination]]));
+
   const told = (key, code) => (FIRST_KEYS.includes(key.name) ? key.values[code] : `${key.title} ${key.values[code]}`);
 
-  // Panels of squares, bug by step: of each square the counts of the shares, then of all its cells.
+  // Panels of squares, bug by step: of each square the counts of the shares, of the cells that were not accused and are not ok,
+  // and of all its cells.
   function detection(mask) {
-    const bugs = present("bug", mask), steps = present("eps", mask), parts = content.shares.length + 1, facets = [];
+    const bugs = present("bug", mask), steps = present("eps", mask), parts = content.shares.length + 2, facets = [];
     let many = 1;
     for (const key of keys) {
-      if (!key.swept || key.name === "bug" || key.name === "eps") continue;
+      if (!key.panels) continue;
       const values = present(key.name, mask);
       if (values.length > 1 && many * values.length <= content.panels.most) {
         facets.push({ key, values });
@@ -93,6 +102,7 @@ const cube = (() => {
       order.forEach(({ key, values }, k) => { panel = panel * values.length + of[k][codes[place[key.name]][i]]; });
       const start = ((panel * bugs.length + ofBug[codes[place.bug][i]]) * steps.length + ofStep[codes[place.eps][i]]) * parts;
       sharesOf.forEach((array, k) => { counts[start + k] += array[i]; });
+      counts[start + parts - 2] += left[i];
       counts[start + parts - 1] += ok[i];
     }
     const panels = [];
@@ -132,7 +142,7 @@ const cube = (() => {
       for (const what of medians.bounds_alone ? ["bound"] : ["error", "bound"]) {
         const value = median(group[what].sort(([a], [b]) => a - b));
         if (Number.isFinite(value) && value > 0) {
-          rows.push({ row: "", column: dtypes[Math.floor(rest / schemes.length)], scheme: schemes[rest % schemes.length], eps, x: eps === null ? auto : eps, what: what === "error" ? "observed error" : "bound", value, cells: group.cells });
+          rows.push({ row: "", column: dtypes[Math.floor(rest / schemes.length)], scheme: schemes[rest % schemes.length], eps, step: eps === null ? "auto" : exponential(eps), x: eps === null ? auto : eps, what: what === "error" ? "observed error" : "bound", value, cells: group.cells });
         }
       }
     }
@@ -189,7 +199,7 @@ const cube = (() => {
     }
     const known = (value) => (Number.isNaN(value) ? null : value === Infinity ? "inf" : value);
     // as the tables of a terminal say it: in every weight, else in half of them, else nowhere
-    const from = (every, some, counts) => (every <= 2 ? every : some <= 2 ? `${some.toExponential(0).replace(/e-(\d)$/, "e-0$1")}*` : counts.some((n, k) => n && !["failed", "skipped"].includes(names[k])) ? "never" : null);
+    const from = (every, some, counts) => (every <= 2 ? every : some <= 2 ? `${padded(some.toExponential(0))}*` : counts.some((n, k) => n && !["failed", "skipped"].includes(names[k])) ? "never" : null);
     const used = names.map((name, k) => k).filter((k) => [...groups.values()].some(({ counts }) => counts[k]) || k < 2);
     const sorted = [...groups.values()].sort((a, b) => { const k = a.own.findIndex((code, i) => code !== b.own[i]); return k < 0 ? 0 : a.own[k] - b.own[k]; });
     return {
@@ -219,5 +229,5 @@ const cube = (() => {
     return { columns, titles: columns.map((name) => name.replaceAll("_", " ")), rows };
   }
 
-  return { keys, place, chosen, answer, cells, present, detection, vPoints, rulePoints, histogram, verdicts, ruleTable, total, truths, told };
+  return { keys, place, chosen, answer, cells, present, detection, vPoints, rulePoints, histogram, verdicts, ruleTable, total, truths, told, values };
 })();

@@ -1,8 +1,9 @@
 // Small multiples of squares, bug by step, whose parts are the shares: drawn, pointed at, and walked through by keyboard.
 const matrix = (() => {
-  const SVG = "http://www.w3.org/2000/svg", GAP = 18, STEPS = 52, LINE = 15, FONT = 12;
+  const SVG = "http://www.w3.org/2000/svg", GAP = 18, LINE = 15, FONT = 12, LETTER = 6.8;
   const LINES = [null, "M0 2.5H5", "M0 0L6 6M0 6L6 0", "M0 6L6 0", "M0 0L6 6"]; // over the colour of each share but the first
-  const INK = { light: ["#22272e", "#5c6570", "#8a929c"], dark: ["#e3e6ea", "#a3abb6", "#6b7480"], paper: ["#000000", "#000000", "#8a929c"] };
+  const INK = { light: ["#22272e", "#5c6570", "#8a929c"], dark: ["#e3e6ea", "#a3abb6", "#7b8490"], paper: ["#000000", "#000000", "#8a929c"] };
+  const PAPER = { light: "#ffffff", dark: "#14171b", paper: "#ffffff" };
 
   function node(parent, tag, attributes, text) {
     const made = document.createElementNS(SVG, tag);
@@ -25,18 +26,23 @@ const matrix = (() => {
     return lines.map((line) => short(line, room));
   }
 
-  // The parts of the legend: which share, its words, where it stands.
+  const sum = (data, s) => data.panels.reduce((all, { counts }) => { for (let i = s; i < counts.length; i += data.parts) all += counts[i]; return all; }, 0);
+
+  // Cells that were not accused, of which some are not ok.
+  const notAccused = (n, open) => `${n.toLocaleString("en")} ${content.words["not accused"]}${open ? `, ${open.toLocaleString("en")} of them ${content.words["not ok"]}` : ""}`;
+
+  // The parts of the legend: which share (null: none), its words, where it stands.
   function legendParts(data, width) {
-    const parts = [];
+    const parts = [], shares = content.shares.map((_, s) => sum(data, s)), rest = sum(data, data.parts - 1) - shares.reduce((a, b) => a + b, 0);
     let x = 0, y = 2;
-    content.shares.forEach(([what], s) => {
-      const count = data.panels.reduce((sum, { counts }) => { for (let i = s; i < counts.length; i += data.parts) sum += counts[i]; return sum; }, 0);
-      if (!count && s > 3) return;
-      const text = `${s === 4 ? content.words.accused : what} ${count.toLocaleString("en")}`, wide = 24 + text.length * 7;
+    const put = (s, text) => {
+      const wide = 24 + text.length * 7;
       if (x && x + wide > width) { x = 0; y += LINE + 3; }
       parts.push({ s, text, x, y });
       x += wide + 12;
-    });
+    };
+    content.shares.forEach(([what], s) => { if (shares[s]) put(s, `${shares[s].toLocaleString("en")} ${s === 4 ? content.words.accused : what}`); });
+    if (rest) put(null, notAccused(rest, sum(data, data.parts - 2)));
     return { parts, height: y + LINE + 5 };
   }
 
@@ -53,15 +59,18 @@ const matrix = (() => {
     if (k > data.columns && n % k) { // full lines, where they are hardly wider
       for (let one = k; one > k / 2; one--) if (fits(one) && n % one === 0) { k = one; break; }
     }
-    const w = Math.min(size(k), 200), h = nb > 40 ? 13 : 17, legend = legendParts(data, width);
+    const w = size(k), h = nb > 40 ? 13 : 17, legend = legendParts(data, width);
     const names = data.panels.map(({ title }) => titleLines(title, ns * w));
-    const head = 5 + LINE * Math.max(...names.map((lines) => lines.length)), line = head + nb * h + STEPS;
+    // names of steps stand upright, by turns in as many lines as they need
+    const wide = Math.max(...data.stepNames.map((name) => name.length)) * LETTER + 4, turns = Math.min(3, Math.ceil(wide / w)), every = Math.ceil(wide / (turns * w));
+    const head = 5 + LINE * Math.max(...names.map((lines) => lines.length)), line = head + nb * h + 12 + turns * (LINE - 2) + GAP;
     const panels = names.map((lines, i) => ({ x: label + (i % k) * (ns * w + GAP), y: legend.height + Math.floor(i / k) * line + head, lines }));
-    return { k, label, w, h, line, panels, legend: legend.parts, width, height: legend.height + Math.ceil(n / k) * line };
+    return { k, label, w, h, line, turns, every, panels, legend: legend.parts, width, height: legend.height + Math.ceil(n / k) * line - GAP };
   }
 
   function draw(data, place, theme, caption) {
     const [ink, faint, frame] = INK[theme], { w, h, panels } = place, parts = data.parts, ns = data.steps.length;
+    const shade = (colour) => (theme === "dark" ? content.dark[colour] || colour : colour);
     const svg = document.createElementNS(SVG, "svg");
     for (const [name, value] of Object.entries({ width: place.width, height: place.height, viewBox: `0 0 ${place.width} ${place.height}`, "font-family": "system-ui, 'DejaVu Sans', Arial, sans-serif", "font-size": FONT })) svg.setAttribute(name, value);
     if (caption) node(svg, "desc", {}, caption);
@@ -69,11 +78,11 @@ const matrix = (() => {
     content.shares.forEach(([, colour], s) => {
       if (!LINES[s]) return;
       const pattern = node(defs, "pattern", { id: `share-${s}`, width: s === 1 ? 5 : 6, height: s === 1 ? 5 : 6, patternUnits: "userSpaceOnUse" });
-      node(pattern, "rect", { width: 6, height: 6, fill: colour });
-      node(pattern, "path", { d: LINES[s], stroke: "#1d2127", "stroke-width": s === 1 ? 1 : 1.1, fill: "none" });
+      node(pattern, "rect", { width: 6, height: 6, fill: shade(colour) });
+      node(pattern, "path", { d: LINES[s], stroke: PAPER[theme], "stroke-width": s === 1 ? 1 : 1.1, fill: "none" });
     });
     if (theme === "paper") node(svg, "rect", { width: place.width, height: place.height, fill: "#ffffff" });
-    const fill = (s) => (LINES[s] ? `url(#share-${s})` : content.shares[s][1]);
+    const fill = (s) => (s === null ? "none" : LINES[s] ? `url(#share-${s})` : shade(content.shares[s][1]));
     place.legend.forEach(({ s, text, x, y }) => {
       node(svg, "rect", { x: x + 0.5, y: y + 0.5, width: 15, height: 12, fill: fill(s), stroke: frame });
       node(svg, "text", { x: x + 21, y: y + 11, fill: ink }, text);
@@ -87,7 +96,7 @@ const matrix = (() => {
           if (!n) continue;
           let x = at.x + e * w + 1;
           const y = at.y + b * h + 1, room = w - 2;
-          for (let s = 0; s < parts - 1; s++) {
+          for (let s = 0; s < content.shares.length; s++) {
             if (!counts[start + s]) continue;
             const wide = (room * counts[start + s]) / n;
             shapes[s] += `M${x.toFixed(2)} ${y}h${wide.toFixed(2)}v${h - 2}h${(-wide).toFixed(2)}z`;
@@ -99,15 +108,16 @@ const matrix = (() => {
       shapes.forEach((d, s) => d && node(svg, "path", { d, fill: fill(s), class: `share-${s}` }));
       node(svg, "path", { d: outline, fill: "none", stroke: frame, "stroke-width": 0.8, class: "outline" });
       at.lines.forEach((text, i) => node(svg, "text", { x: at.x, y: at.y - 6 - LINE * (at.lines.length - 1 - i), fill: ink, "font-weight": 600 }, text));
-      const below = at.y + data.bugs.length * h, every = Math.max(1, Math.ceil(14 / w));
+      const below = at.y + data.bugs.length * h;
       data.stepNames.forEach((name, e) => {
-        if (e % every) return;
-        const x = at.x + (e + 0.5) * w + 4;
-        node(svg, "text", { x, y: below + 10, fill: faint, "text-anchor": "end", transform: `rotate(-50 ${x} ${below + 10})` }, name);
+        if (e % place.every) return;
+        const x = at.x + (e + 0.5) * w, turn = (e / place.every) % place.turns;
+        if (turn) node(svg, "path", { d: `M${x.toFixed(2)} ${below + 2}v${turn * (LINE - 2) + 1}`, stroke: frame, "stroke-width": 0.6 });
+        node(svg, "text", { x, y: below + 13 + turn * (LINE - 2), fill: faint, "text-anchor": "middle" }, name);
       });
       if (p % place.k === 0) {
         data.bugNames.forEach((name, b) => node(svg, "text", { x: place.label - 6, y: at.y + b * h + h / 2 + 4, fill: ink, "text-anchor": "end" }, short(name, place.label - 8)));
-        node(svg, "text", { x: place.label - 6, y: below + 16, fill: faint, "text-anchor": "end" }, "eps");
+        node(svg, "text", { x: place.label - 6, y: below + 13 + (place.turns - 1) * (LINE - 2), fill: faint, "text-anchor": "end" }, "eps");
       }
     });
     return svg;
@@ -128,8 +138,10 @@ const matrix = (() => {
     const { counts, title } = data.panels[p], start = (b * data.steps.length + e) * data.parts, n = counts[start + data.parts - 1];
     const planted = counts[start] + counts[start + 1] + counts[start + 2] > 0, said = [];
     content.shares.forEach(([what], s) => { if (counts[start + s] || (planted && s < 3)) said.push(`${counts[start + s].toLocaleString("en")} ${s === 4 ? content.words.accused : what}`); });
+    const left = n - content.shares.reduce((all, _, s) => all + counts[start + s], 0);
+    if (left) said.push(notAccused(left, counts[start + data.parts - 2]));
     const where = `${data.bugNames[b]}, eps ${data.stepNames[e]}${title ? `, ${title}` : ""}`;
-    return n ? `${where}: ${counted(n, "cell")}: ${said.join(", ") || "no mismatch"}` : `${where}: no cell`;
+    return n ? `${where}: ${counted(n, "cell")}: ${said.join(", ")}` : `${where}: no cell`;
   }
 
   const values = (data, { p, b, e }) => ({ ...data.panels[p].values, bug: data.bugs[b], eps: data.steps[e] });
@@ -185,8 +197,8 @@ const matrix = (() => {
         said.push(`${title ? `${title}: ` : ""}nothing is caught`);
         return;
       }
-      const all = steps.filter(({ n, of }) => n === of), best = steps.reduce((a, b) => (b.n / b.of > a.n / a.of ? b : a));
-      said.push(`${title ? `${title}: ` : ""}${all.length === steps.length ? "everything is caught at every step" : all.length ? `everything is caught at eps ${list(all.map(({ name }) => name), 6)}` : `most is caught at eps ${best.name}, ${best.n.toLocaleString("en")} of ${best.of.toLocaleString("en")}`}`);
+      const all = steps.filter(({ n, of }) => n === of), most = Math.max(...steps.map(({ n, of }) => n / of)), best = steps.filter(({ n, of }) => n / of === most);
+      said.push(`${title ? `${title}: ` : ""}${all.length === steps.length ? "everything is caught at every step" : all.length ? `everything is caught at eps ${list(all.map(({ name }) => name), 6)}` : `most is caught at eps ${list(best.map(({ name }) => name), 4)}, ${best[0].n.toLocaleString("en")} of ${best[0].of.toLocaleString("en")}${best.length > 1 ? " each" : ""}`}`);
     });
     const planted = byBug.map((_, b) => b).filter((b) => byBug[b][1]);
     const never = planted.filter((b) => !byBug[b][0]).map((b) => data.bugNames[b]), more = [];

@@ -1,7 +1,7 @@
 // The parts of the page together: what is chosen, what is shown of it, and the address that keeps it.
 (() => {
   const find = (id) => document.getElementById(id);
-  const state = { filter: {}, square: null, cell: null, cursor: null };
+  const state = { filter: {}, square: null, cell: null, cursor: null, unknown: [] };
   const { keys, place: placeOf } = cube, drawn = { data: null, place: null, svg: null };
   const VEGA = ["rules", "v_curve", "histogram", "weights"];
 
@@ -16,12 +16,12 @@
     select.addEventListener("change", () => {
       if (select.value === "") delete state.filter[key.name];
       else state.filter[key.name] = Number(select.value);
-      state.square = null;
+      Object.assign(state, { square: null, unknown: [] });
       changed();
     });
     return [key.name, select];
   }));
-  const clear = () => { state.filter = {}; state.square = null; changed(); };
+  const clear = () => { Object.assign(state, { filter: {}, square: null, unknown: [] }); changed(); };
   const clearing = button(filters, "clear the filter", () => { clear(); find("chart-detection").focus(); });
   button(find("nothing"), "clear the filter", clear);
   filters.hidden = !Object.keys(selects).length;
@@ -39,26 +39,27 @@
   }
 
   function fromAddress() {
-    Object.assign(state, { filter: {}, square: null, cell: null, picked: false });
-    for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-      const at = name.startsWith("at."), key = keys[placeOf[at ? name.slice(3) : name]];
-      const code = key ? key.values.indexOf(value) : -1;
-      if (code >= 0 && at) state.square = { ...state.square, [key.name]: code };
-      else if (code >= 0) state.filter[key.name] = code;
-      else if (name === "cell" && rowOf(value) >= 0) Object.assign(state, { cell: value, picked: true });
-    }
+    const { filter, square, cell, unknown } = address.read(location.hash.slice(1), (id) => rowOf(id) >= 0);
+    Object.assign(state, { filter, square, cell, unknown, picked: cell !== null });
+  }
+
+  // What the keyboard and the eye go to.
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  function reveal(heading, atOnce) {
+    heading.focus({ preventScroll: true });
+    heading.scrollIntoView({ block: "start", behavior: atOnce || still.matches ? "auto" : "smooth" });
   }
 
   // ------------------------------------------------------------------------------------------------------------ tables
 
-  const cells = table("cells", "The cells, what deserves a look first on top", { pick: (i) => { state.cell = rows[i][0]; state.picked = true; weights(); toAddress(); }, long: ["diagnosis"], clear });
+  const cells = table("cells", "The cells, what deserves a look first on top", { pick: choose, long: ["diagnosis"], clear });
   const rules = table("rules", "What each rule says of the cells of each bug", { clear });
   const verdicts = table("verdicts", "Cells by verdict", { clear });
   const problems = table("problems", "Cells without a result, by reason", { long: ["message"], clear });
   const ofCell = table("weights", "The weights of the cell");
   const provenance = table("provenance", "What is recorded of the run", { long: ["value"] });
   const { rows, of } = content.cells, combination = unpack(content.cells.combination), ofProblem = unpack(content.problems.combination);
-  const [idAt, outcomeAt, diagnosisAt, errorAt] = ["cell", "outcome", "diagnosis", "max_rel_err"].map((name) => content.cells.columns.indexOf(name));
+  const [idAt, outcomeAt, diagnosisAt] = ["cell", "outcome", "diagnosis"].map((name) => content.cells.columns.indexOf(name));
   const rowOf = (cell) => content.cells.rows.findIndex((row) => row[0] === cell);
 
   const stored = (() => {
@@ -89,14 +90,17 @@
     return { ...content.problems, rows: [...found.values()].sort((a, b) => compare(a[0], b[0], 1) || b[1] - a[1]), of: undefined };
   }
 
-  // The cell that tells most among the chosen: a mismatch, else the worst match, else the first.
-  function telling(those) {
-    const drawable = those.filter((i) => stored.has(rows[i][idAt]));
-    const wrong = drawable.find((i) => rows[i][outcomeAt] === "mismatch");
-    if (wrong !== undefined) return wrong;
-    const right = drawable.filter((i) => rows[i][outcomeAt] === "match");
-    return right.length ? right.reduce((a, b) => (rows[b][errorAt] > rows[a][errorAt] ? b : a)) : drawable[0] ?? those[0];
+  // The cell that tells most among the chosen: rows stand in that order.  One whose weights are on the page is shown before others.
+  const telling = (those) => those.find((i) => stored.has(rows[i][idAt])) ?? those[0];
+
+  function choose(i) {
+    Object.assign(state, { cell: rows[i][idAt], picked: true, unknown: [] });
+    weights();
+    status();
+    toAddress();
+    reveal(find("weights-heading"));
   }
+  find("weights-section").addEventListener("keydown", (event) => { if (event.key === "Escape") cells.toRow(); });
 
   // ------------------------------------------------------------------------------------------------------- the picture
 
@@ -117,15 +121,25 @@
 
   function draw() {
     const { data } = drawn;
-    if (!data.panels.length) { heat.replaceChildren(); return; }
-    drawn.place = matrix.layout(data, heat.clientWidth - 2 * parseFloat(getComputedStyle(heat).paddingLeft));
+    if (!data.panels.length) { heat.replaceChildren(); drawn.svg = null; return; }
+    drawn.place = matrix.layout(data, charts.width());
     drawn.svg = matrix.draw(data, drawn.place, charts.theme());
     drawn.svg.setAttribute("aria-hidden", "true");
     heat.replaceChildren(drawn.svg);
     heat.dataset.drawn = charts.theme();
     const chosen = state.square && matrix.find(data, { ...state.filter, ...state.square });
     if (chosen) matrix.box(drawn.svg, drawn.place, chosen, "chosen");
+    outline();
     if (document.activeElement === heat) walk(state.cursor || { p: 0, b: 0, e: 0 });
+  }
+
+  // The square of the cell that is shown is outlined, and told where none is walked to.
+  function outline() {
+    if (!drawn.svg || !drawn.data.panels.length) return;
+    const i = state.cell === null ? -1 : rowOf(state.cell), own = i < 0 ? null : matrix.find(drawn.data, cube.values(combination[i]));
+    drawn.svg.querySelectorAll(".shown").forEach((one) => one.remove());
+    if (own) matrix.box(drawn.svg, drawn.place, own, "shown");
+    if (document.activeElement !== heat) at.textContent = own ? `Outlined, of the cell below: ${matrix.words(drawn.data, own)}` : "";
   }
 
   function walk(to) {
@@ -138,14 +152,17 @@
 
   function pick(square, byKey) {
     state.square = square && matrix.values(drawn.data, square);
-    state.picked = false;
+    Object.assign(state, { picked: false, unknown: [] });
     changed(false);
-    if (square && byKey) cells.toFirst();
+    if (square && byKey) cells.toRow();
     else if (square) find("cells-section").scrollIntoView({ block: "nearest" });
   }
 
   heat.addEventListener("focus", () => walk(state.cursor || { p: 0, b: 0, e: 0 }));
-  heat.addEventListener("blur", () => drawn.svg && drawn.svg.querySelectorAll(".cursor").forEach((one) => one.remove()));
+  heat.addEventListener("blur", () => {
+    if (drawn.svg) drawn.svg.querySelectorAll(".cursor").forEach((one) => one.remove());
+    setTimeout(outline); // when it has lost the focus
+  });
   heat.addEventListener("keydown", (event) => {
     if (!drawn.svg) return;
     const to = matrix.moved(drawn.data, drawn.place, state.cursor || { p: 0, b: 0, e: 0 }, event.key);
@@ -169,80 +186,63 @@
   heat.addEventListener("click", (event) => { const square = under(event); if (square) { state.cursor = square; pick(square); } });
   const allSquares = button(find("square"), "all squares", () => pick(null));
 
-  // -------------------------------------------------------------------------------------------------- what charts say
+  // ----------------------------------------------------------------------------------------------------- one cell, status
 
-  const digits = (value) => (value === 0 ? "0" : padded(value.toExponential(1)));
+  const told = ([name, title, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? shown(value, name) : `${title} ${shown(value, name)}`);
 
-  const says = {
-    rules(points) {
-      const known = points.filter((row) => row.alarms !== null && row.found !== null);
-      if (!known.length) return "The plane needs cells with a planted bug and cells without one: it is empty for this choice. The table by bug tells what there is.";
-      const ours = known.find((row) => row.rule === "gradcheck"), others = known.filter((row) => row !== ours), said = [];
-      const one = (row) => `${row.rule} catches ${share(row.caught, row.planted)} of ${counted(row.planted, "planted bug")} and accuses ${share(row.false_alarms, row.correct)} of ${counted(row.correct, "correct gradient")}`;
-      if (ours) said.push(`${one(ours)}.`);
-      if (!others.length) return said.join(" ");
-      const clean = others.filter((row) => !row.false_alarms).sort((a, b) => b.found - a.found)[0], most = others.reduce((a, b) => (b.alarms > a.alarms ? b : a));
-      said.push(clean ? `Of the others without a false alarm most catches ${clean.rule}: ${share(clean.caught, clean.planted)}.` : "Every other rule accuses a correct gradient.");
-      if (most.alarms) said.push(`Most false alarms: ${most.rule}, ${share(most.false_alarms, most.correct)}.`);
-      return said.join(" ");
-    },
-    v_curve(points) {
-      const best = new Map();
-      points.filter((row) => row.what === "observed error").forEach((row) => { const key = `${row.column}, ${row.scheme}`; if (!best.has(key) || best.get(key).value > row.value) best.set(key, row); });
-      const list = [...best].slice(0, 9).map(([key, row]) => `${key} ${digits(row.value)} at eps ${row.eps === null ? "auto" : exponential(row.eps)}`);
-      return list.length ? `Least observed error: ${list.join("; ")}${best.size > 9 ? `; and ${best.size - 9} more` : ""}.` : points.length ? "Every chosen cell has a planted bug: there are bounds alone." : "No chosen cell has an error to draw.";
-    },
-    histogram(bins) {
-      const found = new Map();
-      bins.forEach(({ title, verdict, weights: n, low, high }) => {
-        const key = `${title}: ${verdict === "match" || verdict === "mismatch" ? verdict : content.words["not judged"]}`, own = found.get(key) || { n: 0, low, high };
-        found.set(key, { n: own.n + n, low: Math.min(own.low, low), high: Math.max(own.high, high) });
-      });
-      const list = [...found].map(([key, { n, low, high }]) => `${key} ${counted(n, "weight")} (bars from ${digits(low)} to ${digits(high)})`);
-      const { zero, not_a_number: nan } = content.apart;
-      return (list.length ? `${list.join("; ")}.` : "No chosen weight has a relative error other than 0.") + (zero ? ` ${counted(zero, "weight")} of the whole run with rel_err = 0 are not drawn.` : "") + (nan ? ` ${counted(nan, "weight")} of the whole run are not a number.` : "");
-    },
-  };
+  // The settings of a cell in the order of the keys, those too that are the same in every cell.
+  function settings(row) {
+    const own = content.cells.columns.map((name, k) => [name, content.cells.titles[k], row[k]]);
+    return [...own, ...content.cells.constant].filter(([name]) => placeOf[name] !== undefined).sort(([a], [b]) => placeOf[a] - placeOf[b])
+      .map(told).join(", ");
+  }
 
   function weights() {
     const i = state.cell === null ? -1 : rowOf(state.cell), note = find("weights-note"), words = find("says-weights");
     cells.mark(i < 0 ? undefined : i);
     const found = i >= 0 && stored.has(state.cell) ? stored.rows(state.cell) : [];
     find("weights-figure").hidden = find("weights").hidden = !found.length;
-    const settings = i < 0 ? "" : content.cells.columns.map((name, k) => [name, content.cells.titles[k], shown(rows[i][k], name)]).filter(([name]) => placeOf[name] !== undefined).map(([name, title, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? value : `${title} ${value}`)).join(", ");
+    const own = i < 0 ? "" : settings(rows[i]);
     note.textContent = i < 0 ? (rows.length ? "No chosen cell was computed." : "No cell was computed.")
-      : found.length ? `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}. ${rows[i][diagnosisAt] || ""}`
-      : rows[i][outcomeAt] === "failed" || rows[i][outcomeAt] === "skipped" ? `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}: ${rows[i][diagnosisAt]}. It has no weights.`
-        : `Cell ${state.cell}: ${settings}; ${rows[i][outcomeAt]}. Its weights are not on this page: python -m gradcheck.show RUN_DIR --cell ${state.cell}`;
+      : found.length ? `Cell ${state.cell}: ${own}; ${rows[i][outcomeAt]}. ${rows[i][diagnosisAt] || ""}`
+      : rows[i][outcomeAt] === "failed" || rows[i][outcomeAt] === "skipped" ? `Cell ${state.cell}: ${own}; ${rows[i][outcomeAt]}: ${rows[i][diagnosisAt]}. It has no weights.`
+        : `Cell ${state.cell}: ${own}; ${rows[i][outcomeAt]}. Its weights are not on this page: python -m gradcheck.show RUN_DIR --cell ${state.cell}`;
     say(words, "");
     if (found.length) {
-      const beyond = found.filter((row) => row.verdict === "mismatch"), far = beyond.reduce((a, b) => (a && a.abs_err / a.bound >= b.abs_err / b.bound ? a : b), null);
-      const total = stored.of(state.cell);
-      say(words, (total > found.length ? `The ${found.length} of ${total.toLocaleString("en")} weights furthest beyond their bound: ` : "") + (beyond.length ? `${beyond.length} of ${counted(found.length, "weight")} differ by more than a correct gradient can; furthest ${far.weight}: difference ${far.abs_err === null ? "not a number" : digits(far.abs_err)}, bound ${far.bound === null ? "none" : digits(far.bound)}.` : `${total > found.length ? "no" : "No"} difference of ${counted(found.length, "weight")} is larger than its bound.`));
+      say(words, says.weights(found, stored.of(state.cell)));
       const columns = ["weight", "verdict", "analytic", "numeric", "abs_err", "bound"];
       ofCell.fill({ columns, titles: columns, rows: found.map((row) => columns.map((name) => row[name])) });
     }
     find("find-cell").textContent = i < 0 ? "" : state.cell;
+    outline();
     return charts.update("weights", found);
   }
 
   // --------------------------------------------------------------------------------------------------------- all at once
 
   let serial = 0;
+  const varied = ["run", "model", "bug", "eps"].filter((name) => placeOf[name] !== undefined && keys[placeOf[name]].swept), by = varied.length ? varied : ["bug"];
+
+  // What is chosen and what was found there; what of an address was not understood.
+  function status() {
+    const some = named(state.filter), mask = cube.chosen(state.filter);
+    const told = some.map(([name, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? value : `${keys[placeOf[name]].title} ${value}`)).join(", ");
+    find("chosen").textContent = [some.length ? `${told}: ${counted(cube.cells(mask).all, "cell")}. ${cube.answer(mask)}` : "", address.says(state.unknown)].filter(Boolean).join(" ");
+  }
 
   async function changed(whole = true) {
-    const begun = performance.now(), own = ++serial, mask = cube.chosen(state.filter), { computed, all } = cube.cells(mask);
+    const begun = performance.now(), own = ++serial, mask = cube.chosen(state.filter), { computed } = cube.cells(mask);
     const done = [];
     for (const [name, select] of Object.entries(selects)) select.value = state.filter[name] ?? "";
     const some = Object.keys(state.filter).length > 0;
     clearing.hidden = !some;
-    find("chosen").textContent = some ? `${named(state.filter).map(([name, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? value : `${keys[placeOf[name]].title} ${value}`)).join(", ")}: ${counted(all, "cell")}. ${cube.answer(mask)}` : "";
+    status();
     find("nothing").hidden = computed > 0 || !some;
     if (whole) {
       find("detection-figure").hidden = !computed;
       picture(mask);
       say(find("says-detection"), computed ? matrix.says(drawn.data) : "No cell was computed.");
-      verdicts.fill(cube.verdicts(mask, ["run", "model", "bug", "eps"].filter((name) => placeOf[name] !== undefined)));
+      verdicts.fill(cube.verdicts(mask, by));
       rules.fill(cube.ruleTable(mask));
       problems.fill(reasons(mask));
     } else draw();
@@ -268,7 +268,7 @@
     if (own === serial) { document.documentElement.dataset.answered = Math.round(performance.now() - begun); document.documentElement.dataset.serial = own; }
   }
 
-  const again = async () => { if (drawn.data) draw(); for (const name of VEGA) await charts.embed(name); };
+  const again = async () => { charts.resized(); if (drawn.data) draw(); for (const name of VEGA) await charts.embed(name); };
 
   // ------------------------------------------------------------------------------------------------------------- once
 
@@ -308,20 +308,25 @@
     clearTimeout(waiting);
     waiting = setTimeout(again, 120);
   }).observe(document.querySelector("main"));
-  window.addEventListener("hashchange", () => { fromAddress(); changed(); });
+  const go = async () => { fromAddress(); const { picked } = state; await changed(); if (picked && state.picked) reveal(find("weights-heading"), true); };
+  window.addEventListener("hashchange", go);
 
   document.querySelector("h1").textContent = content.answer;
   find("name").textContent = content.name;
   content.heading.forEach((line) => add(find("heading"), "div", line));
-  const together = content.cube.aggregated;
-  find("together").textContent = together.length ? `All values of ${together.join(", ")} are taken together.` : "";
-  find("cells-note").textContent = (of > rows.length ? `${rows.length.toLocaleString("en")} of ${of.toLocaleString("en")} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Enter or a click on a row draws its weights.";
+  const together = keys.filter((key) => key.swept && !key.panels && key.name !== "bug" && key.name !== "eps"), apart = content.cube.aggregated;
+  find("together").textContent = [
+    together.length ? `A square takes all values of ${together.map(({ title }) => title).join(", ")} together; the drop-down chooses one.` : "",
+    ...apart.map(({ title, values }) => `${title} has ${values.toLocaleString("en")} values, too many for a drop-down: they are taken together.`),
+  ].filter(Boolean).join(" ");
+  find("same").textContent = content.cells.constant.length ? `The same in every cell: ${content.cells.constant.map(([name, title, value]) => (name === "bug" ? shown(value, name) : `${title} ${shown(value, name)}`)).join(", ")}.` : "";
+  find("cells-note").textContent = (of > rows.length ? `${rows.length.toLocaleString("en")} of ${of.toLocaleString("en")} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Order: correct gradients that were accused, other mismatches, partial, inconclusive, match; the first one is shown below. Enter or a click on a row shows its weights, Escape leads back to the row.";
   cells.fill(content.cells);
   find("problems-section").hidden = !content.problems.rows.length;
   provenance.fill({ columns: ["key", "value"], titles: ["key", "value"], rows: content.provenance.map(({ key, value }) => [key, value]) });
+  find("verdicts-heading").textContent = `Verdicts by ${[by.slice(0, -1).map((name) => keys[placeOf[name]].title).join(", "), keys[placeOf[by.at(-1)]].title].filter(Boolean).join(" and ")}`;
   find("warning").textContent = content.warning;
   find("commands").textContent = content.commands.join("\n");
   ["detection", ...VEGA].forEach(captioned);
-  fromAddress();
-  changed().then(() => { document.documentElement.dataset.ready = Math.round(performance.now()); });
+  go().then(() => { document.documentElement.dataset.ready = Math.round(performance.now()); });
 })();

@@ -28,9 +28,6 @@ function button(parent, text, act, className) {
   return made;
 }
 
-const padded = (text) => text.replace(/e([+-])(\d)$/, "e$10$2");
-const exponential = (value) => padded(value.toExponential());
-
 function shown(value, name) {
   if (name === "eps" && typeof value === "number") return exponential(value); // as everywhere
   if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
@@ -92,7 +89,8 @@ function table(id, caption, { pick, long = [], clear } = {}) {
   button(bar, "CSV", () => save(`${id}.csv`, "text/csv", csv(state.columns, chosen().map((i) => state.rows[i])))).setAttribute("aria-label", `${caption} as CSV`);
   const empty = add(place, "p", "Nothing here is left. ", "empty");
   button(empty, "clear the filter", () => { input.value = ""; state.words = []; if (clear) clear(); draw(); });
-  const grid = add(add(place, "div", null, "scroll"), "table");
+  const around = add(place, "div", null, "around"), scroll = add(around, "div", null, "scroll"), grid = add(scroll, "table");
+  const hint = add(place, "p", null, "hint");
   add(grid, "caption", caption);
   const head = add(add(grid, "thead"), "tr"), body = add(grid, "tbody");
   const more = button(place, "more rows", () => { state.limit += 5 * SHOWN; draw(); });
@@ -105,6 +103,19 @@ function table(id, caption, { pick, long = [], clear } = {}) {
     });
     body.addEventListener("click", (event) => act(event.target.closest("tr")));
   }
+
+  // Where a table is larger than its place, the place can be reached by keyboard, and says so.
+  function fits() {
+    const across = scroll.scrollWidth - scroll.clientWidth > 1, down = scroll.scrollHeight - scroll.clientHeight > 1;
+    around.classList.toggle("wider", across && scroll.scrollLeft + scroll.clientWidth < scroll.scrollWidth - 1);
+    hint.hidden = !across;
+    hint.textContent = across ? "More columns to the right: scroll." : "";
+    if (across || (down && !pick)) { scroll.tabIndex = 0; scroll.setAttribute("role", "region"); scroll.setAttribute("aria-label", `${caption}: scrolls`); } else { scroll.removeAttribute("tabindex"); scroll.removeAttribute("role"); scroll.removeAttribute("aria-label"); }
+  }
+  scroll.addEventListener("scroll", fits, { passive: true });
+  const watch = new ResizeObserver(fits);
+  watch.observe(scroll);
+  watch.observe(grid);
 
   function act(tr) {
     if (tr) pick(Number(tr.dataset.row));
@@ -158,7 +169,8 @@ function table(id, caption, { pick, long = [], clear } = {}) {
     count.textContent = `${counted(all.length, "row")}${all.length > part.length ? `, ${part.length} shown` : ""}${rest}${state.note}`;
     more.hidden = all.length <= part.length;
     empty.hidden = all.length > 0;
-    grid.parentElement.hidden = !all.length;
+    around.hidden = !all.length;
+    if (!all.length) hint.hidden = true;
   }
 
   function mark(i) {
@@ -175,6 +187,6 @@ function table(id, caption, { pick, long = [], clear } = {}) {
     state.limit = SHOWN;
     draw();
   });
-  const toFirst = () => { const tr = body.querySelector("[tabindex='0']"); if (tr) tr.focus(); };
-  return { state, fill, draw, mark, chosen, toFirst };
+  const toRow = () => { const tr = body.querySelector("[tabindex='0']"); if (tr) tr.focus(); };
+  return { state, fill, draw, mark, chosen, toRow };
 }

@@ -10,7 +10,7 @@ CAPTIONS: Final[Mapping[str, str]] = {
         "What became of the cells with each planted bug, by step eps: the share that was caught (a weight is judged"
         " mismatch), that cannot be told (no number shows the bug), and that was missed (a wrong weight is judged match"
         " although the numbers show it). In the row “no bug” the share of correct gradients that were accused (false"
-        " alarms)."
+        " alarms); of the others, which are white, too little may have been judged for them to be ok."
     ),
     "rules": (
         "Rules of checkers on the same analytic and numeric gradients: the share of correct gradients that a rule accuses"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -15,13 +16,14 @@ from gradcheck.views import words
 from gradcheck.views.facets import label, value_label, with_panels
 from gradcheck.views.frames import plain_value, records, rule_counts
 from gradcheck.views.numbers import counted
+from gradcheck.views.tally import order
+from gradcheck.views.words import NOT_ACCUSED, NOT_OK
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_EPS = 40  # more steps than that are taken together by decade
 MAX_NAMES = 60  # bugs in one chart
-NOTHING = "no mismatch"  # what is left of correct gradients and of those that nobody knows
 ACCUSED = "mismatch, truth unknown"  # the share of the gradients that nobody knows which were accused
 # The shares of a square, in the order in which they are drawn.
 SHARES = (Truth.CAUGHT, Truth.CANNOT_BE_TOLD, Truth.MISSED, Truth.FALSE_ALARM, Truth.UNKNOWN)
@@ -39,6 +41,7 @@ class VPoint(InPanel):
 
     scheme: str
     eps: float | None  # None: auto
+    step: str  # its name
     what: str  # observed error, bound
     value: float
     cells: int
@@ -47,7 +50,7 @@ class VPoint(InPanel):
 class Share(TypedDict):
     """A share of a square; it starts where the share before it ends."""
 
-    what: str  # one of SHARES, or NOTHING
+    what: str  # one of SHARES, or NOT_ACCUSED
     count: int
     start: float
     end: float
@@ -104,6 +107,7 @@ def v_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str]
                         "column": group["column"],
                         "scheme": label(group["scheme"]),
                         "eps": group["eps"],
+                        "step": words.setting("eps", group["eps"]),
                         "what": what,
                         "value": value,
                         "cells": group["size"],
@@ -113,11 +117,11 @@ def v_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str]
 
 
 def eps_labels(cells: pd.DataFrame) -> dict[float | None, str]:
-    """The names of the steps of some cells, by size, auto last.
+    """The names of the steps of some cells, in the order of all views: large steps first, auto last.
 
     A name has as many digits as tell the steps apart; more than MAX_EPS steps are taken together by decade.
     """
-    known = sorted({float(value) for value in cells["eps"].dropna()})
+    known = sorted({float(value) for value in cells["eps"].dropna()}, key=partial(order, "eps"))
     labels: dict[float | None, str] = {value: eps_text(value) for value in known}
     for digits in range(6):
         few: dict[float | None, str] = {value: eps_text(float(f"{value:.{digits}e}")) for value in known}
@@ -137,15 +141,18 @@ def squares(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] 
     Planted bugs were caught, cannot be told, or were missed.  Correct gradients were accused or not.  Where nobody knows
     the gradient, the share is of the cells judged a mismatch.  A square without a share has one row, whose count is 0.
     """
-    done = with_panels(_done(cells, ["bug", "eps", *row, *column, *COLUMNS]), row, column)
+    done = with_panels(_done(cells, ["bug", "eps", "ok", *row, *column, *COLUMNS]), row, column)
     labels, told = eps_labels(done), truths(done)
     harmless = (told == Truth.RIGHT) | ((told == Truth.UNKNOWN) & (done["verdict"] != "mismatch"))
     names = {bug: value_label("bug", plain_value(bug)) for bug in done["bug"].unique()}
     frame = done[["row", "column"]].assign(
         bug=[names[bug] for bug in done["bug"]],
         eps=[labels[None if math.isnan(value) else value] for value in done["eps"].astype(float)],
-        told=told.where(~harmless, NOTHING),
+        told=told.where(~harmless, NOT_ACCUSED),
+        # a run of version 1 does not say which cells are ok: none is counted
+        open=harmless & ~done["bug_injected"].fillna(False).astype(bool) & ~done["ok"].fillna(True).astype(bool),
     )
+    open_ = frame[frame["open"]].groupby(["row", "column", "bug", "eps"], observed=True).size()
     counts: dict[tuple[str, str, str, str], dict[str, int]] = {}
     for key, n in frame.groupby(["row", "column", "bug", "eps", "told"], observed=True).size().items():
         counts.setdefault(key[:4], {})[key[4]] = int(n)
@@ -163,7 +170,7 @@ def squares(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] 
                     "bug_order": bugs[bug],
                     "eps_order": steps[eps],
                     "cells": sum(found.values()),
-                    "says": says(found),
+                    "says": says(found, int(open_.get((row_, column_, bug, eps), 0))),
                     **share,
                 }
             )
@@ -175,13 +182,23 @@ def bug_order(name: str) -> tuple[bool, str]:
     return name != words.NO_BUG, name
 
 
-def says(counts: Mapping[str, int]) -> str:
-    """The shares of a square in words."""
+def says(counts: Mapping[str, int], not_ok: int = 0) -> str:
+    """The shares of a square in words.
+
+    not_ok : how many of the cells that were not accused are not ok, since too little of them was judged.
+    """
     n = sum(counts.values())
     planted = any(counts.get(what, 0) for what in PLANTED)
     named = [str(what) for what in SHARES if counts.get(what, 0) or (planted and what in PLANTED)]
     text = ", ".join(f"{counts.get(what, 0)} {ACCUSED if what == Truth.UNKNOWN else what}" for what in named)
-    return f"{counted(n, 'cell')}: {text or 'no mismatch'}"
+    if left := counts.get(NOT_ACCUSED, 0):
+        text = ", ".join([*filter(None, [text]), not_accused(left, not_ok)])
+    return f"{counted(n, 'cell')}: {text}"
+
+
+def not_accused(count: int, not_ok: int) -> str:
+    """``2 not accused, 1 of them not ok``"""
+    return f"{count:,} {NOT_ACCUSED}{f', {not_ok:,} of them {NOT_OK}' if not_ok else ''}"
 
 
 def _shares(counts: Mapping[str, int]) -> Iterator[Share]:
@@ -192,7 +209,7 @@ def _shares(counts: Mapping[str, int]) -> Iterator[Share]:
             yield {"what": str(what), "count": count, "start": start / n, "end": (start + count) / n}
             start, none = start + count, False
     if none:
-        yield {"what": NOTHING, "count": 0, "start": 0.0, "end": 1.0}
+        yield {"what": NOT_ACCUSED, "count": 0, "start": 0.0, "end": 1.0}
 
 
 def rule_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] = ()) -> list[RulePoint]:
@@ -225,32 +242,53 @@ def rule_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[s
     return rows
 
 
-# What deserves a look first; a correct gradient that was judged a match says more than one of which nothing can be told.
-_LOOK = {Truth.FALSE_ALARM: 6, Truth.MISSED: 4, Truth.CAUGHT: 2, Truth.RIGHT: 1, Truth.UNKNOWN: 1}
+# In which order cells deserve a look: the table of the page and the first cell that it shows have this order.
+_LOOK = {Truth.FALSE_ALARM: 7, Truth.MISSED: 5, Truth.CAUGHT: 4}
+_OF_VERDICT = {"partial": 3, "inconclusive": 2, "nondifferentiable": 2, "match": 1}
+
+
+def looks(cells: pd.DataFrame, told: pd.Series) -> NDArray[np.int64]:
+    """How soon each cell deserves a look, the larger the sooner.
+
+    Correct gradients that were accused; mismatches of gradients that nobody knows; planted bugs that were missed; those that
+    were caught; then what is partial, what is inconclusive, and what matches; last what was not computed.
+    """
+    look = told.map({str(truth): _LOOK.get(truth, 0) for truth in Truth}).astype(int)
+    look = look.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 6)
+    rest = cells["verdict"].map(_OF_VERDICT).fillna(0).astype(int)
+    failed = (cells["status"] == "failed").astype(int) - 1
+    return np.asarray(look.where(look > 0, rest).where(cells["status"] == "ok", failed), dtype=np.int64)
 
 
 def interesting(cells: pd.DataFrame, told: pd.Series, groups: NDArray[np.int64] | None = None) -> NDArray[np.intp]:
-    """The places of the cells in the order in which they deserve a look, taken in turn from each square of bug and step.
+    """The places of the cells, taken in turn from each square of bug and step: those of which a page takes the first.
 
-    The order within a square: correct gradients that were accused; mismatches of gradients that nobody knows; bugs that
-    were missed; failures; bugs that were caught; matches; what cannot be told.  Among equals the worst error comes first.
+    Within a square they have the order of `looks`.  Among equals the worst error comes first.
 
     told : the truth of each cell.
     groups : of each cell a number; no cell comes before every group of its square had its turn.
     """
-    computed = cells["status"] == "ok"
-    look = told.map({str(truth): _LOOK.get(truth, 0) for truth in Truth}).astype(int)
-    look = look.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 5)
-    look = look.mask(cells["verdict"].isin(["inconclusive", "nondifferentiable"]), 0)
-    look = look.where(computed, 3 * (cells["status"] == "failed").astype(int))
-    group = np.zeros(len(cells), dtype=np.int64) if groups is None else groups
-    keys = cells[["bug", "eps", "max_rel_err"]].assign(_look=look, _group=group).reset_index(drop=True)
-    ordered = keys.sort_values(["_look", "max_rel_err"], ascending=False, na_position="last", kind="stable")
-    ordered["_turn"] = ordered.groupby("_group", sort=False).cumcount() if groups is not None else 0
-    square = ordered.groupby(["_turn", "bug", "eps"], dropna=False, sort=False)
-    ordered["_again"] = square.cumcount()
+    ordered = _turns(cells, told, groups)
     first = ordered.sort_values(["_turn", "_again", "_look"], ascending=[True, True, False], kind="stable")
     return np.asarray(first.index, dtype=np.intp)
+
+
+def looked_at(cells: pd.DataFrame, told: pd.Series) -> NDArray[np.intp]:
+    """The places of the cells in the order of `looks`; among equals in turn from each square, the worst error first."""
+    ordered = _turns(cells, told, None)
+    return np.asarray(
+        ordered.sort_values(["_look", "_again"], ascending=[False, True], kind="stable").index, dtype=np.intp
+    )
+
+
+def _turns(cells: pd.DataFrame, told: pd.Series, groups: NDArray[np.int64] | None) -> pd.DataFrame:
+    """The cells by `looks` and error, with the number of each in its group, and within its square."""
+    group = np.zeros(len(cells), dtype=np.int64) if groups is None else groups
+    keys = cells[["bug", "eps", "max_rel_err"]].assign(_look=looks(cells, told), _group=group).reset_index(drop=True)
+    ordered = keys.sort_values(["_look", "max_rel_err"], ascending=False, na_position="last", kind="stable")
+    ordered["_turn"] = ordered.groupby("_group", sort=False).cumcount() if groups is not None else 0
+    ordered["_again"] = ordered.groupby(["_turn", "bug", "eps"], dropna=False, sort=False).cumcount()
+    return ordered
 
 
 def _done(cells: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

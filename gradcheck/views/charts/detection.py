@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import altair as alt
 
 from gradcheck.experiment.truth import Truth
-from gradcheck.views.charts.cell_data import ACCUSED, NOTHING, SHARES, Square
+from gradcheck.views.charts.cell_data import ACCUSED, SHARES, Square
 from gradcheck.views.charts.pieces import colour_scale, data, empty, in_panels
 from gradcheck.views.charts.theme import SHARE_COLOURS
+from gradcheck.views.words import NOT_ACCUSED
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
@@ -22,8 +25,10 @@ SIGNS = {
     str(Truth.MISSED): "✕ missed",
     str(Truth.FALSE_ALARM): "╲ false alarm",
     str(Truth.UNKNOWN): f"╱ {ACCUSED}",
+    NOT_ACCUSED: f"{NOT_ACCUSED}, ok or not",
 }
 _GAP = 0.06  # between two squares
+_LETTER = 6.6  # pixels of a letter of a label
 
 
 def detection(rows: Sequence[Square]) -> ChartType:
@@ -37,28 +42,35 @@ def detection(rows: Sequence[Square]) -> ChartType:
         {**row, "x": row["eps_order"] + _GAP + (1 - 2 * _GAP) * row["start"],
          "x2": row["eps_order"] + _GAP + (1 - 2 * _GAP) * row["end"]} for row in rows
     ]  # fmt: skip
+    width = max(110, min(40 * len(steps), WIDTH // columns))
     base = alt.Chart(data(placed)).encode(
-        x=alt.X("x:Q", scale=alt.Scale(domain=[0, len(steps)], nice=False), title="eps", axis=_axis(steps)),
+        x=alt.X("x:Q", scale=alt.Scale(domain=[0, len(steps)], nice=False), title="eps", axis=_axis(steps, width)),
         x2="x2:Q",
         tooltip=["bug:N", "eps:N", "says:N"],
     )
     shown = [str(what) for what in SHARES if any(row["what"] == what for row in rows)]
-    layers = [_bars(base, bugs, shown), *(layer for what in shown for layer in _signs(base, bugs, what))]
-    width = max(110, min(34 * len(steps), WIDTH // columns))
+    blank = [NOT_ACCUSED] if any(row["what"] == NOT_ACCUSED for row in rows) else []
+    layers = [_bars(base, bugs, [*shown, *blank]), *(layer for what in shown for layer in _signs(base, bugs, what))]
     layered = alt.layer(*layers).properties(width=width, height=20 * len(bugs))
     assert isinstance(layered, alt.LayerChart)  # as layers of one panel are
     return in_panels(layered, rows).resolve_scale(color="shared")
 
 
-def _axis(steps: Sequence[str]) -> alt.Axis:
-    """The names of the steps in the middle of their squares."""
-    quoted = ",".join(f"'{name}'" for name in steps)  # ours: numbers and auto
+def _axis(steps: Sequence[str], width: int) -> alt.Axis:
+    """The names of the steps in the middle of their squares, upright, in as many lines by turns as they need.
+
+    Where three lines have no room for all of them, it names some.
+    """
+    wide, each = max(map(len, steps)) * _LETTER + 4, width / len(steps)
+    lines = min(3, math.ceil(wide / each))
+    every = math.ceil(wide / (lines * each))
+    shown = [[""] * (i // every % lines) + [name] if i % every == 0 else [""] for i, name in enumerate(steps)]
     return alt.Axis(
         values=[i + 0.5 for i in range(len(steps))],
-        labelExpr=f"[{quoted}][floor(datum.value)]",
-        labelAngle=-50,
+        labelExpr=f"{json.dumps(shown)}[floor(datum.value)]",  # ours: numbers and auto
+        labelAngle=0,
         grid=False,
-        labelOverlap="greedy" if len(steps) > 20 else False,
+        labelOverlap=False,
     )
 
 
@@ -69,7 +81,7 @@ def _y(bugs: Sequence[str], at: float | None = None) -> alt.Y:
 
 def _bars(base: alt.Chart, bugs: Sequence[str], shown: Sequence[str]) -> alt.Chart:
     labels = ", ".join(f"'{name}': '{sign}'" for name, sign in SIGNS.items())
-    scale = colour_scale(SHARE_COLOURS, [*shown, NOTHING])
+    scale = colour_scale(SHARE_COLOURS, shown)
     legend = alt.Legend(
         orient="top", title=None, labelExpr=f"{{{labels}}}[datum.label] || datum.label", symbolStrokeWidth=0.7
     )
@@ -82,13 +94,13 @@ def _signs(base: alt.Chart, bugs: Sequence[str], what: str) -> list[alt.Chart]:
     """Lines over the bars of a share, so that it is known without its colour."""
     own = base.transform_filter(alt.datum.what == what)
     if what == Truth.CANNOT_BE_TOLD:
-        return [own.mark_rule(color="#3f4650").encode(y=_y(bugs, at)) for at in (0.25, 0.5, 0.75)]
+        return [own.mark_rule(color="#ffffff").encode(y=_y(bugs, at)) for at in (0.25, 0.5, 0.75)]
     ends = {
         str(Truth.MISSED): ((0.1, 0.9), (0.9, 0.1)),
         str(Truth.FALSE_ALARM): ((0.1, 0.9),),
         str(Truth.UNKNOWN): ((0.9, 0.1),),
     }
     return [
-        own.mark_rule(color="#000000", strokeWidth=1.2).encode(y=_y(bugs, at), y2=alt.Y2("bug:N", bandPosition=to))
+        own.mark_rule(color="#ffffff", strokeWidth=1.2).encode(y=_y(bugs, at), y2=alt.Y2("bug:N", bandPosition=to))
         for at, to in ends.get(what, ())
     ]

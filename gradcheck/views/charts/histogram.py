@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from gradcheck.numerics.verdict import VERDICTS
-from gradcheck.views.charts.pieces import colour_scale, data, decades, empty
+from gradcheck.views.charts.pieces import colour_scale, data, decades, empty, exponential
 from gradcheck.views.charts.theme import VERDICT_COLOURS
 from gradcheck.views.charts.weight_data import Bin
 
@@ -45,6 +45,7 @@ def bars(source: alt.Data, verdicts: Sequence[str], domain: tuple[float, float],
     x = alt.X("low:Q", scale=alt.Scale(type="log", domain=list(domain), nice=False), axis=decades(8), title="rel_err")
     return (
         alt.Chart(source, width=width, height=150)
+        .transform_calculate(**{"from": exponential("datum.low", ".1e"), "to": exponential("datum.high", ".1e")})
         .mark_rect(stroke=None)
         .encode(
             x=x,
@@ -52,6 +53,6 @@ def bars(source: alt.Data, verdicts: Sequence[str], domain: tuple[float, float],
             y=alt.Y("start:Q", title="weights", axis=alt.Axis(tickCount=5)),
             y2="end:Q",
             color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, verdicts), title="verdict"),
-            tooltip=["verdict:N", "weights:Q", alt.Tooltip("low:Q", format=".1e"), alt.Tooltip("high:Q", format=".1e")],
+            tooltip=["verdict:N", "weights:Q", alt.Tooltip("from:N", title="low"), alt.Tooltip("to:N", title="high")],
         )
     )

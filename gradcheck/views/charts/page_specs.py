@@ -15,7 +15,7 @@ DEFAULT_BINS = (1e-16, 1.0)
 
 
 def specifications(
-    schemes: Sequence[str], steps: Sequence[float | None], bins: tuple[float, float] | None, n_rules: int
+    schemes: Sequence[str], steps: Sequence[float | None], bins: tuple[float, float] | None
 ) -> dict[str, object]:
     """A Vega-Lite specification for each chart whose figures change with the filters.
 
@@ -28,7 +28,7 @@ def specifications(
     named = [name for name in SCHEMES if name in schemes] + sorted(set(schemes) - set(SCHEMES))
     curves = v_curve.curves(source, named, v_curve.domain(known, auto), auto, 300)
     charts = {
-        "rules": rules.plane(source, n_rules, alt.ExprRef("(1.12 * width + 5) / (width - 165)"), 520),
+        "rules": rules.plane(source, 560, 340),
         "v_curve": curves.facet(alt.Facet("column:N", title=None), columns=2, spacing=12),
         "histogram": histogram.by_title(
             histogram.bars(source, VERDICTS, bins or DEFAULT_BINS, 620), list(histogram.TITLES.values())

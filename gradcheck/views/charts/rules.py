@@ -1,85 +1,140 @@
-"""Rules as a plane: false alarms across, planted bugs caught up, one dot a rule."""
+"""Rules as a plane: false alarms across, planted bugs caught up, one dot for those that say the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import altair as alt
 
-from gradcheck.views.charts.cell_data import RulePoint
+from gradcheck.views.charts.cell_data import InPanel, RulePoint
+from gradcheck.views.charts.labels import LINE, lines_of, placed
 from gradcheck.views.charts.pieces import data, empty, in_panels
-from gradcheck.views.charts.theme import BLUE, ORANGE
+from gradcheck.views.charts.theme import BLUE, GREY, OCHRE
+from gradcheck.views.numbers import counted
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
 
 OURS = "gradcheck"
-_NAMES = 1.12  # where the names begin, in units of the whole share
+LOW, SPAN = -0.04, 1.08  # where both axes begin, and how far they reach, in units of the whole share
+HIGH = 1.34  # how far up: rules that catch everything have their names above them too
+ROOM = 0.3  # of the width, for a line of names
+NARROW = 110.0  # pixels that a line of names may always have
+
+
+class Part(InPanel, total=False):
+    """What stands on the plane: the dot of some rules, or a line of their names."""
+
+    part: str  # dot, name
+    rules: str
+    ours: bool
+    alarms: float | None
+    found: float | None
+    says: str
+    x: float
+    y: float
+    text: str
+    left: bool
+    far: bool
 
 
 def rules(rows: Sequence[RulePoint]) -> ChartType:
-    """A dot for each rule from the rows of `cell_data.rule_points`.  Its name stands right of the plane, on a line to it.
+    """A dot for each rule from the rows of `cell_data.rule_points`, its name beside it; rules that agree share a dot.
 
     In the upper left corner a rule catches every bug and accuses no correct gradient.
     """
     rows = [row for row in rows if row["alarms"] is not None and row["found"] is not None]
     if not rows:
         return empty("The plane needs cells with a planted bug and cells without one.")
-    many = len({(row["row"], row["column"]) for row in rows}) > 1
-    return in_panels(plane(data(rows), max_rules(rows), 2.1 if many else 1.75, 300 if many else 520), rows)
+    panels: dict[tuple[str, str], list[RulePoint]] = {}
+    for row in rows:
+        panels.setdefault((row["row"], row["column"]), []).append(row)
+    width, height = (320, 300) if len(panels) > 1 else (560, 340)
+    parts = [part for own in panels.values() for part in plane_parts(own, width, height)]
+    return in_panels(plane(data(parts), width, height), parts)
 
 
-def max_rules(rows: Sequence[RulePoint]) -> int:
-    """The largest number of rules in a panel."""
-    panels = [(row["row"], row["column"]) for row in rows]
-    return max((panels.count(panel) for panel in set(panels)), default=1)
-
-
-def plane(source: alt.Data, most: int, right: float | alt.ExprRef, width: int) -> alt.LayerChart:
-    """The plane of one panel; names are spread over its height in the order of the dots.
-
-    most : the largest number of rules in a panel.   right : the right end of the axis, where the names have room.
-    """
-    # of dots at one height the rightmost has its name on top, so that no lines cross
-    sort: list[alt.SortField | dict[str, str]] = [
-        alt.SortField("found", "descending"),
-        alt.SortField("alarms", "descending"),
-        alt.SortField("rule"),
+def plane_parts(rows: Sequence[RulePoint], width: float, height: float) -> Iterator[Part]:
+    """The dots of one panel of so many pixels, and the lines of their names."""
+    groups: dict[tuple[float | None, float | None], list[RulePoint]] = {}
+    for row in sorted(rows, key=lambda row: (row["rule"] != OURS, row["rule"])):
+        groups.setdefault((row["alarms"], row["found"]), []).append(row)
+    names = [tuple(row["rule"] for row in group) for group in groups.values()]
+    room = max(NARROW, ROOM * width)
+    dots = [
+        ((x - LOW) / SPAN * width, (LOW + HIGH - y) / HIGH * height, lines_of(own, room))
+        for (x, y), own in zip(_shares(groups), names, strict=True)
     ]
-    base = (
-        alt.Chart(source)
-        .transform_window(sort=sort, frame=[None, None], groupby=["row", "column"], place="row_number()", of="count()")
-        .transform_calculate(name_y="1.03 - 1.06 * (datum.place - 0.5) / datum.of", name_x=str(_NAMES))
-        .transform_calculate(ours=f"datum.rule === '{OURS}'")
-        .encode(
-            tooltip=[
-                "rule:N",
-                alt.Tooltip("false_alarms:Q", title="false alarms"),
-                alt.Tooltip("correct:Q", title="of correct gradients"),
-                "caught:Q",
-                alt.Tooltip("planted:Q", title="of planted bugs"),
-                "missed:Q",
-                alt.Tooltip("cannot_be_told:Q", title="cannot be told"),
-            ]
-        )
+    for group, own, label in zip(groups.values(), names, placed(dots, width, height), strict=True):
+        first, panel = group[0], {"row": group[0]["row"], "column": group[0]["column"]}
+        x, y = label.x / width * SPAN + LOW, LOW + HIGH - label.y / height * HIGH
+        dot: Part = {
+            "row": panel["row"],
+            "column": panel["column"],
+            "part": "dot",
+            "rules": ", ".join(own),
+            "ours": OURS in own,
+            "alarms": first["alarms"],
+            "found": first["found"],
+            "says": said(group),
+            "x": x,
+            "y": y,
+            "far": label.far,
+        }
+        yield dot
+        for i, text in enumerate(label.lines):
+            down = (i - (len(label.lines) - 1) / 2) * LINE / height * HIGH
+            line: Part = {
+                "row": panel["row"],
+                "column": panel["column"],
+                "part": "name",
+                "ours": OURS in own,
+                "x": x,
+                "y": y - down,
+                "text": text,
+                "left": label.left,
+            }
+            yield line
+
+
+def _shares(groups: dict[tuple[float | None, float | None], list[RulePoint]]) -> Iterator[tuple[float, float]]:
+    for alarms, found in groups:
+        yield alarms or 0.0, found or 0.0
+
+
+def said(group: Sequence[RulePoint]) -> str:
+    """What rules that agree say of the cells, in numbers."""
+    one = group[0]
+    return (
+        f"{counted(one['false_alarms'], 'false alarm')} in {one['correct']:,}; of {counted(one['planted'], 'planted bug')}"
+        f" {one['caught']:,} caught, {one['cannot_be_told']:,} cannot be told, {one['missed']:,} missed"
     )
+
+
+def plane(source: alt.Data, width: int, height: int) -> alt.LayerChart:
+    """The plane of one panel, from the rows of `plane_parts`."""
     ticks = alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])
-    x = alt.X("alarms:Q", scale=alt.Scale(domainMin=-0.03, domainMax=right, nice=False), axis=ticks,
-              title="correct gradients accused (false alarms)")  # fmt: skip
-    y = alt.Y("found:Q", scale=alt.Scale(domain=[-0.04, 1.04], nice=False), axis=ticks, title="planted bugs caught")
-    colour = alt.condition("datum.ours", alt.value(BLUE), alt.value(ORANGE))
-    lines = base.mark_rule(opacity=0.55, strokeWidth=0.7, color="#8c8c8c").encode(
-        x=x, y=y, x2="name_x:Q", y2="name_y:Q"
+    across, up = (alt.Scale(domain=[LOW, LOW + reach], nice=False) for reach in (SPAN, HIGH))
+    titles = "correct gradients accused (false alarms)", "planted bugs caught"
+    base = alt.Chart(source)
+    dots = base.transform_filter("datum.part === 'dot'").encode(
+        x=alt.X("alarms:Q", scale=across, axis=ticks, title=titles[0]),
+        y=alt.Y("found:Q", scale=up, axis=ticks, title=titles[1]),
+        tooltip=["rules:N", "says:N"],
     )
-    dots = base.mark_point(filled=True, opacity=1, stroke="#5c6570", strokeWidth=0.6).encode(
-        x=x,
-        y=y,
-        color=colour,
-        size=alt.condition("datum.ours", alt.value(150), alt.value(60)),
+    lines = dots.transform_filter("datum.far").mark_rule(strokeWidth=0.8, color=GREY).encode(x2="x:Q", y2="y:Q")
+    marks = dots.mark_point(filled=True, opacity=1).encode(
+        color=alt.condition("datum.ours", alt.value(BLUE), alt.value(OCHRE)),
+        size=alt.condition("datum.ours", alt.value(150), alt.value(64)),
         shape=alt.condition("datum.ours", alt.value("diamond"), alt.value("circle")),
     )
-    names = base.mark_text(align="left", dx=3, baseline="middle").encode(
-        x=alt.X("name_x:Q"), y=alt.Y("name_y:Q"), text="rule:N"
-    )
-    return (lines + dots + names).properties(width=width, height=max(220, 15 * most))
+    names = [
+        base.transform_filter(f"datum.part === 'name' && {'' if left else '!'}datum.left")
+        .mark_text(align="right" if left else "left", baseline="middle")
+        .encode(x=alt.X("x:Q", title=titles[0]), y=alt.Y("y:Q", title=titles[1]), text="text:N")
+        for left in (False, True)
+    ]
+    layered = alt.layer(lines, marks, *names).properties(width=width, height=height)
+    assert isinstance(layered, alt.LayerChart)  # as layers of one panel are
+    return layered

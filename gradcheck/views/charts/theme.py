@@ -5,23 +5,35 @@ from __future__ import annotations
 from gradcheck.experiment.truth import Truth
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.verdict import VERDICTS
+from gradcheck.views.words import NOT_ACCUSED
 
-# Okabe and Ito's colours, which people with any kind of colour vision tell apart.  Their yellow and black are left out:
-# yellow cannot be seen on white, black not on black.
-BLUE, ORANGE, GREEN, RED, PINK, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c8c8c"
-# Those of Paul Tol's muted colours that are told apart from all of these.
-INDIGO, OLIVE, WINE = "#332288", "#999933", "#882255"
-OF_SCHEMES = (BLUE, ORANGE, PINK, GREEN, INDIGO, RED, SKY, OLIVE, WINE)
-VERDICT_COLOURS = dict(zip(VERDICTS, (BLUE, RED, GREY, ORANGE), strict=True))
+# On a light page and on paper.  Each has a contrast of 3 with white; the more a colour has to say, the more it has.
+MAGENTA, RED, OCHRE, BLUE, GREY = "#8f1a5e", "#a84300", "#8a6100", "#2b7fb8", "#8c949e"
+GREEN, VIOLET, TEAL, OLIVE, BROWN = "#00855f", "#6a58c8", "#007f8c", "#6f7a00", "#8c5a44"
+OF_SCHEMES = (BLUE, OCHRE, VIOLET, GREEN, RED, TEAL, MAGENTA, OLIVE, BROWN)
+# The same on a dark page.
+DARK = {
+    MAGENTA: "#ffa3d3",
+    RED: "#ff9152",
+    OCHRE: "#d99a20",
+    BLUE: "#4a9bd6",
+    GREY: "#6b7480",
+    GREEN: "#2fb98a",
+    VIOLET: "#a79af0",
+    TEAL: "#3fb6c4",
+    OLIVE: "#b3bd3a",
+    BROWN: "#cf9a80",
+}
+VERDICT_COLOURS = dict(zip(VERDICTS, (BLUE, RED, GREY, OCHRE), strict=True))
 
-# The shares of a square; a sign is drawn over each but the first (`detection`).
+# The shares of a square.  A sign is drawn over each but the first (`detection`).
 SHARE_COLOURS = {
     str(Truth.CAUGHT): BLUE,
-    str(Truth.CANNOT_BE_TOLD): "#b9c0c9",
+    str(Truth.CANNOT_BE_TOLD): GREY,
     str(Truth.MISSED): RED,
-    str(Truth.FALSE_ALARM): PINK,
-    str(Truth.UNKNOWN): ORANGE,
-    "no mismatch": "#ffffff00",
+    str(Truth.FALSE_ALARM): MAGENTA,
+    str(Truth.UNKNOWN): OCHRE,
+    NOT_ACCUSED: "#ffffff00",
 }
 
 

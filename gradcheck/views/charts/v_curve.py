@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import altair as alt
 
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.views.charts.cell_data import VPoint
-from gradcheck.views.charts.pieces import colour_scale, data, decades, empty, in_panels
+from gradcheck.views.charts.pieces import colour_scale, data, decades, empty, exponential, in_panels
 from gradcheck.views.charts.theme import scheme_colours
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 ERROR, BOUND = "observed error", "bound"
 _ASIDE = 8.0  # how many times the largest step stands the place of eps=auto
-_DECADES = tuple(range(-40, 11))
 
 
 def v_curve(rows: Sequence[VPoint]) -> ChartType:
@@ -47,6 +47,17 @@ def domain(steps: Sequence[float], auto: float | None) -> tuple[float, float]:
     return min(places) / 2, max(places) * 2
 
 
+def _ticks(span: tuple[float, float], auto: float | None) -> list[float]:
+    """What the axis of the steps names: powers of ten and the place of auto; where there is one power, its ends too."""
+    powers = [float(f"1e{k}") for k in range(math.floor(math.log10(span[0])), math.ceil(math.log10(span[1])) + 1)]
+    inside = [one for one in powers if span[0] <= one <= span[1] and (auto is None or one < auto / 2)]
+    # the axis of a logarithmic scale would not name the place of auto by itself
+    return [
+        *(inside or ([2 * span[0]] if auto is None or auto > 4 * span[0] else [])),
+        *([] if auto is None else [auto]),
+    ]
+
+
 def curves(
     source: alt.Data, schemes: Sequence[str], span: tuple[float, float], auto: float | None, width: int
 ) -> alt.LayerChart:
@@ -54,28 +65,39 @@ def curves(
 
     span : the ends of the axis of the steps.   auto : where eps=auto stands on it.
     """
-    # the axis of a logarithmic scale would not name the place of auto by itself
-    ticks = [
-        10.0**power
-        for power in _DECADES
-        if span[0] <= 10.0**power <= span[1] and (auto is None or 10.0**power < auto / 2)
-    ]
-    axis = decades(6)
-    if auto is not None:
-        names = f"datum.value > {auto / 2!r} ? 'auto' : format(datum.value, '~e')"
-        axis = alt.Axis(
-            values=[*ticks, auto], labelExpr=names, labelOverlap="parity", labelSeparation=6, gridOpacity=0.45
+    names = exponential("datum.value", "~e")
+    axis = alt.Axis(
+        values=_ticks(span, auto),
+        labelExpr=names if auto is None else f"datum.value > {auto / 2!r} ? 'auto' : {names}",
+        labelOverlap="parity",
+        labelSeparation=6,
+    )
+    base = (
+        alt.Chart(source)
+        .transform_calculate(shown=exponential("datum.value", ".2e"))
+        .encode(
+            x=alt.X("x:Q", scale=alt.Scale(type="log", domain=list(span), nice=False), axis=axis, title="eps"),
+            y=alt.Y(
+                "value:Q", scale=alt.Scale(type="log", nice=True), axis=decades(7), title="relative to the gradient"
+            ),
+            color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"),
+            tooltip=[
+                "scheme:N",
+                alt.Tooltip("step:N", title="eps"),
+                "what:N",
+                alt.Tooltip("shown:N", title="value"),
+                "cells:Q",
+            ],
         )
-    base = alt.Chart(source).encode(
-        x=alt.X("x:Q", scale=alt.Scale(type="log", domain=list(span), nice=False), axis=axis, title="eps"),
-        y=alt.Y("value:Q", scale=alt.Scale(type="log", padding=8), axis=decades(7), title="relative to the gradient"),
-        color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"),
-        tooltip=["scheme:N", "eps:N", "what:N", alt.Tooltip("value:Q", format=".2e"), "cells:Q"],
     )
     dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=[ERROR, BOUND], range=[[1, 0], [5, 4]]), title=None)
     shape = alt.Shape("scheme:N", scale=alt.Scale(domain=list(schemes)), title="scheme")
     lines = base.transform_filter("isValid(datum.eps)").mark_line(strokeWidth=1.6).encode(strokeDash=dash)
-    points = base.transform_filter(f"datum.what == '{ERROR}'").mark_point(filled=True, size=34).encode(shape=shape)
+    points = (
+        base.transform_filter(f"datum.what == '{ERROR}'")
+        .mark_point(filled=True, size=38, opacity=1)
+        .encode(shape=shape)
+    )
     at_auto = f"datum.what == '{BOUND}' && !isValid(datum.eps)"
-    ticks_of_auto = base.transform_filter(at_auto).mark_tick(thickness=2, size=14, orient="horizontal")
+    ticks_of_auto = base.transform_filter(at_auto).mark_tick(thickness=2, size=14, orient="horizontal", opacity=1)
     return (lines + points + ticks_of_auto).properties(width=width, height=300)

@@ -32,7 +32,7 @@ def weights(rows: Sequence[Weight]) -> ChartType:
 
 def pair(source: alt.Data, width: int) -> tuple[alt.LayerChart, alt.LayerChart]:
     """The two charts of a panel, the gradients, and their difference."""
-    axis = alt.Axis(labelAngle=-60, labelOverlap="greedy", labelLimit=110)
+    axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=5, labelLimit=110)
     x = alt.X("weight:N", sort=alt.EncodingSortField("order"), title=None, axis=axis)
     figures = [alt.Tooltip(f"{key}:Q", format=".6g") for key in ("analytic", "numeric", "abs_err", "bound")]
     base = alt.Chart(source, width=width, height=190).encode(x=x, tooltip=["weight:N", *figures, "verdict:N"])
@@ -40,7 +40,10 @@ def pair(source: alt.Data, width: int) -> tuple[alt.LayerChart, alt.LayerChart]:
 
 
 def _band(chart: alt.Chart) -> alt.Chart:
-    return chart.mark_bar(color=GREY, opacity=0.3, width={"band": 0.8})
+    # its edge is seen however narrow it is
+    return chart.mark_bar(
+        color=GREY, fillOpacity=0.35, stroke=GREY, strokeWidth=1.2, strokeOpacity=1, width={"band": 0.8}
+    )
 
 
 def _gradients(base: alt.Chart) -> alt.LayerChart:
@@ -59,7 +62,10 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
             high="min(datum.numeric + datum.reach, datum.top + datum.pad)",
         )
     )
-    y = alt.Y("low:Q", title="gradient", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
+    # padding: room for the largest mark, so that none sits on the frame
+    y = alt.Y(
+        "low:Q", title="gradient", scale=alt.Scale(zero=False, nice=False, padding=14), axis=alt.Axis(tickCount=5)
+    )
     values = (
         base.transform_fold(["analytic", "numeric"], as_=["kind", "value"])
         .mark_point(opacity=1, strokeWidth=1.8)
@@ -88,16 +94,16 @@ def _differences(base: alt.Chart) -> alt.LayerChart:
             seen0="min(seen)", seen1="max(seen)", allowed0="min(allowed)", allowed1="max(allowed)", groupby=PANEL
         )
         .transform_calculate(
-            foot="min(datum.seen0 || 1, datum.allowed0 || 1) / 4", top="4 * (max(datum.seen1, datum.allowed1) || 1)"
+            # whole powers of ten, so that the axis names both of its ends
+            foot="pow(10, floor(log(min(datum.seen0 || 1, datum.allowed0 || 1) / 2) / LN10))",
+            top="pow(10, ceil(log(2 * (max(datum.seen1, datum.allowed1) || 1)) / LN10))",
         )
         .transform_calculate(
             limit="isValid(datum.bound) ? max(datum.bound, datum.foot) : datum.top",
             error="isValid(datum.abs_err) ? max(datum.abs_err, datum.foot) : null",
         )
     )
-    y = alt.Y(
-        "foot:Q", scale=alt.Scale(type="log", nice=False, padding=8), axis=decades(6), title="|analytic - numeric|"
-    )
+    y = alt.Y("foot:Q", scale=alt.Scale(type="log", nice=True), axis=decades(6), title="|analytic - numeric|")
     errors = placed.mark_point(filled=True, size=40, opacity=1).encode(
         y=alt.Y("error:Q"),
         color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, VERDICTS), title="verdict"),
