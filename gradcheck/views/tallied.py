@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from gradcheck.experiment.config.schema import FAIL_ON
-from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truths
+from gradcheck.experiment.truth import PLANTED, UNKNOWN_MODELS, Truth, truths
 from gradcheck.numerics.verdict import VERDICTS
+from gradcheck.views import points
+from gradcheck.views.axes import Axes, axes, differs, in_order, is_seed
 from gradcheck.views.frames import plain_value, records
+from gradcheck.views.group import CellRow, Group
 from gradcheck.views.numbers import larger
-from gradcheck.views.tally import GROUP_BY, TALLY_COLUMNS, Axes, CellRow, Group, Tally
+from gradcheck.views.points import ByPoint, Span, Swept, Value, by_value, keys_of
+from gradcheck.views.tally import Tally
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SUMS = (*(f"n_{verdict}" for verdict in VERDICTS), "n_exempt")
+_SUMS = (*(f"n_{verdict}" for verdict in VERDICTS), "n_exempt", "_planted", "_caught")
 _LARGEST = ("max_rel_err", "_every", "_half", "accept")
+_NEEDED = (
+    *("cell", "status", "message", "model", "bug", "eps", "data_n", "data_d", "n_weights", "max_rel_err", "accept"),
+    *("max_resolution", "median_resolution", "worst_param", "worst_flat_index", "verdict", "ok", "diagnosis"),
+    *(f"n_{verdict}" for verdict in VERDICTS),
+    *("n_exempt", "n_missed", "bug_injected"),
+)
+
+
+_NAMED = ("model", "data", "init", "bug", "scheme", "dtype", "eps")  # in the heading of a run
 
 
 def tallied(cells: pd.DataFrame) -> Tally:
@@ -26,14 +40,23 @@ def tallied(cells: pd.DataFrame) -> Tally:
     for status in ("skipped", "failed"):
         if tally.status[status]:
             tally.problems[status] = str(_first(cells[cells["status"] == status])["message"])
-    done = cells if tally.status["ok"] == len(cells) else cells.loc[cells["status"] == "ok", list(TALLY_COLUMNS)]
+    # of a million cells all columns would take a gigabyte
+    done = cells if tally.status["ok"] == len(cells) else cells.loc[cells["status"] == "ok", _columns(cells)]
     if len(done):
         injected = done["bug_injected"].fillna(False).astype(bool)
-        _add_groups(tally, done, injected)
+        told = truths(done)
+        tally.points = _Points(done, injected, told)
         _add_sizes(tally, done)
-        _add_truths(tally, done, injected)
-        _add_failing(tally, done.loc[~injected, list(TALLY_COLUMNS)])
+        _add_truths(tally, done, injected, told)
+        _add_failing(tally, done.loc[~injected, list(_NEEDED)])
     return tally
+
+
+def _columns(cells: pd.DataFrame) -> list[str]:
+    """The columns that are counted, and those of the settings that differ."""
+    settings = [*in_order(cells), *(name for name in cells if is_seed(str(name)))]
+    named = [name for name in _NAMED if name in cells]
+    return list(dict.fromkeys([*_NEEDED, *named, *(name for name in settings if differs(cells[name]))]))
 
 
 def visible(cells: pd.DataFrame) -> pd.DataFrame:
@@ -48,25 +71,80 @@ def visible(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _first(cells: pd.DataFrame) -> CellRow:
     """The row with the smallest id: cells are stored in any order."""
-    return cast("CellRow", records(cells.loc[[cells["cell"].idxmin()], list(TALLY_COLUMNS)])[0])
+    return cast("CellRow", records(cells.loc[[cells["cell"].idxmin()], list(_NEEDED)])[0])
 
 
-def _add_groups(tally: Tally, done: pd.DataFrame, injected: pd.Series) -> None:
-    seen = visible(done)
-    keys = [*GROUP_BY, "_injected"]
-    frame = done[list(dict.fromkeys([*GROUP_BY, *_SUMS, "max_rel_err", "accept"]))].assign(
-        _injected=injected, _every=seen["every"], _half=seen["half"]
-    )
-    grouped = frame.groupby(keys, dropna=False, sort=False)
-    sums, most = grouped[list(_SUMS)].sum(), grouped[list(_LARGEST)].max()
-    for key, counts, (worst, every, half, accept) in zip(
-        sums.index, sums.to_numpy(int).tolist(), most.to_numpy(float, na_value=float("nan")).tolist(), strict=True
-    ):
-        *axes, planted = (plain_value(value) for value in key)
-        group = Group(dict(zip(VERDICTS, counts, strict=False)), exempt=counts[-1])
-        group.worst, group.visible, group.half = larger(worst, None), every, half
-        group.accept = larger(accept, None) or 0.0
-        tally.groups[cast("Axes", tuple(axes)), bool(planted)] = group
+class _Points:
+    """Counts of computed cells by the settings that were swept (`points.Points`).
+
+    Nothing of the frame is held: of a million cells, the columns that are counted take as much memory as all others.
+    """
+
+    def __init__(self, done: pd.DataFrame, injected: pd.Series, told: pd.Series) -> None:
+        found = axes(done)
+        # all seeds are counted, whichever follows from another
+        found = found._replace(seeds=(), paired=tuple(one for one in found.paired if not is_seed(one[0])))
+        keys = keys_of(found, [name for name in ("bug", "eps", *found.names) if differs(done[name])])
+        self._values = {
+            name: [plain_value(value) for value in (done[name] if differs(done[name]) else done[name].head(1)).unique()]
+            for name in _NAMED
+            if name in done
+        }
+        seen = visible(done)
+        self._frame = done[list(dict.fromkeys([*keys, *_SUMS[:-2], "max_rel_err", "accept"]))].assign(
+            _injected=injected,
+            _every=seen["every"],
+            _half=seen["half"],
+            _planted=told.isin([str(one) for one in PLANTED]),
+            _caught=told == Truth.CAUGHT,
+        )
+        known = [str(name) for name in done if is_seed(str(name)) and done[name].notna().any()]
+        seeds = {name: (int(done[name].min()), int(done[name].max())) for name in known}
+        self._swept = self._counted(found, keys, {name: ends for name, ends in seeds.items() if ends[0] != ends[1]})
+        self._totals = {planted: group for (_, planted), group in self._grouped(()).items()}
+        del self._frame
+
+    def values(self, name: str) -> list[Value]:
+        return self._values.get(name, [None])
+
+    def total(self, planted: bool) -> Group:
+        return self._totals.get(planted, Group())
+
+    def swept(self) -> Swept:
+        return self._swept
+
+    def _counted(self, of_grid: Axes, keys: tuple[str, ...], seeds: dict[str, tuple[float, float]]) -> Swept:
+        few = self._frame[[*keys, "_injected"]].drop_duplicates().shape[0] <= points.MOST
+        found = self._grouped(keys) if few else None
+        by_key = {
+            name: self._of(name) if found is None else by_value(found, place, {}) for place, name in enumerate(keys)
+        }
+        return Swept(of_grid, keys, found, by_key, seeds)
+
+    def _of(self, name: str) -> dict[tuple[Value, bool], Group]:
+        """The counts by the values of a key; of very many values together."""
+        found = {(point[0], planted): group for (point, planted), group in self._grouped((name,)).items()}
+        values = {value for value, _ in found}
+        if len(values) <= points.MOST:
+            return found
+        numbers = [value for value in values if isinstance(value, int | float)]
+        span = Span(min(numbers), max(numbers)) if numbers else Span()
+        return {(span, of): group for (_, of), group in self._grouped(()).items()}
+
+    def _grouped(self, keys: Sequence[str]) -> ByPoint:
+        grouped = self._frame.groupby([*keys, "_injected"], dropna=False, sort=False)
+        sums, most = grouped[list(_SUMS)].sum(), grouped[list(_LARGEST)].max()
+        found: ByPoint = {}
+        for key, counts, (worst, every, half, accept) in zip(
+            sums.index, sums.to_numpy(int).tolist(), most.to_numpy(float, na_value=float("nan")).tolist(), strict=True
+        ):
+            *point, planted = (plain_value(value) for value in (key if isinstance(key, tuple) else (key,)))
+            *of_weights, exempt, cells, caught = counts
+            group = Group(dict(zip(VERDICTS, of_weights, strict=True)), exempt=exempt, planted=cells, caught=caught)
+            group.worst, group.visible, group.half = larger(worst, None), every, half
+            group.accept = larger(accept, None) or 0.0
+            found[tuple(point), bool(planted)] = group
+        return found
 
 
 def _add_sizes(tally: Tally, done: pd.DataFrame) -> None:
@@ -76,8 +154,7 @@ def _add_sizes(tally: Tally, done: pd.DataFrame) -> None:
     tally.weights, tally.widths = int(widths.sum()), (int(widths.min()), int(widths.max()))
 
 
-def _add_truths(tally: Tally, done: pd.DataFrame, injected: pd.Series) -> None:
-    told = truths(done)
+def _add_truths(tally: Tally, done: pd.DataFrame, injected: pd.Series, told: pd.Series) -> None:
     for (bug, truth), count in told[injected].groupby([done.loc[injected, "bug"], told[injected]]).size().items():
         tally.planted.setdefault(str(bug), Counter())[Truth(truth)] = int(count)
     wrong = injected & (done["verdict"] == "mismatch") & (told == Truth.UNKNOWN)

@@ -53,14 +53,26 @@ def parts(run_dir: Place, folder: str) -> list[Place]:
 
     Raises BadInput for a link that leads out of the run folder: a record from somebody else names no other file.
     """
-    found: list[Place] = sorted((run_dir / folder).glob("*.parquet"))
-    for path in [run_dir / folder, *found]:
-        if not places.inside(run_dir, path):
-            raise BadInput(f"{path}: leads out of the run folder")
-    for path in found:
-        if isinstance(path, Path) and not path.is_file():
-            raise BadInput(f"{path}: not a file")
-    return found
+    home = run_dir / folder
+    if not places.inside(run_dir, home):
+        raise BadInput(f"{home}: leads out of the run folder")
+    if not isinstance(home, Path):
+        return sorted(home.glob("*.parquet"))
+    try:
+        with os.scandir(home) as entries:
+            found = sorted(
+                (one.name, one.is_file(follow_symlinks=False)) for one in entries if one.name.endswith(".parquet")
+            )
+    except FileNotFoundError:
+        return []
+    for name, plain in found:
+        if plain:  # of thousands of files nothing else need be asked
+            continue
+        if not places.inside(run_dir, home / name):
+            raise BadInput(f"{home / name}: leads out of the run folder")
+        if not (home / name).is_file():
+            raise BadInput(f"{home / name}: not a file")
+    return [home / name for name, _ in found]
 
 
 class Part:
@@ -86,7 +98,8 @@ class Part:
         chunks: Chunks | None = None,
     ) -> None:
         self.path, self._ids, self._chunks = path, expected is CELLS, Chunks() if chunks is None else chunks
-        with reading(path), parquet.File(path, self._ids, whole=bool(ahead)) as file:
+        with reading(path), parquet.File(path, self._ids, whole=bool(ahead), likely=self._chunks.dictionaries) as file:
+            self._chunks.dictionaries = file.dictionaries if ahead else self._chunks.dictionaries
             self.digest, self.n_rows = file.footer.digest, int(file.metadata.num_rows)
             known = file.metadata.metadata or {}
             self.columns = _names(tuple(file.schema.names))
@@ -98,8 +111,15 @@ class Part:
             for name in lacking(expected, self.columns, self.version):
                 raise Damaged(f"{path}: lacks the column {name}")
             if callable(ahead):
-                ahead = [name for name in dict.fromkeys([*self.columns, *CELLS.names]) if ahead(name)]
+                ahead = self._chosen(ahead)
             self.read = list(self._tables(file, ahead)) if ahead else []
+
+    def _chosen(self, ahead: Callable[[str], bool]) -> Sequence[str]:
+        """Which columns to read ahead: asked once for all parts that have the same."""
+        known, columns = self._chunks.ahead, tuple(self.columns)
+        if columns not in known:
+            known[columns] = [name for name in dict.fromkeys([*columns, *CELLS.names]) if ahead(name)]
+        return known[columns]
 
     @property
     def version(self) -> int:
@@ -130,8 +150,9 @@ class Part:
         self.verify(file)
         if not file.metadata.num_row_groups:  # pyarrow 18 looks for one
             return
-        names = [name for name in (self.columns if columns is None else columns) if name in self.columns]
-        own = CELLS.names if self._ids else []
+        there = set(self.columns)
+        names = self.columns if columns is None else [name for name in columns if name in there]
+        own = _CELLS if self._ids else frozenset()
         later = own if columns is None else [name for name in columns if name in own]
         keys = file.chunks(self._chunks, names) if 0 < self.n_rows <= BATCH else {}
         known = self._chunks.get(keys)
@@ -145,7 +166,10 @@ class Part:
             if batch.num_rows == self.n_rows:
                 for name in keys.keys() & found.keys():
                     self._chunks.put(keys[name], found[name])
-            found |= {name: array.slice(start, batch.num_rows) for name, array in known.items()}
+            if batch.num_rows == self.n_rows:
+                found |= known
+            else:
+                found |= {name: array.slice(start, batch.num_rows) for name, array in known.items()}
             table = pa.Table.from_arrays([found[name] for name in names], names=names)
             yield completed(table if names else pa.Table.from_batches([batch]), later)
             start += batch.num_rows
@@ -172,6 +196,7 @@ def _own(array: pa.Array, field: pa.Field) -> pa.Array:
     return array
 
 
+_CELLS = frozenset(CELLS.names)
 _TYPES = {field.name: field.type for schema in (ERRORS, CELLS) for field in schema}
 
 
