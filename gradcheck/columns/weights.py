@@ -182,6 +182,13 @@ def tabled(outcomes: Sequence[tuple[Any, float]]) -> list[tuple[Any, float]]:
     return found
 
 
+def side_by_side(weights: WeightColumns, size: int) -> list[Tabled]:
+    """The weights of cells that stand one after the other in the same columns, ``size`` of each cell, in one table."""
+    table, reasons = _weights_table([weights]), weights["reason"]
+    starts = range(0, table.num_rows, size) if size else ()
+    return [Tabled(table, k, k + size, [r for r in reasons[k : k + size] if r]) for k in starts]
+
+
 def errors_tables(rows: Sequence[CellRows]) -> Iterator[pa.Table]:
     """Rows of ``errors`` as several tables of bounded size: compressed blocks are unpacked one at a time."""
     for many, group in groupby(rows, key=lambda row: isinstance(row.weights, list)):

@@ -80,6 +80,10 @@ class Dense(Handwritten):
     def loss(self, theta: Array, batch: Batch) -> Array:
         return self.net.loss(theta, batch)
 
+    def losses(self, batch: Batch) -> Callable[[Array], Array]:
+        net = self.net
+        return lambda thetas: net.loss(thetas, batch)
+
     def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
         return self.net.gradient(theta, batch, parts)
 

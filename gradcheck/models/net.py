@@ -88,13 +88,13 @@ class Net:
         return _layout((batch.X.shape[1], *self.hidden, self.head.outputs(batch.y)), self.bias, self.numbered)
 
     def forward(self, theta: Array, batch: Batch) -> Trace:
-        """All layers' inputs and outputs at the flat parameter vector ``theta``, in its dtype."""
+        """All layers' inputs and outputs at the flat parameter vector ``theta``, in its dtype; or at a stack of them."""
         trace = Trace(self.layout(batch).split(theta), [batch.X], [])
         weights, biases = trace.weights, trace.biases
         for layer, weight in enumerate(weights):
             z = trace.inputs[layer] @ weight
             if biases:
-                z += biases[layer]
+                z += biases[layer][..., None, :]
             trace.zs.append(z)
             if layer < len(weights) - 1:
                 trace.inputs.append(self.activation.value(z))
@@ -118,6 +118,8 @@ class Net:
 
     def loss(self, theta: Array, batch: Batch) -> Array:
         """The loss at the flat ``theta``: factor * total (/ n) + l2 / 2 sum(W**2); scalar of theta's dtype.
+
+        Of several thetas (b, size) it is (b,), the same but for rounding.
 
         A complex ``theta`` gives the analytic continuation unless the net is ``kinked``.
         """

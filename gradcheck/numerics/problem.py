@@ -61,6 +61,8 @@ class Problem:
     """A loss around theta and the gradient that is claimed for it.
 
     loss : the loss at a theta, which may be complex.   analytic : the claimed gradient.
+    losses : ``loss`` at each of several thetas (b, size), in fewer operations, the same but for rounding; None where there is
+        no such way.
     correct : the gradient before the bug; None where it is not known.
     perturbed_losses : the losses at many points at once, which may be complex, and how far kinks may have bent each.  ``loss``
         is the definition; where this is None, it is called at one point after the other, and no kink is known.
@@ -81,6 +83,7 @@ class Problem:
     correct: Array | None
     rounding: Rounding
     perturbed_losses: Losses | None = None
+    losses: Callable[[Array], Array] | None = None
     rounding_at: Callable[[Array], Rounding] | None = None
     crossings: Callable[[Array, Array], Crossings] | None = None
     kinked: bool = False

@@ -132,6 +132,20 @@ def outcomes_of(group: Sequence[J], settings: EngineSettings) -> Stream[J]:
         yield from ((job, result, seconds) for job, result in zip(group, found, strict=True))
 
 
+def outcomes_of_chunk(chunk: Sequence[Sequence[J]], settings: EngineSettings) -> Stream[J]:
+    """Outcomes of the groups of a chunk, in their order; cells of equal shape are computed side by side."""
+    found: dict[int, list[Timed]] = {}
+    if len(chunk) > 1 and settings.compute is None and settings.timeout is None and settings.pack is not None:
+        from gradcheck.experiment.engines.stacks import stacked
+
+        found = stacked([group if _all_but_eps(group[0]) is not None else () for group in chunk], settings.options)
+    for place, group in enumerate(chunk):
+        if place in found:
+            yield from ((job, *timed) for job, timed in zip(group, found[place], strict=True))
+        else:
+            yield from outcomes_of(group, settings)
+
+
 def differing_in_eps(jobs: Iterable[J]) -> Iterator[list[J]]:
     """Jobs in their order, in groups of neighbours whose configs are the same but for a given eps.
 
@@ -205,5 +219,5 @@ def work(chunk: list[list[Task]], settings: EngineSettings) -> list[Timed]:
     prepare(settings)
     # every core has a process of its own
     with one_blas_thread(), threads.limit(1):
-        found = [(outcome, seconds) for group in chunk for _, outcome, seconds in outcomes_of(group, settings)]
+        found = [(outcome, seconds) for _, outcome, seconds in outcomes_of_chunk(chunk, settings)]
         return found if settings.pack is None else settings.pack(found)
