@@ -17,10 +17,11 @@ from gradcheck.models.in_full import NetInFull
 from gradcheck.models.interfaces import Lacks
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK, Parts
-from gradcheck.models.rounding import Along, dense_rounding
+from gradcheck.models.rounding import Along, dense_rounding, dense_roundings
 from gradcheck.models.settings import require_choice, require_not_negative, require_rows
 from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
@@ -89,6 +90,16 @@ class Dense(Handwritten):
 
     def equations(self, symbols: Symbols) -> Equations:
         return self.net.equations(symbols)
+
+    def pose_together(self, thetas: Sequence[Array], batches: Sequence[Batch]) -> list[Problem]:
+        if len({(batch.X.shape, batch.y.shape, theta.shape) for theta, batch in zip(thetas, batches, strict=True)}) > 1:
+            return super().pose_together(thetas, batches)
+        net, stack = self.net, np.stack(thetas)
+        together = Batch(*(np.stack(columns) for columns in zip(*batches, strict=True)))
+        gradients, losses = net.gradient(stack, together), net.loss(stack, together)
+        roundings = dense_roundings(net, stack, together, self.fast and self.fast.along)
+        each = zip(thetas, batches, gradients, roundings, losses, strict=True)
+        return [self.posed(*one) for one in each]
 
     def rounding(self, theta: Array, batch: Batch) -> Rounding:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``, from a forward error analysis."""

@@ -44,7 +44,12 @@ class Handwritten(Stepwise):
         return None
 
     def pose(self, theta: Array, batch: Batch) -> Problem:
-        gradient = self.gradient(theta, batch)
+        return self.posed(theta, batch, self.gradient(theta, batch), self.rounding(theta, batch))
+
+    def posed(
+        self, theta: Array, batch: Batch, gradient: Array, rounding: Rounding, at_theta: Array | None = None
+    ) -> Problem:
+        """The problem at theta with the gradient and the rounding errors that were found there, and the loss, if it is known."""
         around = self.perturbation(theta, batch)
         layout = self.layout(batch)
         n = len(batch.X) or None
@@ -58,8 +63,9 @@ class Handwritten(Stepwise):
             crossings=None if self.smooth else around.crossings,
             analytic=gradient,
             correct=gradient,
-            rounding=self.rounding(theta, batch),
+            rounding=rounding,
             kinked=not self.smooth,
+            at_theta=at_theta,
             n=n,
             n_classes=layout.shapes[-1][-1] if n and isinstance(self.target, Classes) else None,
         )

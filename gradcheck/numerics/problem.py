@@ -74,6 +74,7 @@ class Problem:
         steps).
     low, high : (size,) the domain, outside which the loss is not evaluated; None for none.
     n, n_classes : the numbers of examples and of classes; None where there are none.
+    at_theta : the loss at theta, where it is known.
     """
 
     layout: Layout
@@ -93,8 +94,9 @@ class Problem:
     high: Array | None = None
     n: int | None = None
     n_classes: int | None = None
+    at_theta: Array | None = None
 
     @cached_property
     def center(self) -> Array:
         """The loss at theta."""
-        return self.loss(self.theta)
+        return self.loss(self.theta) if self.at_theta is None else self.at_theta

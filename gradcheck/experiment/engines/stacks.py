@@ -6,40 +6,40 @@ import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gradcheck.experiment.engines.base import Job, Options, Timed
 from gradcheck.experiment.footprint import MAX_MEMORY
-from gradcheck.numerics.problem import Problem
 
-STACK_WEIGHTS = 2**15  # rows of a stack at most
-STACK_BYTES = 5e7  # that the problems of a stack take, at most
+if TYPE_CHECKING:
+    from gradcheck.experiment.cell import Cell
+    from gradcheck.numerics.problem import Problem
+
+STACK_WEIGHTS = 2**15  # rows of a stack at most, and of the group that is put on it last
+STACK_BYTES = 5e7  # that the problems of a stack take, with the same exception
+_SHARED = ("model", "scheme", "dtype", "match_at", "min_judged", "accept")
+_PROBLEM = ("data", "init", "bug")
 
 
-class Posed(NamedTuple):
-    """A group of cells that differ in eps alone, with its problem.   place : among the groups."""
+class Group(NamedTuple):
+    """Cells that differ in eps alone.   place : among the groups.   problem : by which others with the same one are found."""
 
     place: int
-    problem: Problem
-    injected: bool
-    seconds: float
+    cell: Cell
+    problem: str
 
 
 @dataclass
 class Stack:
-    """Groups that may be computed together, and what these have in common.
+    """Groups that differ in data, start and bug, to be computed together.
 
-    size : weights of all cells.   bytes : that the problems take.
+    size : weights of all cells.   bytes : that their problems take.
     """
 
-    scheme: str
     eps: tuple[float, ...]
-    match_at: float
-    min_judged: float
-    accept: float
-    posed: list[Posed] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
     size: int = 0
     bytes: float = 0.0
 
@@ -47,23 +47,20 @@ class Stack:
 def stacked(groups: Sequence[Sequence[Job]], options: Options) -> dict[int, list[Timed]]:
     """The outcomes of those groups of cells that can be computed side by side with others, by their place among the groups.
 
-    Each group holds cells that differ in eps alone.  A group that is not among them is to be computed alone: it may have
-    failed here, and then it says why.
+    Each group holds cells that differ in eps alone, or nothing.  A group that is not in the answer is to be computed alone:
+    it may have failed here, and then it says why.
     """
     found: dict[int, list[Timed]] = {}
-    stacks: dict[Hashable, Stack] = {}
-    problems: dict[str, tuple[Problem, bool, float]] = {}
+    stacks: dict[str, Stack] = {}
     for place, group in enumerate(groups):
         if not group:
             continue
-        config = group[0].config
-        key = repr([config["model"], *(config[name] for name in _SHARED), [job.config["eps"] for job in group]])
-        stack = stacks.get(key)
-        if stack is None:
-            stack = stacks[key] = _stack(group)
-        # where it cannot be posed, it is computed alone and says so
+        config, eps = group[0].config, tuple(float(str(job.config["eps"])) for job in group)
+        key = repr([eps, *(config[name] for name in _SHARED)])
+        stack = stacks.setdefault(key, Stack(eps))
+        # where it cannot be built, it is computed alone and says so
         with suppress(Exception):
-            _pose(stack, place, config, options, problems)
+            _put(stack, place, config, options)
         if stack.size > STACK_WEIGHTS or stack.bytes > STACK_BYTES:
             found |= _computed(stacks.pop(key))
     for stack in stacks.values():
@@ -71,80 +68,68 @@ def stacked(groups: Sequence[Sequence[Job]], options: Options) -> dict[int, list
     return found
 
 
-_SHARED = ("scheme", "dtype", "match_at", "min_judged", "accept")
-_PROBLEM = ("model", "data", "init", "bug", "dtype")
-
-
-def _stack(group: Sequence[Job]) -> Stack:
-    config = group[0].config
-    eps = tuple(float(str(job.config["eps"])) for job in group)
-    numbers = (float(str(config[name])) for name in ("match_at", "min_judged", "accept"))
-    return Stack(str(config["scheme"]), eps, *numbers)
-
-
-def _pose(
-    stack: Stack,
-    place: int,
-    config: Mapping[str, object],
-    options: Options,
-    problems: dict[str, tuple[Problem, bool, float]],
-) -> None:
-    """Pose the problem of a group and put it on its stack.  Raises what hinders that."""
-    from gradcheck.experiment.cell import pose, refuse
+def _put(stack: Stack, place: int, config: Mapping[str, object], options: Options) -> None:
+    """Build the cell of a group and put it on its stack.  Raises what hinders that."""
+    from gradcheck.experiment.cell import refuse
     from gradcheck.experiment.config.build import assemble
-    from gradcheck.experiment.footprint import footprint, require_memory
+    from gradcheck.experiment.footprint import footprint, layout, require_memory
 
-    start = time.perf_counter()
     cell = assemble(config, tuple(options.get("allow", ())))
     require_memory(cell, options.get("max_memory", MAX_MEMORY))
     refuse(cell)
-    key = repr([config[name] for name in _PROBLEM])
-    if key not in problems:
-        with np.errstate(all="ignore"):
-            problems[key] = pose(cell), bool(cell.bug.name != "none"), footprint(cell)
-            problems[key][0].center  # noqa: B018  # its time belongs to this cell
-    problem, injected, size = problems[key]
-    stack.posed.append(Posed(place, problem, injected, time.perf_counter() - start))
-    stack.size += problem.layout.size * len(stack.eps)
-    stack.bytes += size
+    stack.groups.append(Group(place, cell, repr([config[name] for name in _PROBLEM])))
+    stack.size += layout(cell).size * len(stack.eps)
+    stack.bytes += footprint(cell)
 
 
 def _computed(stack: Stack) -> dict[int, list[Timed]]:
-    """The outcomes of the groups of a stack."""
+    """The outcomes of the groups of a stack, but for those that are to be computed alone."""
+    from gradcheck.experiment.cell import pose_together
     from gradcheck.numerics.side_by_side import shape_of
 
     found: dict[int, list[Timed]] = {}
-    alike: dict[Hashable, list[Posed]] = {}
-    for posed in stack.posed:
-        alike.setdefault(shape_of(posed.problem), []).append(posed)
-    for shape, some in alike.items():
-        if shape is not None and len(some) > 1:
-            with suppress(Exception):  # computed one by one, it is seen which of them fails
-                found |= dict(_examined(stack, some))
+    if len(stack.groups) < 2:
+        return found
+    start = time.perf_counter()
+    distinct = {group.problem: group.cell for group in stack.groups}
+    alike: dict[Hashable, list[tuple[Group, Problem]]] = {}
+    # what raises an error here is computed one by one, where it is seen which cell fails
+    with suppress(Exception), np.errstate(all="ignore"):
+        problems = dict(zip(distinct, pose_together(list(distinct.values())), strict=True))
+        for group in stack.groups:
+            if (problem := problems[group.problem]) is not None:
+                alike.setdefault(shape_of(problem), []).append((group, problem))
+    alike.pop(None, None)
+    posing = (time.perf_counter() - start) / len(stack.groups)
+    for some in alike.values():
+        if len(some) > 1:
+            with suppress(Exception), np.errstate(all="ignore"):
+                found |= dict(_examined(stack.eps, some, posing))
     return found
 
 
-def _examined(stack: Stack, some: Sequence[Posed]) -> Iterator[tuple[int, list[Timed]]]:
+def _examined(
+    eps: Sequence[float], some: Sequence[tuple[Group, Problem]], posing: float
+) -> Iterator[tuple[int, list[Timed]]]:
+    """The outcomes of groups of one shape, by their places.   posing : the seconds that it took to pose each problem."""
     from gradcheck.columns.weights import side_by_side
     from gradcheck.numerics.check import CellResult
-    from gradcheck.numerics.schemes import SCHEMES
     from gradcheck.numerics.side_by_side import check_side_by_side
 
     start = time.perf_counter()
-    with np.errstate(all="ignore"):
-        found = check_side_by_side(
-            [posed.problem for posed in some],
-            SCHEMES[stack.scheme],
-            stack.eps,
-            stack.match_at,
-            [posed.injected for posed in some],
-            stack.min_judged,
-            stack.accept,
-        )
+    cell = some[0][0].cell
+    found = check_side_by_side(
+        [problem for _, problem in some],
+        cell.scheme,
+        eps,
+        cell.match_at,
+        [group.cell.bug.name != "none" for group, _ in some],
+        cell.min_judged,
+        cell.accept,
+    )
     weights = side_by_side(found.columns, found.size)
-    steps = len(stack.eps)
-    shared = (time.perf_counter() - start) / len(some)
-    for k, posed in enumerate(some):
-        cells = slice(k * steps, (k + 1) * steps)
+    seconds = (posing + (time.perf_counter() - start) / len(some)) / len(eps)
+    for k, (group, _) in enumerate(some):
+        cells = slice(k * len(eps), (k + 1) * len(eps))
         pairs = zip(weights[cells], found.summaries[cells], strict=True)
-        yield posed.place, [(CellResult(w, s), (posed.seconds + shared) / steps) for w, s in pairs]
+        yield group.place, [(CellResult(w, summary), seconds) for w, summary in pairs]
