@@ -78,6 +78,9 @@ _WEIGHT_COLUMN: Mapping[pa.DataType, Callable[[list[Any]], pa.Array]] = {
 _MAY_BE_NAN = {"numeric", "rel_err"}
 
 
+_WORDS = {str, type(None)}
+
+
 class Tabled(NamedTuple):
     """The weights of a cell as rows of a table with the columns of ``WEIGHTS``, which holds those of other cells too.
 
@@ -155,7 +158,9 @@ def column(values: Sequence[object], field: pa.Field, times: list[int] | None = 
         known = np.array(values, dtype=np.float64)  # float(None) is NaN there
         return arrow.reals(known, ~np.isnan(known), times)
     if field.type == TEXT:
-        return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], times)
+        if not {*map(type, values)} <= _WORDS:
+            values = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+        return arrow.texts(cast("Sequence[str | None]", values), times)
     if field.type == FLAG:
         return arrow.flags(cast("Sequence[bool | None]", values))
     return arrow.counts(cast("Sequence[int | None]", values), times)

@@ -49,7 +49,7 @@ class Handwritten(Stepwise):
     def posed(
         self, theta: Array, batch: Batch, gradient: Array, rounding: Rounding, at_theta: Array | None = None
     ) -> Problem:
-        """The problem at theta with the gradient and the rounding errors that were found there, and the loss, if it is known."""
+        """The problem at theta with the gradient, the rounding errors and, if it is known, the loss that were found there."""
         around = self.perturbation(theta, batch)
         layout = self.layout(batch)
         n = len(batch.X) or None

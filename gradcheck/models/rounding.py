@@ -84,7 +84,6 @@ class LossErrors(NamedTuple):
     moved: list[Array]
     a: list[Array]
 
-
     def of(self, p: int) -> LossErrors:
         """Those of one net, (n, h) each."""
         z, moved, a = ([part[p] for part in parts] for parts in (self.z, self.moved, self.a))
@@ -172,8 +171,11 @@ def dense_roundings(net: Net, thetas: Array, batches: Batch, along: Along | None
     # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
     found[1] *= 1 + 2.0**-30
     gradients, shares, lengths, lines = found
-    columns = loss.whole.tolist(), known(lines), known(gradients), known(shares), lengths
-    return [Rounding(known(whole), *rows, v.u) for whole, *rows in zip(*columns, strict=True)]
+    lines, gradients, shares = known(lines), known(gradients), known(shares)
+    return [
+        Rounding(known(float(whole)), lines[p], gradients[p], shares[p], lengths[p], v.u)
+        for p, whole in enumerate(loss.whole)
+    ]
 
 
 def _values(net: Net, theta: Array, batch: Batch) -> Values:

@@ -54,11 +54,15 @@ def doubtful(problems: Sequence[Problem], evaluated: tuple[Array, Array], step: 
     The same losses as there are compared by the first of its limits, of all problems at once.
     """
     count, size = len(problems), problems[0].theta.size
-    steps = len(step)
     taken = np.ascontiguousarray(step.transpose(1, 0, 2))  # (count, steps, size)
     theta = np.stack([problem.theta for problem in problems])
     # which weights, (count, steps, COMPARED), and on which side of theta
-    first = np.array([[zlib.crc32(row.tobytes(), zlib.crc32(t.tobytes())) for row in rows] for t, rows in zip(theta, taken, strict=True)])
+    first = np.array(
+        [
+            [zlib.crc32(row.tobytes(), zlib.crc32(t.tobytes())) for row in rows]
+            for t, rows in zip(theta, taken, strict=True)
+        ]
+    )
     chosen = (first[..., None] + np.arange(COMPARED) * (size // COMPARED + 1)) % size
     up = (first & 1).astype(bool)[..., None, None]
     taken = np.take_along_axis(taken, chosen, axis=2)

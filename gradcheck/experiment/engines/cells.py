@@ -138,7 +138,7 @@ def outcomes_of_chunk(chunk: Sequence[Sequence[J]], settings: EngineSettings) ->
     if len(chunk) > 1 and settings.compute is None and settings.timeout is None and settings.pack is not None:
         from gradcheck.experiment.engines.stacks import stacked
 
-        found = stacked([group if _all_but_eps(group[0]) is not None else () for group in chunk], settings.options)
+        found = stacked([group if has_given_step(group[0]) else () for group in chunk], settings.options)
     for place, group in enumerate(chunk):
         if place in found:
             yield from ((job, *timed) for job, timed in zip(group, found[place], strict=True))
@@ -152,26 +152,32 @@ def differing_in_eps(jobs: Iterable[J]) -> Iterator[list[J]]:
     A job that is skipped stands alone, and so does one that names files or functions: they may change meanwhile.
     """
     group: list[J] = []
-    shared = None
     for job in jobs:
-        same = _all_but_eps(job)
-        if group and (same is None or same != shared or len(group) == CHUNK_CELLS):
+        if group and (len(group) == CHUNK_CELLS or not _together(group[-1], job)):
             yield group
             group = []
         group.append(job)
-        shared = same
     if group:
         yield group
 
 
-def _all_but_eps(job: Job) -> str | None:
-    """What neighbours must have in common to be computed together; as text, since 0 and -0 are equal numbers."""
+def _together(one: Job, other: Job) -> bool:
+    """Whether two cells can be computed together: their configs are the same but for a given eps."""
+    a, b = one.config, other.config
+    if not (has_given_step(one) and has_given_step(other)) or a.keys() != b.keys():
+        return False
+    # as text, since 0 and -0 are equal numbers; most neighbours share their sections
+    return all(a[key] is b[key] or repr(a[key]) == repr(b[key]) for key in a if key != "eps")
+
+
+def has_given_step(job: Job) -> bool:
+    """Whether a cell that is computed has a given eps, and names no files or functions, which may change meanwhile."""
     config = job.config
     if job.skip is not None or not isinstance(config, dict) or not isinstance(config.get("eps"), float):
-        return None
+        return False
     from gradcheck.experiment.config.identity import has_sources
 
-    return None if has_sources(config) else repr([value for key, value in config.items() if key != "eps"])
+    return not has_sources(config)
 
 
 def outcome_or_skip(job: Job, settings: EngineSettings) -> Timed:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gradcheck.experiment.cell import Cell
     from gradcheck.numerics.problem import Problem
 
-STACK_WEIGHTS = 2**15  # rows of a stack at most, and of the group that is put on it last
-STACK_BYTES = 5e7  # that the problems of a stack take, with the same exception
+STACK_WEIGHTS = 2**15  # rows of a stack, and of the group that is put on it last
+STACK_BYTES = 5e7  # that the problems of a stack take, and the one that is put on it last
 _SHARED = ("model", "scheme", "dtype", "match_at", "min_judged", "accept")
 _PROBLEM = ("data", "init", "bug")
 
@@ -69,17 +69,19 @@ def stacked(groups: Sequence[Sequence[Job]], options: Options) -> dict[int, list
 
 
 def _put(stack: Stack, place: int, config: Mapping[str, object], options: Options) -> None:
-    """Build the cell of a group and put it on its stack.  Raises what hinders that."""
+    """Build the cell of a group and put it on its stack, unless it is large.  Raises what hinders that."""
     from gradcheck.experiment.cell import refuse
     from gradcheck.experiment.config.build import assemble
-    from gradcheck.experiment.footprint import footprint, layout, require_memory
+    from gradcheck.experiment.footprint import footprint, layout
 
     cell = assemble(config, tuple(options.get("allow", ())))
-    require_memory(cell, options.get("max_memory", MAX_MEMORY))
     refuse(cell)
+    size, needed = layout(cell).size * len(stack.eps), footprint(cell)
+    if size > STACK_WEIGHTS or needed > min(STACK_BYTES, options.get("max_memory", MAX_MEMORY)):
+        return
     stack.groups.append(Group(place, cell, repr([config[name] for name in _PROBLEM])))
-    stack.size += layout(cell).size * len(stack.eps)
-    stack.bytes += footprint(cell)
+    stack.size += size
+    stack.bytes += needed
 
 
 def _computed(stack: Stack) -> dict[int, list[Timed]]:
@@ -127,7 +129,7 @@ def _examined(
         cell.min_judged,
         cell.accept,
     )
-    weights = side_by_side(found.columns, found.size)
+    weights: list[Any] = side_by_side(found.columns, found.size)  # in the form in which they are stored
     seconds = (posing + (time.perf_counter() - start) / len(some)) / len(eps)
     for k, (group, _) in enumerate(some):
         cells = slice(k * len(eps), (k + 1) * len(eps))
