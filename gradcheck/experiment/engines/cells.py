@@ -152,8 +152,11 @@ def differing_in_eps(jobs: Iterable[J]) -> Iterator[list[J]]:
     A job that is skipped stands alone, and so does one that names files or functions: they may change meanwhile.
     """
     group: list[J] = []
+    given = False
     for job in jobs:
-        if group and (len(group) == CHUNK_CELLS or not _together(group[-1], job)):
+        before, given = given, has_given_step(job)
+        together = before and given and len(group) < CHUNK_CELLS and _same_but_eps(group[-1].config, job.config)
+        if group and not together:
             yield group
             group = []
         group.append(job)
@@ -161,13 +164,15 @@ def differing_in_eps(jobs: Iterable[J]) -> Iterator[list[J]]:
         yield group
 
 
-def _together(one: Job, other: Job) -> bool:
-    """Whether two cells can be computed together: their configs are the same but for a given eps."""
-    a, b = one.config, other.config
-    if not (has_given_step(one) and has_given_step(other)) or a.keys() != b.keys():
+def _same_but_eps(a: Mapping[str, object], b: Mapping[str, object]) -> bool:
+    """Whether two configs are the same but for eps."""
+    if a.keys() != b.keys():
         return False
-    # as text, since 0 and -0 are equal numbers; most neighbours share their sections
-    return all(a[key] is b[key] or repr(a[key]) == repr(b[key]) for key in a if key != "eps")
+    for key, value in a.items():
+        # as text, since 0 and -0 are equal numbers; most neighbours share their sections
+        if value is not b[key] and key != "eps" and repr(value) != repr(b[key]):
+            return False
+    return True
 
 
 def has_given_step(job: Job) -> bool:

@@ -83,9 +83,9 @@ def cell_row(planned: Planned, outcome: Outcome, seconds: float) -> CellRows:
     outcome : a CellResult (``ok``), a Meaningless (``skipped``) or a CellFailed (``failed``).
     seconds : that the outcome took.
     """
-    row: dict[str, object] = {"cell": planned.cell, "message": None, "seconds": seconds}
-    row |= columns.values(planned.config) | axes(planned.config)
-    row["config"] = planned.text
+    row = columns.values(planned.config)
+    row |= axes(planned.config)
+    row |= {"cell": planned.cell, "message": None, "seconds": seconds, "config": planned.text}
     row["bug_injected"] = row["bug"] not in (None, "none")
     if isinstance(outcome, BaseException):
         row["status"] = "skipped" if isinstance(outcome, Meaningless) else "failed"
