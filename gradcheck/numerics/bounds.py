@@ -83,7 +83,7 @@ def fixed(probe: Probe, scheme: Scheme, eps: float | Array, index: Array) -> Est
     if scheme.complex_valued:
         return stacked([by_complex_step(probe, index, np.full(len(index), h)) for h in eps.flat], eps.shape)
     # one row a weight; one column a step, or a single column that holds for all steps
-    noise = noise_along(probe, index).where((slice(None), None))
+    noise = Noise(*(column[:, None] for column in noise_along(probe, index)))
     theta = probe.theta[index][:, None]
     h = representable_step(theta, np.broadcast_to(eps.reshape(-1), (len(index), eps.size)))
     points = perturbed_weights(theta, h, scheme.offsets)
@@ -182,7 +182,7 @@ def _anchored_on_both_sides(
     a = a.astype(np.float64)
     with np.errstate(all="ignore"):
         reach = np.minimum(step, probe.rounding.length[index][:, None])
-        change = (anchors.losses - noise.center_of_points).astype(np.float64).sum(axis=-1)
+        change = (anchors.losses - noise.center[..., None]).astype(np.float64).sum(axis=-1)
         third = _third_derivative(scheme, here, near, step, a, change, reach)
         near_truncation = np.maximum(near.roundoff, third * a**2)
         near_truncation = np.where(_lifted(probe, CENTRAL, theta, a, index), np.inf, near_truncation)

@@ -72,7 +72,7 @@ class Ladder:
             self,
             index=self.index[which],
             theta=self.theta[which],
-            noise=self.noise.where(which),
+            noise=Noise(*(column[which] for column in self.noise)),
             base=self.base[which],
             points=self.points[which],
             found=Evaluations(*(column[which] for column in self.found)),

@@ -111,22 +111,12 @@ class Quotients(NamedTuple):
 class Noise(NamedTuple):
     """Standard deviations of the rounding errors that losses along m weights do not share; (m,), or (m, 1).
 
-    here : at theta.   growth : what a unit of the step adds.   center : the loss at theta, one number or of this shape.
+    here : at theta.   growth : what a unit of the step adds.   center : the loss at theta.
     """
 
     here: Array
     growth: Array
     center: Array
-
-    def where(self, which: Array | tuple[slice, None]) -> Noise:
-        """The noise along the weights ``which`` alone, or in another shape."""
-        center = self.center if np.ndim(self.center) == 0 else self.center[which]
-        return Noise(self.here[which], self.growth[which], center)
-
-    @property
-    def center_of_points(self) -> Array:
-        """The loss at theta, one number or one for each weight, beside points in the last axis."""
-        return self.center if np.ndim(self.center) == 0 else self.center[..., None]
 
 
 def noise_along(probe: Probe, index: Array) -> Noise:
@@ -135,7 +125,8 @@ def noise_along(probe: Probe, index: Array) -> Noise:
 
 
 def _center_along(probe: Probe, index: Array) -> Array:
-    return probe.center if np.ndim(probe.center) == 0 else probe.center[index]
+    center = probe.center
+    return center[index] if np.ndim(center) else np.broadcast_to(center, index.shape)
 
 
 def relative_noise(probe: Probe, index: Array) -> Array:
@@ -181,7 +172,7 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
         roundoff = DEVIATIONS * np.hypot(reduce(np.hypot, deviations), noise.growth) + arithmetic + skew
         losses = found.losses.astype(np.float64, copy=False)
     finite = np.isfinite(losses).all(axis=-1) & np.isfinite(noise.center)
-    still = (found.losses == noise.center_of_points).all(axis=-1)
+    still = (found.losses == noise.center[..., None]).all(axis=-1)
     return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite, still)
 
 
@@ -203,7 +194,7 @@ def _at_points(
 ) -> dict[float, _Point]:
     """The points of the scheme by their offset; that of theta itself is 0."""
     # subtract in the dtype, then convert: float64 would round longdouble losses that are nearly equal
-    change = (found.losses - noise.center_of_points).astype(np.float64)
+    change = (found.losses - noise.center[..., None]).astype(np.float64)
     # the noise at a perturbed point is that at theta and a few units in the last place of the loss's change
     moved = np.hypot(noise.here[..., None], 4 * probe.rounding.unit * change) + probe.rounding.underflow
     at = {
