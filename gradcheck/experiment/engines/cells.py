@@ -168,11 +168,8 @@ def _same_but_eps(a: Mapping[str, object], b: Mapping[str, object]) -> bool:
     """Whether two configs are the same but for eps."""
     if a.keys() != b.keys():
         return False
-    for key, value in a.items():
-        # as text, since 0 and -0 are equal numbers; most neighbours share their sections
-        if value is not b[key] and key != "eps" and repr(value) != repr(b[key]):
-            return False
-    return True
+    # as text, since 0 and -0 are equal numbers; most neighbours share their sections
+    return all(key == "eps" or value is b[key] or repr(value) == repr(b[key]) for key, value in a.items())
 
 
 def has_given_step(job: Job) -> bool:
