@@ -6,8 +6,7 @@ error analysis", SIAM J. Sci. Comput. 41, 2019), so that their standard deviatio
 Examples that are equal make equal errors, which add up linearly; ``repetition`` accounts for that.  Everything here is
 computed in float64: it describes the numerics, it is no part of them.
 
-The analysis is one of p nets at once, of the same layers at thetas of their own with as many examples each: the first axis of
-all arrays.  Small nets take less time than the calls that each of them would take.  Every number is that of its net alone.
+The analysis is one of p nets at once, of the same layers with as many examples each: the first axis of all arrays.
 """
 
 from __future__ import annotations
@@ -171,11 +170,8 @@ def dense_roundings(net: Net, thetas: Array, batches: Batch, along: Along | None
     # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
     found[1] *= 1 + 2.0**-30
     gradients, shares, lengths, lines = found
-    lines, gradients, shares = known(lines), known(gradients), known(shares)
-    return [
-        Rounding(known(float(whole)), lines[p], gradients[p], shares[p], lengths[p], v.u)
-        for p, whole in enumerate(loss.whole)
-    ]
+    each = zip(loss.whole.tolist(), known(lines), known(gradients), known(shares), lengths, strict=True)
+    return [Rounding(known(whole), line, own, share, size, v.u) for whole, line, own, share, size in each]
 
 
 def _values(net: Net, theta: Array, batch: Batch) -> Values:
@@ -238,7 +234,8 @@ def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array, along: Along
         squares = v.mean**2 * groups.reshape(wide) * terms + sums.reshape(wide)
         return v.u * np.maximum(np.sqrt(squares), least.reshape(wide))
 
-    whole = deviation(full, sums + VARIANCE * 3 * _squared(penalty))
+    # the power of one number, which is not always rounded as a product is
+    whole = deviation(full, sums + VARIANCE * 3 * np.array([number**2 for number in penalty]))
     if along is None:
         return OfLoss(whole, [np.repeat(whole[:, None], z.shape[2], axis=1) for z in v.zs], data + penalty)
     variances = [along.variances(errors.of(p)) for p in range(len(data))]
@@ -251,13 +248,8 @@ def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array, along: Along
     return OfLoss(whole, lines, data + penalty)
 
 
-def _squared(numbers: Array) -> Array:
-    """The squares as the power of one number is rounded, which is not always that of a product."""
-    return np.array([number**2 for number in numbers])
-
-
 def _backward(weights: list[Array], slopes: list[Array], delta: Array) -> tuple[list[Array], list[Array]]:
-    """Derivatives of the summed loss by every z_l, from its derivative by the last, and by every hidden a_l; (p, n, h) each."""
+    """Derivatives of the summed loss by every z_l, from that by the last, and by every hidden a_l; (p, n, h) each."""
     deltas, backs = [delta], []
     for weight, slope in zip(weights[:0:-1], slopes[::-1], strict=True):
         backs.append(deltas[-1] @ _T(weight))

@@ -126,10 +126,7 @@ class Judgement:
 
     @property
     def _columns(self) -> tuple[Array, ...]:
-        return (
-            *(self.abs_err, self.rel_err, self.truncation, self.roundoff, self.bound, self.resolution),
-            *(self.verdict, self.reason),
-        )
+        return tuple(vars(self).values())
 
     def one_step(self) -> Judgement:
         """The columns of one step (m,), as if of several (1, m)."""
