@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.batch import Batch
 from gradcheck.models.fast.noise import BY_STRUCTURE
 from gradcheck.models.fast.perturbation import Perturbation
+from gradcheck.models.fast.stacks import StackOfNets
 from gradcheck.models.handwritten import Around, Handwritten
 from gradcheck.models.in_full import NetInFull
 from gradcheck.models.interfaces import Lacks
@@ -21,17 +23,21 @@ from gradcheck.models.rounding import Along, dense_rounding, dense_roundings
 from gradcheck.models.settings import require_choice, require_not_negative, require_rows
 from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.problem import Problem
+from gradcheck.numerics.problem import Neighbours, Problem
 from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
 
 
 class Fast(NamedTuple):
-    """A fast way to a net's losses near a theta, and what its rounding errors along a weight are."""
+    """A fast way to a net's losses near a theta, and what its rounding errors along a weight are.
+
+    together : the same losses of several nets, whose thetas and examples are stacked; None for no such way.
+    """
 
     around: Callable[[Net, Array, Batch], Around]
     along: Along
+    together: Callable[[Net, Array, Batch], Neighbours] | None = None
 
 
 class Dense(Handwritten):
@@ -42,7 +48,7 @@ class Dense(Handwritten):
 
     bias: bool
     l2: float
-    fast: ClassVar[Fast | None] = Fast(Perturbation, BY_STRUCTURE)
+    fast: ClassVar[Fast | None] = Fast(Perturbation, BY_STRUCTURE, StackOfNets)
 
     choices: ClassVar[Mapping[str, Sequence[object]]] = {"bias": (True, False)}
 
@@ -99,7 +105,11 @@ class Dense(Handwritten):
         gradients, losses = net.gradient(stack, together), net.loss(stack, together)
         roundings = dense_roundings(net, stack, together, self.fast and self.fast.along)
         each = zip(thetas, batches, gradients, roundings, losses, strict=True)
-        return [self.posed(*one) for one in each]
+        found = [self.posed(*one) for one in each]
+        if self.fast is None or self.fast.together is None:
+            return found
+        neighbours = self.fast.together(net, stack, together)
+        return [replace(problem, neighbours=(neighbours, p)) for p, problem in enumerate(found)]
 
     def rounding(self, theta: Array, batch: Batch) -> Rounding:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``, from a forward error analysis."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -37,6 +37,15 @@ class Evaluations(NamedTuple):
 
     losses: Array
     deviations: Array
+
+
+class Neighbours(Protocol):
+    """Problems of one shape that were posed together."""
+
+    def losses(self, which: Array, points: Array) -> Array | None:
+        """What ``Problem.perturbed_losses`` of the problems ``which`` (q,) gives where all their weights are replaced, one at a
+        time, by points (q, size, k); (q, size, k).  None where it is not known that no kink is crossed, or in no other way.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +84,7 @@ class Problem:
     low, high : (size,) the domain, outside which the loss is not evaluated; None for none.
     n, n_classes : the numbers of examples and of classes; None where there are none.
     at_theta : the loss at theta, where it is known.
+    neighbours : problems that were posed together with this one, and which of them it is.
     """
 
     layout: Layout
@@ -95,6 +105,7 @@ class Problem:
     n: int | None = None
     n_classes: int | None = None
     at_theta: Array | None = None
+    neighbours: tuple[Neighbours, int] | None = None
 
     @cached_property
     def center(self) -> Array:

@@ -116,6 +116,8 @@ def _row(problems: Sequence[Problem], scheme: Scheme) -> Problem:
             yield problems[p], rows, index[rows] - p * size
 
     def perturbed(index: Array, points: Array) -> tuple[Array, Array]:
+        if len(index) == len(problems) * size and (together := _together(problems, points)) is not None:
+            return together, np.zeros(points.shape)
         losses, deviations = np.empty(points.shape, points.dtype), np.empty(points.shape)
         for problem, rows, own in each(index):
             assert problem.perturbed_losses is not None
@@ -143,6 +145,16 @@ def _row(problems: Sequence[Problem], scheme: Scheme) -> Problem:
         crossings=None if first.crossings is None else crossings,
         kinked=first.kinked,
     )
+
+
+def _together(problems: Sequence[Problem], points: Array) -> Array | None:
+    """The losses of problems that were posed together at points (count size, k) of all their weights; else None."""
+    known = [problem.neighbours for problem in problems if problem.neighbours is not None]
+    if len({id(stack) for stack, _ in known}) != 1 or len(known) < len(problems):
+        return None
+    which = np.array([place for _, place in known])
+    found = known[0][0].losses(which, points.reshape(len(problems), -1, points.shape[1]))
+    return None if found is None else found.reshape(points.shape)
 
 
 def _rounding(each: Sequence[Rounding]) -> Rounding:
