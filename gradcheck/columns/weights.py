@@ -78,6 +78,9 @@ _WEIGHT_COLUMN: Mapping[pa.DataType, Callable[[list[Any]], pa.Array]] = {
 _MAY_BE_NAN = {"numeric", "rel_err"}
 
 
+_WORDS = {str, type(None)}
+
+
 class Tabled(NamedTuple):
     """The weights of a cell as rows of a table with the columns of ``WEIGHTS``, which holds those of other cells too.
 
@@ -155,7 +158,9 @@ def column(values: Sequence[object], field: pa.Field, times: list[int] | None = 
         known = np.array(values, dtype=np.float64)  # float(None) is NaN there
         return arrow.reals(known, ~np.isnan(known), times)
     if field.type == TEXT:
-        return arrow.texts([v if v is None or isinstance(v, str) else json.dumps(v) for v in values], times)
+        if not {*map(type, values)} <= _WORDS:
+            values = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+        return arrow.texts(cast("Sequence[str | None]", values), times)
     if field.type == FLAG:
         return arrow.flags(cast("Sequence[bool | None]", values))
     return arrow.counts(cast("Sequence[int | None]", values), times)
@@ -180,6 +185,13 @@ def tabled(outcomes: Sequence[tuple[Any, float]]) -> list[tuple[Any, float]]:
         reasons = [reason for reason in outcome.weights["reason"] if reason]
         found.append((replace(outcome, weights=Tabled(table, start, stop, reasons), rounding=None), seconds))
     return found
+
+
+def side_by_side(weights: WeightColumns, size: int) -> list[Tabled]:
+    """The weights of cells that stand one after the other in the same columns, ``size`` of each cell, in one table."""
+    table, reasons = _weights_table([weights]), weights["reason"]
+    starts = range(0, table.num_rows, size) if size else ()
+    return [Tabled(table, k, k + size, [r for r in reasons[k : k + size] if r]) for k in starts]
 
 
 def errors_tables(rows: Sequence[CellRows]) -> Iterator[pa.Table]:

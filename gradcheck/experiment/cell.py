@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,6 +14,7 @@ from gradcheck.errors import Meaningless, NoEffect
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import DataSource, Model, Start
 from gradcheck.numerics.check import CellResult, Pack, check_steps
+from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import AUTO, Step
@@ -88,14 +90,52 @@ def check_cells(
 
 def pose(cell: Cell) -> Problem:
     """Draw the data and the weights, compute the gradient, put the bug in."""
+    theta, batch = _start(cell)
+    return _claimed(cell, theta, batch, cell.model.pose(theta, batch))
+
+
+def pose_together(cells: Sequence[Cell]) -> list[Problem | None]:
+    """``pose`` of cells of one model, in fewer operations; None for a cell of which it raises an error."""
+    found: list[Problem | None] = [None] * len(cells)
+    starts: dict[int, tuple[Array, Batch]] = {}
+    drawn = Drawn()
+    for k, cell in enumerate(cells):
+        with suppress(Exception):
+            starts[k] = _start(cell, drawn)
+    if starts:
+        problems = cells[0].model.pose_together(*zip(*starts.values(), strict=True))
+        for (k, (theta, batch)), problem in zip(starts.items(), problems, strict=True):
+            with suppress(Exception):
+                found[k] = _claimed(cells[k], theta, batch, problem)
+    return found
+
+
+class Drawn:
+    """The start parameters that were drawn last, which cells of a grid share."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Start, Layout, np.dtype, Array] | None = None
+
+    def theta(self, init: Start, layout: Layout, dtype: np.dtype) -> Array:
+        """``init.theta``, an array of its own each time."""
+        if self._last is None or self._last[:3] != (init, layout, dtype):
+            self._last = init, layout, dtype, init.theta(layout, dtype)
+        return self._last[3].copy()
+
+
+def _start(cell: Cell, drawn: Drawn | None = None) -> tuple[Array, Batch]:
+    """The weights and the data of a cell."""
     model = cell.model
     batch = cell.data.batch(model.target, cell.dtype)
     model.check_batch(batch)
-    layout = model.layout(batch)
-    theta = cell.init.theta(layout, cell.dtype)
+    theta = (drawn or Drawn()).theta(cell.init, model.layout(batch), cell.dtype)
     theta = cell.init.refine(theta, partial(model.loss, batch=batch), partial(model.gradient, batch=batch))
     refuse_at(cell, theta)
-    problem = model.pose(theta, batch)
+    return theta, batch
+
+
+def _claimed(cell: Cell, theta: Array, batch: Batch, problem: Problem) -> Problem:
+    """The problem with the gradient that the cell claims: that of the model, or a wrong one."""
     if not _injected(cell.bug):
         return problem
     return replace(problem, analytic=_wrong(cell, theta, batch, problem.analytic))

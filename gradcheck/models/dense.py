@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -12,25 +13,31 @@ from gradcheck.models.activations import ACTIVATIONS
 from gradcheck.models.batch import Batch
 from gradcheck.models.fast.noise import BY_STRUCTURE
 from gradcheck.models.fast.perturbation import Perturbation
+from gradcheck.models.fast.stacks import StackOfNets
 from gradcheck.models.handwritten import Around, Handwritten
 from gradcheck.models.in_full import NetInFull
 from gradcheck.models.interfaces import Lacks
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK, Parts
-from gradcheck.models.rounding import Along, dense_rounding
+from gradcheck.models.rounding import Along, dense_rounding, dense_roundings
 from gradcheck.models.settings import require_choice, require_not_negative, require_rows
 from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.numerics.layout import Layout
+from gradcheck.numerics.problem import Neighbours, Problem
 from gradcheck.numerics.rounding import Rounding
 
 Array = np.ndarray
 
 
 class Fast(NamedTuple):
-    """A fast way to a net's losses near a theta, and what its rounding errors along a weight are."""
+    """A fast way to a net's losses near a theta, and what its rounding errors along a weight are.
+
+    together : the same losses of several nets, whose thetas and examples are stacked; None for no such way.
+    """
 
     around: Callable[[Net, Array, Batch], Around]
     along: Along
+    together: Callable[[Net, Array, Batch], Neighbours] | None = None
 
 
 class Dense(Handwritten):
@@ -41,7 +48,7 @@ class Dense(Handwritten):
 
     bias: bool
     l2: float
-    fast: ClassVar[Fast | None] = Fast(Perturbation, BY_STRUCTURE)
+    fast: ClassVar[Fast | None] = Fast(Perturbation, BY_STRUCTURE, StackOfNets)
 
     choices: ClassVar[Mapping[str, Sequence[object]]] = {"bias": (True, False)}
 
@@ -80,11 +87,29 @@ class Dense(Handwritten):
     def loss(self, theta: Array, batch: Batch) -> Array:
         return self.net.loss(theta, batch)
 
+    def losses(self, batch: Batch) -> Callable[[Array], Array]:
+        net = self.net
+        return lambda thetas: net.loss(thetas, batch)
+
     def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
         return self.net.gradient(theta, batch, parts)
 
     def equations(self, symbols: Symbols) -> Equations:
         return self.net.equations(symbols)
+
+    def pose_together(self, thetas: Sequence[Array], batches: Sequence[Batch]) -> list[Problem]:
+        if len({(batch.X.shape, batch.y.shape, theta.shape) for theta, batch in zip(thetas, batches, strict=True)}) > 1:
+            return super().pose_together(thetas, batches)
+        net, stack = self.net, np.stack(thetas)
+        together = Batch(*(np.stack(columns) for columns in zip(*batches, strict=True)))
+        gradients, losses = net.gradient(stack, together), net.loss(stack, together)
+        roundings = dense_roundings(net, stack, together, self.fast and self.fast.along)
+        each = zip(thetas, batches, gradients, roundings, losses, strict=True)
+        found = [self.posed(*one) for one in each]
+        if self.fast is None or self.fast.together is None:
+            return found
+        neighbours = self.fast.together(net, stack, together)
+        return [replace(problem, neighbours=(neighbours, p)) for p, problem in enumerate(found)]
 
     def rounding(self, theta: Array, batch: Batch) -> Rounding:
         """Rounding errors of ``loss`` and ``gradient`` at ``theta``, from a forward error analysis."""

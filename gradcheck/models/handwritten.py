@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -38,8 +39,17 @@ class Handwritten(Stepwise):
         """The losses near ``theta``; here each in full, of a model without kinks."""
         return InFull(self.loss, theta, batch)
 
+    def losses(self, batch: Batch) -> Callable[[Array], Array] | None:
+        """``loss`` of several thetas (b, size) at once, (b,); None where there is no faster way than one after the other."""
+        return None
+
     def pose(self, theta: Array, batch: Batch) -> Problem:
-        gradient = self.gradient(theta, batch)
+        return self.posed(theta, batch, self.gradient(theta, batch), self.rounding(theta, batch))
+
+    def posed(
+        self, theta: Array, batch: Batch, gradient: Array, rounding: Rounding, at_theta: Array | None = None
+    ) -> Problem:
+        """The problem at theta with the gradient, the rounding errors and, if it is known, the loss that were found there."""
         around = self.perturbation(theta, batch)
         layout = self.layout(batch)
         n = len(batch.X) or None
@@ -48,12 +58,14 @@ class Handwritten(Stepwise):
             theta=theta,
             loss=lambda point: self.loss(point, batch),
             perturbed_losses=around.losses,
+            losses=self.losses(batch),
             rounding_at=lambda point: self.rounding(point, batch),
             crossings=None if self.smooth else around.crossings,
             analytic=gradient,
             correct=gradient,
-            rounding=self.rounding(theta, batch),
+            rounding=rounding,
             kinked=not self.smooth,
+            at_theta=at_theta,
             n=n,
             n_classes=layout.shapes[-1][-1] if n and isinstance(self.target, Classes) else None,
         )

@@ -32,7 +32,10 @@ LOG_CEILING = math.log1p(-PROBABILITY_FLOOR)
 
 
 class Head(ABC):
-    """The loss of a net as a function of the last layer's z: ``factor`` times the sum over the examples of each one's."""
+    """The loss of a net as a function of the last layer's z: ``factor`` times the sum over the examples of each one's.
+
+    Where a stack of nets has a z and a y each, (p, n, k), the answers have this first axis too, unless it is said otherwise.
+    """
 
     # --- the mathematics ----------------------------------------------------------------------------------------------
 
@@ -43,7 +46,7 @@ class Head(ABC):
 
     def outputs(self, y: Array) -> int:
         """Number k of outputs of the last layer."""
-        return int(y.shape[1])
+        return int(y.shape[-1])
 
     @abstractmethod
     def total(self, z: Array, y: Array) -> Array:
@@ -89,7 +92,7 @@ class Head(ABC):
 
 def by_example(sigma: Array) -> Array:
     """Standard deviations of the sums over the outputs of each example, (n,), from those of the terms (n, k)."""
-    deviation: Array = sigma[:, 0] if sigma.shape[1] == 1 else np.sqrt((sigma**2).sum(axis=1))
+    deviation: Array = sigma[..., 0] if sigma.shape[-1] == 1 else np.sqrt((sigma**2).sum(axis=-1))
     return deviation
 
 
@@ -129,6 +132,12 @@ class SquaredError(Head):
         # a quadratic loss has no scale of its own; beyond many residuals the loss only grows, and its noise with it
         size = 100 * float(np.sqrt(np.mean((z - y) ** 2)))
         return max(size, float(np.abs(y).max(initial=0.0)), float(np.abs(z).max(initial=0.0))) or 1.0
+
+
+def _of_class(numbers: Array, y: Array) -> Array:
+    """Of each example's numbers (..., n, k) that of its class y (n,), or (..., n); (..., n)."""
+    found: Array = np.take_along_axis(numbers, np.broadcast_to(y, numbers.shape[:-1])[..., None], axis=-1)[..., 0]
+    return found
 
 
 class CrossEntropy(Head):
@@ -202,13 +211,13 @@ class SoftmaxCrossEntropy(Head):
         return self.n_classes or int(y.max(initial=1)) + 1
 
     def total(self, z: Array, y: Array) -> Array:
-        log_p = log_softmax(z)[..., np.arange(len(y)), y]
+        log_p = _of_class(log_softmax(z), y)
         # picking the classes of a stack leaves the examples strided: made contiguous, NumPy sums them pairwise
         summed: Array = np.ascontiguousarray(clip(log_p, LOG_FLOOR, LOG_CEILING)).sum(axis=-1)
         return -summed
 
     def delta(self, z: Array, y: Array, parts: Parts) -> Array:
-        return parts.residual(parts.probabilities(z), np.eye(z.shape[1], dtype=z.dtype)[y])
+        return parts.residual(parts.probabilities(z), np.eye(z.shape[-1], dtype=z.dtype)[y])
 
     def delta_in_symbols(self, symbols: Symbols) -> dict[str, str]:
         r = symbols.step("residual", outputs="p", y=f"onehot({symbols.step('y')})")
@@ -216,25 +225,25 @@ class SoftmaxCrossEntropy(Head):
 
     def loss_rounding(self, z: Array, y: Array) -> Array:
         p = softmax(z)
-        shifted = z - z.max(axis=1, keepdims=True)
+        shifted = z - z.max(axis=-1, keepdims=True)
         # z minus its row maximum is rounded once; so are each exp but that of 0, each partial sum, the log and the difference
         sigma = np.sqrt(VARIANCE * shifted**2)
-        log_sum = np.log(np.exp(shifted).sum(axis=1))
-        log_p = shifted[np.arange(len(y)), y] - log_sum
-        propagated = (((p - np.eye(z.shape[1])[y]) * sigma) ** 2).sum(axis=1)
-        exps = ELEMENTARY * (np.where(shifted < 0, p, 0.0) ** 2).sum(axis=1)
-        sums = VARIANCE * (1 + z.shape[1] / 3 + log_p**2)
+        log_sum = np.log(np.exp(shifted).sum(axis=-1))
+        log_p = _of_class(shifted, y) - log_sum
+        propagated = (((p - np.eye(z.shape[-1])[y]) * sigma) ** 2).sum(axis=-1)
+        exps = ELEMENTARY * (np.where(shifted < 0, p, 0.0) ** 2).sum(axis=-1)
+        sums = VARIANCE * (1 + z.shape[-1] / 3 + log_p**2)
         return np.sqrt(propagated + (exps + sums + ELEMENTARY * log_sum**2))
 
     def delta_rounding(self, z: Array, y: Array, sigma: Array, u: float) -> Array:
         p = softmax(z)
-        shifted = z - z.max(axis=1, keepdims=True)
+        shifted = z - z.max(axis=-1, keepdims=True)
         own = p * np.sqrt(sigma**2 + VARIANCE * (u * shifted) ** 2)
-        spread = np.sqrt((own**2).sum(axis=1, keepdims=True))
-        return np.sqrt(own**2 + (p * spread) ** 2 + (2 * u * p) ** 2 + (u * (p - np.eye(z.shape[1])[y])) ** 2)
+        spread = np.sqrt((own**2).sum(axis=-1, keepdims=True))
+        return np.sqrt(own**2 + (p * spread) ** 2 + (2 * u * p) ** 2 + (u * (p - np.eye(z.shape[-1])[y])) ** 2)
 
     def beyond(self, z: Array, y: Array) -> Array:
-        log_p = log_softmax(z)[..., np.arange(len(y)), y]
+        log_p = _of_class(log_softmax(z), y)
         return np.maximum(LOG_FLOOR - log_p, log_p - LOG_CEILING)[..., None]
 
     def may_clip(self, z: Array) -> bool:

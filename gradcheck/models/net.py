@@ -85,16 +85,16 @@ class Net:
 
     def layout(self, batch: Batch) -> Layout:
         """Names and shapes of the parameters for this batch."""
-        return _layout((batch.X.shape[1], *self.hidden, self.head.outputs(batch.y)), self.bias, self.numbered)
+        return _layout((batch.X.shape[-1], *self.hidden, self.head.outputs(batch.y)), self.bias, self.numbered)
 
     def forward(self, theta: Array, batch: Batch) -> Trace:
-        """All layers' inputs and outputs at the flat parameter vector ``theta``, in its dtype."""
+        """All layers' inputs and outputs at the flat parameter vector ``theta``, in its dtype; or at a stack of them."""
         trace = Trace(self.layout(batch).split(theta), [batch.X], [])
         weights, biases = trace.weights, trace.biases
         for layer, weight in enumerate(weights):
             z = trace.inputs[layer] @ weight
             if biases:
-                z += biases[layer]
+                z += biases[layer][..., None, :]
             trace.zs.append(z)
             if layer < len(weights) - 1:
                 trace.inputs.append(self.activation.value(z))
@@ -119,36 +119,43 @@ class Net:
     def loss(self, theta: Array, batch: Batch) -> Array:
         """The loss at the flat ``theta``: factor * total (/ n) + l2 / 2 sum(W**2); scalar of theta's dtype.
 
+        Of several thetas (b, size) it is (b,), the same but for rounding.
+
         A complex ``theta`` gives the analytic continuation unless the net is ``kinked``.
         """
         trace = self.forward(theta, batch)
         return self.data_loss(trace.zs[-1], batch.y) + self.penalty(trace.params)
 
     def gradient(self, theta: Array, batch: Batch, parts: Parts = TEXTBOOK) -> Array:
-        """The textbook gradient of ``loss``, flat, in theta's dtype, made of ``parts``.
+        """The textbook gradient of ``loss``, flat, in theta's dtype, made of ``parts``; or of a stack of nets, each with a
+        theta (p, size) and examples X (p, n, d) of its own.
 
         dW_l = a_{l-1}^T delta_l / n + l2 W_l,  db_l = sum_i delta_l,i / n,  delta_{l} = (delta_{l+1} W_{l+1}^T) * g'(z_l).
         """
         trace = self.forward(theta, batch)
         params, inputs, zs = trace
-        n, suffixes = len(batch.X), trace.suffixes
+        n, suffixes = batch.X.shape[-2], trace.suffixes
         gradients: dict[str, Array] = {}
         delta = parts.examples(self.head.delta(zs[-1], batch.y, parts))
         for layer in range(len(zs), 0, -1):
             weight, bias = "W" + suffixes[layer - 1], "b" + suffixes[layer - 1]
-            total = inputs[layer - 1].T @ delta
+            total = inputs[layer - 1].swapaxes(-1, -2) @ delta
             dw = parts.weight(parts.mean(total, n) if self.averaged else total, layer)
             gradients[weight] = parts.data_term(dw) + parts.penalty(weight, params[weight], self.l2)
             if self.bias:
                 # the copy makes the examples contiguous, so that NumPy sums them pairwise
-                total = np.ascontiguousarray(delta.T).sum(axis=1)
+                total = np.ascontiguousarray(delta.swapaxes(-1, -2)).sum(axis=-1)
                 db = parts.bias(parts.mean(total, n) if self.averaged else total, layer)
                 gradients[bias] = parts.data_term(db) + parts.penalty(bias, params[bias], self.l2)
             if layer > 1:
                 z, a = zs[layer - 2], inputs[layer - 1]
                 slope = parts.activation_derivative(self.activation, z, a, layer - 1)
-                delta = parts.below(delta @ params[weight].T, layer - 1) * slope
-        return self.layout(batch).join(gradients, theta.dtype)
+                delta = parts.below(delta @ params[weight].swapaxes(-1, -2), layer - 1) * slope
+        layout = self.layout(batch)
+        if theta.ndim == 1:
+            return layout.join(gradients, theta.dtype)
+        found = np.concatenate([gradients[name].reshape(len(theta), -1) for name in layout.names], axis=1)
+        return found.astype(theta.dtype, copy=False)
 
     def equations(self, symbols: Symbols) -> Equations:
         """``gradient`` in symbols, for layer l of a net whose layers have numbers."""

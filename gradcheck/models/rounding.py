@@ -5,6 +5,8 @@ modelled as independent, zero-mean and at most u in relative size (Higham and Ma
 error analysis", SIAM J. Sci. Comput. 41, 2019), so that their standard deviations add in squares along the computation.
 Examples that are equal make equal errors, which add up linearly; ``repetition`` accounts for that.  Everything here is
 computed in float64: it describes the numerics, it is no part of them.
+
+The analysis is one of p nets at once, of the same layers with as many examples each: the first axis of all arrays.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from gradcheck.models.batch import Batch
 from gradcheck.models.heads import Head
 from gradcheck.models.net import Net, Trace
 from gradcheck.models.parts import TEXTBOOK
-from gradcheck.models.sums import product_variance, repetition, sum_roundings
+from gradcheck.models.sums import product_variance, repetitions, sum_roundings
 from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE, Rounding, binade, known, unit_roundoff
 
 Array = np.ndarray
@@ -35,7 +37,7 @@ SMALLEST_SLOPE = 1e-50
 class Values(NamedTuple):
     """A forward pass in the dtype, ``trace``, and its arrays in float64: a_0..a_{L-1}, z_1..z_L, W_1..W_L, g'(z_l), y.
 
-    equal : for each layer how many equal examples there are of each, on average.   mean : 1/n, or 1 for a sum.
+    equal : for each layer how many equal examples there are of each, on average; (p,).   mean : 1/n, or 1 for a sum.
     u : unit roundoff of the dtype.
     """
 
@@ -45,13 +47,13 @@ class Values(NamedTuple):
     weights: list[Array]
     slopes: list[Array]
     y: Array
-    equal: list[float]
+    equal: list[Array]
     mean: float
     u: float
 
 
 class Variances(NamedTuple):
-    """Variances of rounding errors, over u**2: of each layer's z and a as they are computed in a full pass, all (n, h).
+    """Variances of rounding errors, over u**2: of each layer's z and a as they are computed in a full pass, all (p, n, h).
 
     z : of every z_l by its own product.   moved : of z_l where a multiple of one column is added to what is known.
     a : of every hidden a_l by its activation.
@@ -73,17 +75,22 @@ class Forward(NamedTuple):
 class LossErrors(NamedTuple):
     """Variances of what each error adds to the summed loss, to first order.
 
-    own : that of the head's loss.   z, moved, a : those of ``Variances``, (n, h) each.
+    own : that of the head's loss, (p,).   z, moved, a : those of ``Variances``, (p, n, h) each.
     """
 
-    own: float
+    own: Array
     z: list[Array]
     moved: list[Array]
     a: list[Array]
 
+    def of(self, p: int) -> LossErrors:
+        """Those of one net, (n, h) each."""
+        z, moved, a = ([part[p] for part in parts] for parts in (self.z, self.moved, self.a))
+        return LossErrors(self.own[p], z, moved, a)
+
 
 class Along(NamedTuple):
-    """What is known of losses that are not computed in full where one weight moves.
+    """What is known of losses of one net that are not computed in full where one weight moves.
 
     variances : of the summed loss along a weight of each layer, (h,), without what all points share.
     last : standard deviation of the summed loss along a weight of the last layer, over u, where that has a formula of its own;
@@ -95,18 +102,18 @@ class Along(NamedTuple):
 
 
 class OfLoss(NamedTuple):
-    """Standard deviations of the loss in full, and (h,) along the weights of each layer; its size, with the penalty."""
+    """Standard deviations of the loss in full, (p,), and (p, h) along the weights of each layer; its size, with the penalty."""
 
-    whole: float
+    whole: Array
     along: list[Array]
-    size: float
+    size: Array
 
 
 class Delta(NamedTuple):
-    """delta_l on the way down, (n, h), with the variance of its rounding error; what follows of the step lengths.
+    """delta_l on the way down, (p, n, h), with the variance of its rounding error; what follows of the step lengths.
 
     lost : the share of the clipped examples in delta_l; None where none is clipped.
-    downstream : (h,) the most that a change of 1 in an entry of z_l changes an entry of a later z.
+    downstream : (p, h) the most that a change of 1 in an entry of z_l changes an entry of a later z.
     """
 
     value: Array
@@ -128,18 +135,28 @@ def dense_rounding(net: Net, theta: Array, batch: Batch, along: Along | None = N
 
     along : of losses where one weight moves; None where these are computed in full.
     """
-    v = _values(net, theta, batch)
+    return dense_roundings(net, theta[None], Batch(batch.X[None], batch.y[None]), along)[0]
+
+
+def dense_roundings(net: Net, thetas: Array, batches: Batch, along: Along | None = None) -> list[Rounding]:
+    """The analyses at p thetas (p, size), each with n examples of its own.
+
+    batches : X (p, n, d) and y (p, n, k), or (p, n) class labels.
+    """
+    v = _values(net, thetas, batches)
     forward = _forward(net, v)
     # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
     last = net.head.delta(v.zs[-1], v.y, TEXTBOOK)
     loss = _of_loss(net, v, forward.by, last, along)
-    layout = net.layout(batch)
-    found = np.zeros((4, layout.size))
+    layout = net.layout(batches)
+    found = np.zeros((4, len(thetas), layout.size))
     gradient, clipped, length, line = (layout.split(row) for row in found)
-    stretch = net.head.scale_of_z(v.zs[-1], v.y)
-    # u (L + l2 h**2 / 2) / h, the noise of a difference, grows where the penalty of the step is more than the loss
-    farthest = math.sqrt(2 * loss.size / net.l2) if net.l2 and loss.size > 0 else math.inf
-    delta = _last_delta(net, v, forward, last, batch)
+    stretch = np.array([net.head.scale_of_z(z, y) for z, y in zip(v.zs[-1], v.y, strict=True)])
+    farthest = np.full(len(thetas), np.inf)
+    if net.l2:
+        # u (L + l2 h**2 / 2) / h, the noise of a difference, grows where the penalty of the step is more than the loss
+        farthest = np.sqrt(2 * loss.size / net.l2, out=farthest, where=loss.size > 0)
+    delta = _last_delta(net, v, forward, last, batches)
     for layer in range(len(v.zs), 0, -1):
         suffix = v.trace.suffixes[layer - 1]
         parameters = {"W" + suffix: _of_weights(net, v, forward, delta, layer, stretch, farthest)}
@@ -147,18 +164,19 @@ def dense_rounding(net: Net, theta: Array, batch: Batch, along: Along | None = N
             parameters["b" + suffix] = _of_biases(v, delta, stretch)
         for name, columns in parameters.items():
             gradient[name][...], clipped[name][...], length[name][...] = columns
-            line[name][...] = loss.along[layer - 1]
+            line[name][...] = loss.along[layer - 1].reshape(len(thetas), *[1] * (line[name].ndim - 2), -1)
         if layer > 1:
             delta = _below(net, v, forward, delta, layer)
     # the share itself is a float64 sum: 2**-30 covers the rounding of a million terms
     found[1] *= 1 + 2.0**-30
     gradients, shares, lengths, lines = found
-    return Rounding(known(loss.whole), known(lines), known(gradients), known(shares), lengths, v.u)
+    each = zip(loss.whole.tolist(), known(lines), known(gradients), known(shares), lengths, strict=True)
+    return [Rounding(known(whole), line, own, share, size, v.u) for whole, line, own, share, size in each]
 
 
 def _values(net: Net, theta: Array, batch: Batch) -> Values:
     trace = net.forward(theta, batch)
-    n = len(batch.X)
+    n = batch.X.shape[1]
     zs = [np.asarray(z, np.float64) for z in trace.zs]
     return Values(
         trace=trace,
@@ -168,7 +186,7 @@ def _values(net: Net, theta: Array, batch: Batch) -> Values:
         slopes=[np.asarray(net.activation.derivative(z), np.float64) for z in zs[:-1]],
         y=batch.y if batch.y.dtype.kind in "iu" else np.asarray(batch.y, np.float64),
         # examples that saturated units have made equal make equal errors from there on
-        equal=[repetition(z) if n else 1.0 for z in zs],
+        equal=[repetitions(z) if n else np.ones(len(z)) for z in zs],
         mean=1 / n if net.averaged else 1.0,
         u=unit_roundoff(theta.dtype),
     )
@@ -199,44 +217,52 @@ def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array, along: Along
     groups = v.equal[-1]
     own = net.head.loss_rounding(v.zs[-1], v.y)
     errors = _loss_errors(own, by, *_backward(v.weights, v.slopes, last_delta))
-    full = errors.own + sum(float(part.sum()) for part in (*errors.z, *errors.a))
-    data = np.abs(np.float64(net.data_loss(v.zs[-1], v.y)))
-    penalty = np.float64(net.penalty({k: np.asarray(p, np.float64) for k, p in v.trace.params.items()}))
+    full = errors.own + sum(part.reshape(len(part), -1).sum(axis=1) for part in (*errors.z, *errors.a))
+    data = np.abs(np.asarray(net.data_loss(v.zs[-1], v.y), np.float64))
+    penalty = np.zeros(len(data)) + net.penalty({k: np.asarray(p, np.float64) for k, p in v.trace.params.items()})
     # the sum over the examples, the mean, and the penalty added to it
-    terms = v.zs[-1].size if v.y.ndim == 2 else len(v.zs[-1])
+    terms = math.prod(v.zs[-1].shape[1:]) if v.y.ndim == 3 else v.zs[-1].shape[1]
     examples = v.mean**2 * sum_roundings(data / v.mean, terms, groups)
     last = VARIANCE * (binade(data) ** 2 + binade(data + penalty) ** 2 + binade(penalty) ** 2)
     sums = VARIANCE * examples + last
+    # the squares of a very small loss vanish; a rounding of the sum remains
+    least = np.where(penalty > data, penalty, data) * VARIANCE
 
-    def deviation(terms: Array | float, sums: Array) -> Array:
-        # the squares of a very small loss vanish; a rounding of the sum remains
-        return v.u * np.maximum(np.sqrt(v.mean**2 * groups * terms + sums), max(data, penalty) * VARIANCE)
+    def deviation(terms: Array, sums: Array) -> Array:
+        """From variances (p,), or (p, h)."""
+        wide = (-1, *[1] * (terms.ndim - 1))
+        squares = v.mean**2 * groups.reshape(wide) * terms + sums.reshape(wide)
+        return v.u * np.maximum(np.sqrt(squares), least.reshape(wide))
 
-    whole = float(deviation(full, sums + VARIANCE * 3 * penalty**2))
+    # the power of one number, which is not always rounded as a product is
+    whole = deviation(full, sums + VARIANCE * 3 * np.array([number**2 for number in penalty]))
     if along is None:
-        return OfLoss(whole, [np.full(z.shape[1], whole) for z in v.zs], data + penalty)
-    lines = [deviation(terms, sums) for terms in along.variances(errors)]
-    own_way = along.last(net.head, v.zs[-1], v.y, groups)
-    if own_way is not None:
-        lines[-1] = np.maximum(lines[-1], deviation((net.head.factor * own_way) ** 2, last))
+        return OfLoss(whole, [np.repeat(whole[:, None], z.shape[2], axis=1) for z in v.zs], data + penalty)
+    variances = [along.variances(errors.of(p)) for p in range(len(data))]
+    lines = [deviation(np.stack(of_layer), sums) for of_layer in zip(*variances, strict=True)]
+    each = zip(v.zs[-1], v.y, groups.tolist(), strict=True)
+    own_ways = [way for z, y, equal in each if (way := along.last(net.head, z, y, equal)) is not None]
+    if own_ways:
+        own_way = deviation(np.array([(net.head.factor * way) ** 2 for way in own_ways]), last)
+        lines[-1] = np.maximum(lines[-1], own_way[:, None])
     return OfLoss(whole, lines, data + penalty)
 
 
 def _backward(weights: list[Array], slopes: list[Array], delta: Array) -> tuple[list[Array], list[Array]]:
-    """Derivatives of the summed loss by every z_l, from its derivative by the last, and by every hidden a_l; (n, h) each."""
+    """Derivatives of the summed loss by every z_l, from that by the last, and by every hidden a_l; (p, n, h) each."""
     deltas, backs = [delta], []
     for weight, slope in zip(weights[:0:-1], slopes[::-1], strict=True):
-        backs.append(deltas[-1] @ weight.T)
+        backs.append(deltas[-1] @ _T(weight))
         deltas.append(backs[-1] * slope)
     return deltas[::-1], backs[::-1]
 
 
 def _loss_errors(own: Array, by: Variances, deltas: list[Array], backs: list[Array]) -> LossErrors:
-    """What the errors of the loss itself, (n,), and of every z and a add to the summed loss."""
+    """What the errors of the loss itself, (p, n), and of every z and a add to the summed loss."""
     z = [d * d * v for d, v in zip(deltas, by.z, strict=True)]
     moved = [d * d * v for d, v in zip(deltas, by.moved, strict=True)]
     a = [b * b * v for b, v in zip(backs, by.a, strict=True)]
-    return LossErrors(float((own * own).sum()), z, moved, a)
+    return LossErrors((own * own).sum(axis=1), z, moved, a)
 
 
 # --- the gradient: variances of delta_l and of the sums over the examples ---------------------------------------------
@@ -249,52 +275,53 @@ def _last_delta(net: Net, v: Values, forward: Forward, delta: Array, batch: Batc
     if z.dtype != np.float64:
         delta = np.asarray(net.head.delta(z, batch.y, TEXTBOOK), np.float64)
     lost = np.where(net.head.beyond(z, batch.y) > 0, delta, 0.0) if net.head.may_clip(z) else None
-    return Delta(delta, sigma**2, lost, np.ones(delta.shape[1]))
+    return Delta(delta, sigma**2, lost, np.ones((len(delta), delta.shape[2])))
 
 
 def _of_weights(
-    net: Net, v: Values, forward: Forward, delta: Delta, layer: int, stretch: float, farthest: float
+    net: Net, v: Values, forward: Forward, delta: Delta, layer: int, stretch: Array, farthest: Array
 ) -> Columns:
     """Of W_l, whose gradient is mean a_{l-1}^T delta_l + l2 W_l."""
     a, w, u = v.inputs[layer - 1], v.weights[layer - 1], v.u
     a2 = a * a
-    total = a.T @ delta.value
+    total = _T(a) @ delta.value
     # adding equal terms to a sum makes equal errors, so the sum's own rounding grows with them too
     delta2 = delta.value**2
-    inner = a2.T @ delta.variance
+    inner = _T(a2) @ delta.variance
     if layer > 1:
-        inner = inner + forward.a[layer - 2].T @ delta2
-    inner = inner + product_variance(a2.T, delta2, total**2, u)
+        inner = inner + _T(forward.a[layer - 2]) @ delta2
+    inner = inner + product_variance(_T(a2), delta2, total**2, u)
     penalised = net.l2 * w
     ends = VARIANCE * u * u * (penalised**2 + (v.mean * total + penalised) ** 2)
-    sigma = np.sqrt(v.mean**2 * v.equal[layer - 1] * inner + ends)
+    sigma = np.sqrt(v.mean**2 * v.equal[layer - 1][:, None, None] * inner + ends)
     size = np.abs(a)
-    clipped = 0.0 if delta.lost is None else v.mean * (size.T @ np.abs(delta.lost))
-    reach = size.max(axis=0, initial=0.0)
+    clipped = 0.0 if delta.lost is None else v.mean * (_T(size) @ np.abs(delta.lost))
+    reach = size.max(axis=1, initial=0.0)
     # a unit that is all but silent has no scale of its own: its weights take that of its layer, or of single precision
-    reach = np.maximum(reach, max(1e-3 * float(reach.max(initial=0.0)), SMALLEST_REACH))
-    scale = stretch / (reach[:, None] * np.maximum(delta.downstream, 1.0)[None, :])
-    return Columns(_kept(sigma, v.mean * u, a, delta.value), clipped, np.minimum(scale, farthest))
+    reach = np.maximum(reach, np.maximum(1e-3 * reach.max(axis=1, initial=0.0, keepdims=True), SMALLEST_REACH))
+    scale = stretch[:, None, None] / (reach[:, :, None] * np.maximum(delta.downstream, 1.0)[:, None, :])
+    kept = _kept(sigma, v.mean * u, lambda: _T(size) @ np.abs(delta.value))
+    return Columns(kept, clipped, np.minimum(scale, farthest[:, None, None]))
 
 
-def _of_biases(v: Values, delta: Delta, stretch: float) -> Columns:
+def _of_biases(v: Values, delta: Delta, stretch: Array) -> Columns:
     """Of b_l, whose gradient is mean sum_i delta_l,i."""
-    n = len(delta.value)
-    total = delta.value.sum(axis=0)
+    n = delta.value.shape[1]
+    total = delta.value.sum(axis=1)
     # summed in pairs, so that equal terms are only as bad as terms of one sign
-    sums = product_variance(np.ones((1, n)), delta.value**2, total[None] ** 2, v.u)[0]
-    sigma = v.mean * np.sqrt((v.equal[-1] * delta.variance).sum(axis=0) + sums)
-    clipped = 0.0 if delta.lost is None else v.mean * np.abs(delta.lost).sum(axis=0)
-    length = stretch / np.maximum(delta.downstream, 1.0)
-    return Columns(_kept(sigma, v.mean * v.u, np.ones(n), delta.value), clipped, length)
+    sums = product_variance(np.ones((1, n)), delta.value**2, total[:, None] ** 2, v.u)[:, 0]
+    sigma = v.mean * np.sqrt((v.equal[-1][:, None, None] * delta.variance).sum(axis=1) + sums)
+    clipped = 0.0 if delta.lost is None else v.mean * np.abs(delta.lost).sum(axis=1)
+    length = stretch[:, None] / np.maximum(delta.downstream, 1.0)
+    return Columns(_kept(sigma, v.mean * v.u, lambda: np.ones(n) @ np.abs(delta.value)), clipped, length)
 
 
 def _below(net: Net, v: Values, forward: Forward, delta: Delta, layer: int) -> Delta:
     """delta_{l-1} = (delta_l W_l^T) * g'(z_{l-1})."""
     g, w, u, slope = net.activation, v.weights[layer - 1], v.u, v.slopes[layer - 2]
     w2 = w * w
-    back = delta.value @ w.T
-    variance_back = delta.variance @ w2.T + product_variance(delta.value**2, w2.T, back**2, u)
+    back = delta.value @ _T(w)
+    variance_back = delta.variance @ _T(w2) + product_variance(delta.value**2, _T(w2), back**2, u)
     # g' moves with z by at most its curvature, and is itself rounded by a few units
     curvature = np.full(slope.shape, g.curvature)
     if g.steepness is not None:
@@ -305,11 +332,17 @@ def _below(net: Net, v: Values, forward: Forward, delta: Delta, layer: int) -> D
     lost = delta.lost
     if lost is not None:
         # in the dtype first: the clipped share is that of the gradient under test, digit for digit
-        lost = (lost @ w.T) * np.asarray(g.derivative(v.trace.zs[layer - 2]), np.float64)
-    return Delta(back * slope, variance, lost, np.abs(w) @ np.maximum(delta.downstream, 1.0))
+        lost = (lost @ _T(w)) * np.asarray(g.derivative(v.trace.zs[layer - 2]), np.float64)
+    downstream = (np.abs(w) @ np.maximum(delta.downstream, 1.0)[:, :, None])[:, :, 0]
+    return Delta(back * slope, variance, lost, downstream)
 
 
-def _kept(sigma: Array, unit: float, a: Array, delta: Array) -> Array:
+def _kept(sigma: Array, unit: float, size: Callable[[], Array]) -> Array:
     """Standard deviations of a^T delta; where they are so small that their squares vanish, 8 units of |a|^T |delta|."""
     vanished = sigma < SMALLEST_SQUARED
-    return np.where(vanished, sigma + 8 * unit * (np.abs(a).T @ np.abs(delta)), sigma) if vanished.any() else sigma
+    return np.where(vanished, sigma + 8 * unit * size(), sigma) if vanished.any() else sigma
+
+
+def _T(matrices: Array) -> Array:
+    """Each matrix transposed."""
+    return matrices.swapaxes(-1, -2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
+from typing import overload
 
 import numpy as np
 
@@ -40,13 +41,19 @@ def _partial_sums(n: int) -> tuple[Array, Array]:
     return np.array(list(counts)), np.array(list(counts.values()))
 
 
-def sum_roundings(total: float, n: int, groups: float = 1.0) -> float:
-    """Sum of the squares of the partial sums' binades, of n terms of about equal size.
+@overload
+def sum_roundings(total: float, n: int, groups: float = 1.0) -> float: ...
+@overload
+def sum_roundings(total: Array, n: int, groups: Array) -> Array: ...
+def sum_roundings(total: float | Array, n: int, groups: float | Array = 1.0) -> float | Array:
+    """Sum of the squares of the partial sums' binades, of n terms of about equal size; or of several such sums, (p,).
 
     groups : how many equal terms there are of each; sums of equal terms make equal errors.
     """
     gathered, often = _partial_sums(n)
-    return float((often * np.minimum(often, groups) * binade(total / max(n, 1) * gathered) ** 2).sum())
+    total, groups = np.asarray(total)[..., None], np.asarray(groups)[..., None]
+    found = (often * np.minimum(often, groups) * binade(total / max(n, 1) * gathered) ** 2).sum(axis=-1)
+    return found if found.ndim else float(found)
 
 
 def product_variance(a2: Array, w2: Array, z2: Array, u: float) -> Array:
@@ -55,8 +62,17 @@ def product_variance(a2: Array, w2: Array, z2: Array, u: float) -> Array:
     Each entry is a sum of d products, in the worst implementation accumulated one after the other.  Terms of random sign
     make partial sums whose squares add up to d / 2 times the sum of squares; terms of one sign, to d / 3 of z**2.
     """
-    d = a2.shape[1]
+    d = a2.shape[-1]
     return VARIANCE * u * u * ((1 + d / 2) * (a2 @ w2) + (2 + d / 3) * z2)
+
+
+def repetitions(z: Array) -> Array:
+    """``repetition`` of several layers' outputs (p, n, h), (p,)."""
+    ordered = np.sort(z[:, :, 0], axis=1)
+    found = np.ones(len(z))
+    for k in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1)):
+        found[k] = repetition(z[k])
+    return found
 
 
 def repetition(z: Array) -> float:

@@ -182,7 +182,8 @@ def _anchored_on_both_sides(
     a = a.astype(np.float64)
     with np.errstate(all="ignore"):
         reach = np.minimum(step, probe.rounding.length[index][:, None])
-        third = _third_derivative(probe, scheme, here, near, step, a, anchors.losses, reach)
+        change = (anchors.losses - noise.center[..., None]).astype(np.float64).sum(axis=-1)
+        third = _third_derivative(scheme, here, near, step, a, change, reach)
         near_truncation = np.maximum(near.roundoff, third * a**2)
         near_truncation = np.where(_lifted(probe, CENTRAL, theta, a, index), np.inf, near_truncation)
         # at or below the anchor: the anchor's truncation, scaled down, plus the term of first order
@@ -203,15 +204,15 @@ def _nearer(here: Quotients, near: Quotients, near_truncation: Array, direct: Ar
 
 
 def _third_derivative(
-    probe: Probe, scheme: Scheme, here: Quotients, near: Quotients, step: Array, a: Array, losses: Array, reach: Array
+    scheme: Scheme, here: Quotients, near: Quotients, step: Array, a: Array, change: Array, reach: Array
 ) -> Array:
     """Upper bound of a sixth of the third derivative, from a one-sided quotient at ``step`` and the losses at -a and a; (m, s).
 
+    change : the sum of these two losses, less twice that at theta.
     (D(h) - f'' h / 2) - C(a) = f''' (h**2 - a**2) / 6 with the central quotient C.  It is needed where the loss, hence its
     noise, is nearly 0: there the truncation of C may far exceed its noise.
     reach : the step, or the scale of the loss where that is smaller.
     """
-    change = (losses - probe.center).astype(np.float64).sum(axis=-1)
     side = 1 if scheme.pairs[0].high > 0 else -1
     rest = np.abs(here.value - near.value - side * change / a**2 * step / 2)
     noise = here.roundoff + 2 * near.roundoff * (1 + step / a)

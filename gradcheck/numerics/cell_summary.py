@@ -27,13 +27,15 @@ def summarise(
     judged: Judgement,
     diagnoses: Sequence[Diagnosis | None],
     dtype: str,
-    bug_injected: bool = False,
+    bug_injected: bool | Sequence[bool] = False,
     min_judged: float = MIN_JUDGED,
 ) -> list[dict[str, Figure]]:
     """The columns of ``cells`` that follow from the weights: one dict for each of s steps.
 
-    weights : the gradient under test.   numeric : (s, m) the numeric gradients.   judged : the verdicts, (s, m).
+    weights : the gradient under test, (m,); or one for each step, (s, m), where these are those of several problems.
+    numeric : (s, m) the numeric gradients.   judged : the verdicts, (s, m).
     diagnoses : one for each step; None where nothing is wrong.
+    bug_injected : whether the gradient under test has a planted bug; one for each step, where it is that of several problems.
     """
     index, names = weights["flat_index"], weights["param"]
     rel_err, resolution = judged.rel_err, judged.resolution
@@ -68,13 +70,16 @@ def summarise(
     return [{"n_weights": len(index)} | row for row in rows]
 
 
-def _missed(weights: GradientColumns, judged: Judgement, bug_injected: bool) -> list[int | None]:
+def _missed(weights: GradientColumns, judged: Judgement, bug_injected: bool | Sequence[bool]) -> list[int | None]:
     """At each step, how many weights match though the numbers show the planted bug; None where the bug is not known."""
-    correct = weights["correct"]
-    if correct is None or not bug_injected:
-        return [None if correct is None else 0] * len(judged.verdict)
-    shown = zip(judged.bound, judged.verdict, strict=True)
-    return [missed(weights["analytic"], correct, bound, verdicts) for bound, verdicts in shown]
+    correct, count = weights["correct"], len(judged.verdict)
+    if correct is None:
+        return [None] * count
+    injected = [bug_injected] * count if isinstance(bug_injected, bool) else bug_injected
+    shape = judged.bound.shape
+    claims, truths = np.broadcast_to(weights["analytic"], shape), np.broadcast_to(correct, shape)
+    columns = zip(injected, claims, truths, judged.bound, judged.verdict, strict=True)
+    return [missed(*row) if planted else 0 for planted, *row in columns]
 
 
 def _none_for_nan(figures: Array) -> list[float | None]:

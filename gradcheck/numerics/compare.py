@@ -55,10 +55,15 @@ def medians(x: Array) -> Array:
     if not x.shape[-1]:
         return np.full(x.shape[:-1], np.nan)
     ordered = np.sort(x, axis=-1).reshape(-1, x.shape[-1])
-    found = []
-    for row in ordered:
-        # NaN is sorted last; a row of nothing else has the median NaN
-        count = len(row) if row[-1] == row[-1] else max(1, int(len(row) - np.isnan(row).sum()))
+    size = ordered.shape[1]
+    found = ordered[:, size // 2].copy()
+    if size % 2 == 0:
+        with np.errstate(all="ignore"):
+            found = (ordered[:, size // 2 - 1] + found) / 2
+    # NaN is sorted last; a row of nothing else has the median NaN
+    for k in np.flatnonzero(np.isnan(ordered[:, -1])):
+        row = ordered[k]
+        count = max(1, int(size - np.isnan(row).sum()))
         low, high = float(row[(count - 1) // 2]), float(row[count // 2])
-        found.append(high if count % 2 else (low + high) / 2)
-    return np.array(found).reshape(x.shape[:-1])
+        found[k] = high if count % 2 else (low + high) / 2
+    return np.asarray(found).reshape(x.shape[:-1])

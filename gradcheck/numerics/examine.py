@@ -66,7 +66,7 @@ def examine(
     Raises FloatingPointError where the loss at theta is not finite.
     """
     center = problem.center
-    if not np.isfinite(center):
+    if not np.isfinite(center).all():
         raise FloatingPointError(f"the loss is {float(center)} at theta")
     analytic = problem.analytic.astype(np.float64)[index]
     around = _Around(problem, scheme, eps, index, np.flatnonzero(analytic == 0))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,6 +39,15 @@ class Evaluations(NamedTuple):
     deviations: Array
 
 
+class Neighbours(Protocol):
+    """Problems of one shape that were posed together."""
+
+    def losses(self, which: Array, points: Array) -> Array | None:
+        """What ``Problem.perturbed_losses`` of the problems ``which`` (q,) gives where all their weights are replaced, one at a
+        time, by points (q, size, k); (q, size, k).  None where it is not known that no kink is crossed, or in no other way.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """A loss without an error analysis of its own: its noise, scale and kinks are measured.
@@ -61,6 +70,8 @@ class Problem:
     """A loss around theta and the gradient that is claimed for it.
 
     loss : the loss at a theta, which may be complex.   analytic : the claimed gradient.
+    losses : ``loss`` at each of several thetas (b, size), in fewer operations, the same but for rounding; None where there is
+        no such way.
     correct : the gradient before the bug; None where it is not known.
     perturbed_losses : the losses at many points at once, which may be complex, and how far kinks may have bent each.  ``loss``
         is the definition; where this is None, it is called at one point after the other, and no kink is known.
@@ -72,6 +83,8 @@ class Problem:
         steps).
     low, high : (size,) the domain, outside which the loss is not evaluated; None for none.
     n, n_classes : the numbers of examples and of classes; None where there are none.
+    at_theta : the loss at theta, where it is known.
+    neighbours : problems that were posed together with this one, and which of them it is.
     """
 
     layout: Layout
@@ -81,6 +94,7 @@ class Problem:
     correct: Array | None
     rounding: Rounding
     perturbed_losses: Losses | None = None
+    losses: Callable[[Array], Array] | None = None
     rounding_at: Callable[[Array], Rounding] | None = None
     crossings: Callable[[Array, Array], Crossings] | None = None
     kinked: bool = False
@@ -90,8 +104,10 @@ class Problem:
     high: Array | None = None
     n: int | None = None
     n_classes: int | None = None
+    at_theta: Array | None = None
+    neighbours: tuple[Neighbours, int] | None = None
 
     @cached_property
     def center(self) -> Array:
         """The loss at theta."""
-        return self.loss(self.theta)
+        return self.loss(self.theta) if self.at_theta is None else self.at_theta

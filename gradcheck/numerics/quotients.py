@@ -26,7 +26,7 @@ CENTRAL = SCHEMES["central"]
 class Probe(NamedTuple):
     """The loss around theta, as schemes see it.
 
-    center : the loss at theta.
+    center : the loss at theta; of several problems side by side, that of each weight's problem, (size,).
     evaluate(index, points) : losses with theta[index[r]] replaced by points[r, c].
     derivative(index, h) : the complex step's Im loss(theta + i h e_j) / h for each weight.
     crossings : as in ``Problem``.
@@ -111,21 +111,27 @@ class Quotients(NamedTuple):
 class Noise(NamedTuple):
     """Standard deviations of the rounding errors that losses along m weights do not share; (m,), or (m, 1).
 
-    here : at theta.   growth : what a unit of the step adds.
+    here : at theta.   growth : what a unit of the step adds.   center : the loss at theta.
     """
 
     here: Array
     growth: Array
+    center: Array
 
 
 def noise_along(probe: Probe, index: Array) -> Noise:
     """The noise of the loss along the weights of ``index``."""
-    return Noise(probe.rounding.line[index], probe.rounding.gradient[index])
+    return Noise(probe.rounding.line[index], probe.rounding.gradient[index], _center_along(probe, index))
+
+
+def _center_along(probe: Probe, index: Array) -> Array:
+    center = probe.center
+    return center[index] if np.ndim(center) else np.broadcast_to(center, index.shape)
 
 
 def relative_noise(probe: Probe, index: Array) -> Array:
     """The noise of the loss over its size, between u and 1, (m,)."""
-    size = abs(float(probe.center))
+    size = np.abs(np.asarray(_center_along(probe, index), dtype=np.float64))
     noise = DEVIATIONS * probe.rounding.line[index]
     with np.errstate(all="ignore"):
         return np.clip(np.where(size > noise, noise / size, 1.0), probe.rounding.unit, 1.0)
@@ -142,7 +148,7 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
     For s steps of each weight the points are (m, s, k), theta and noise (m, 1), and the quotients (m, s).
     noise : the noise of the loss along these weights.
     """
-    value = difference_quotient(scheme, theta, points, found.losses, probe.center)
+    value = difference_quotient(scheme, theta, points, found.losses, noise.center)
     with np.errstate(all="ignore"):
         at = _at_points(probe, scheme, theta, points, found, noise)
         deviations: list[Array] = []
@@ -165,8 +171,8 @@ def quotients(probe: Probe, scheme: Scheme, theta: Array, points: Array, found: 
                 skew = skew + w * bend * np.abs(((x1 - theta) - (theta - x0)).astype(np.float64)) / distance
         roundoff = DEVIATIONS * np.hypot(reduce(np.hypot, deviations), noise.growth) + arithmetic + skew
         losses = found.losses.astype(np.float64, copy=False)
-    finite = np.isfinite(losses).all(axis=-1) & np.isfinite(probe.center)
-    still = (found.losses == probe.center).all(axis=-1)
+    finite = np.isfinite(losses).all(axis=-1) & np.isfinite(noise.center)
+    still = (found.losses == noise.center[..., None]).all(axis=-1)
     return Quotients(value.astype(np.float64), roundoff, KINK_MARGIN * kink, bend, finite, still)
 
 
@@ -188,7 +194,7 @@ def _at_points(
 ) -> dict[float, _Point]:
     """The points of the scheme by their offset; that of theta itself is 0."""
     # subtract in the dtype, then convert: float64 would round longdouble losses that are nearly equal
-    change = (found.losses - probe.center).astype(np.float64)
+    change = (found.losses - noise.center[..., None]).astype(np.float64)
     # the noise at a perturbed point is that at theta and a few units in the last place of the loss's change
     moved = np.hypot(noise.here[..., None], 4 * probe.rounding.unit * change) + probe.rounding.underflow
     at = {

@@ -7,7 +7,7 @@ error of ``match_at`` would have been seen.  Otherwise it is ``inconclusive`` or
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -126,10 +126,7 @@ class Judgement:
 
     @property
     def _columns(self) -> tuple[Array, ...]:
-        return (
-            *(self.abs_err, self.rel_err, self.truncation, self.roundoff, self.bound, self.resolution),
-            *(self.verdict, self.reason),
-        )
+        return tuple(vars(self).values())
 
     def one_step(self) -> Judgement:
         """The columns of one step (m,), as if of several (1, m)."""
@@ -148,6 +145,10 @@ class Judgement:
     def at(self, step: int) -> Judgement:
         """The columns of one of several steps."""
         return Judgement(*(column[step] for column in self._columns))
+
+    def mapped(self, arranged: Callable[[Array], Array]) -> Judgement:
+        """Every column as a function arranges it."""
+        return Judgement(*map(arranged, self._columns))
 
 
 def shortened(bound: Array) -> Array:

@@ -24,7 +24,7 @@ from gradcheck.numerics.rules import RULES
 from tests.benchmarks.frame import Row, at_most, compared
 from tests.constructed import rows as row
 
-PARTS, DIFFERENT, WEIGHTS = 2000, 24, 6
+PARTS, DIFFERENT, WEIGHTS = 1_000_000 // PART_CELLS, 24, 6
 GIGABYTES = 1.3
 
 

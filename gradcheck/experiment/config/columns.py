@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Mapping
 
-from gradcheck.experiment.config.canonical import section_of
+from gradcheck.experiment.config.canonical import Form, section_of
 from gradcheck.experiment.config.schema import LOOKUP, PLAIN, TABLES, Run, settings
 
 # Arrays are stored in the column ``config`` alone; a limit on the size of a file is no science.
@@ -60,10 +60,19 @@ SETTINGS: dict[str, type] = {
 def values(config: Mapping[str, object]) -> dict[str, object]:
     """The values of these columns for a canonical config, without the columns that its classes do not have."""
     found = {key: config.get(key) for key in _PLAIN}
-    for section, kinds in _SECTIONS.items():
-        found |= {
-            f"{section}_{key}": value
-            for key, value in section_of(config, section).items()
-            if key in kinds and (key != LOOKUP[section])
-        }
+    for section in _SECTIONS:
+        part = section_of(config, section)
+        last = _last.get(section)
+        if last is None or last[0] is not part:
+            last = _last[section] = part, _of_section(section, part)
+        found |= last[1]
     return found
+
+
+# by section: the last one that was asked for, which the cells of a grid share, and its values
+_last: dict[str, tuple[Form, dict[str, object]]] = {}
+
+
+def _of_section(section: str, part: Form) -> dict[str, object]:
+    kinds = _SECTIONS[section]
+    return {f"{section}_{key}": v for key, v in part.items() if key in kinds and key != LOOKUP[section]}

@@ -79,15 +79,11 @@ def value_text(key: str, value: object) -> Text:
     return Text(whole, "" if settings(Run)[key].left_out(value) else whole)
 
 
-def text_of(texts: Mapping[str, Text]) -> str:
-    """A canonical config as canonical JSON without the names of its files, from the texts of its parts."""
-    return "{" + ",".join([f'"{key}":{texts[key].whole}' for key in sorted(texts)]) + "}"
-
-
 def identity(texts: Mapping[str, Text]) -> str:
     """The id of a canonical config from the texts of its parts."""
-    own = ",".join([f'"{key}":{texts[key].own}' for key in sorted(texts) if texts[key].own])
-    files = ",".join([f'"{key}":{texts[key].files}' for key in sorted(texts) if texts[key].files])
+    in_order = sorted(texts.items())
+    own = ",".join([f'"{key}":{text.own}' for key, text in in_order if text.own])
+    files = ",".join([f'"{key}":{text.files}' for key, text in in_order if text.files])
     whole = f'{{"config":{{{own}}},"files":{{{files}}},"schema":{ID_VERSION}}}'
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 

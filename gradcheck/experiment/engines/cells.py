@@ -132,32 +132,54 @@ def outcomes_of(group: Sequence[J], settings: EngineSettings) -> Stream[J]:
         yield from ((job, result, seconds) for job, result in zip(group, found, strict=True))
 
 
+def outcomes_of_chunk(chunk: Sequence[Sequence[J]], settings: EngineSettings) -> Stream[J]:
+    """Outcomes of the groups of a chunk, in their order; cells of equal shape are computed side by side."""
+    found: dict[int, list[Timed]] = {}
+    if len(chunk) > 1 and settings.compute is None and settings.timeout is None and settings.pack is not None:
+        from gradcheck.experiment.engines.stacks import stacked
+
+        found = stacked([group if has_given_step(group[0]) else () for group in chunk], settings.options)
+    for place, group in enumerate(chunk):
+        if place in found:
+            yield from ((job, *timed) for job, timed in zip(group, found[place], strict=True))
+        else:
+            yield from outcomes_of(group, settings)
+
+
 def differing_in_eps(jobs: Iterable[J]) -> Iterator[list[J]]:
     """Jobs in their order, in groups of neighbours whose configs are the same but for a given eps.
 
     A job that is skipped stands alone, and so does one that names files or functions: they may change meanwhile.
     """
     group: list[J] = []
-    shared = None
+    given = False
     for job in jobs:
-        same = _all_but_eps(job)
-        if group and (same is None or same != shared or len(group) == CHUNK_CELLS):
+        before, given = given, has_given_step(job)
+        together = before and given and len(group) < CHUNK_CELLS and _same_but_eps(group[-1].config, job.config)
+        if group and not together:
             yield group
             group = []
         group.append(job)
-        shared = same
     if group:
         yield group
 
 
-def _all_but_eps(job: Job) -> str | None:
-    """What neighbours must have in common to be computed together; as text, since 0 and -0 are equal numbers."""
+def _same_but_eps(a: Mapping[str, object], b: Mapping[str, object]) -> bool:
+    """Whether two configs are the same but for eps."""
+    if a.keys() != b.keys():
+        return False
+    # as text, since 0 and -0 are equal numbers; most neighbours share their sections
+    return all(key == "eps" or value is b[key] or repr(value) == repr(b[key]) for key, value in a.items())
+
+
+def has_given_step(job: Job) -> bool:
+    """Whether a cell that is computed has a given eps, and names no files or functions, which may change meanwhile."""
     config = job.config
     if job.skip is not None or not isinstance(config, dict) or not isinstance(config.get("eps"), float):
-        return None
+        return False
     from gradcheck.experiment.config.identity import has_sources
 
-    return None if has_sources(config) else repr([value for key, value in config.items() if key != "eps"])
+    return not has_sources(config)
 
 
 def outcome_or_skip(job: Job, settings: EngineSettings) -> Timed:
@@ -205,5 +227,5 @@ def work(chunk: list[list[Task]], settings: EngineSettings) -> list[Timed]:
     prepare(settings)
     # every core has a process of its own
     with one_blas_thread(), threads.limit(1):
-        found = [(outcome, seconds) for group in chunk for _, outcome, seconds in outcomes_of(group, settings)]
+        found = [(outcome, seconds) for _, outcome, seconds in outcomes_of_chunk(chunk, settings)]
         return found if settings.pack is None else settings.pack(found)

@@ -14,7 +14,7 @@ from typing import Protocol, Unpack
 
 from gradcheck.errors import BadInput
 from gradcheck.experiment.engines.base import CellFailed, Compute, EngineSettings, J, Options, Pack, Stream
-from gradcheck.experiment.engines.cells import one_blas_thread, outcomes_of, prepare
+from gradcheck.experiment.engines.cells import one_blas_thread, outcomes_of_chunk, prepare
 from gradcheck.experiment.engines.chunks import Chunks
 from gradcheck.experiment.engines.sharing import share
 from gradcheck.experiment.engines.workers import Processes, n_processes
@@ -85,10 +85,9 @@ def _here(left: Chunks[J], settings: EngineSettings, seconds: float) -> Stream[J
     start = time.perf_counter()
     while time.perf_counter() - start < seconds and (chunk := left.take()):
         spent = []
-        for group in chunk:
-            for job, outcome, own in outcomes_of(group, settings):
-                spent.append(own)
-                yield job, outcome, own
+        for job, outcome, own in outcomes_of_chunk(chunk, settings):
+            spent.append(own)
+            yield job, outcome, own
         left.adapt(spent)
 
 

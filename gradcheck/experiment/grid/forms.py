@@ -9,7 +9,7 @@ from gradcheck.experiment.cell import refuse, refuse_at
 from gradcheck.experiment.config.build import assemble
 from gradcheck.experiment.config.canonical import Form, section_of
 from gradcheck.experiment.config.form import canonical_section, canonical_value, from_x0
-from gradcheck.experiment.config.identity import Text, identity, section_text, text_of, value_text
+from gradcheck.experiment.config.identity import Text, identity, section_text, value_text
 from gradcheck.experiment.config.schema import PLAIN, TABLES, build_section
 from gradcheck.experiment.footprint import require_memory
 from gradcheck.experiment.grid.recent import Recent
@@ -31,39 +31,43 @@ class Forms:
         self._allow, self._max_memory, self._notes, self._thoroughly = allow, max_memory, notes, thoroughly
         self._sections: Recent[tuple[str, str], tuple[Form, Text]] = Recent()
         self._values: Recent[tuple[str, str], tuple[object, Text]] = Recent()
+        self._names = (*TABLES, *PLAIN)
         self._valid: Recent[tuple[str, str], Section] = Recent()
         self._combined: Recent[tuple[object, ...], str | None] = Recent()
         self._examined: Recent[tuple[object, ...], str | None] = Recent()
         self._skips: Recent[tuple[object, ...], str | None] = Recent()
-        # by section: what was given last, and the key and what was made of it
-        self._last: dict[str, tuple[object, tuple[str, str], tuple[Form, Text]]] = {}
+        # by key: what was given last, and its place in the caches and what was made of it
+        self._last: dict[str, tuple[object, tuple[str, str], tuple[object, Text]]] = {}
 
     def planned(self, science: Mapping[str, object], known: Ids) -> Planned | None:
         """The cell of a config with one ``eps``; None where its id is known already."""
         keys: dict[str, tuple[str, str]] = {}
         form: Form = {}
         texts: dict[str, Text] = {}
-        for section in TABLES:
-            given = science.get(section)
-            last = self._last.get(section)
+        for name in self._names:
+            given = science.get(name)
+            last = self._last.get(name)
             if last is None or last[0] is not given:
-                key = (section, repr(given))
-                last = self._last[section] = given, key, self._sections.get_or(key, self._section, section, given)
-            _, keys[section], (form[section], texts[section]) = last
-        for name in PLAIN:
-            key = (name, repr(science.get(name)))
-            form[name], texts[name] = self._values.get_or(key, _value_and_text, name, science.get(name))
+                last = self._last[name] = self._made(name, given)
+            _, keys[name], (form[name], texts[name]) = last
         if _is_function(form):
             form = from_x0(form)
-            texts |= {section: section_text(section, section_of(form, section), self._allow) for section in keys}
+            texts |= {section: section_text(section, section_of(form, section), self._allow) for section in TABLES}
         cell = identity(texts)
         if cell in known:
             return None
         # where there are files, their content stands in the text in place of their names
-        recorded = "" if any(text.files for text in texts.values()) else text_of(texts)
+        files = any(text.files for text in texts.values())
+        recorded = {} if files else {name: text.whole for name, text in texts.items()}
         # neighbours with other steps have the same meaning
-        shared = (*keys.values(), form["scheme"], form["dtype"])
+        shared = (*[keys[section] for section in TABLES], form["scheme"], form["dtype"])
         return Planned(cell, form, {}, self._skips.get_or(shared, self._why_skipped, form, keys), recorded)
+
+    def _made(self, name: str, given: object) -> tuple[object, tuple[str, str], tuple[object, Text]]:
+        key = name, repr(given)
+        if name in TABLES:
+            return given, key, self._sections.get_or(key, self._section, name, given)
+        return given, key, self._values.get_or(key, _value_and_text, name, given)
 
     def _section(self, section: str, given: object) -> tuple[Form, Text]:
         part = canonical_section(section, given)
@@ -81,8 +85,8 @@ class Forms:
         if _is_function(form):
             init = keys["init"]
         else:
-            for section, key in keys.items():
-                self._valid.get_or(key, build_section, section, section_of(form, section))
+            for section in TABLES:
+                self._valid.get_or(keys[section], build_section, section, section_of(form, section))
         # whether the cell has a meaning depends on all settings of the data but the seed, and on the start's name alone
         shape: object = repr({k: v for k, v in data.items() if k != "seed"}) if "seed" in data else keys["data"]
         combination = (keys["model"], keys["bug"], shape, init, form["scheme"], form["dtype"])

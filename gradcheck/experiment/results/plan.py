@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from operator import add
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -17,6 +18,9 @@ PIECE = 1000  # cells that are packed together
 Record: TypeAlias = tuple[str, str, str, str | None]  # id, config and swept values as JSON, why it is skipped
 
 
+V = TypeVar("V")
+
+
 @dataclass(slots=True)
 class Planned:
     """A cell of the grid.
@@ -24,17 +28,27 @@ class Planned:
     cell : its id;  config : canonical;
     swept : the keys of the grid that have no column of their own, and their values here;
     skip : why it is not computed, if it is not;
-    text : the config as canonical JSON; made from it where it is not known.
+    texts : each value of the config as canonical JSON, by its key; made from it where they are not known.
     """
 
     cell: str
     config: dict[str, object]
     swept: dict[str, object] = field(default_factory=dict)
     skip: str | None = None
-    text: str = ""
+    texts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.text = self.text or canonical_json(self.config)
+        self.texts = self.texts or {key: canonical_json(value) for key, value in self.config.items()}
+
+    @property
+    def text(self) -> str:
+        """The config as canonical JSON."""
+        return _text(sorted(self.texts), self.texts)
+
+
+def _text(keys: Sequence[str], texts: Mapping[str, str]) -> str:
+    """A config as canonical JSON from its sorted keys and the texts of its values."""
+    return "{" + ",".join([f'"{key}":{texts[key]}' for key in keys]) + "}"
 
 
 class Ids:
@@ -115,7 +129,7 @@ class Plan:
         self.notes: dict[str, None] = {}
         self.former = Ids()
         self.changed = ""
-        self._packed: list[tuple[int, bytes]] = []
+        self._packed: list[_Piece] = []
         self._open: list[Planned] = []
         self._kinds: dict[tuple[str, type], object] = {}
         for planned in cells:
@@ -125,10 +139,8 @@ class Plan:
         return len(self.ids)
 
     def __iter__(self) -> Iterator[Planned]:
-        for records in self._pieces():
-            cells, texts, swept, skips = zip(*records, strict=True)
-            columns = cells, _read(texts), _read(swept), skips, texts
-            yield from (Planned(*cell) for cell in zip(*columns, strict=True))
+        for piece in self._packed:
+            yield from piece.cells()
         yield from self._open
 
     def __eq__(self, other: object) -> bool:
@@ -143,9 +155,9 @@ class Plan:
 
     def records(self) -> Iterator[list[Record]]:
         """The cells as they are recorded, a thousand at a time."""
-        yield from self._pieces()
+        yield from (piece.records() for piece in self._packed)
         if self._open:
-            yield [_record(cell) for cell in self._open]
+            yield [(cell.cell, cell.text, json.dumps(cell.swept), cell.skip) for cell in self._open]
 
     def add(self, planned: Planned) -> bool:
         """Append a cell; returns whether it is new."""
@@ -155,24 +167,76 @@ class Plan:
             self._kinds.setdefault((key, type(value)), value)
         self._open.append(planned)
         if len(self._open) == PIECE:
-            text = json.dumps([_record(cell) for cell in self._open]).encode()
-            self._packed.append((len(text), pa.compress(text, codec="zstd", asbytes=True)))
+            self._packed.append(_Piece.of(self._open))
             self._open = []
         return True
 
-    def _pieces(self) -> Iterator[list[Record]]:
-        for size, packed in self._packed:
-            yield json.loads(pa.decompress(packed, size, codec="zstd", asbytes=True))
+
+class _Piece(NamedTuple):
+    """Cells of a plan in little memory.
+
+    keys : of their configs; () where these are not the same.   size : of what is packed, in bytes.
+    """
+
+    keys: tuple[str, ...]
+    size: int
+    packed: bytes
+
+    @staticmethod
+    def of(cells: Sequence[Planned]) -> _Piece:
+        """These cells: what many of them share is written once."""
+        keys = tuple(sorted(cells[0].texts))
+        alike = bool(keys) and all(cell.texts.keys() == cells[0].texts.keys() for cell in cells)
+        rows = ([cell.texts[key] for key in keys] if alike else [cell.text] for cell in cells)
+        columns = [*zip(*rows, strict=True), [json.dumps(cell.swept) for cell in cells], [cell.skip for cell in cells]]
+        text = json.dumps([[cell.cell for cell in cells], *map(_distinct, columns)]).encode()
+        return _Piece(keys if alike else (), len(text), pa.compress(text, codec="zstd", asbytes=True))
+
+    def cells(self) -> Iterator[Planned]:
+        """The cells; equal values of their configs are one and the same object."""
+        ids, *columns, swept, skips = self._columns()
+        values = zip(*(_spread(_read(distinct), places) for distinct, places in columns), strict=True)
+        texts = _rows(columns)
+        more = _spread([json.loads(text) for text in swept[0]], swept[1]), _spread(*skips)
+        for cell, value, text, keys, skip in zip(ids, values, texts, *more, strict=True):
+            if self.keys:
+                config, own = dict(zip(self.keys, value, strict=True)), dict(zip(self.keys, text, strict=True))
+                yield Planned(cell, config, dict(keys), skip, own)
+            else:
+                yield Planned(cell, value[0], dict(keys), skip)
+
+    def records(self) -> list[Record]:
+        """The cells as they are recorded."""
+        ids, *columns, swept, skips = self._columns()
+        names = [f'"{key}":' for key in self.keys]
+        whole = ["{" + ",".join(map(add, names, row)) + "}" if names else row[0] for row in _rows(columns)]
+        return list(zip(ids, whole, _spread(*swept), _spread(*skips), strict=True))
+
+    def _columns(self) -> list[Any]:
+        """The ids; of each column, with those of ``swept`` and ``skip``, the distinct values and where they stand."""
+        found: list[Any] = json.loads(pa.decompress(self.packed, self.size, codec="zstd", asbytes=True))
+        return found
 
 
-def _read(texts: Sequence[str]) -> list[dict[str, object]]:
+def _distinct(values: Sequence[object]) -> tuple[list[object], list[int]]:
+    """The distinct values, and of each value which of them it is."""
+    places: dict[object, int] = {}
+    where = [places.setdefault(value, len(places)) for value in values]
+    return list(places), where
+
+
+def _spread(distinct: Sequence[V], places: Sequence[int]) -> list[V]:
+    return [distinct[place] for place in places]
+
+
+def _rows(columns: Sequence[tuple[Sequence[str], Sequence[int]]]) -> Iterator[tuple[str, ...]]:
+    return zip(*(_spread(*column) for column in columns), strict=True)
+
+
+def _read(texts: Sequence[str]) -> list[object]:
     """The values of many JSON texts; parsed as one text, which takes half the time."""
-    found: list[dict[str, object]] = json.loads("[" + ",".join(texts) + "]")
+    found: list[object] = json.loads("[" + ",".join(texts) + "]")
     return found
-
-
-def _record(planned: Planned) -> Record:
-    return planned.cell, planned.text, json.dumps(planned.swept), planned.skip
 
 
 class Left:

@@ -83,9 +83,9 @@ def cell_row(planned: Planned, outcome: Outcome, seconds: float) -> CellRows:
     outcome : a CellResult (``ok``), a Meaningless (``skipped``) or a CellFailed (``failed``).
     seconds : that the outcome took.
     """
-    row: dict[str, object] = {"cell": planned.cell, "message": None, "seconds": seconds}
-    row |= columns.values(planned.config) | axes(planned.config)
-    row["config"] = planned.text
+    row = columns.values(planned.config)
+    row |= axes(planned.config)
+    row |= {"cell": planned.cell, "message": None, "seconds": seconds, "config": planned.text}
     row["bug_injected"] = row["bug"] not in (None, "none")
     if isinstance(outcome, BaseException):
         row["status"] = "skipped" if isinstance(outcome, Meaningless) else "failed"
@@ -122,7 +122,12 @@ def axes(config: Mapping[str, Any]) -> dict[str, object]:
 
 def cells_table(rows: Sequence[CellRows], schema: pa.Schema = CELLS) -> pa.Table:
     """Rows of ``cells``; NaN becomes null."""
-    unknown = dict.fromkeys(schema.names)
-    in_order = itemgetter(*schema.names)
-    columns = zip(*(in_order(unknown | row.cell) for row in rows), strict=True) if rows else ([] for _ in schema)
-    return pa.table([column(list(c), field) for c, field in zip(columns, schema, strict=True)], schema=schema)
+    there = set[str]().union(*(row.cell for row in rows))
+    names = [name for name in schema.names if name in there]
+    known: dict[str, Sequence[object]] = {}
+    if names:
+        in_order, unknown = itemgetter("cell", *names), dict.fromkeys(names)  # of a single name it would give no tuple
+        cells = (row.cell if len(row.cell) == len(there) else unknown | row.cell for row in rows)
+        known = dict(zip(["cell", *names], zip(*map(in_order, cells), strict=True), strict=True))
+    columns = [column(known[f.name], f) if f.name in known else pa.nulls(len(rows), f.type) for f in schema]
+    return pa.table(columns, schema=schema)

@@ -31,7 +31,7 @@ from gradcheck.columns.weights import (
 from gradcheck.experiment.results.part import number_in
 from gradcheck.experiment.results.rows import CELLS, SETTINGS, cells_table
 
-PART_CELLS = 500
+PART_CELLS = 1000
 PART_SECONDS = 4.0  # and a second to write: a process that is killed loses the work of five seconds at most
 PART_WEIGHTS = 250_000  # some 30 MB in memory
 
@@ -42,7 +42,7 @@ CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verd
 
 
 class Writer:
-    """Stores cells in parts of at most 500, each visible no later than 5 seconds after its first cell was added.
+    """Stores cells in parts of at most 1000, each visible no later than 5 seconds after its first cell was added.
 
     One thread writes, so that computing goes on meanwhile and Ctrl-C never strikes within a write; leaving the
     ``with`` block, for whatever reason, stores what was added.
