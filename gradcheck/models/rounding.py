@@ -74,12 +74,14 @@ class LossErrors(NamedTuple):
     """Variances of what each error adds to the summed loss, to first order.
 
     own : that of the head's loss.   z, moved, a : those of ``Variances``, (n, h) each.
+    deltas : derivatives of the summed loss by every z, (n, h) each, with which they are weighted.
     """
 
     own: float
     z: list[Array]
     moved: list[Array]
     a: list[Array]
+    deltas: list[Array]
 
 
 class Along(NamedTuple):
@@ -88,10 +90,12 @@ class Along(NamedTuple):
     variances : of the summed loss along a weight of each layer, (h,), without what all points share.
     last : standard deviation of the summed loss along a weight of the last layer, over u, where that has a formula of its own;
         of the head, z, y and their ``repetition``.
+    below : the same of a formula that takes the place of the head's loss along the weights of the layers below.
     """
 
-    variances: Callable[[LossErrors], list[Array]]
+    variances: Callable[[Net, Values, LossErrors], list[Array]]
     last: Callable[[Head, Array, Array, float], float | None]
+    below: Callable[[Head, Array, Array, float], float | None]
 
 
 class OfLoss(NamedTuple):
@@ -215,10 +219,16 @@ def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array, along: Along
     whole = float(deviation(full, sums + VARIANCE * 3 * penalty**2))
     if along is None:
         return OfLoss(whole, [np.full(z.shape[1], whole) for z in v.zs], data + penalty)
-    lines = [deviation(terms, sums) for terms in along.variances(errors)]
+    variances = along.variances(net, v, errors)
+    lines = [deviation(terms, sums) for terms in variances]
     own_way = along.last(net.head, v.zs[-1], v.y, groups)
     if own_way is not None:
         lines[-1] = np.maximum(lines[-1], deviation((net.head.factor * own_way) ** 2, last))
+    below = along.below(net.head, v.zs[-1], v.y, groups) if len(lines) > 1 else None
+    if below is not None:
+        # the errors of z are those that they are; the loss and its sum have other ones
+        others = [deviation(terms - errors.own + (net.head.factor * below) ** 2, last) for terms in variances[:-1]]
+        lines = [*map(np.maximum, lines[:-1], others), lines[-1]]
     return OfLoss(whole, lines, data + penalty)
 
 
@@ -236,7 +246,7 @@ def _loss_errors(own: Array, by: Variances, deltas: list[Array], backs: list[Arr
     z = [d * d * v for d, v in zip(deltas, by.z, strict=True)]
     moved = [d * d * v for d, v in zip(deltas, by.moved, strict=True)]
     a = [b * b * v for b, v in zip(backs, by.a, strict=True)]
-    return LossErrors(float((own * own).sum()), z, moved, a)
+    return LossErrors(float((own * own).sum()), z, moved, a, deltas)
 
 
 # --- the gradient: variances of delta_l and of the sums over the examples ---------------------------------------------
