@@ -78,9 +78,8 @@ class Kinks:
         return self.scale * np.where(crossed, np.abs(beyond), 0.0).sum(axis=(1, 2))
 
 
-def dense_kinks(net: Net, theta: Array, batch: Batch) -> Kinks:
-    """On which side of its kinks each unit and example is at ``theta``."""
-    trace = net.forward(theta, batch)
+def dense_kinks(net: Net, trace: Trace, batch: Batch) -> Kinks:
+    """On which side of its kinks each unit and example is in a forward pass."""
     y = batch.y
     scale = net.head.factor / len(batch.X) if net.averaged else net.head.factor
     positive: list[Array] = []
@@ -114,4 +113,4 @@ class NetAtTheta:
     @cached_property
     def kinks(self) -> Kinks:
         """On which side of its kinks theta lies."""
-        return dense_kinks(self.net, self.theta, self.batch)
+        return dense_kinks(self.net, self.trace, self.batch)

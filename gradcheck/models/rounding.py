@@ -33,7 +33,8 @@ SMALLEST_SLOPE = 1e-50
 
 
 class Values(NamedTuple):
-    """A forward pass in the dtype, ``trace``, and its arrays in float64: a_0..a_{L-1}, z_1..z_L, W_1..W_L, g'(z_l), y.
+    """A forward pass in the dtype, ``trace``, and its arrays in float64: a_0..a_{L-1}, their squares, z_1..z_L,
+    W_1..W_L, g'(z_l), y.
 
     equal : for each layer how many equal examples there are of each, on average.   mean : 1/n, or 1 for a sum.
     u : unit roundoff of the dtype.
@@ -41,6 +42,7 @@ class Values(NamedTuple):
 
     trace: Trace
     inputs: list[Array]
+    squares: list[Array]
     zs: list[Array]
     weights: list[Array]
     slopes: list[Array]
@@ -164,9 +166,11 @@ def _values(net: Net, theta: Array, batch: Batch) -> Values:
     trace = net.forward(theta, batch)
     n = len(batch.X)
     zs = [np.asarray(z, np.float64) for z in trace.zs]
+    inputs = [np.asarray(a, np.float64) for a in trace.inputs]
     return Values(
         trace=trace,
-        inputs=[np.asarray(a, np.float64) for a in trace.inputs],
+        inputs=inputs,
+        squares=[a * a for a in inputs],
         zs=zs,
         weights=[np.asarray(w, np.float64) for w in trace.weights],
         slopes=[np.asarray(net.activation.derivative(z), np.float64) for z in zs[:-1]],
@@ -188,7 +192,7 @@ def _forward(net: Net, v: Values) -> Forward:
     variance_z: list[Array] = []
     for layer, w in enumerate(v.weights):
         w2 = w * w
-        by.z.append(product_variance(v.inputs[layer] ** 2, w2, v.zs[layer] ** 2, 1.0))
+        by.z.append(product_variance(v.squares[layer], w2, v.zs[layer] ** 2, 1.0))
         added = u * u * by.z[layer]
         variance_z.append(variance_a[layer - 1] @ w2 + added if layer else added)
         if layer < len(v.weights) - 1:
@@ -266,8 +270,7 @@ def _of_weights(
     net: Net, v: Values, forward: Forward, delta: Delta, layer: int, stretch: float, farthest: float
 ) -> Columns:
     """Of W_l, whose gradient is mean a_{l-1}^T delta_l + l2 W_l."""
-    a, w, u = v.inputs[layer - 1], v.weights[layer - 1], v.u
-    a2 = a * a
+    a, a2, w, u = v.inputs[layer - 1], v.squares[layer - 1], v.weights[layer - 1], v.u
     total = a.T @ delta.value
     # adding equal terms to a sum makes equal errors, so the sum's own rounding grows with them too
     delta2 = delta.value**2
@@ -278,9 +281,9 @@ def _of_weights(
     penalised = net.l2 * w
     ends = VARIANCE * u * u * (penalised**2 + (v.mean * total + penalised) ** 2)
     sigma = np.sqrt(v.mean**2 * v.equal[layer - 1] * inner + ends)
-    size = np.abs(a)
-    clipped = 0.0 if delta.lost is None else v.mean * (size.T @ np.abs(delta.lost))
-    reach = size.max(axis=0, initial=0.0)
+    clipped = 0.0 if delta.lost is None else v.mean * (np.abs(a).T @ np.abs(delta.lost))
+    # the largest absolute value without an array of them all
+    reach = np.maximum(a.max(axis=0, initial=0.0), -a.min(axis=0, initial=0.0))
     # a unit that is all but silent has no scale of its own: its weights take that of its layer, or of single precision
     reach = np.maximum(reach, max(1e-3 * float(reach.max(initial=0.0)), SMALLEST_REACH))
     scale = stretch / (reach[:, None] * np.maximum(delta.downstream, 1.0)[None, :])

@@ -155,8 +155,10 @@ def changes(z: Array, live: Array, columns: Array, steps: Array, slopes: Array) 
                     _multiplied(
                         sides, planned, start // lines, rows, part, columns[rows, part], buffers, products[:, here]
                     )
+                these = slice(block.start // lines, -(-block.stop // lines))
                 for c in order:
-                    products[c] *= np.where(up[block, c, None], above.inverse[k], below.inverse[k])
+                    sides_taken = (any(one[c] for one in some[these]) for some in (planned.some_up, planned.some_down))
+                    products[c] *= _chosen(above.inverse[k], below.inverse[k], up[block, c], *sides_taken)
                 np.log(products, out=products)
                 logs = products.sum(axis=2).T
                 upward = (logs - above.at_zero[k]) - h[block] * slopes[block, k, :1]
@@ -165,6 +167,13 @@ def changes(z: Array, live: Array, columns: Array, steps: Array, slopes: Array) 
 
     over_blocks(work, m, GROUP * lines, columns.size * steps.shape[1])
     return change
+
+
+def _chosen(above: Array, below: Array, up: Array, some_up: bool, some_down: bool) -> Array:
+    """``above`` for the rows that go up, ``below`` for the others; one row where all go to one side, as mirrored steps do."""
+    if some_up and some_down:
+        return np.where(up[:, None], above, below)
+    return above if some_up else below
 
 
 def _multiplied(
@@ -188,12 +197,7 @@ def _multiplied(
         if fresh[at][c]:
             np.multiply(x, h[rows, c, None], out=e)
             np.exp(e, out=e)
-        if not some_down[at][c]:
-            added = above.added[part]
-        elif not some_up[at][c]:
-            added = below.added[part]
-        else:
-            added = np.where(up[rows, c, None], above.added[part], below.added[part])
+        added = _chosen(above.added[part], below.added[part], up[rows, c], some_up[at][c], some_down[at][c])
         # e itself where nobody asks for it again: less to keep in the cache
         moved = e if after is None or fresh[at][after] else f
         np.add(e, added, out=moved)
