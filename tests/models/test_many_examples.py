@@ -76,11 +76,26 @@ def test_the_prediction_is_not_much_too_large(instance: Instance) -> None:
 
 
 @EXTENDED
-@pytest.mark.parametrize("scale", [0.02, 4.0, 12.0])
-def test_confident_and_flat_nets_have_the_predicted_errors(scale: float) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [0.02, 4.0, 7.0, 12.0])
+def test_confident_and_flat_nets_have_the_predicted_errors(scale: float, dtype: Any) -> None:
     for instance in MANY:
-        for h in (1e-7, 1e-3):
-            assert np.abs(in_deviations(instance, np.float64, h, 0, scale)).max() < DEVIATIONS, (instance, h)
+        for h in (1e-5, 1e-3):
+            assert np.abs(in_deviations(instance, dtype, h, 0, scale)).max() < DEVIATIONS, (instance, h)
+
+
+@EXTENDED
+def test_a_class_that_is_wrong_about_its_own_examples_would_be_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: examples of the class itself are dropped where it has next to no probability, as those of others may be."""
+    known = SoftmaxLine.__init__
+
+    def wrong(self: SoftmaxLine, *given: Any) -> None:
+        known(self, *given)
+        self._live &= self._s > -17 - 7
+
+    monkeypatch.setattr(SoftmaxLine, "__init__", wrong)
+    with pytest.raises(AssertionError):
+        test_confident_and_flat_nets_have_the_predicted_errors(7.0, np.float32)
 
 
 @EXTENDED
@@ -251,14 +266,14 @@ def wrong_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(ACTIVATIONS, name, wrong)
 
 
-@pytest.mark.parametrize("scheme", [name for name, scheme in SCHEMES.items() if not scheme.complex_valued])
+@pytest.mark.parametrize("scheme", ["central", "forward", "richardson"])
 def test_with_wrong_derivatives_the_numeric_gradient_has_the_same_bits(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def numeric() -> list[np.ndarray]:
         found = []
         for instance in MANY:
-            for eps in (1e-6, 1e-3):
+            for eps in (1e-5,):
                 source = Gaussian(n=instance.n, d=instance.d, outputs=instance.outputs)
                 model = replace(instance.model)
                 one = Cell(model, source, Normal(0, 0.7), BUGS["none"](), SCHEMES[scheme], np.dtype(float), 1e-2)

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from gradcheck.models.cross_entropy import distance_to_limit
+from gradcheck.models.cross_entropy import LOGIT_LIMIT, distance_to_limit
 from gradcheck.models.fast import factors
 from gradcheck.models.fast.blocks import in_block
 from gradcheck.models.fast.factors import REACH
@@ -41,11 +41,11 @@ class SoftmaxLine:
         self._s = logits_of(z, np.full(len(y), output))
         self._mine = np.asarray(y == output, z.dtype)
         self.edge = np.flatnonzero(distance_to_limit(logits) <= REACH * (1 + 2.0**-10))
-        # a clipped loss is flat; so, beside the rounding of the sum, is one to which the class adds a thousandth of a unit
+        # a clipped loss is flat; so, beside the rounding of the sum, is one of another class to which this one adds next to
+        # nothing, a thousandth of a unit
         lowest = math.log(unit_roundoff(z.dtype)) - 7
-        inside = np.asarray(head.beyond(z, y))[:, 0] < 0
-        inside[self.edge] = False
-        self._live = inside & (self._s > lowest)
+        self._live = (np.abs(logits) < LOGIT_LIMIT) & ((self._s > lowest) | (y == output))
+        self._live[self.edge] = False
         self._at_theta = head.total(z, y)
 
     def slopes(self, columns: Array) -> Array:
