@@ -241,8 +241,7 @@ def test_clipped_classes_are_those_of_the_definition(scale: float) -> None:
     assert bent.any() == (scale > 5)
 
 
-@pytest.mark.parametrize("scheme", ["central", "forward"])
-@pytest.mark.parametrize("eps", ["auto", 1e-3, 1e-6])
+@pytest.mark.parametrize(("scheme", "eps"), [("central", "auto"), ("forward", "auto"), ("central", 1e-3)])
 def test_no_right_gradient_is_accused_and_a_wrong_one_is(scheme: str, eps: Any) -> None:
     for instance in MANY:
         for scale, dtype in ((0.3, "float64"), (3.0, "float64"), (20.0, "float64"), (0.7, "float32")):
