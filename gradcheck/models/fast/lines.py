@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from gradcheck.models.fast.cross_entropy_lines import (
     factored,
 )
 from gradcheck.models.fast.factors import REACH
-from gradcheck.models.fast.softmax_lines import softmax_along_rounding, softmax_line
+from gradcheck.models.fast.softmax_lines import softmax_along_rounding, softmax_lines
 from gradcheck.models.fast.squared_lines import squared_along, squared_along_rounding
 from gradcheck.models.heads import CrossEntropy, Head, SoftmaxCrossEntropy, SquaredError
 
@@ -51,13 +52,13 @@ class Line(Protocol):
 class Lines(NamedTuple):
     """How the loss of a head is computed along the weights of the last layer.
 
-    line(head, z, y, output) : the line of one output, z (n, k); None where there is no faster way than in full.
+    of(head, z, y) : of an output its line, z (n, k); None where there is no faster way than in full.
     rounding(head, z, y, u, groups) : standard deviation of what this adds to the rounding error of z, of the summed loss;
         groups, its ``repetition``.  None where it adds nothing to the errors of a loss in full.
     reach : how far a step may change an entry of z.
     """
 
-    line: Callable[[Head, Array, Array, int], Line | None]
+    of: Callable[[Head, Array, Array], Callable[[int], Line | None]]
     rounding: Callable[[Head, Array, Array, float, float], float | None]
     reach: float
 
@@ -107,10 +108,16 @@ def _others(head: Head, z: Array, y: Array, output: int) -> Array | None:
 
 
 CROSS_ENTROPY = Lines(
-    CrossEntropyLine, lambda head, z, y, u, groups: cross_entropy_along_rounding(z, y, u, groups), REACH
+    lambda head, z, y: partial(CrossEntropyLine, head, z, y),
+    lambda head, z, y, u, groups: cross_entropy_along_rounding(z, y, u, groups),
+    REACH,
 )
-SQUARED = Lines(SquaredLine, lambda head, z, y, u, groups: squared_along_rounding(z - y, u), math.inf)
-SOFTMAX = Lines(softmax_line, softmax_along_rounding, REACH)
+SQUARED = Lines(
+    lambda head, z, y: partial(SquaredLine, head, z, y),
+    lambda head, z, y, u, groups: squared_along_rounding(z - y, u),
+    math.inf,
+)
+SOFTMAX = Lines(softmax_lines, softmax_along_rounding, REACH)
 
 # by the very class: a subclass may have another loss
 _LINES: dict[type[Head], Lines] = {CrossEntropy: CROSS_ENTROPY, SquaredError: SQUARED, SoftmaxCrossEntropy: SOFTMAX}

@@ -66,7 +66,7 @@ def deviation_below(head: Head, z: Array, y: Array, groups: float) -> float | No
     lines = lines_of(head)
     if lines is None or z.shape[1] > 1 or len(z) < FEWEST_EXAMPLES:
         return None
-    line = lines.line(head, z, y, 0)
+    line = lines.of(head, z, y)(0)
     return last_deviation(head, z, y, groups) if line is not None and line.by_factors else None
 
 

@@ -8,7 +8,7 @@ difference.  For a loss of n examples this takes n operations for a weight of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from gradcheck.models.batch import Batch
 from gradcheck.models.fast.blocks import largest_of
 from gradcheck.models.fast.exponentials import Hidden, Memory, hidden_of
 from gradcheck.models.fast.factors import FEWEST_EXAMPLES, REACH
-from gradcheck.models.fast.lines import Line, Lines, lines_of
+from gradcheck.models.fast.lines import Line, lines_of
 from gradcheck.models.functions import is_complex
 from gradcheck.models.kinks import NetAtTheta
 from gradcheck.models.net import Net
@@ -133,12 +133,12 @@ class Perturbation(NetAtTheta):
         if lines is None or layer < len(self.trace.zs) - 1 or is_complex(steps):
             return self._by_blocks(layer, i, j, steps)
         near = np.abs(steps) * self._largest[i][:, None] <= lines.reach
-        if self.trace.zs[-1].shape[1] == 1 and near.all() and (only := self._line(lines, 0)) is not None:
+        if self.trace.zs[-1].shape[1] == 1 and near.all() and (only := self._line(0)) is not None:
             return self._along(*only, 0, i, steps)
         totals, bent = np.empty(steps.shape, steps.dtype), np.zeros(steps.shape)
         for output in np.unique(j):
             mine = j == output
-            found = self._line(lines, output)
+            found = self._line(output)
             if found is None:
                 near[mine] = False
                 continue
@@ -178,11 +178,17 @@ class Perturbation(NetAtTheta):
                 moved[..., column] = z[:, column] + steps[some, c, None] * columns[some]
                 bent[some, c] = self.kinks.clipping(self.net, moved, y, clipped)
 
-    def _line(self, lines: Lines, output: int) -> tuple[Line, Array | None] | None:
+    @cached_property
+    def _lines_of_outputs(self) -> Callable[[int], Line | None]:
+        lines = lines_of(self.net.head)
+        assert lines is not None
+        return lines.of(self.net.head, self.trace.zs[-1], self.batch.y)
+
+    def _line(self, output: int) -> tuple[Line, Array | None] | None:
         """The line of an output of the last layer, and the slopes of its columns."""
         if output not in self._lines:
             with np.errstate(all="ignore"):
-                line = lines.line(self.net.head, self.trace.zs[-1], self.batch.y, output)
+                line = self._lines_of_outputs(output)
                 self._lines[output] = None if line is None else (line, line.slopes(self.columns[-1]))
         return self._lines[output]
 
@@ -260,7 +266,7 @@ class Perturbation(NetAtTheta):
         lines, z = lines_of(self.net.head), self.trace.zs[-1]
         if lines is None or z.shape[1] > 1 or len(z) < FEWEST_EXAMPLES:
             return None
-        line = lines.line(self.net.head, z, self.batch.y, 0)
+        line = lines.of(self.net.head, z, self.batch.y)(0)
         return line if line is not None and line.by_factors else None
 
     def _block(

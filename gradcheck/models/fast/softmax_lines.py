@@ -9,6 +9,7 @@ The sum begins from the loss at z, so that a step of 0 changes no bit.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,28 +26,50 @@ Array = np.ndarray
 FEW = 16
 
 
+class SoftmaxLines:
+    """What the lines of all classes share.   z : (n, K).   y : (n,) classes.
+
+    total : the summed loss.   logits : ``logits_of`` the true classes.
+    edge : the examples that a step within ``REACH`` may bring to the limit where probabilities are clipped.
+    """
+
+    def __init__(self, head: Head, z: Array, y: Array) -> None:
+        self.head, self.z, self.y = head, z, y
+        self.total = head.total(z, y)
+        self.logits = logits_of(z, y)
+        self.edge = np.flatnonzero(distance_to_limit(self.logits) <= REACH * (1 + 2.0**-10))
+        self._highest = z.max(axis=1)
+        self._exps = np.exp(z - self._highest[:, None])
+        self._sums = self._exps.sum(axis=1)
+
+    def logits_of_all(self, output: int) -> Array:
+        """``logits_of`` one class for every example, from sums that all classes share where nothing cancels, (n,)."""
+        mine = self._exps[:, output]
+        logits: Array = (self.z[:, output] - self._highest) - np.log(self._sums - mine)
+        most = np.flatnonzero(2 * mine > self._sums)
+        logits[most] = logits_of(self.z[most], np.full(len(most), output))
+        return logits
+
+
 class SoftmaxLine:
     """The loss along the weights of one class.
 
-    edge : the examples that a step within ``REACH`` may bring to the limit where probabilities are clipped.
-    outputs : the outputs on which the loss of an example depends.
+    edge : as of ``SoftmaxLines``.   outputs : the outputs on which the loss of an example depends.
     """
 
     outputs = slice(None)
     by_factors = True
 
-    def __init__(self, head: Head, z: Array, y: Array, output: int, logits: Array) -> None:
-        """z : (n, K).   y : (n,) classes.   logits : ``logits_of`` the true classes."""
-        self._head, self._z, self._y, self._output = head, z, y, output
-        self._s = logits_of(z, np.full(len(y), output))
+    def __init__(self, lines: SoftmaxLines, output: int) -> None:
+        self._lines, self._output, self.edge = lines, output, lines.edge
+        z, y = lines.z, lines.y
+        self._s = lines.logits_of_all(output)
         self._mine = np.asarray(y == output, z.dtype)
-        self.edge = np.flatnonzero(distance_to_limit(logits) <= REACH * (1 + 2.0**-10))
         # a clipped loss is flat; so, beside the rounding of the sum, is one of another class to which this one adds next to
         # nothing, a thousandth of a unit
         lowest = math.log(unit_roundoff(z.dtype)) - 7
-        self._live = (np.abs(logits) < LOGIT_LIMIT) & ((self._s > lowest) | (y == output))
+        self._live = (np.abs(lines.logits) < LOGIT_LIMIT) & ((self._s > lowest) | (y == output))
         self._live[self.edge] = False
-        self._at_theta = head.total(z, y)
 
     def slopes(self, columns: Array) -> Array:
         """What all steps along these columns share, one entry a column."""
@@ -60,11 +83,11 @@ class SoftmaxLine:
             change = factors.changes(self._s, self._live, columns, steps, slopes)
             if len(self.edge):
                 change += self._beside_the_limit(columns[:, self.edge], steps)
-        return self._at_theta + change
+        return self._lines.total + change
 
     def _beside_the_limit(self, columns: Array, steps: Array) -> Array:
         """By how much the losses of the examples ``edge`` change, in full; (m, k)."""
-        z, y = self._z[self.edge], self._y[self.edge]
+        head, z, y = self._lines.head, self._lines.z[self.edge], self._lines.y[self.edge]
         change = np.empty(steps.shape, steps.dtype)
         size = in_block(z.size)
         for start in range(0, len(columns), size):
@@ -72,17 +95,17 @@ class SoftmaxLine:
             for c in range(steps.shape[1]):
                 moved = np.repeat(z[None], len(columns[rows]), axis=0)
                 moved[..., self._output] += steps[rows, c, None] * columns[rows]
-                change[rows, c] = self._head.total(moved, y)
-        return change - self._head.total(z, y)
+                change[rows, c] = head.total(moved, y)
+        return change - head.total(z, y)
 
 
-def softmax_line(head: Head, z: Array, y: Array, output: int) -> SoftmaxLine | None:
-    """The line of a class; None where there is no faster way than in full."""
+def softmax_lines(head: Head, z: Array, y: Array) -> Callable[[int], SoftmaxLine | None]:
+    """The line of each class; None where there is no faster way than in full."""
     if not _factored(head, z, y):
-        return None
-    logits = logits_of(z, y)
-    line = SoftmaxLine(head, z, y, output, logits)
-    return line if FEW * len(line.edge) <= len(y) else None
+        return lambda output: None
+    lines = SoftmaxLines(head, z, y)
+    few = FEW * len(lines.edge) <= len(y)
+    return lambda output: SoftmaxLine(lines, output) if few else None
 
 
 def softmax_along_rounding(head: Head, z: Array, y: Array, u: float, groups: float) -> float | None:
