@@ -44,11 +44,11 @@ class Kinks:
         if not self.positive:
             return 0.0
         positive, slopes = self.positive[layer], self.slopes[layer]
-        if column is not None:
-            positive, slopes = positive.T[column], slopes.T[column]
-        crossed = (z > 0) != positive
+        crossed = (z > 0) != (positive if column is None else positive.T[column])
         if not crossed.any():
             return 0.0
+        if column is not None:
+            slopes = slopes.T[column]
         return (slopes * np.abs(z) * crossed).reshape(len(z), -1).sum(axis=1)
 
     def near(self, layer: int, reach: Array, z: Array, dz: Array, column: Array | None = None) -> Crossings:
