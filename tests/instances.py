@@ -66,3 +66,23 @@ def _instances() -> list[Instance]:
 INSTANCES = _instances()
 SMOOTH = [instance for instance in INSTANCES if instance.model.smooth]
 WITH_DATA = [instance for instance in INSTANCES if not isinstance(instance.model.target, NoTarget)]
+
+
+def _of_many_examples() -> list[Instance]:
+    models = {
+        "logistic": Logistic(),
+        "softmax": Softmax(n_classes=4),
+        "mlp-one layer": MLP([5]),
+        "mlp-two layers": MLP([6, 5]),
+        "mlp-three layers-l2": MLP([6, 5, 4], "sigmoid", l2=0.3),
+        "mlp-squared error": MLP([6, 5], "sigmoid", "squared_error"),
+        "mlp-relu": MLP([6, 5], "relu"),
+        "mlp-no bias": MLP([6, 5], "tanh", bias=False),
+        "softmax-two layers": Softmax([6, 5], "tanh", n_classes=3),
+    }
+    found = [Instance(f"many-{name}", model, n=300) for name, model in models.items()]
+    return [*found, Instance("many-mlp-two outputs", MLP([6, 5]), n=300, outputs=2)]
+
+
+# enough examples for every fast way
+MANY = _of_many_examples()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exact import NO_BUG, U
-from instances import WITH_DATA, Instance
+from instances import MANY, WITH_DATA, Instance
 from processors import features, settings
 
 from gradcheck.experiment.cell import Cell, check_cells
@@ -36,7 +36,8 @@ SIZES = {"n": 67, "d": 9}
 
 
 def widened(instance: Instance) -> Instance:
-    return Instance(instance.name, instance.model, outputs=instance.outputs, **SIZES)
+    sizes = SIZES | {"n": max(instance.n, SIZES["n"])}
+    return Instance(instance.name, instance.model, outputs=instance.outputs, **sizes)
 
 
 def problem(instance: Instance, dtype: str, seed: int) -> tuple[np.ndarray, Batch]:
@@ -127,7 +128,7 @@ def schemes(instance: Instance, dtype: str) -> list[str]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("instance", WITH_DATA, ids=str)
+@pytest.mark.parametrize("instance", [*WITH_DATA, *MANY[1:4:2]], ids=str)
 def test_another_order_gives_the_same_within_the_bounds_and_accuses_nobody(instance: Instance, dtype: str) -> None:
     wide = widened(instance)
     theta, batch = problem(wide, dtype, seed=0)

@@ -1,7 +1,7 @@
 """What was stored once stays readable: a small run of each schema version, as the first release with it wrote it.
 
 That of version 1 was made by ``python -m gradcheck.run model=logistic,mlp bug=none,scale,detached_layer eps=auto,1e-5
-data.n=12 data.d=2 -m``, and that of version 2 likewise.  They are never made anew for a later version; a new version adds its
+data.n=12 data.d=2 -m``, and the others likewise.  They are never made anew for a later version; a new version adds its
 own.
 """
 

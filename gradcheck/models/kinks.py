@@ -44,11 +44,11 @@ class Kinks:
         if not self.positive:
             return 0.0
         positive, slopes = self.positive[layer], self.slopes[layer]
-        if column is not None:
-            positive, slopes = positive.T[column], slopes.T[column]
-        crossed = (z > 0) != positive
+        crossed = (z > 0) != (positive if column is None else positive.T[column])
         if not crossed.any():
             return 0.0
+        if column is not None:
+            slopes = slopes.T[column]
         return (slopes * np.abs(z) * crossed).reshape(len(z), -1).sum(axis=1)
 
     def near(self, layer: int, reach: Array, z: Array, dz: Array, column: Array | None = None) -> Crossings:
@@ -78,9 +78,8 @@ class Kinks:
         return self.scale * np.where(crossed, np.abs(beyond), 0.0).sum(axis=(1, 2))
 
 
-def dense_kinks(net: Net, theta: Array, batch: Batch) -> Kinks:
-    """On which side of its kinks each unit and example is at ``theta``."""
-    trace = net.forward(theta, batch)
+def dense_kinks(net: Net, trace: Trace, batch: Batch) -> Kinks:
+    """On which side of its kinks each unit and example is in a forward pass."""
     y = batch.y
     scale = net.head.factor / len(batch.X) if net.averaged else net.head.factor
     positive: list[Array] = []
@@ -114,4 +113,4 @@ class NetAtTheta:
     @cached_property
     def kinks(self) -> Kinks:
         """On which side of its kinks theta lies."""
-        return dense_kinks(self.net, self.theta, self.batch)
+        return dense_kinks(self.net, self.trace, self.batch)

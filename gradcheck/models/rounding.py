@@ -35,7 +35,8 @@ SMALLEST_SLOPE = 1e-50
 
 
 class Values(NamedTuple):
-    """A forward pass in the dtype, ``trace``, and its arrays in float64: a_0..a_{L-1}, z_1..z_L, W_1..W_L, g'(z_l), y.
+    """A forward pass in the dtype, ``trace``, and its arrays in float64: a_0..a_{L-1}, their squares, z_1..z_L,
+    W_1..W_L, g'(z_l), y.
 
     equal : for each layer how many equal examples there are of each, on average; (p,).   mean : 1/n, or 1 for a sum.
     u : unit roundoff of the dtype.
@@ -43,6 +44,7 @@ class Values(NamedTuple):
 
     trace: Trace
     inputs: list[Array]
+    squares: list[Array]
     zs: list[Array]
     weights: list[Array]
     slopes: list[Array]
@@ -50,6 +52,18 @@ class Values(NamedTuple):
     equal: list[Array]
     mean: float
     u: float
+
+
+    def of(self, p: int) -> Values:
+        """Those of one net."""
+        params = {name: values[p] for name, values in self.trace.params.items()}
+        trace = Trace(params, _each(self.trace.inputs, p), _each(self.trace.zs, p))
+        columns = (self.inputs, self.squares, self.zs, self.weights, self.slopes)
+        return Values(trace, *(_each(column, p) for column in columns), self.y[p], _each(self.equal, p), self.mean, self.u)
+
+
+def _each(columns: list[Array], p: int) -> list[Array]:
+    return [column[p] for column in columns]
 
 
 class Variances(NamedTuple):
@@ -76,17 +90,18 @@ class LossErrors(NamedTuple):
     """Variances of what each error adds to the summed loss, to first order.
 
     own : that of the head's loss, (p,).   z, moved, a : those of ``Variances``, (p, n, h) each.
+    deltas : derivatives of the summed loss by every z, (p, n, h) each, with which they are weighted.
     """
 
     own: Array
     z: list[Array]
     moved: list[Array]
     a: list[Array]
+    deltas: list[Array]
 
     def of(self, p: int) -> LossErrors:
         """Those of one net, (n, h) each."""
-        z, moved, a = ([part[p] for part in parts] for parts in (self.z, self.moved, self.a))
-        return LossErrors(self.own[p], z, moved, a)
+        return LossErrors(self.own[p], *(_each(columns, p) for columns in (self.z, self.moved, self.a, self.deltas)))
 
 
 class Along(NamedTuple):
@@ -95,10 +110,12 @@ class Along(NamedTuple):
     variances : of the summed loss along a weight of each layer, (h,), without what all points share.
     last : standard deviation of the summed loss along a weight of the last layer, over u, where that has a formula of its own;
         of the head, z, y and their ``repetition``.
+    below : the same of a formula that takes the place of the head's loss along the weights of the layers below.
     """
 
-    variances: Callable[[LossErrors], list[Array]]
+    variances: Callable[[Net, Values, LossErrors], list[Array]]
     last: Callable[[Head, Array, Array, float], float | None]
+    below: Callable[[Head, Array, Array, float], float | None]
 
 
 class OfLoss(NamedTuple):
@@ -178,9 +195,11 @@ def _values(net: Net, theta: Array, batch: Batch) -> Values:
     trace = net.forward(theta, batch)
     n = batch.X.shape[1]
     zs = [np.asarray(z, np.float64) for z in trace.zs]
+    inputs = [np.asarray(a, np.float64) for a in trace.inputs]
     return Values(
         trace=trace,
-        inputs=[np.asarray(a, np.float64) for a in trace.inputs],
+        inputs=inputs,
+        squares=[a * a for a in inputs],
         zs=zs,
         weights=[np.asarray(w, np.float64) for w in trace.weights],
         slopes=[np.asarray(net.activation.derivative(z), np.float64) for z in zs[:-1]],
@@ -202,7 +221,7 @@ def _forward(net: Net, v: Values) -> Forward:
     variance_z: list[Array] = []
     for layer, w in enumerate(v.weights):
         w2 = w * w
-        by.z.append(product_variance(v.inputs[layer] ** 2, w2, v.zs[layer] ** 2, 1.0))
+        by.z.append(product_variance(v.squares[layer], w2, v.zs[layer] ** 2, 1.0))
         added = u * u * by.z[layer]
         variance_z.append(variance_a[layer - 1] @ w2 + added if layer else added)
         if layer < len(v.weights) - 1:
@@ -238,13 +257,22 @@ def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array, along: Along
     whole = deviation(full, sums + VARIANCE * 3 * np.array([number**2 for number in penalty]))
     if along is None:
         return OfLoss(whole, [np.repeat(whole[:, None], z.shape[2], axis=1) for z in v.zs], data + penalty)
-    variances = [along.variances(errors.of(p)) for p in range(len(data))]
-    lines = [deviation(np.stack(of_layer), sums) for of_layer in zip(*variances, strict=True)]
-    each = zip(v.zs[-1], v.y, groups.tolist(), strict=True)
+    variances = [along.variances(net, v.of(p), errors.of(p)) for p in range(len(data))]
+    of_layers = [np.stack(of_layer) for of_layer in zip(*variances, strict=True)]
+    lines = [deviation(terms, sums) for terms in of_layers]
+    each = list(zip(v.zs[-1], v.y, groups.tolist(), strict=True))
     own_ways = [way for z, y, equal in each if (way := along.last(net.head, z, y, equal)) is not None]
     if own_ways:
         own_way = deviation(np.array([(net.head.factor * way) ** 2 for way in own_ways]), last)
         lines[-1] = np.maximum(lines[-1], own_way[:, None])
+    below = [along.below(net.head, z, y, equal) for z, y, equal in each] if len(lines) > 1 else []
+    if any(way is not None for way in below):
+        squares = np.array([[np.nan if way is None else (net.head.factor * way) ** 2] for way in below])
+        # the errors of z are those that they are; the loss and its sum have other ones
+        others = [deviation(terms - errors.own[:, None] + squares, last) for terms in of_layers[:-1]]
+        known = ~np.isnan(squares)
+        pairs = zip(lines[:-1], others, strict=True)
+        lines = [*(np.where(known, np.maximum(line, other), line) for line, other in pairs), lines[-1]]
     return OfLoss(whole, lines, data + penalty)
 
 
@@ -262,7 +290,7 @@ def _loss_errors(own: Array, by: Variances, deltas: list[Array], backs: list[Arr
     z = [d * d * v for d, v in zip(deltas, by.z, strict=True)]
     moved = [d * d * v for d, v in zip(deltas, by.moved, strict=True)]
     a = [b * b * v for b, v in zip(backs, by.a, strict=True)]
-    return LossErrors((own * own).sum(axis=1), z, moved, a)
+    return LossErrors((own * own).sum(axis=1), z, moved, a, deltas)
 
 
 # --- the gradient: variances of delta_l and of the sums over the examples ---------------------------------------------
@@ -282,8 +310,7 @@ def _of_weights(
     net: Net, v: Values, forward: Forward, delta: Delta, layer: int, stretch: Array, farthest: Array
 ) -> Columns:
     """Of W_l, whose gradient is mean a_{l-1}^T delta_l + l2 W_l."""
-    a, w, u = v.inputs[layer - 1], v.weights[layer - 1], v.u
-    a2 = a * a
+    a, a2, w, u = v.inputs[layer - 1], v.squares[layer - 1], v.weights[layer - 1], v.u
     total = _T(a) @ delta.value
     # adding equal terms to a sum makes equal errors, so the sum's own rounding grows with them too
     delta2 = delta.value**2
@@ -294,13 +321,13 @@ def _of_weights(
     penalised = net.l2 * w
     ends = VARIANCE * u * u * (penalised**2 + (v.mean * total + penalised) ** 2)
     sigma = np.sqrt(v.mean**2 * v.equal[layer - 1][:, None, None] * inner + ends)
-    size = np.abs(a)
-    clipped = 0.0 if delta.lost is None else v.mean * (_T(size) @ np.abs(delta.lost))
-    reach = size.max(axis=1, initial=0.0)
+    clipped = 0.0 if delta.lost is None else v.mean * (_T(np.abs(a)) @ np.abs(delta.lost))
+    # the largest absolute value without an array of them all
+    reach = np.maximum(a.max(axis=1, initial=0.0), -a.min(axis=1, initial=0.0))
     # a unit that is all but silent has no scale of its own: its weights take that of its layer, or of single precision
     reach = np.maximum(reach, np.maximum(1e-3 * reach.max(axis=1, initial=0.0, keepdims=True), SMALLEST_REACH))
     scale = stretch[:, None, None] / (reach[:, :, None] * np.maximum(delta.downstream, 1.0)[:, None, :])
-    kept = _kept(sigma, v.mean * u, lambda: _T(size) @ np.abs(delta.value))
+    kept = _kept(sigma, v.mean * u, lambda: _T(np.abs(a)) @ np.abs(delta.value))
     return Columns(kept, clipped, np.minimum(scale, farthest[:, None, None]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,10 +36,14 @@ STEPS_APART = math.sqrt(2)
 LEAST_GROWTH = 4.0
 
 
-class Rung(NamedTuple):
-    """One step for each of m weights.
+# Beside a step whose bound is at most this many times what another step's can be at least, that one is not tried.
+CLOSE_ENOUGH = 2.5
 
-    step : (m,).   found : the formula's quotients there.   truncation : (m,), without what kinks add.
+
+class Rungs(NamedTuple):
+    """Steps of m weights; all (m, s).
+
+    step : the steps.   found : the formula's quotients there.   truncation : without what kinks add.
     """
 
     step: Array
@@ -47,18 +52,28 @@ class Rung(NamedTuple):
 
     @property
     def bound(self) -> Array:
-        """The largest possible error of the formula; (m,), infinite where unknown."""
+        """The largest possible error of the formula; infinite where unknown."""
         bound = self.found.roundoff + self.truncation + self.found.kink
         return np.where(np.isnan(bound), np.inf, bound)
 
-    def where(self, which: Array) -> Rung:
-        """The rung of the weights ``which`` (bool) alone."""
-        return Rung(self.step[which], Quotients(*(column[which] for column in self.found)), self.truncation[which])
+    def where(self, which: Array) -> Rungs:
+        """Those of the weights ``which`` (bool) alone."""
+        return Rungs(self.step[which], Quotients(*(column[which] for column in self.found)), self.truncation[which])
+
+    def beside(self, step: Array, found: Quotients, truncation: Array) -> Rungs:
+        """These and one step more, (m,)."""
+        both = (np.concatenate([many, one[:, None]], axis=1) for many, one in zip(self.found, found, strict=True))
+        return Rungs(
+            np.concatenate([self.step, step[:, None]], axis=1),
+            Quotients(*both),
+            np.concatenate([self.truncation, truncation[:, None]], axis=1),
+        )
 
 
 def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
     """Derivatives at the step with the smallest bound of a ladder of steps, for the weights of ``index``.
 
+    A few rungs are tried first; others where they may have a bound that is much smaller.
     Near kinks the top rungs are replaced by one step that crosses few of them.
     It takes at most 16 evaluations a weight (complex step: 2).
     """
@@ -66,13 +81,48 @@ def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
         return by_complex_step(probe, index, tiny_step(probe, index))
     ladder = ladder_of(probe, scheme, index)
     with np.errstate(all="ignore"):
-        if probe.crossings is not None:
-            return _among_kinks(probe, scheme, ladder)
-        ladder = ladder.evaluated(probe)
-        return _best(probe, scheme, ladder, _rungs(probe, ladder))
+        parts = []
+        for which, window in ladder.first(probe):
+            if which.all():
+                return _among_rungs(probe, scheme, ladder, window)
+            if which.any():
+                parts.append((which, _among_rungs(probe, scheme, ladder.where(which), window)))
+        return merged(parts)
 
 
-def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
+def _among_rungs(probe: Probe, scheme: Scheme, whole: Ladder, window: slice) -> Estimate:
+    """The estimates where ``window`` are the rungs of the ladder that are tried first."""
+    if probe.crossings is not None:
+        return _among_kinks(probe, scheme, whole, window)
+    ladder = whole.at(window).evaluated(probe)
+    return _extended(probe, scheme, whole, window, ladder, _rungs(probe, ladder))
+
+
+def _extended(probe: Probe, scheme: Scheme, whole: Ladder, window: slice, ladder: Ladder, rungs: Rungs) -> Estimate:
+    """The best of the evaluated rungs, and of all below or above them for the weights for which these may be better."""
+    least = rungs.bound.min(axis=1)
+    # a step below has more noise than the lowest
+    down = ~(least <= CLOSE_ENOUGH * rungs.found.roundoff[:, 0]) & (window.start > 0)
+    # a step above has more truncation than the highest, whose distance from a smaller one shows it beyond the noise of both
+    value, noise = rungs.found.value, rungs.found.roundoff
+    shown = (np.abs(value[:, -1:] - value) - noise[:, -1:] - noise)[:, :-1].max(axis=1)
+    up = ~(least <= CLOSE_ENOUGH * shown) & (window.stop < len(whole.multiples))
+    if not (down | up).any():
+        return _best(probe, scheme, ladder, rungs)
+    parts = []
+    for low, high in itertools.product((False, True), repeat=2):
+        which = (down == low) & (up == high)
+        if not which.any():
+            continue
+        part = ladder.where(which)
+        if low or high:
+            ends = slice(0 if low else window.start, len(whole.multiples) if high else window.stop)
+            part = replace(part, multiples=whole.multiples[ends]).evaluated(probe)
+        parts.append((which, _best(probe, scheme, part, _rungs(probe, part) if low or high else rungs.where(which))))
+    return merged(parts)
+
+
+def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder, window: slice) -> Estimate:
     """``auto`` of a loss that knows its kinks.
 
     One extra step for each weight costs as many evaluations as the formula has points, so the top rungs are given up for it.
@@ -89,37 +139,37 @@ def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
     if kept < 1:
         ladder = whole.evaluated(probe)
         return _best(probe, scheme, ladder, _rungs(probe, ladder))
-    ladder = replace(whole, multiples=whole.multiples[:kept]).evaluated(probe)
+    window = slice(window.start, min(window.stop, kept))
+    ladder = whole.at(window).evaluated(probe)
     rungs = _rungs(probe, ladder)
     if wide:
         top = whole.multiples[-1] * whole.size
         near = probe.crossings(whole.index, top * max(whole.nested.offsets))
-        limited = _jumps(whole.nested, near, top) * top > rungs[0].found.roundoff * rungs[0].step
+        limited = _jumps(whole.nested, near, top) * top > rungs.found.roundoff[:, 0] * rungs.step[:, 0]
     else:
         limited = np.ones(len(whole.index), dtype=bool)
-        rungs.append(_beside(probe, ladder, rungs, _witness(probe, ladder, rungs[0])))
+        rungs = _beside(probe, ladder, rungs, _witness(probe, ladder, rungs))
     parts = []
     for which in (limited, ~limited):
         if not which.any():
             continue
-        part, lower = ladder.where(which), [rung.where(which) for rung in rungs]
+        part, lower = ladder.where(which), rungs.where(which)
         if which is limited:
-            lower.append(_beside(probe, part, lower, _short_of_kinks(probe, part, lower)))
+            lower = _beside(probe, part, lower, _short_of_kinks(probe, part, lower))
+            parts.append((which, _best(probe, scheme, part, lower)))
         else:
-            part = replace(part, multiples=whole.multiples).evaluated(probe)
-            lower = _rungs(probe, part)
-        parts.append((which, _best(probe, scheme, part, lower)))
+            parts.append((which, _extended(probe, scheme, whole.where(which), window, part, lower)))
     return merged(parts)
 
 
-def _rungs(probe: Probe, ladder: Ladder) -> list[Rung]:
+def _rungs(probe: Probe, ladder: Ladder) -> Rungs:
     """The rungs of an evaluated ladder, by ascending step."""
-    levels = ladder.rungs(probe, ladder.nested)
-    judged = truncations(levels, ladder.nested.order, ladder.ratio, ladder.trusted(probe), ladder.lifted(probe))
-    return [Rung(m * ladder.size, q, t) for (m, q), t in zip(levels, judged, strict=True)]
+    multiples, found = ladder.levels(probe, ladder.nested)
+    truncation = truncations(multiples, found, ladder.nested, ladder.trusted(probe), ladder.lifted(probe))
+    return Rungs(ladder.size[:, None] * multiples, found, truncation)
 
 
-def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: list[Rung]) -> Estimate:
+def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: Rungs) -> Estimate:
     """The estimate with the smallest bound.
 
     tried : the rungs of the formula on the ladder.  A first-order scheme is not that formula: its quotients at the same steps,
@@ -127,28 +177,26 @@ def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: list[Rung]) -> Es
     """
     rows = np.arange(len(ladder.index))
     if scheme.order == 1:
-        bounds = np.stack([rung.bound for rung in tried])
-        best = bounds.argmin(axis=0)
-        anchor = np.stack([rung.found.value for rung in tried])[best, rows]
+        bounds = tried.bound
+        best = bounds.argmin(axis=1)
+        anchor, least = tried.found.value[rows, best], bounds[rows, best]
+        q = tried.found
         # each rung gives an upper bound of |f''|; noise enlarges it at small steps and kinks at large ones
-        curvature = np.min([(q.bend + 2 * q.roundoff + 2 * q.kink) / step for step, q, _ in tried], axis=0)
-        found = [(m * ladder.size, q) for m, q in ladder.rungs(probe, scheme)]
-        found.append(_one_sided(probe, scheme, ladder, curvature))
-        tried = [Rung(step, q, np.abs(q.value - anchor) + bounds[best, rows]) for step, q in found]
-    steps, bounds = np.stack([rung.step for rung in tried]), np.stack([rung.bound for rung in tried])
-    usable = np.stack([rung.found.finite for rung in tried]) & np.isfinite(bounds) & (steps > 0)
-    best = np.where(usable, bounds, np.inf).argmin(axis=0)
-
-    def pick(columns: list[Array]) -> Array:
-        return np.stack(columns)[best, rows]
-
-    chosen = Quotients(*(pick(list(column)) for column in zip(*(rung.found for rung in tried), strict=True)))
-    truncation = pick([rung.truncation for rung in tried]) + (chosen.kink if scheme.order != 1 else 0.0)
+        curvature = ((q.bend + 2 * q.roundoff + 2 * q.kink) / tried.step).min(axis=1)
+        multiples, own = ladder.levels(probe, scheme)
+        step, extra = _one_sided(probe, scheme, ladder, curvature)
+        tried = Rungs(ladder.size[:, None] * multiples, own, own.value).beside(step, extra, extra.value)
+        tried = tried._replace(truncation=np.abs(tried.found.value - anchor[:, None]) + least[:, None])
+    bounds = tried.bound
+    usable = tried.found.finite & np.isfinite(bounds) & (tried.step > 0)
+    best = np.where(usable, bounds, np.inf).argmin(axis=1)
+    chosen = Quotients(*(column[rows, best] for column in tried.found))
+    truncation = tried.truncation[rows, best] + (chosen.kink if scheme.order != 1 else 0.0)
     kink = np.minimum(chosen.kink, truncation)
     vanished = ~(ladder.size > 0)
     # where the spacing of the numbers lifts every step above the scale of the loss, no truncation is known of finite losses
     finite = chosen.finite & (np.isfinite(truncation) | ladder.lifted(probe))
-    return estimate(steps[best, rows], chosen, truncation, kink, finite, vanished)
+    return estimate(tried.step[rows, best], chosen, truncation, kink, finite, vanished)
 
 
 def _one_sided(probe: Probe, scheme: Scheme, ladder: Ladder, curvature: Array) -> tuple[Array, Quotients]:
@@ -183,7 +231,7 @@ def _steps(highest: Array, lowest: Array) -> Iterator[Array]:
         highest = highest / STEPS_APART
 
 
-def _witness(probe: Probe, ladder: Ladder, lowest: Rung) -> Array:
+def _witness(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
     """A step far above the ladder at which a formula of order p shows its truncation, proportional to h**p, best; (m,).
 
     It is the step with the least noise and kinks in units of h**p.
@@ -193,7 +241,7 @@ def _witness(probe: Probe, ladder: Ladder, lowest: Rung) -> Array:
     least = 2 * ladder.multiples[-1] * ladder.size
     highest = np.fmax(ladder.trusted(probe) / STEPS_APART * ladder.size, least)
     near = probe.crossings(ladder.index, highest * max(ladder.nested.offsets))
-    noise = lowest.found.roundoff * lowest.step
+    noise = rungs.found.roundoff[:, 0] * rungs.step[:, 0]
     chosen, smallest = highest, np.full(len(highest), np.inf)
     for h in _steps(highest, least):
         # in units of highest**p, since h**p may underflow
@@ -203,7 +251,7 @@ def _witness(probe: Probe, ladder: Ladder, lowest: Rung) -> Array:
     return chosen
 
 
-def _short_of_kinks(probe: Probe, ladder: Ladder, rungs: list[Rung]) -> Array:
+def _short_of_kinks(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
     """For each weight the step with the smallest predicted bound, where kinks may lie below every rung; (m,).
 
     The bound of a step h is predicted from its roundoff N / h, its truncation as the rungs will show it, and the kinks.  A kink
@@ -212,11 +260,11 @@ def _short_of_kinks(probe: Probe, ladder: Ladder, rungs: list[Rung]) -> Array:
     """
     assert probe.crossings is not None
     nested, trusted = ladder.nested, ladder.trusted(probe) * ladder.size
-    bounds = np.stack([rung.bound for rung in rungs])
-    least, best = bounds.min(axis=0), bounds.argmin(axis=0)
-    value = np.stack([rung.found.value for rung in rungs])[best, np.arange(len(best))]
-    noise = rungs[0].found.roundoff * rungs[0].step
-    highest = rungs[-1].step * ladder.ratio
+    bounds = rungs.bound
+    least, best = bounds.min(axis=1), bounds.argmin(axis=1)
+    value = rungs.found.value[np.arange(len(best)), best]
+    noise = rungs.found.roundoff[:, 0] * rungs.step[:, 0]
+    highest = rungs.step[:, -1] * ladder.ratio
     near = probe.crossings(ladder.index, highest * max(nested.offsets))
     # below noise / least the roundoff alone exceeds the best bound of the rungs
     smallest = np.maximum(at_least(np.zeros(len(highest)), ladder.theta, probe.rounding.unit), noise / least)
@@ -241,8 +289,8 @@ def _jumps(formula: Scheme, near: Crossings, h: Array) -> Array:
     return KINK_MARGIN * total
 
 
-def _beside(probe: Probe, ladder: Ladder, rungs: list[Rung], step: Array) -> Rung:
-    """One extra rung at ``step`` (m,)."""
+def _beside(probe: Probe, ladder: Ladder, rungs: Rungs, step: Array) -> Rungs:
+    """The rungs and one extra at ``step`` (m,)."""
     nested, trusted = ladder.nested, ladder.trusted(probe) * ladder.size
     h = representable_step(ladder.theta, step)
     points = perturbed_weights(ladder.theta, h, nested.offsets)
@@ -258,22 +306,20 @@ def _beside(probe: Probe, ladder: Ladder, rungs: list[Rung], step: Array) -> Run
         # f7 h**6 / 322560 for Richardson's
         apart = np.abs(found.value - other.value) + found.roundoff / 2 + found.kink
         truncation = np.fmin(truncation, np.where(size <= trusted, apart, np.inf))
-    return Rung(size, found, truncation)
+    return rungs.beside(size, found, truncation)
 
 
-def _shown(ladder: Ladder, rungs: list[Rung], trusted: Array, step: Array, value: Array, blur: Array) -> Array:
+def _shown(ladder: Ladder, rungs: Rungs, trusted: Array, step: Array, value: Array, blur: Array) -> Array:
     """Truncation at a step h between rungs, where the formula gave ``value`` with an error of at most ``blur``; (m,).
 
     A rung at a step s above has (s / h)**order times the truncation, so the difference of both values shows it.  A rung below
     gives an upper limit, the difference plus the rung's bound, and a lower one, the difference minus the noise of both.
     """
-    least, most = np.full(len(step), np.inf), np.zeros(len(step))
-    for rung in rungs:
-        both = blur + rung.found.roundoff + rung.found.kink
-        gap = np.abs(rung.found.value - value)
-        growth = (rung.step / step) ** ladder.nested.order
-        shown = np.where((growth >= LEAST_GROWTH) & (rung.step <= trusted), (gap + both) / (growth - 1), np.inf)
-        below = rung.step < step
-        least = np.fmin(least, np.where(below, gap + rung.bound, shown))
-        most = np.where(below, np.fmax(most, gap - both), most)
+    both = blur[:, None] + rungs.found.roundoff + rungs.found.kink
+    gap = np.abs(rungs.found.value - value[:, None])
+    growth = (rungs.step / step[:, None]) ** ladder.nested.order
+    shown = np.where((growth >= LEAST_GROWTH) & (rungs.step <= trusted[:, None]), (gap + both) / (growth - 1), np.inf)
+    below = rungs.step < step[:, None]
+    least = np.fmin.reduce(np.where(below, gap + rungs.bound, shown), axis=1, initial=np.inf)
+    most = np.fmax.reduce(np.where(below, gap - both, 0), axis=1, initial=0)
     return np.maximum(least, most)

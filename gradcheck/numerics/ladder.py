@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from gradcheck.numerics.quotients import (
     Probe,
     Quotients,
     at_least,
-    columns_of,
     noise_along,
     optimal_fraction,
     quotients,
@@ -27,6 +26,8 @@ Array = np.ndarray
 LARGEST_TRUSTED = 0.1
 # The anchor stays below this fraction of the loss's scale even where the noise asks for a larger step.
 LARGEST_ANCHOR = 0.02
+# Of a ladder so many rungs are tried first.
+FIRST = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,23 @@ class Ladder:
             self, columns=columns, points=np.concatenate([self.points, points], axis=1), found=Evaluations(*both)
         )
 
+    def at(self, rungs: slice) -> Ladder:
+        """The ladder with these rungs alone."""
+        return replace(self, multiples=self.multiples[rungs])
+
+    def first(self, probe: Probe) -> list[tuple[Array, slice]]:
+        """The rungs that are tried first, and for which weights, bool (m,).
+
+        Where they may be judged by their neighbours' convergence these are a few.  They begin a rung above the step at which
+        noise is to equal truncation.  Rungs of a formula with several distances share most of their points: then it is all.
+        """
+        start = round(math.log(self.nested.below, self.ratio)) + 1
+        everything = slice(0, len(self.multiples))
+        if len(self.nested.distances) > 1 or start + FIRST > len(self.multiples):
+            return [(np.ones(len(self.index), dtype=bool), everything)]
+        few = self.multiples[start] <= self.trusted(probe)
+        return [(few, slice(start, start + FIRST)), (~few, everything)]
+
     def where(self, which: Array) -> Ladder:
         """The ladder of the weights ``which`` (bool) alone."""
         return replace(
@@ -83,15 +101,14 @@ class Ladder:
         """The base in float64; (m,)."""
         return self.base.astype(np.float64)
 
-    def rungs(self, probe: Probe, formula: Scheme) -> list[tuple[float, Quotients]]:
-        """The formula at each step whose points were evaluated, by ascending multiple."""
-        found: list[tuple[float, Quotients]] = []
-        for m in self.multiples:
-            wanted = [self.columns.get(o * m, -1) for o in formula.offsets]
-            if -1 not in wanted:
-                at = columns_of(self.found, wanted)
-                found.append((m, quotients(probe, formula, self.theta, self.points[:, wanted], at, self.noise)))
-        return found
+    def levels(self, probe: Probe, formula: Scheme) -> tuple[Array, Quotients]:
+        """The multiples of the base at which all points of the formula were evaluated, (s,), and its quotients, (m, s)."""
+        wanted = {m: [self.columns.get(o * m, -1) for o in formula.offsets] for m in self.multiples}
+        known = {m: columns for m, columns in wanted.items() if -1 not in columns}
+        at = np.array(list(known.values()), dtype=np.intp).reshape(len(known), len(formula.offsets))
+        points, *found = (np.take(x, at, axis=1) for x in (self.points, *self.found))
+        noise = Noise(*(column[:, None] for column in self.noise))
+        return np.array(list(known)), quotients(probe, formula, self.theta[:, None], points, Evaluations(*found), noise)
 
     def lifted(self, probe: Probe) -> Array:
         """Whether the spacing of the numbers lifts even the smallest step above the scale of the loss; bool (m,)."""
@@ -138,63 +155,45 @@ def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
     )
 
 
-def truncations(
-    levels: list[tuple[float, Quotients]], order: int, ratio: float, trusted: Array, lifted: Array
-) -> list[Array]:
-    """Truncation of each level, (m,) each, of a ladder of ascending steps.
+def truncations(multiples: Array, found: Quotients, formula: Scheme, trusted: Array, lifted: Array) -> Array:
+    """Truncation of each level of a ladder, (m, s), whose steps are ``multiples`` (s,), ascending, of its base.
 
     At or below ``trusted``, a level's truncation follows from its neighbours, and is at least its distance from every smaller
     level beyond their noise.  Above, it is the distance from a smaller level plus that level's bound.  Nothing is known where
     the smallest step is ``lifted`` above the scale of the loss, (m,).
     """
-    climb = _Climb(levels, ratio**order)
-    found: list[Array] = []
-    bounds: list[Array] = []
-    for k, (multiple, q) in enumerate(levels):
-        t = climb.from_neighbours(k)
+    value, noise = found.value, found.roundoff
+    truncation = _from_neighbours(value, noise, formula.ratio**formula.order)
+    bounds = np.empty(value.shape)
+    for k, multiple in enumerate(multiples.tolist()):
+        t = truncation[:, k]
         if k > 0:
-            gaps = [np.abs(q.value - smaller.value) for _, smaller in levels[:k]]
+            gaps = np.abs(value[:, k, None] - value[:, :k])
             # a smaller step has no more truncation, so the difference beyond the noise is this step's truncation
-            separated = [
-                gap - q.roundoff - smaller.roundoff for gap, (_, smaller) in zip(gaps, levels[:k], strict=True)
-            ]
-            t = np.maximum(t, np.max(separated, axis=0))
-            anchored = np.min([gap + bound for gap, bound in zip(gaps, bounds, strict=True)], axis=0)
+            t = np.maximum(t, (gaps - noise[:, k, None] - noise[:, :k]).max(axis=1))
+            anchored = (gaps + bounds[:, :k]).min(axis=1)
             t = np.where(multiple <= trusted, np.minimum(t, anchored), anchored)
         else:
             t = np.where(lifted, np.inf, t)
-        t = np.where(np.isnan(t), np.inf, t)
-        found.append(t)
-        bounds.append(q.roundoff + t + q.kink)
-    return found
+        truncation[:, k] = t = np.where(np.isnan(t), np.inf, t)
+        bounds[:, k] = noise[:, k] + t + found.kink[:, k]
+    return truncation
 
 
-class _Climb:
-    """Neighbouring levels of a ladder: their differences, and by how much the truncation grows between them."""
+def _from_neighbours(value: Array, noise: Array, gain: float) -> Array:
+    """The truncation of each level from those beside it, (m, s); infinite where there are none.
 
-    def __init__(self, levels: list[tuple[float, Quotients]], gain: float) -> None:
-        self.gain = gain
-        values = [q.value for _, q in levels]
-        self._shape = values[0].shape
-        self._noises = [q.roundoff for _, q in levels]
-        # from each level to the one above it
-        self._gaps = [np.abs(upper - lower) for lower, upper in pairwise(values)]
-
-    def from_neighbours(self, k: int) -> Array:
-        """The truncation of level k from the levels beside it; infinite where there are none."""
-        t = np.full(self._shape, np.inf)
-        if k < len(self._gaps):
-            # the next larger step has ``growth`` times the truncation, so the difference is (growth - 1) times this one's;
-            # this step's own noise is in its roundoff already, the larger step's is half as much or less
-            t = (self._gaps[k] + self._noises[k] / 2) / (self._growth(k) - 1)
-        if k > 0:
-            g = self._growth(k - 1)
-            t = np.fmin(t, (self._gaps[k - 1] + self._noises[k - 1] / 2) * g / (g - 1))
-        return t
-
-    def _growth(self, k: int) -> Array:
-        """By how much the truncation grows from level k to k + 1: ``gain`` in theory, less at a singularity."""
-        if k >= len(self._gaps) - 1:
-            return np.full(self._shape, self.gain)
-        seen = self._gaps[k] > 2 * self._noises[k]
-        return np.where(seen, np.clip(self._gaps[k + 1] / self._gaps[k], 1.25, self.gain), self.gain)
+    gain : by how much the truncation grows from a level to the one above it in theory; less at a singularity.
+    """
+    truncation = np.full(value.shape, np.inf)
+    # from each level to the one above it
+    gaps = np.abs(value[:, 1:] - value[:, :-1])
+    growth = np.full(gaps.shape, gain)
+    seen = gaps[:, :-1] > 2 * noise[:, : max(0, noise.shape[1] - 2)]
+    growth[:, :-1] = np.where(seen, np.clip(gaps[:, 1:] / gaps[:, :-1], 1.25, gain), gain)
+    # the next larger step has ``growth`` times the truncation, so the difference is (growth - 1) times this one's;
+    # this step's own noise is in its roundoff already, the larger step's is half as much or less
+    shown = gaps + noise[:, :-1] / 2
+    truncation[:, :-1] = shown / (growth - 1)
+    truncation[:, 1:] = np.fmin(truncation[:, 1:], shown * growth / (growth - 1))
+    return truncation

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.benchmarks import _beside
-from tests.benchmarks.frame import HEAD, benchmarks, line, machine
+from tests.benchmarks.frame import HEAD, benchmarks, by_processor, line, machine
 
 
 def main() -> int:
@@ -23,7 +23,15 @@ def main() -> int:
     parser.add_argument(
         "--beside", type=Path, metavar="OLD", help="the folder of another checkout; nothing else is run"
     )
+    parser.add_argument(
+        "--processor",
+        action="store_true",
+        help="time of the processor instead of the clock, for a machine that others use; set OPENBLAS_NUM_THREADS=1,"
+        " since threads that wait take time too.  Not for what other processes do",
+    )
     typed = parser.parse_args()
+    if typed.processor:
+        by_processor()
     print(machine(), "", HEAD, sep="\n", flush=True)
     here = Path(__file__).resolve().parents[2]
     works = [_beside.rows(typed.beside.resolve(), here)] if typed.beside else [known[name]() for name in typed.only]

@@ -15,6 +15,8 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from tests.processors import features
+
 REPEATS = 5
 PACKAGES = ("numpy", "pyarrow", "hydra-core", "joblib", "scipy", "torch", "jax", "statsmodels", "numdifftools")
 
@@ -57,10 +59,19 @@ def missing(*modules: str) -> str:
     return f"{', '.join(absent)} not installed (pip install -e '.[bench]')" if absent else ""
 
 
+def by_processor() -> None:
+    """Count the time of the processor from now on, of all threads of this process, instead of the clock's."""
+    global _now
+    _now = time.process_time
+
+
+_now: Callable[[], float] = time.perf_counter
+
+
 def seconds(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+    start = _now()
     work()
-    return time.perf_counter() - start
+    return _now() - start
 
 
 def alternating(*works: Callable[[], Any], repeats: int = REPEATS, warm: bool = True) -> list[list[float]]:
@@ -78,6 +89,11 @@ def alternating(*works: Callable[[], Any], repeats: int = REPEATS, warm: bool = 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
     """How many times as long as the second the first takes: the median over the rounds."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def wide() -> bool:
+    """Whether NumPy computes with 512 bits at once here: its exp takes less time then, and some limits are others."""
+    return "X86_V4" in features() or any(name.startswith("AVX512") for name in features())
 
 
 def benchmarks() -> dict[str, Callable[[], Iterable[Row]]]:

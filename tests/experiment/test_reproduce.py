@@ -246,6 +246,26 @@ def test_each_rule_is_compared(original: Path, tmp_path: Path) -> None:
     assert not replay.reproduce(run).reproduced
 
 
+def test_the_count_of_evaluations_may_turn_only_with_numbers_of_a_chosen_step(original: Path, tmp_path: Path) -> None:
+    """How many steps are tried may depend on the last digit of a bound, which another processor rounds otherwise."""
+    near = moved(original, tmp_path / "near", 0.5, 0)
+    counts: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+        "chosen": lambda value, row: value and value + 4 * (row["eps"] is None),
+        "given": lambda value, row: value and value + 4 * (row["eps"] is not None),
+    }
+    runs = {
+        (name, word): altered(run, tmp_path / name / word, "cells", "n_evals", change)
+        for name, run in (("moved", near), ("same", original))
+        for word, change in counts.items()
+    }
+    assert {where: replay.reproduce(run).reproduced for where, run in runs.items()} == {
+        ("moved", "chosen"): True,
+        ("moved", "given"): False,
+        ("same", "chosen"): False,
+        ("same", "given"): False,
+    }
+
+
 def test_a_verdict_may_turn_only_where_its_own_numbers_say_so() -> None:
     old = {"bound": [1.0, 1.0, 1.0], "abs_err": [0.5, 1.5, 1.5], "analytic": [0.0, 0.0, 0.0]}
     follows = comparison.verdict_follows({**old, "verdict": ["match", "mismatch", "match"]})

@@ -31,7 +31,7 @@ from waiting import PATIENCE, until
 
 import gradcheck
 from gradcheck.columns import store
-from gradcheck.columns.weights import AXES, ERRORS, CellRows, Tabled, errors_table, tabled
+from gradcheck.columns.weights import AXES, ERRORS, SCHEMA_VERSION, CellRows, Tabled, errors_table, tabled
 from gradcheck.errors import BadInput, Meaningless, WriteError
 from gradcheck.experiment.config import identity, schema
 from gradcheck.experiment.config.form import canonical
@@ -241,7 +241,7 @@ def test_provenance_is_in_every_file(tmp_path: Path) -> None:
     assert len(files) == 2 * 4
     for path in files:
         stamp = json.loads(pq.read_schema(path).metadata[b"gradcheck.provenance"])
-        assert stamp == {"schema_version": 2, "overrides": []}
+        assert stamp == {"schema_version": SCHEMA_VERSION, "overrides": []}
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -548,7 +548,12 @@ def text_file(run: Path) -> None:
 
 def newer(run: Path) -> None:
     path = part(run, "cells")
-    rewrite(path, pq.read_table(path).replace_schema_metadata({"gradcheck.provenance": '{"schema_version": 3}'}))
+    rewrite(
+        path,
+        pq.read_table(path).replace_schema_metadata(
+            {"gradcheck.provenance": f'{{"schema_version": {SCHEMA_VERSION + 1}}}'}
+        ),
+    )
 
 
 def odd_provenance(run: Path) -> None:

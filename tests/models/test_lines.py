@@ -10,10 +10,11 @@ import pytest
 from exact import EXTENDED, LONG, U
 
 from gradcheck.models.cross_entropy import LOGIT_LIMIT, cross_entropy_total
-from gradcheck.models.fast import blocks
+from gradcheck.models.fast import blocks, factors
 from gradcheck.models.fast import cross_entropy_lines as lines
 from gradcheck.models.fast.blocks import SEGMENT
-from gradcheck.models.fast.cross_entropy_lines import REACH, cross_entropy_along, cross_entropy_along_rounding
+from gradcheck.models.fast.cross_entropy_lines import cross_entropy_along, cross_entropy_along_rounding
+from gradcheck.models.fast.factors import REACH
 from gradcheck.models.fast.squared_lines import squared_along, squared_along_rounding
 from gradcheck.numerics import threads
 
@@ -71,7 +72,7 @@ def extended_cross_entropy(z, y, columns, steps) -> np.ndarray:
 @pytest.fixture(params=[0, 10**9], ids=["products", "plain"])
 def both_ways(request, monkeypatch):
     """Products for any number of examples, where the losses are large enough; and the plain formula for all."""
-    monkeypatch.setattr(lines, "FEWEST_EXAMPLES", request.param)
+    monkeypatch.setattr(factors, "FEWEST_EXAMPLES", request.param)
 
 
 CASES = [
@@ -194,7 +195,7 @@ def rms(values) -> float:
     ],
 )
 def test_the_deviation_along_lines_is_the_predicted_one(n, scale, labels, dtype):
-    if n < 40 and lines.FEWEST_EXAMPLES == 0:
+    if n < 40 and factors.FEWEST_EXAMPLES == 0:
         pytest.skip("so few examples are never multiplied")
     z, y, columns, rng = problem(n, 100, scale, labels, dtype)
     steps = (0.03 * rng.uniform(0.5, 1, (100, 1)) * [-1, 1]).astype(dtype)

@@ -147,7 +147,7 @@ def difference(first: Place, second: Place, at_a_time: int = AT_A_TIME) -> Diffe
         for note in (*filter(None, [unfinished(one)]), *one.notes)
     ]
     words: tuple[str, ...] = _WORDS
-    if sides[0].version != sides[1].version:
+    if _other_words(*sides):
         old = (first, second)[sides[0].version > sides[1].version]
         found.notes.append(
             f"{old}: is of version 1, which has no verdict partial and other reasons: partial is taken as match, reasons"
@@ -173,19 +173,24 @@ def _seconds(sides: tuple[Cells, Cells], pairs: Pairs) -> Seconds:
 # ------------------------------------------------------------------------------------------------------------- of cells
 
 
+def _other_words(first: Cells, second: Cells) -> bool:
+    """Whether one of the runs alone has the words of version 1."""
+    return (first.version < 2) != (second.version < 2)
+
+
 def _compare_cells(found: Difference, sides: tuple[Cells, Cells], pairs: Pairs) -> None:
     """Add the cells whose verdict or status changed, and count the figures that differ."""
     first, second = sides
     mine, theirs = pairs.both.T
     before, after = first.outcomes(mine), second.outcomes(theirs)
-    if first.version != second.version:
+    if _other_words(first, second):
         before, after = (np.where(one == "partial", "match", one) for one in (before, after))
     for i in np.flatnonzero(before != after):
         ids = first.ids[mine[i]], second.ids[theirs[i]]
         found.cells.append(Changed(*ids, before[i], after[i], second.axes(theirs[i])))
     for name in (*FIGURES, *COUNTS, *WORDS):
         if name == "n_evals" and first.version != second.version:
-            continue  # version 2 spends evaluations on weights that may be exempt
+            continue  # each version spends other evaluations
         if name in WORDS:
             same: Flags = np.asarray(first.texts(name, mine) == second.texts(name, theirs), dtype=bool)
         else:

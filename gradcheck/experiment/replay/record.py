@@ -11,7 +11,6 @@ import numpy as np
 from gradcheck.columns.places import Place
 from gradcheck.errors import BadInput, one_line
 from gradcheck.experiment.config import form, identity
-from gradcheck.experiment.results import version_1
 from gradcheck.experiment.results.stored import Stored
 
 _MAX_CONFIG = 10_000_000  # characters
@@ -36,7 +35,8 @@ def chosen(run_dir: Place, cell: str | None, sample: int | None, seed: int = 0) 
 def cell_columns(stored: Stored) -> list[str]:
     """The columns of ``cells`` that are compared."""
     parts = stored.cells
-    aside = ("seconds", *(version_1.NOT_COMPARED if any(part.version < 2 for part in parts) else ()))
+    # version 2 spends evaluations on weights that may be exempt, version 3 takes fewer at eps=auto
+    aside = ("seconds", *(("n_evals",) if any(part.version < 3 for part in parts) else ()))
     return [name for name in dict.fromkeys(name for part in parts for name in part.columns) if name not in aside]
 
 

@@ -10,9 +10,6 @@ from gradcheck.columns.weights import CellRows
 from gradcheck.experiment.truth import UNKNOWN_MODELS
 from gradcheck.numerics.verdict import CORNER, EXEMPT
 
-# Version 2 spends evaluations on weights that may be exempt.
-NOT_COMPARED = ("n_evals",)
-
 
 def retold(new: CellRows, recorded: Mapping[str, Sequence[object]]) -> CellRows:
     """Recomputed rows in the words of version 1.

@@ -67,7 +67,7 @@ class Gaussian(DataSource):
         if target.follows_scale:
             X *= self.scale
         y = target.draw(_product(X, weights) + noise, label_rng)
-        if not target.follows_scale:
+        if not target.follows_scale and self.scale != 1:
             X *= self.scale
         return as_batch(X, y, self.standardize, dtype)
 
@@ -78,7 +78,7 @@ def _equicorrelated(Z: NDArray[np.float64], correlation: float) -> NDArray[np.fl
     The root is a I + b 11^T with a = sqrt(1 - c) and a + d b = sqrt(1 + (d - 1) c); for c = 0 it is the identity.
     """
     d = Z.shape[1]
-    if d == 1:
+    if d == 1 or correlation == 0:
         return Z
     a = math.sqrt(1 - correlation)
     b = (math.sqrt(max(0.0, 1 + (d - 1) * correlation)) - a) / d

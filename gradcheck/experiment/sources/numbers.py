@@ -10,7 +10,8 @@ def as_dtype(key: str, values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
     """Values in the dtype, contiguous.  Raises ValueError that begins with the key where they are beyond its largest number."""
     with np.errstate(over="ignore", under="ignore"):
         made = np.array(values, dtype=dtype, order="C")
-    if not np.isfinite(made).all():
+    # a NaN is both the least and the largest; in less memory than a flag for every number
+    if made.size and not (np.isfinite(made.min()) and np.isfinite(made.max())):
         worst = np.abs(values).max()
         raise ValueError(f"{key}: holds numbers up to {worst:g}, which dtype={np.dtype(dtype).name} cannot represent")
     return made

@@ -4,52 +4,123 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from gradcheck.models.cross_entropy import distance_to_limit
 from gradcheck.models.fast.cross_entropy_lines import (
-    REACH,
     cross_entropy_along,
     cross_entropy_along_rounding,
     cross_entropy_slopes,
+    factored,
 )
+from gradcheck.models.fast.factors import REACH
+from gradcheck.models.fast.softmax_lines import softmax_along_rounding, softmax_lines
 from gradcheck.models.fast.squared_lines import squared_along, squared_along_rounding
-from gradcheck.models.heads import CrossEntropy, Head, SquaredError
+from gradcheck.models.heads import CrossEntropy, Head, SoftmaxCrossEntropy, SquaredError
 
 Array = np.ndarray
 
 
-class Lines(NamedTuple):
-    """How a loss that is a sum over examples and outputs is computed along a line of one output's z.
+class Line(Protocol):
+    """The loss where one output moves along a column, with what all such steps share."""
 
-    totals(z, y, columns, steps, largest, slopes) : the sums over the examples at z + step column, (m, k).  z, y (n,);
-        columns (m, n); steps (m, k); largest (m,), the largest absolute value of each column.
-    slopes(z, y, columns) : what all steps along a column share, one entry a column; or None.
-    rounding(z, y, u, groups) : standard deviation of what this adds to the rounding error of z; groups, its ``repetition``.
+    @property
+    def edge(self) -> Array:
+        """The examples that a step within reach may bring to the limit where the loss is clipped."""
+
+    @property
+    def outputs(self) -> slice:
+        """The outputs on which the clipping of an example depends."""
+
+    @property
+    def by_factors(self) -> bool:
+        """Whether ``totals`` takes far less time than the sum of each example's loss."""
+
+    def slopes(self, columns: Array) -> Array | None:
+        """What all steps along these columns (m, n) share, one entry a column; or None."""
+
+    def totals(self, columns: Array, steps: Array, largest: Array, slopes: Array | None) -> Array:
+        """The summed loss where the output moves by steps[r, c] columns[r], (m, k).
+
+        columns : (m, n).   steps : (m, k) within reach.   largest : (m,), the largest absolute value of each column.
+        """
+
+
+class Lines(NamedTuple):
+    """How the loss of a head is computed along the weights of the last layer.
+
+    of(head, z, y) : of an output its line, z (n, k); None where there is no faster way than in full.
+    rounding(head, z, y, u, groups) : standard deviation of what this adds to the rounding error of z, of the summed loss;
+        groups, its ``repetition``.  None where it adds nothing to the errors of a loss in full.
     reach : how far a step may change an entry of z.
-    distance(z) : how far each z is from the limit where the loss is clipped; None where no loss is clipped.
     """
 
-    totals: Callable[[Array, Array, Array, Array, Array, Array | None], Array]
-    slopes: Callable[[Array, Array, Array], Array | None]
-    rounding: Callable[[Array, Array, float, float], float]
+    of: Callable[[Head, Array, Array], Callable[[int], Line | None]]
+    rounding: Callable[[Head, Array, Array, float, float], float | None]
     reach: float
-    distance: Callable[[Array], Array] | None
 
 
-CROSS_ENTROPY = Lines(cross_entropy_along, cross_entropy_slopes, cross_entropy_along_rounding, REACH, distance_to_limit)
-SQUARED = Lines(
-    lambda z, y, columns, steps, largest, slopes: squared_along(z - y, columns, steps),
-    lambda z, y, columns: None,
-    lambda z, y, u, groups: squared_along_rounding(z - y, u),
-    math.inf,
-    None,
+class CrossEntropyLine:
+    """The loss along one of several outputs, each with a cross-entropy of its own."""
+
+    def __init__(self, head: Head, z: Array, y: Array, output: int) -> None:
+        self._z, self._y = np.ascontiguousarray(z[:, output]), np.ascontiguousarray(y[:, output])
+        self._others = _others(head, z, y, output)
+        self.edge = np.flatnonzero(distance_to_limit(self._z) <= REACH * (1 + 2.0**-10))
+        self.outputs = slice(output, output + 1)
+        self.by_factors = factored(self._z, self._y)
+
+    def slopes(self, columns: Array) -> Array | None:
+        with np.errstate(all="ignore"):
+            return cross_entropy_slopes(self._z, self._y, columns)
+
+    def totals(self, columns: Array, steps: Array, largest: Array, slopes: Array | None) -> Array:
+        totals = cross_entropy_along(self._z, self._y, columns, steps, largest, slopes)
+        return totals if self._others is None else totals + self._others
+
+
+class SquaredLine:
+    """The loss along one of several outputs, each with a squared error of its own."""
+
+    edge = np.empty(0, np.intp)
+    by_factors = False
+
+    def __init__(self, head: Head, z: Array, y: Array, output: int) -> None:
+        self._residual = z[:, output] - y[:, output]
+        self._others = _others(head, z, y, output)
+        self.outputs = slice(output, output + 1)
+
+    def slopes(self, columns: Array) -> None:
+        return None
+
+    def totals(self, columns: Array, steps: Array, largest: Array, slopes: Array | None) -> Array:
+        totals = squared_along(self._residual, columns, steps)
+        return totals if self._others is None else totals + self._others
+
+
+def _others(head: Head, z: Array, y: Array, output: int) -> Array | None:
+    """The summed loss of the other outputs; None where there are none."""
+    others = np.arange(z.shape[1]) != output
+    return head.total(z[:, others], y[:, others]) if others.any() else None
+
+
+CROSS_ENTROPY = Lines(
+    lambda head, z, y: partial(CrossEntropyLine, head, z, y),
+    lambda head, z, y, u, groups: cross_entropy_along_rounding(z, y, u, groups),
+    REACH,
 )
+SQUARED = Lines(
+    lambda head, z, y: partial(SquaredLine, head, z, y),
+    lambda head, z, y, u, groups: squared_along_rounding(z - y, u),
+    math.inf,
+)
+SOFTMAX = Lines(softmax_lines, softmax_along_rounding, REACH)
 
 # by the very class: a subclass may have another loss
-_LINES: dict[type[Head], Lines] = {CrossEntropy: CROSS_ENTROPY, SquaredError: SQUARED}
+_LINES: dict[type[Head], Lines] = {CrossEntropy: CROSS_ENTROPY, SquaredError: SQUARED, SoftmaxCrossEntropy: SOFTMAX}
 
 
 def lines_of(head: Head) -> Lines | None:

@@ -4,35 +4,70 @@ from __future__ import annotations
 
 import numpy as np
 
+from gradcheck.models.fast.exponentials import quotient_variance
+from gradcheck.models.fast.factors import FEWEST_EXAMPLES
 from gradcheck.models.fast.lines import lines_of
 from gradcheck.models.heads import Head
-from gradcheck.models.rounding import Along, LossErrors
+from gradcheck.models.net import Net
+from gradcheck.models.rounding import Along, LossErrors, Values
 
 Array = np.ndarray
 
 
-def line_variances(errors: LossErrors) -> list[Array]:
+def line_variances(net: Net, v: Values, errors: LossErrors) -> list[Array]:
     """Variance of the summed loss along a weight of each layer, (h,).
 
     Along a weight of column j in layer l, z_l moves in that column alone and a_l with it; z_{l+1} moves by a multiple of a
-    row of W_{l+1}; what follows is computed anew.  All before is the same at every point, its errors included.
+    row of W_{l+1}; what follows is computed anew.  All before is the same at every point, its errors included.  Where the
+    units of layer l+1 are quotients of exponentials the larger variance of both ways counts, as the step decides.
     """
-    base, z, moved, a = errors
-    last = len(z) - 1
     lines = []
-    for layer in range(last + 1):
-        column = moved[layer].sum(axis=0)
-        if layer < last:
-            column = column + a[layer].sum(axis=0) + moved[layer + 1].sum()
-        anew = sum(float(v.sum()) for v in (*a[layer + 1 :], *z[layer + 2 :]))
-        lines.append(base + column + anew)
+    for layer in range(len(errors.z)):
+        variance = _line(errors, layer, layer + 1, 0.0)
+        by_exponentials = _by_exponentials(net, v, errors, layer)
+        lines.append(variance if by_exponentials is None else np.maximum(variance, by_exponentials))
     return lines
+
+
+def _line(errors: LossErrors, layer: int, after: int, added: float) -> Array:
+    """The variance where everything above ``after`` is computed anew, and z there is what is known plus something small.
+
+    added : what the layers between both add to it.
+    """
+    base, z, moved, a, _ = errors
+    column = moved[layer].sum(axis=0)
+    if layer < len(z) - 1:
+        column = column + a[layer].sum(axis=0) + moved[after].sum()
+    anew = sum(float(v.sum()) for v in (*a[after:], *z[after + 1 :]))
+    found: Array = base + added + column + anew
+    return found
+
+
+def _by_exponentials(net: Net, v: Values, errors: LossErrors, layer: int) -> Array | None:
+    """The variance where the units of the next layer are computed by ``fast.exponentials``; None where they never are."""
+    if layer + 2 > len(errors.z) - 1:
+        return None
+    units = quotient_variance(net.activation, v.trace.zs[layer + 1])
+    if units is None:
+        return None
+    # units are weighted when what they are at theta was subtracted: beside their own errors the sum has none
+    added = (errors.deltas[layer + 2] ** 2 * (units @ v.weights[layer + 2] ** 2)).sum()
+    return _line(errors, layer, layer + 2, float(added))
 
 
 def last_deviation(head: Head, z: Array, y: Array, groups: float) -> float | None:
     """Standard deviation of the summed loss along a line of the last layer, over u; None where it has no formula of its own."""
     lines = lines_of(head)
-    return None if lines is None else lines.rounding(z, y, 1.0, groups)
+    return None if lines is None else lines.rounding(head, z, y, 1.0, groups)
 
 
-BY_STRUCTURE = Along(line_variances, last_deviation)
+def deviation_below(head: Head, z: Array, y: Array, groups: float) -> float | None:
+    """That of the summed loss at a z that moves in all examples at once; None where each example's loss is summed."""
+    lines = lines_of(head)
+    if lines is None or z.shape[1] > 1 or len(z) < FEWEST_EXAMPLES:
+        return None
+    line = lines.of(head, z, y)(0)
+    return last_deviation(head, z, y, groups) if line is not None and line.by_factors else None
+
+
+BY_STRUCTURE = Along(line_variances, last_deviation, deviation_below)

@@ -8,7 +8,7 @@ difference.  For a loss of n examples this takes n operations for a weight of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,9 @@ import numpy as np
 
 from gradcheck.models.batch import Batch
 from gradcheck.models.fast.blocks import largest_of
-from gradcheck.models.fast.lines import Lines, lines_of
+from gradcheck.models.fast.exponentials import Hidden, Memory, hidden_of
+from gradcheck.models.fast.factors import FEWEST_EXAMPLES, REACH
+from gradcheck.models.fast.lines import Line, lines_of
 from gradcheck.models.functions import is_complex
 from gradcheck.models.kinks import NetAtTheta
 from gradcheck.models.net import Net
@@ -131,13 +133,19 @@ class Perturbation(NetAtTheta):
         if lines is None or layer < len(self.trace.zs) - 1 or is_complex(steps):
             return self._by_blocks(layer, i, j, steps)
         near = np.abs(steps) * self._largest[i][:, None] <= lines.reach
-        if self.trace.zs[-1].shape[1] == 1 and near.all():
-            return self._along(lines, 0, i, steps)
+        if self.trace.zs[-1].shape[1] == 1 and near.all() and (only := self._line(0)) is not None:
+            return self._along(*only, 0, i, steps)
         totals, bent = np.empty(steps.shape, steps.dtype), np.zeros(steps.shape)
         for output in np.unique(j):
-            rows = np.flatnonzero((j == output) & near.any(axis=1))
+            mine = j == output
+            found = self._line(output)
+            if found is None:
+                near[mine] = False
+                continue
+            rows = np.flatnonzero(mine & near.any(axis=1))
             if len(rows):
-                totals[rows], bent[rows] = self._along(lines, output, i[rows], np.where(near, steps, 0)[rows])
+                within = steps[rows] if near[rows].all() else np.where(near[rows], steps[rows], 0)
+                totals[rows], bent[rows] = self._along(*found, output, i[rows], within)
         far = ~near.all(axis=1)
         if far.any():
             exact, crossing = self._by_blocks(layer, i[far], j[far], steps[far])
@@ -145,93 +153,186 @@ class Perturbation(NetAtTheta):
             bent[far] = np.where(near[far], bent[far], crossing)
         return totals, bent
 
-    def _along(self, lines: Lines, output: int, i: Array, steps: Array) -> tuple[Array, Array]:
-        """``_totals`` of steps within ``lines.reach`` along weights of one output of the last layer."""
-        z, y = self.trace.zs[-1], self.batch.y
+    def _along(self, line: Line, slopes: Array | None, output: int, i: Array, steps: Array) -> tuple[Array, Array]:
+        """``_totals`` of steps within reach along weights of one output of the last layer."""
         # a view where all are asked for
         rows = slice(int(i[0]), int(i[-1]) + 1) if (i[1:] - i[:-1] == 1).all() else i
         columns = self.columns[-1][rows]
-        target, edge, slopes = self._line(lines, output)
-        some = None if slopes is None else slopes[rows]
-        totals = lines.totals(self.outputs[-1][output], target, columns, steps, self._largest[i], some)
-        if z.shape[1] > 1:
-            others = np.arange(z.shape[1]) != output
-            totals += self.net.head.total(z[:, others], y[:, others])
+        totals = line.totals(columns, steps, self._largest[i], None if slopes is None else slopes[rows])
         bent = np.zeros(steps.shape)
-        if len(edge):
-            clipped = self.kinks.clipped[edge, output, None]
-            for c in range(steps.shape[1]):
-                moved = z[edge, output] + steps[:, c, None] * columns[:, edge]
-                bent[:, c] = self.kinks.clipping(self.net, moved[..., None], y[edge, output, None], clipped)
+        if len(line.edge):
+            self._clipped_along(line, output, columns[:, line.edge], steps, bent)
         return totals, bent
 
-    def _line(self, lines: Lines, output: int) -> tuple[Array, Array, Array | None]:
-        """What all steps along the weights of one output share: its targets, the examples that may reach the limit where
-        the loss is clipped, and the slopes of its columns.
-        """
+    def _clipped_along(self, line: Line, output: int, columns: Array, steps: Array, bent: Array) -> None:
+        """Fill in how far the loss leaves its continuation by the examples that may reach the limit; their columns."""
+        edge, outputs = line.edge, line.outputs
+        z, y = self.trace.zs[-1][edge, outputs], self.batch.y[edge]
+        y, clipped = (x[:, outputs] if x.ndim > 1 and x.shape[1] > 1 else x for x in (y, self.kinks.clipped[edge]))
+        column = output - (outputs.start or 0)
+        size = max(1, POINTS_NUMBERS // max(1, z.size))
+        for start in range(0, len(steps), size):
+            some = slice(start, start + size)
+            for c in range(steps.shape[1]):
+                moved = np.repeat(z[None], len(steps[some]), axis=0)
+                moved[..., column] = z[:, column] + steps[some, c, None] * columns[some]
+                bent[some, c] = self.kinks.clipping(self.net, moved, y, clipped)
+
+    @cached_property
+    def _lines_of_outputs(self) -> Callable[[int], Line | None]:
+        lines = lines_of(self.net.head)
+        assert lines is not None
+        return lines.of(self.net.head, self.trace.zs[-1], self.batch.y)
+
+    def _line(self, output: int) -> tuple[Line, Array | None] | None:
+        """The line of an output of the last layer, and the slopes of its columns."""
         if output not in self._lines:
-            target = np.ascontiguousarray(self.batch.y[:, output])
-            near = np.empty(0, np.intp)
-            if lines.distance is not None:
-                distance = lines.distance(self.trace.zs[-1][:, output])
-                near = np.flatnonzero(distance <= lines.reach * (1 + 2.0**-10))
             with np.errstate(all="ignore"):
-                self._lines[output] = target, near, lines.slopes(self.outputs[-1][output], target, self.columns[-1])
+                line = self._lines_of_outputs(output)
+                self._lines[output] = None if line is None else (line, line.slopes(self.columns[-1]))
         return self._lines[output]
 
     @cached_property
-    def _lines(self) -> dict[int, tuple[Array, Array, Array | None]]:
+    def _lines(self) -> dict[int, tuple[Line, Array | None] | None]:
         return {}
 
     def _by_blocks(self, layer: int, i: Array, j: Array, steps: Array) -> tuple[Array, Array]:
         """``_totals`` of any layer and any steps, in blocks of points that fit the cache."""
         k = steps.shape[1]
-        n = len(self.batch.X)
-        widths = [z.shape[1] for z in self.trace.zs[layer + 1 :]] or [self.trace.zs[-1].shape[1]]
-        size = max(1, POINTS_NUMBERS // (n * max(widths)))
         totals, bent = np.empty(steps.size, steps.dtype), np.zeros(steps.size)
         i, j, flat = np.repeat(i, k), np.repeat(j, k), steps.reshape(-1)
+        terms = self._terms(layer, i, j, flat)
+        for some in np.unique(terms):
+            rows = np.flatnonzero(terms == some)
+            totals[rows], bent[rows] = self._points(layer, i[rows], j[rows], flat[rows], int(some))
+        return totals.reshape(steps.shape), bent.reshape(steps.shape)
+
+    def _terms(self, layer: int, i: Array, j: Array, steps: Array) -> Array:
+        """How many terms ``Hidden.after`` takes for each point, (B,); 0 where the next layer is computed in full."""
+        hidden = None if is_complex(steps) or layer > len(self.trace.zs) - 3 else self._hidden[layer + 1]
+        if hidden is None:
+            return np.zeros(len(steps), np.intp)
+        moved = hidden.of.steepness * np.abs(steps) * largest_of(self.columns[layer])[i]
+        return hidden.terms(moved * np.abs(self._weights[layer + 1]).max(axis=1)[j])
+
+    def _points(self, layer: int, i: Array, j: Array, steps: Array, terms: int) -> tuple[Array, Array]:
+        """``_totals`` of points (B,), each with its own weight."""
+        n, outputs = self.trace.zs[-1].shape
+        hidden = self._hidden[layer + 1] if terms else None
+        # the widths of what is computed in full
+        widths = [z.shape[1] for z in self.trace.zs[layer + (2 if hidden else 1) :]] or [outputs]
+        size = max(1, POINTS_NUMBERS // (n * max(widths)))
+        size = min(size, hidden.points) if hidden else size
+        together = max(size, POINTS_NUMBERS // (n * outputs)) if self._one_line else size
+        totals, bent = np.empty(steps.size, steps.dtype), np.zeros(steps.size)
 
         def work(blocks: Iterator[slice]) -> None:
             # one memory for all blocks: asking the system for half a megabyte takes as long as computing it
-            space = np.empty((min(size, flat.size), n, widths[0]), steps.dtype)
+            most = min(size, steps.size)
+            space = np.empty((most, n, widths[0]), steps.dtype)
+            memory = hidden.memory(most) if hidden else None
+            z = np.empty((min(together, steps.size), n, outputs), steps.dtype)
             with np.errstate(all="ignore"):
                 for block in blocks:
-                    totals[block], bent[block] = self._block(layer, i[block], j[block], flat[block], space)
+                    for start in range(block.start, block.stop, size):
+                        some = slice(start, min(start + size, block.stop))
+                        here = z[start - block.start : some.stop - block.start]
+                        bent[some] = self._block(layer, i[some], j[some], steps[some], terms, memory, space, here)
+                    totals[block], clipped = self._summed(z[: block.stop - block.start])
+                    bent[block] += clipped
 
-        over_blocks(work, flat.size, size, flat.size * n * max(widths))
-        return totals.reshape(steps.shape), bent.reshape(steps.shape)
+        over_blocks(work, steps.size, together, steps.size * n * max(p.shape[1] for p in self.trace.zs[layer:]))
+        return totals, bent
 
-    def _block(self, layer: int, i: Array, j: Array, steps: Array, space: Array) -> tuple[Array, Array]:
-        """``_totals`` of a block of points, each with its own weight.
+    def _summed(self, z: Array) -> tuple[Array, Array | float]:
+        """The summed losses at z of the last layer (B, n, k), (B,), and how far clipping bends them.
 
-        space : of the shape (B, n, h) of the next layer's outputs at B or more points, to be written over.
+        z : where there is ``_one_line``, by how much it differs from that at theta.
+        """
+        line, y = self._one_line, self.batch.y
+        if line is None or is_complex(z):
+            clipped = 0.0 if is_complex(z) else self.kinks.clipping(self.net, z, y)
+            return self.net.head.total(z, y), clipped
+        moved = z[..., 0]
+        largest = largest_of(moved)
+        totals = line.totals(moved, np.ones((len(moved), 1), z.dtype), largest, None)[:, 0]
+        # no example reaches the limit unless it may within reach, or moves further
+        within = not len(line.edge) and bool((largest <= REACH).all())
+        return totals, 0.0 if within else self.kinks.clipping(self.net, self.trace.zs[-1] + z, y)
+
+    @cached_property
+    def _one_line(self) -> Line | None:
+        """The line of a single output, where products of factors take the place of each example's loss."""
+        lines, z = lines_of(self.net.head), self.trace.zs[-1]
+        if lines is None or z.shape[1] > 1 or len(z) < FEWEST_EXAMPLES:
+            return None
+        line = lines.of(self.net.head, z, self.batch.y)(0)
+        return line if line is not None and line.by_factors else None
+
+    def _block(
+        self,
+        layer: int,
+        i: Array,
+        j: Array,
+        steps: Array,
+        terms: int,
+        memory: Memory | None,
+        space: Array,
+        out: Array,
+    ) -> Array | float:
+        """How far kinks of hidden units may bend the losses at a block of points, each with its own weight.
+
+        memory, space : to be written over.  Space is (B, n, h), of the outputs at B or more points of the next layer; of the
+        one after it where ``Hidden.after`` computes the next in so many terms, which are not 0.
+        out : z of the last layer as ``_summed`` takes it is written to it, (B, n, k).
         """
         net, trace = self.net, self.trace
         kinks = None if is_complex(steps) else self.kinks
-        bent = np.zeros(len(steps))
-        last = len(trace.zs) - 1
-        column = self.outputs[layer][j] + steps[:, None] * self.columns[layer][i]
+        bent: Array | float = 0.0
+        last, after = len(trace.zs) - 1, layer + 1
+        column = steps[:, None] * self.columns[layer][i]
         if layer == last:
-            z = np.repeat(trace.zs[last][None].astype(steps.dtype), len(steps), axis=0)
-            z[np.arange(len(steps)), :, j] = column
+            out[...] = 0
+            out[np.arange(len(steps)), :, j] = column
         else:
-            g = net.activation
+            g, weights = net.activation, self._weights
+            column += self.outputs[layer][j]
             if kinks is not None:
                 bent += kinks.crossed(layer, column, j)
-            moved = g.value(column) - self.columns[layer + 1][j]
-            weights = self._weights
-            z = np.einsum("bn,bj->bnj", moved, weights[layer + 1][j], out=space[: len(steps)])
-            z += trace.zs[layer + 1]
-            for deeper in range(layer + 1, last):
+            moved = g.over(column)
+            moved -= self.columns[after][j]
+            hidden = self._hidden[after] if terms else None
+            z = out if layer + (2 if hidden else 1) == last else space[: len(steps)]
+            if hidden is not None and memory is not None:
+                after += 1
+                hidden.after(moved, weights[layer + 1][j], terms, self._scaled[after], memory, z)
+            else:
+                np.einsum("bn,bj->bnj", moved, weights[after][j], out=z)
+            if after < last:
+                z += trace.zs[after]
+            for deeper in range(after, last):
                 if kinks is not None:
                     bent += kinks.crossed(deeper, z)
-                z = g.over(z) @ weights[deeper + 1]
+                z = np.matmul(g.over(z), weights[deeper + 1], out=out if deeper == last - 1 else None)
                 if self._biases:
                     z += self._biases[deeper + 1]
-        if kinks is not None:
-            bent += kinks.clipping(net, z, self.batch.y)
-        return net.head.total(z, self.batch.y), bent
+        if self._one_line is None or is_complex(steps):
+            # so far it is the change, unless the last layer was computed anew
+            out += trace.zs[last] if after >= last else 0
+        elif after < last:
+            out -= trace.zs[last]
+        return bent
+
+    @cached_property
+    def _hidden(self) -> list[Hidden | None]:
+        """The hidden layers whose units are computed by ``Hidden.after``."""
+        return [hidden_of(self.net.activation, z) for z in self.trace.zs[:-1]]
+
+    @cached_property
+    def _scaled(self) -> list[Array]:
+        """The weights that follow such layers, times the scale of their units."""
+        scales = [1.0, *(1.0 if hidden is None else hidden.of.scale for hidden in self._hidden)]
+        return [w * w.dtype.type(scale) for w, scale in zip(self._weights, scales, strict=True)]
 
     @cached_property
     def _weights(self) -> list[Array]:
