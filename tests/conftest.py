@@ -70,8 +70,12 @@ def frozen_again() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def configs_are_read_once() -> Iterator[None]:
-    """The package's own config files and Hydra's are the same for all tests; a third of composing is reading them."""
+def configs_are_read_and_composed_once() -> Iterator[None]:
+    """The package's own config files and Hydra's are the same for all tests; most of composing is reading and merging
+    them.  `test_composing.py` asks for the same config with and without this.
+    """
+    from trials.composing import remembering, without_a_folder_of_a_user
+
     from gradcheck.experiment.config.repository import Remembering
 
     initialize, read = Remembering.initialize_sources, {}
@@ -84,7 +88,8 @@ def configs_are_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Remembering, "initialize_sources", shared)
-        yield
+        with remembering({}, without_a_folder_of_a_user):
+            yield
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import additions
+import forkserver
 import pytest
 from commands import QUICK, ROOT, command, rows
 
@@ -86,7 +86,7 @@ def out_of_step(checkout: Path) -> set[str]:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, checkout / part)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *IN_STEP, "-k", OF_TABLES],
+        [*forkserver.python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", *IN_STEP, "-k", OF_TABLES],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": str(checkout)},
         capture_output=True,
@@ -107,7 +107,7 @@ def add_row(checkout: Path, page: str, after: str, row: str) -> None:
 
 
 def write_page(checkout: Path) -> str:
-    subprocess.run([sys.executable, "-c", WRITE], cwd=checkout, check=True)
+    subprocess.run([*forkserver.python(), "-c", WRITE], cwd=checkout, check=True)
     return (checkout / PAGE).read_text(encoding="utf-8")
 
 

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from trials import interpolations
+from trials.composing import remembering
 
 from gradcheck.columns.store import PLAN
 from gradcheck.errors import BadInput
@@ -53,7 +54,7 @@ def ours(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
 
 def hydras(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
     """What the jobs of Hydra's own multirun are given."""
-    with interpolations.remembering(interpolations.MADE):
+    with remembering(interpolations.MADE):
         return interpolations.hydras(hydra, overrides)
 
 
@@ -237,7 +238,7 @@ def test_overrides_that_refer_to_keys_give_what_hydra_composes_or_are_refused_by
 
 
 def difference(hydra: Hydra, overrides: list[str]) -> str | None:
-    with interpolations.remembering(interpolations.MADE):
+    with remembering(interpolations.MADE):
         return interpolations.compare(hydra, overrides)[1]
 
 
