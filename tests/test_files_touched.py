@@ -86,7 +86,7 @@ def out_of_step(checkout: Path) -> set[str]:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, checkout / part)
     done = subprocess.run(
-        [*forkserver.python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", *IN_STEP, "-k", OF_TABLES],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *IN_STEP, "-k", OF_TABLES],
         cwd=checkout,
         env={**os.environ, "PYTHONPATH": str(checkout)},
         capture_output=True,

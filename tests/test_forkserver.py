@@ -211,25 +211,32 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (10**9, 10**9))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"preexec_fn": limited},
-        {"process_group": 0},
-        {"start_new_session": True},
-        *({"env": {**os.environ, name: "1"}} for name in ("NPY_DISABLE_CPU_FEATURES", "OMP_NUM_THREADS", "LC_ALL")),
-        *(
-            {"env": {**os.environ, name: "1"}}
-            for name in ("PYTHONHASHSEED", "PYTHONOPTIMIZE", "ARROW_DEFAULT_MEMORY_POOL")
-        ),
-        {"env": {**os.environ, "PYTHONPATH": "/nowhere"}},
-        {"env": {**os.environ, "PYTHONPATH": "."}},
-    ],
-    ids=lambda options: str({key: str(value)[-30:] for key, value in options.items()}),
-)
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "limits": {"preexec_fn": limited},
+    "a group": {"process_group": 0},
+    "a session": {"start_new_session": True},
+    "no such folder": {"env": {"PYTHONPATH": "/nowhere"}},
+    "a folder from here": {"env": {"PYTHONPATH": "."}},
+    **{
+        name: {"env": {name: "1"}}
+        for name in (
+            *(
+                "NPY_DISABLE_CPU_FEATURES",
+                "OMP_NUM_THREADS",
+                "OPENBLAS_CORETYPE",
+                "LC_ALL",
+                "ARROW_DEFAULT_MEMORY_POOL",
+            ),
+            *("PYTHONHASHSEED", "PYTHONOPTIMIZE"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("options", OTHERWISE.values(), ids=OTHERWISE)
 def test_what_a_fork_cannot_be_is_a_new_process(options: dict[str, Any]) -> None:
     assert forked(forkserver.python())
-    assert not forked(forkserver.python(), **options)
+    assert not forked(forkserver.python(), **options | {"env": os.environ | options.get("env", {})})
 
 
 @pytest.mark.parametrize("name", ["numpy.py", "pandas/__init__.py", "random.py", "yaml.so"])

@@ -122,9 +122,7 @@ def test_a_memory_that_mixes_two_things_up_is_seen(monkeypatch: pytest.MonkeyPat
 def test_the_folder_of_a_user_is_read_anew(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     for l2 in (1.0, 2.0):
-        (tmp_path / "model/mine.yaml").write_text(
-            f"defaults:\n  - /schema/model/linear@_here_\n  - _self_\nl2: {l2}\n"
-        )
+        (tmp_path / "model/mine.yaml").write_text(f"defaults:\n  - /schema/model/linear@_here_\n  - _self_\nl2: {l2}\n")
         with compose.opened(str(tmp_path)) as hydra:
             assert compose.compose(hydra, ["model=mine"]).model.l2 == l2
         with compose.opened() as hydra:
