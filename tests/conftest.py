@@ -83,8 +83,12 @@ def configs_are_read_and_composed_once() -> Iterator[None]:
     def shared(self: Remembering, search_path: Any) -> None:
         initialize(self, search_path)
         found = [(entry.provider, entry.path) for entry in search_path.get_path()]
-        if {provider for provider, _ in found} == {"hydra", "main", "schema"}:  # no folder of a user
-            self._read = read.setdefault(str(found), self._read)
+        known = read.setdefault(str([one for one in found if one[0] in ("hydra", "main", "schema")]), {})
+        if len(found) == 3:
+            self._read = known
+        elif search_path.get_path()[-1].provider == "schema":  # what stands in a folder of a user comes after these two
+            firm = {path: one for path, one in known.items() if one is not None and one.provider in ("hydra", "main")}
+            self._read = firm
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Remembering, "initialize_sources", shared)

@@ -76,7 +76,7 @@ CHOICES = [
 ]
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     overrides=st.lists(st.sampled_from(CHOICES), max_size=4, unique=True),
     points=st.lists(
@@ -110,7 +110,7 @@ def test_a_memory_that_mixes_two_things_up_is_seen(monkeypatch: pytest.MonkeyPat
         made: dict[Any, Any] = {}
         with plainly(), monkeypatch.context() as patch:
             if fault == "copies nothing":
-                patch.setattr(composing.copy, "deepcopy", lambda config: config)
+                patch.setattr(composing, "deepcopy", lambda config: config)
             else:
                 patch.setattr(composing, "repr", lambda defaults: "", raising=False)
             with remembering(made, without_a_folder_of_a_user):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import copy, deepcopy
 from typing import Any
 from unittest import mock
 
@@ -37,7 +37,7 @@ def remembering(made: dict[Any, Any], place: Callable[[Any], Any] = lambda repo:
         key = (where, type(repo), skip_missing, *(o.input_line for o in chosen))
         if key not in made:
             made[key] = listed(repo, config_name, chosen, prepend_hydra, skip_missing)
-        found = copy.copy(made[key])
+        found = copy(made[key])
         found.config_overrides = [o for o in given if o not in chosen]
         return found
 
@@ -47,7 +47,7 @@ def remembering(made: dict[Any, Any], place: Callable[[Any], Any] = lambda repo:
         key = where, type(repo), repr(defaults)
         if key not in made:
             made[key] = composed(self, defaults, repo)
-        return copy.deepcopy(made[key])
+        return deepcopy(made[key])
 
     with _instead(create, compose_config):
         yield
@@ -73,7 +73,12 @@ def _instead(listed: Any, composed: Any) -> Iterator[None]:
         yield
 
 
+def sources(repo: Any) -> str:
+    """Where a repository reads its configs."""
+    return str([(source.provider, source.path) for source in repo.get_sources()])
+
+
 def without_a_folder_of_a_user(repo: Any) -> str | None:
-    """Where a repository reads the configs of the package and of Hydra, and no others."""
-    found = [(source.provider, source.path) for source in repo.get_sources()]
-    return str(found) if {provider for provider, _ in found} <= {"hydra", "main", "schema"} else None
+    """The same of one that reads the configs of the package and of Hydra, and no others."""
+    known = {source.provider for source in repo.get_sources()} <= {"hydra", "main", "schema"}
+    return sources(repo) if known else None
