@@ -5,6 +5,8 @@ from __future__ import annotations
 import compileall
 import gc
 from collections.abc import Iterator
+from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,27 @@ def configs_are_read_and_composed_once() -> Iterator[None]:
         patch.setattr(Remembering, "initialize_sources", shared)
         with remembering({}, without_a_folder_of_a_user):
             yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def charts_of_equal_pages_are_specified_once() -> Iterator[None]:
+    """Altair validates each part of a chart against its whole schema: half a second a page, of which most are alike."""
+    if find_spec("altair") is None:
+        yield
+        return
+    from gradcheck.views.charts import page_specs
+
+    specified: dict[str, Any] = {}
+    specify = page_specs.specifications
+
+    def once(*given: Any) -> Any:
+        if repr(given) not in specified:
+            specified[repr(given)] = specify(*given)
+        return deepcopy(specified[repr(given)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page_specs, "specifications", once)
+        yield
 
 
 @pytest.hookimpl(optionalhook=True)
