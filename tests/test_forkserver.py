@@ -187,8 +187,11 @@ def test_a_signal_reaches_the_fork(number: int) -> None:
 
 
 def test_a_command_is_interrupted_and_says_so() -> None:
-    running = started("gradcheck.run", "init.seed=range(3000)", "-m", *QUICK, "hydra.sweep.dir=here")
-    until(Path("here/plan.parquet").exists)
+    waits = "import time\ndef fun(x):\n    open('within', 'w').close()\n    time.sleep(600)\n"
+    Path("slow.py").write_text(waits)
+    typed = ("model=function", "model.fun=slow:fun", "model.jac=slow:fun", "model.x0=[1.0]", "hydra.run.dir=here")
+    running = started("gradcheck.run", *typed, *QUICK)
+    until(Path("within").exists)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130, err
