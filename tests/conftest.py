@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import gc
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ settings.load_profile("gradcheck")
 # Ten thousand tests are a million objects that all last to the end: looking through them again and again for what may go
 # is two fifths of collecting them.
 gc.disable()
+
+STORED = pytest.StashKey[bool]()  # what Python was told of storing what it compiles
 
 # What takes longest, and mostly waits, comes first: while it lasts there is other work for whoever is free.
 FIRST = (
@@ -43,9 +46,13 @@ LAST = ("hostile",)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The package is compiled once, and not in each process that a test starts, where Python was told not to store that."""
+    """The package is compiled once, and not in each process that a test starts, where Python was told not to store that;
+    and the tests, whose assertions pytest rewrites, not in each worker of each run.
+    """
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(__file__).parent.parent / "gradcheck", quiet=2)
+    config.stash[STORED] = sys.dont_write_bytecode
+    sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,8 +62,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path.stem, order.index(None)))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What the tests themselves leave behind is looked for; what was there before them is left out of it."""
+    sys.dont_write_bytecode = session.config.stash[STORED]
     gc.collect()
     gc.freeze()
     gc.enable()
