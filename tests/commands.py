@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import forkserver
 import pyarrow.parquet as pq
 import pytest
 from waiting import PATIENCE
@@ -24,7 +25,11 @@ QUICK = ("engine=serial", "progress=none")
 
 
 def started(*arguments: str, prelude: str = "", **options: Any) -> subprocess.Popen[str]:
-    """``python -m ARGUMENTS`` in the current folder; `prelude` is run first, in the same process."""
+    """``python -m ARGUMENTS`` in the current folder; `prelude` is run first, in the same process.
+
+    It is a fork of a process that has imported the libraries, behind a relay (`forkserver.py`).  With ``new=True`` it is a
+    new process, for what kills it or asks for its number.
+    """
     command = ["-m", *arguments]
     if prelude:
         module, *rest = arguments
@@ -33,10 +38,11 @@ def started(*arguments: str, prelude: str = "", **options: Any) -> subprocess.Po
     return _python(*command, **options)
 
 
-def _python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+def _python(*arguments: str, new: bool = False, **options: Any) -> subprocess.Popen[str]:
+    python = [sys.executable] if new else forkserver.python()
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen([sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path}, text=True, **options)
+    return subprocess.Popen([*python, *arguments], env={**os.environ, "PYTHONPATH": path}, text=True, **options)
 
 
 def command(*arguments: str, timeout: float = PATIENCE, **options: Any) -> tuple[int, str, str]:

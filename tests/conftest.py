@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import compileall
 import gc
+import sys
 from collections.abc import Iterator
+from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ settings.load_profile("gradcheck")
 # Ten thousand tests are a million objects that all last to the end: looking through them again and again for what may go
 # is two fifths of collecting them.
 gc.disable()
+
+STORED = pytest.StashKey[bool]()  # what Python was told of storing what it compiles
 
 # What takes longest, and mostly waits, comes first: while it lasts there is other work for whoever is free.
 FIRST = (
@@ -41,9 +46,13 @@ LAST = ("hostile",)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The package is compiled once, and not in each process that a test starts, where Python was told not to store that."""
+    """The package is compiled once, and not in each process that a test starts, where Python was told not to store that;
+    and the tests, whose assertions pytest rewrites, not in each worker of each run.
+    """
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(__file__).parent.parent / "gradcheck", quiet=2)
+    config.stash[STORED] = sys.dont_write_bytecode
+    sys.dont_write_bytecode = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,8 +62,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path.stem, order.index(None)))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What the tests themselves leave behind is looked for; what was there before them is left out of it."""
+    sys.dont_write_bytecode = session.config.stash[STORED]
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -70,8 +80,12 @@ def frozen_again() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def configs_are_read_once() -> Iterator[None]:
-    """The package's own config files and Hydra's are the same for all tests; a third of composing is reading them."""
+def configs_are_read_and_composed_once() -> Iterator[None]:
+    """The package's own config files and Hydra's are the same for all tests; most of composing is reading and merging
+    them.  `test_composing.py` asks for the same config with and without this.
+    """
+    from trials.composing import remembering, without_a_folder_of_a_user
+
     from gradcheck.experiment.config.repository import Remembering
 
     initialize, read = Remembering.initialize_sources, {}
@@ -79,11 +93,37 @@ def configs_are_read_once() -> Iterator[None]:
     def shared(self: Remembering, search_path: Any) -> None:
         initialize(self, search_path)
         found = [(entry.provider, entry.path) for entry in search_path.get_path()]
-        if {provider for provider, _ in found} == {"hydra", "main", "schema"}:  # no folder of a user
-            self._read = read.setdefault(str(found), self._read)
+        known = read.setdefault(str([one for one in found if one[0] in ("hydra", "main", "schema")]), {})
+        if len(found) == 3:
+            self._read = known
+        elif search_path.get_path()[-1].provider == "schema":  # what stands in a folder of a user comes after these two
+            firm = {path: one for path, one in known.items() if one is not None and one.provider in ("hydra", "main")}
+            self._read = firm
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Remembering, "initialize_sources", shared)
+        with remembering({}, without_a_folder_of_a_user):
+            yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def charts_of_equal_pages_are_specified_once() -> Iterator[None]:
+    """Altair validates each part of a chart against its whole schema: half a second a page, of which most are alike."""
+    if find_spec("altair") is None:
+        yield
+        return
+    from gradcheck.views.charts import page_specs
+
+    specified: dict[str, Any] = {}
+    specify = page_specs.specifications
+
+    def once(*given: Any) -> Any:
+        if repr(given) not in specified:
+            specified[repr(given)] = specify(*given)
+        return deepcopy(specified[repr(given)])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page_specs, "specifications", once)
         yield
 
 

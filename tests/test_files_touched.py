@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import additions
+import forkserver
 import pytest
 from commands import QUICK, ROOT, command, rows
 
@@ -107,7 +108,7 @@ def add_row(checkout: Path, page: str, after: str, row: str) -> None:
 
 
 def write_page(checkout: Path) -> str:
-    subprocess.run([sys.executable, "-c", WRITE], cwd=checkout, check=True)
+    subprocess.run([*forkserver.python(), "-c", WRITE], cwd=checkout, check=True)
     return (checkout / PAGE).read_text(encoding="utf-8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
+import forkserver
 import pytest
 from readme import PAGES, README, ROOT, Block, anchors, blocks, dead_links, differences, install_commands
 from waiting import PATIENCE
@@ -45,10 +47,10 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An activated environment: `python` is the one that runs the tests, from any folder."""
+    """An activated environment: `python` is the one that runs the tests, from any folder, as `forkserver.py` starts it."""
     scripts = tmp_path_factory.mktemp("scripts")
     python = scripts / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.write_text(f'#!/bin/sh\nexec {shlex.join(forkserver.python())} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     path = os.pathsep.join([str(scripts), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     # A terminal of a fixed width: what is printed must not depend on where the tests run.

@@ -34,18 +34,23 @@ def rule_counts(cells: pd.DataFrame) -> pd.DataFrame:
     known, planted = done["_truth"] != Truth.UNKNOWN, done["_truth"].isin([str(one) for one in PLANTED])
     own = done["verdict"] == "mismatch"
     done = done.assign(_known=known, _planted=planted, _own=own, _visible=own | (done["_truth"] == Truth.MISSED))
+    columns = {"gradcheck": "_own"} | {rule: f"rule_{rule}" for rule in rules}
+    judged = {rule: done[column].notna().to_numpy() for rule, column in columns.items()}
+    accused = {rule: done[column].eq(True).fillna(False).to_numpy(bool) for rule, column in columns.items()}
+    visible = done["_visible"].to_numpy(bool)
+    done = done.assign(_place=range(len(done)))
     rows = []
-    for (bug, known, planted), group in done.groupby(["bug", "_known", "_planted"], dropna=False, sort=True):
-        for rule, column in ({"gradcheck": "_own"} | {rule: f"rule_{rule}" for rule in rules}).items():
-            judged = group[group[column].notna()]
-            accused = judged[column].astype(bool)
-            visible, count = int((~accused & judged["_visible"]).sum()), int(accused.sum())
+    for (bug, known, planted), group in done.groupby(["bug", "_known", "_planted"], dropna=False, sort=True)["_place"]:
+        place = group.to_numpy()
+        for rule in columns:
+            count, told = int(accused[rule][place].sum()), int(judged[rule][place].sum())
+            missed = int((judged[rule] & ~accused[rule] & visible)[place].sum())
             shares = (
-                {"caught": count, "missed": visible, "cannot_be_told": len(judged) - count - visible}
+                {"caught": count, "missed": missed, "cannot_be_told": told - count - missed}
                 if planted
                 else {"false_alarms": count if known else None}
             )
-            rows.append({"rule": rule, "bug": bug, "cells": len(judged), "accused": count, **shares})
+            rows.append({"rule": rule, "bug": bug, "cells": told, "accused": count, **shares})
     frame = pd.DataFrame(rows, columns=list(RULE_COLUMNS))
     return frame.astype(dict.fromkeys(RULE_COLUMNS[2:], "Int64"))
 

@@ -127,20 +127,22 @@ class _Rows(Sequence[Sequence[object]]):
 
 
 def _rule_table(record: Record) -> Table:
-    frame = record.rule_table()
-    planted, correct = frame["caught"].notna(), frame["false_alarms"].notna()
+    by_rule: dict[str, list[dict[str, Any]]] = {}
+    for row in records(record.rule_table()):
+        by_rule.setdefault(row["rule"], []).append(row)
     rows = []
-    for rule, group in frame.groupby("rule", sort=False):
-        right, wrong = group[correct.loc[group.index]], group[planted.loc[group.index]]
-        unknown = group[~(correct | planted).loc[group.index]]
-        missed = wrong[wrong["missed"] > 0].sort_values("missed", ascending=False)
+    for rule, found in by_rule.items():
+        right = [row for row in found if row["false_alarms"] is not None]
+        wrong = [row for row in found if row["caught"] is not None]
+        unknown = [row for row in found if row["false_alarms"] is None and row["caught"] is None]
+        missed = sorted((row for row in wrong if row["missed"]), key=lambda row: -row["missed"])
         rows.append(
             [
                 rule,
-                _share(right["false_alarms"], right),
-                *(_share(wrong[name], wrong) for name in ("caught", "missed", "cannot_be_told")),
-                _share(unknown["accused"], unknown),
-                ", ".join(f"{printable(row.bug)} {row.missed}/{row.cells}" for row in missed.itertuples()) or None,
+                _share("false_alarms", right),
+                *(_share(name, wrong) for name in ("caught", "missed", "cannot_be_told")),
+                _share("accused", unknown),
+                ", ".join(f"{printable(row['bug'])} {row['missed']}/{row['cells']}" for row in missed) or None,
             ]
         )
     header = ["rule", "false alarms", "caught", "missed", "cannot be told", "accused, truth unknown", "bugs missed"]
@@ -149,8 +151,9 @@ def _rule_table(record: Record) -> Table:
     return Table("which rule accuses what", [header[i] for i in used], table, left=frozenset({"rule", "bugs missed"}))
 
 
-def _share(part: pd.Series, whole: pd.DataFrame) -> str | None:
-    return f"{part.sum()}/{whole['cells'].sum()}" if whole["cells"].sum() else None
+def _share(name: str, rows: Sequence[Mapping[str, Any]]) -> str | None:
+    cells = sum(row["cells"] for row in rows)
+    return f"{sum(row[name] for row in rows)}/{cells}" if cells else None
 
 
 def _problem_table(record: Record) -> Table:

@@ -148,7 +148,7 @@ def test_a_killed_run_is_resumed_to_the_rows_of_an_undisturbed_one(uri: str) -> 
     assert main([*sweep, "hydra.sweep.dir=here"]) == 0
     prelude = IMPATIENT + "\nfrom gradcheck.experiment.results.writer import Writer"
     fast = "\nWriter.__init__.__kwdefaults__['part_cells'] = 7"
-    process = started("gradcheck.run", *sweep, f"store={uri}", prelude=prelude + fast)
+    process = started("gradcheck.run", *sweep, f"store={uri}", prelude=prelude + fast, new=True)
     until(lambda: sum(key.startswith("cells/") for key in keys(uri)) >= 3)
     process.send_signal(signal.SIGKILL)
     process.communicate()

@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,30 +20,6 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return hostile.original(tmp_path_factory.mktemp("record"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def same_rows_are_drawn_once() -> Iterator[None]:
-    """Most of the time goes into charts; what a record does not change looks as in the one before."""
-
-    def remembered(module: ModuleType, name: str) -> Callable[[Any], Any]:
-        draw, drawn = getattr(module, name), {}
-
-        def once(given: Any) -> Any:
-            key = id(given) if name == "specification" else repr(given)  # a chart stays, so that its id is its own
-            if key not in drawn:
-                drawn[key] = given, draw(given)
-            return drawn[key][1]
-
-        return once
-
-    with pytest.MonkeyPatch.context() as patch:
-        if find_spec("altair") is not None:
-            places = {"empty": "pieces", "specification": "drawing"}
-            for name in ("detection", "v_curve", "rules", "histogram", "weights", *places):
-                module = import_module(f"gradcheck.views.charts.{places.get(name, name)}")
-                patch.setattr(module, name, remembered(module, name))
-        yield
 
 
 def test_there_are_enough_of_them() -> None:

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import forkserver
 import pyarrow.parquet as pq
 import pytest
 from commands import QUICK, ROOT, command, rows, started
@@ -40,7 +40,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_second_process_on_one_run_is_refused_in_one_line_and_the_first_goes_on() -> None:
-    first = started("gradcheck.run", *SWEEP, "hydra.sweep.dir=here")
+    first = started("gradcheck.run", *SWEEP, "hydra.sweep.dir=here", new=True)
     try:
         until(lambda: Path("here/plan.parquet").exists())
         status, out, err = command("gradcheck.run", "resume=here")
@@ -55,7 +55,7 @@ def test_a_second_process_on_one_run_is_refused_in_one_line_and_the_first_goes_o
 
 
 def test_a_killed_process_holds_nothing() -> None:
-    first = started("gradcheck.run", *SWEEP, "hydra.sweep.dir=here")
+    first = started("gradcheck.run", *SWEEP, "hydra.sweep.dir=here", new=True)
     until(lambda: Path("here/cells").is_dir())
     first.kill()
     first.communicate()
@@ -89,7 +89,7 @@ def test_a_lock_whose_file_comes_and_goes_is_held_by_one_at_a_time() -> None:
     script = textwrap.dedent(LOCKING)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     racers = [
-        subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*forkserver.python(), "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
     said = [racer.communicate(timeout=PATIENCE)[0] for racer in racers]

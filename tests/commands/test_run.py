@@ -215,7 +215,7 @@ def test_a_signal_stores_what_is_finished_and_says_how_to_go_on(number: int) -> 
         "from gradcheck.experiment.results.writer import Writer\nWriter.__init__.__kwdefaults__['part_cells'] = 20"
     )
     running = started(
-        "gradcheck.run", "init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK, prelude=prelude
+        "gradcheck.run", "init.seed=range(2000)", "data.n=2000", "data.d=50", "-m", *QUICK, prelude=prelude, new=True
     )
     until(lambda: list(Path("runs").glob("*/*/cells/part-00001*.parquet")) or running.poll() is not None)
     running.send_signal(number)

@@ -167,8 +167,8 @@ def test_a_hostile_size_is_refused_in_one_line_before_the_machine_suffers(
 
 
 def test_a_size_that_is_not_refused_is_seen(tmp_path: Path) -> None:
-    hungry = "hoard = [bytearray(2**30) for _ in range(4)]"
-    (tmp_path / "hungry.py").write_text(f"def fun(x):\n    {hungry}\n    return float(x @ x)\n")
+    hungry = "hoard = [np.empty(2**27) for _ in range(4)]"  # memory that is asked for and not written to
+    (tmp_path / "hungry.py").write_text(f"import numpy as np\ndef fun(x):\n    {hungry}\n    return float(x @ x)\n")
     typed = ["model=function", "model.fun=hungry.fun", "model.jac=hungry.fun", "model.x0=[1.0]", *QUICK]
     lines = [(tmp_path, ["data.n=10", "dry_run=true"]), (tmp_path, typed), (tmp_path, ["cell_timeout=0"])]
     statuses = [status for status, *_ in one_by_one(lines, preexec_fn=limit)]

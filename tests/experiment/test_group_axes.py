@@ -12,6 +12,7 @@ import pytest
 from commands import QUICK, rows
 from hydra._internal.hydra import Hydra
 from trials import interpolations
+from trials.composing import remembering
 
 from gradcheck.experiment.cell import check_cell
 from gradcheck.experiment.config.build import build
@@ -56,7 +57,7 @@ def test_each_point_is_what_hydra_composes_of_the_same_choices(hydra: Hydra, see
     keys = draw.sample(list(lists), 3)
     keys += [] if "+report" in keys else ["+report"]
     typed = [f"{key}={','.join(lists[key])}" for key in keys]
-    with interpolations.remembering(interpolations.MADE):
+    with remembering(interpolations.MADE):
         assert ours(hydra, typed) == interpolations.hydras(hydra, typed)
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import QUICK, interrupted_after, rows
 from trials import interpolations, pairs
+from trials.composing import remembering
 
 from gradcheck.columns.store import PLAN
 from gradcheck.experiment.config import compose
@@ -71,7 +72,7 @@ def test_a_grid_that_is_paired_wrongly_is_seen(hydra: Hydra, monkeypatch: pytest
         lambda found: sorted((tuple(sorted(places)) for places in found), key=min),  # where it is typed first
         lambda found: found[::-1],
     ]
-    with interpolations.remembering(interpolations.MADE):
+    with remembering(interpolations.MADE):
         assert pairs.difference(hydra, one, random.Random(0)) is None
         for fault in faults:
             monkeypatch.setattr(dimensions, "together", lambda *given, fault=fault: fault(right(*given)))
@@ -186,7 +187,7 @@ def test_references_are_resolved_at_each_paired_point(hydra: Hydra) -> None:
         {"data.n": ["5", "6"], "data.d": ["2", "3"], "bug": ["none", "scale"]}, [["data.n", "data.d"]]
     )
     typed = [*numbered.typed(random.Random(0)), "init.seed=${hydra:job.num}"]
-    with interpolations.remembering(interpolations.MADE):
+    with remembering(interpolations.MADE):
         assert pairs.difference(hydra, one, random.Random(0)) is None
         seeds = {}
         for point in pairs.planned(hydra, typed):

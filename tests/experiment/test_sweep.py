@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from trials import interpolations
+from trials.composing import remembering, sources
 
 from gradcheck.columns.store import PLAN
 from gradcheck.errors import BadInput
@@ -36,8 +37,11 @@ LIMIT = 1_000_000
 
 @pytest.fixture(scope="module")
 def hydra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hydra]:
-    """Hydra over our configs and some experiments, in a folder where jobs of its own may write."""
-    with interpolations.arranged(tmp_path_factory.mktemp("sweep")) as opened:
+    """Hydra over our configs and some experiments, in a folder where jobs of its own may write.
+
+    Each choice of configs is composed once by Hydra, and once by what composes the points.
+    """
+    with interpolations.arranged(tmp_path_factory.mktemp("sweep")) as opened, remembering({}, sources):
         yield opened
 
 
@@ -53,8 +57,7 @@ def ours(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
 
 def hydras(hydra: Hydra, overrides: list[str]) -> list[dict[str, Any]]:
     """What the jobs of Hydra's own multirun are given."""
-    with interpolations.remembering(interpolations.MADE):
-        return interpolations.hydras(hydra, overrides)
+    return interpolations.hydras(hydra, overrides)
 
 
 SETS = [
@@ -237,8 +240,7 @@ def test_overrides_that_refer_to_keys_give_what_hydra_composes_or_are_refused_by
 
 
 def difference(hydra: Hydra, overrides: list[str]) -> str | None:
-    with interpolations.remembering(interpolations.MADE):
-        return interpolations.compare(hydra, overrides)[1]
+    return interpolations.compare(hydra, overrides)[1]
 
 
 def test_a_list_of_overrides_that_is_resolved_too_early_is_seen(hydra: Hydra, monkeypatch: pytest.MonkeyPatch) -> None:

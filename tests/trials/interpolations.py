@@ -6,7 +6,6 @@ Hydra's part is played by Hydra: its master config, its sweeper, its composing o
 # ruff: noqa: SIM905  (words of a list, not code)
 from __future__ import annotations
 
-import copy
 import gc
 import io
 import json
@@ -20,11 +19,8 @@ from contextlib import contextmanager, nullcontext, redirect_stderr, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from hydra._internal import config_loader_impl
 from hydra._internal.callbacks import Callbacks
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -37,12 +33,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gradcheck.errors import BadInput
-from gradcheck.experiment.config import command_line, compose, registration, schema
+from gradcheck.experiment.config import command_line, compose, schema
 from gradcheck.experiment.grid import axes
 from gradcheck.experiment.grid.dimensions import grid, in_groups, job_number
 from gradcheck.experiment.grid.points import points
 from gradcheck.views.commands import launch
 
+from .composing import remembering
 from .kills import Failure
 
 LIMIT = 1_000_000
@@ -88,37 +85,6 @@ class _Jobs:
         resolved = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(resolved, dict)
         self.given.append({key: resolved[key] for key in schema.SCIENCE if key in cfg})
-
-
-@contextmanager
-def remembering(made: dict[Any, Any]) -> Iterator[None]:
-    """Hydra, with what it makes of the same choices of configs made once: two thirds of composing a job."""
-    if not registration.ASKS_FOR_A_BASE:  # later Hydras have other insides
-        yield
-        return
-    listed, composed = config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
-
-    def create(repo: Any, config_name: Any, overrides_list: Any, prepend_hydra: bool, skip_missing: bool) -> Any:
-        given = [o for o in overrides_list if not o.is_sweep_override()]
-        chosen = [o for o in given if repo.group_exists(o.key_or_group) and not isinstance(o.value(), dict)]
-        key = (type(repo), skip_missing, *(o.input_line for o in chosen))
-        if key not in made:
-            made[key] = listed(repo, config_name, chosen, prepend_hydra, skip_missing)
-        found = copy.copy(made[key])
-        found.config_overrides = [o for o in given if o not in chosen]
-        return found
-
-    def compose_config(self: ConfigLoaderImpl, defaults: Any, repo: Any) -> DictConfig:
-        key = type(repo), repr(defaults)
-        if key not in made:
-            made[key] = composed(self, defaults, repo)
-        return copy.deepcopy(made[key])
-
-    with (
-        mock.patch.object(config_loader_impl, "create_defaults_list", create),
-        mock.patch.object(ConfigLoaderImpl, "_compose_config_from_defaults_list", compose_config),
-    ):
-        yield
 
 
 def hydras(hydra: Hydra, overrides: Sequence[str], master: DictConfig | None = None) -> list[dict[str, Any]]:

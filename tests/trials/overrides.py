@@ -34,6 +34,7 @@ from gradcheck.run import main
 
 from . import grammar, interpolations
 from .clusters import TESTS
+from .composing import remembering
 from .kills import Failure
 
 SECONDS = 600
@@ -171,7 +172,7 @@ def _refers_elsewhere(text: str) -> bool:
 def composed(overrides: Sequence[str], config_dir: str | None = None) -> set[str]:
     """The configs of the cells that Hydra's own jobs would have, each eps a cell of its own."""
     made = interpolations.MADE if config_dir is None else {}
-    with compose.opened(config_dir) as hydra, interpolations.remembering(made):
+    with compose.opened(config_dir) as hydra, remembering(made):
         HydraConfig.instance().cfg = None
         try:
             points = interpolations.hydras(hydra, overrides)

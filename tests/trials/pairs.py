@@ -20,6 +20,7 @@ from gradcheck.experiment.grid.dimensions import grid
 from gradcheck.experiment.grid.points import points
 
 from . import interpolations
+from .composing import remembering
 from .kills import Failure
 
 LIMIT = 1_000_000
@@ -120,7 +121,7 @@ def compared(hydra: Hydra, number: int, seed: int) -> Iterator[str | None]:
     draw = random.Random(seed)
     for n in range(number):
         # what is composed of the same files is composed once, but for one grid in so many
-        with interpolations.remembering(interpolations.MADE) if n % interpolations.CHECKED else nullcontext():
+        with remembering(interpolations.MADE) if n % interpolations.CHECKED else nullcontext():
             yield difference(hydra, drawn(draw), draw)
 
 
