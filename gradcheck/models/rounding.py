@@ -19,10 +19,11 @@ import numpy as np
 
 from gradcheck.models.batch import Batch
 from gradcheck.models.heads import Head
-from gradcheck.models.net import Net, Trace
+from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK
-from gradcheck.models.sums import product_variance, repetitions, sum_roundings
-from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE, Rounding, binade, known, unit_roundoff
+from gradcheck.models.passes import Forward, Values, Variances, each_of, forward_of, values_of
+from gradcheck.models.sums import product_variance, sum_roundings
+from gradcheck.numerics.rounding import VARIANCE, Rounding, binade, known
 
 Array = np.ndarray
 
@@ -32,58 +33,6 @@ SMALLEST_REACH = 2.0**-24
 SMALLEST_SQUARED = 1e-150
 # below it products of slopes and rounding errors, and of slopes with each other, underflow
 SMALLEST_SLOPE = 1e-50
-
-
-class Values(NamedTuple):
-    """A forward pass in the dtype, ``trace``, and its arrays in float64: a_0..a_{L-1}, their squares, z_1..z_L,
-    W_1..W_L, g'(z_l), y.
-
-    equal : for each layer how many equal examples there are of each, on average; (p,).   mean : 1/n, or 1 for a sum.
-    u : unit roundoff of the dtype.
-    """
-
-    trace: Trace
-    inputs: list[Array]
-    squares: list[Array]
-    zs: list[Array]
-    weights: list[Array]
-    slopes: list[Array]
-    y: Array
-    equal: list[Array]
-    mean: float
-    u: float
-
-
-    def of(self, p: int) -> Values:
-        """Those of one net."""
-        params = {name: values[p] for name, values in self.trace.params.items()}
-        trace = Trace(params, _each(self.trace.inputs, p), _each(self.trace.zs, p))
-        columns = (self.inputs, self.squares, self.zs, self.weights, self.slopes)
-        return Values(trace, *(_each(column, p) for column in columns), self.y[p], _each(self.equal, p), self.mean, self.u)
-
-
-def _each(columns: list[Array], p: int) -> list[Array]:
-    return [column[p] for column in columns]
-
-
-class Variances(NamedTuple):
-    """Variances of rounding errors, over u**2: of each layer's z and a as they are computed in a full pass, all (p, n, h).
-
-    z : of every z_l by its own product.   moved : of z_l where a multiple of one column is added to what is known.
-    a : of every hidden a_l by its activation.
-    """
-
-    z: list[Array]
-    moved: list[Array]
-    a: list[Array]
-
-
-class Forward(NamedTuple):
-    """``by`` their own operations, and the variances of z_1..z_L and of the hidden a_1..a_{L-1} by these and all before."""
-
-    by: Variances
-    z: list[Array]
-    a: list[Array]
 
 
 class LossErrors(NamedTuple):
@@ -101,7 +50,7 @@ class LossErrors(NamedTuple):
 
     def of(self, p: int) -> LossErrors:
         """Those of one net, (n, h) each."""
-        return LossErrors(self.own[p], *(_each(columns, p) for columns in (self.z, self.moved, self.a, self.deltas)))
+        return LossErrors(self.own[p], *(each_of(columns, p) for columns in (self.z, self.moved, self.a, self.deltas)))
 
 
 class Along(NamedTuple):
@@ -160,8 +109,8 @@ def dense_roundings(net: Net, thetas: Array, batches: Batch, along: Along | None
 
     batches : X (p, n, d) and y (p, n, k), or (p, n) class labels.
     """
-    v = _values(net, thetas, batches)
-    forward = _forward(net, v)
+    v = values_of(net, thetas, batches)
+    forward = forward_of(net, v)
     # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
     last = net.head.delta(v.zs[-1], v.y, TEXTBOOK)
     loss = _of_loss(net, v, forward.by, last, along)
@@ -189,44 +138,6 @@ def dense_roundings(net: Net, thetas: Array, batches: Batch, along: Along | None
     gradients, shares, lengths, lines = found
     each = zip(loss.whole.tolist(), known(lines), known(gradients), known(shares), lengths, strict=True)
     return [Rounding(known(whole), line, own, share, size, v.u) for whole, line, own, share, size in each]
-
-
-def _values(net: Net, theta: Array, batch: Batch) -> Values:
-    trace = net.forward(theta, batch)
-    n = batch.X.shape[1]
-    zs = [np.asarray(z, np.float64) for z in trace.zs]
-    inputs = [np.asarray(a, np.float64) for a in trace.inputs]
-    return Values(
-        trace=trace,
-        inputs=inputs,
-        squares=[a * a for a in inputs],
-        zs=zs,
-        weights=[np.asarray(w, np.float64) for w in trace.weights],
-        slopes=[np.asarray(net.activation.derivative(z), np.float64) for z in zs[:-1]],
-        y=batch.y if batch.y.dtype.kind in "iu" else np.asarray(batch.y, np.float64),
-        # examples that saturated units have made equal make equal errors from there on
-        equal=[repetitions(z) if n else np.ones(len(z)) for z in zs],
-        mean=1 / n if net.averaged else 1.0,
-        u=unit_roundoff(theta.dtype),
-    )
-
-
-def _forward(net: Net, v: Values) -> Forward:
-    """Variances of a_{l-1} and z_l, of their own operations and of all before."""
-    g, u = net.activation, v.u
-    by = Variances(
-        [], [VARIANCE * binade(z) ** 2 for z in v.zs], [ELEMENTARY * g.roundings * a * a for a in v.inputs[1:]]
-    )
-    variance_a: list[Array] = []  # of the hidden layers; the inputs themselves are exact
-    variance_z: list[Array] = []
-    for layer, w in enumerate(v.weights):
-        w2 = w * w
-        by.z.append(product_variance(v.squares[layer], w2, v.zs[layer] ** 2, 1.0))
-        added = u * u * by.z[layer]
-        variance_z.append(variance_a[layer - 1] @ w2 + added if layer else added)
-        if layer < len(v.weights) - 1:
-            variance_a.append(v.slopes[layer] ** 2 * variance_z[layer] + u * u * by.a[layer])
-    return Forward(by, variance_z, variance_a)
 
 
 # --- the loss: what each of these errors does to it, to first order ---------------------------------------------------
@@ -270,9 +181,9 @@ def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array, along: Along
         squares = np.array([[np.nan if way is None else (net.head.factor * way) ** 2] for way in below])
         # the errors of z are those that they are; the loss and its sum have other ones
         others = [deviation(terms - errors.own[:, None] + squares, last) for terms in of_layers[:-1]]
-        known = ~np.isnan(squares)
+        has_one = ~np.isnan(squares)
         pairs = zip(lines[:-1], others, strict=True)
-        lines = [*(np.where(known, np.maximum(line, other), line) for line, other in pairs), lines[-1]]
+        lines = [*(np.where(has_one, np.maximum(line, other), line) for line, other in pairs), lines[-1]]
     return OfLoss(whole, lines, data + penalty)
 
 

@@ -105,7 +105,7 @@ def _extended(probe: Probe, scheme: Scheme, whole: Ladder, window: slice, ladder
     down = ~(least <= CLOSE_ENOUGH * rungs.found.roundoff[:, 0]) & (window.start > 0)
     # a step above has more truncation than the highest, whose distance from a smaller one shows it beyond the noise of both
     value, noise = rungs.found.value, rungs.found.roundoff
-    shown = (np.abs(value[:, -1:] - value) - noise[:, -1:] - noise)[:, :-1].max(axis=1)
+    shown = (np.abs(value[:, -1:] - value) - noise[:, -1:] - noise)[:, :-1].max(axis=1, initial=-np.inf)
     up = ~(least <= CLOSE_ENOUGH * shown) & (window.stop < len(whole.multiples))
     if not (down | up).any():
         return _best(probe, scheme, ladder, rungs)

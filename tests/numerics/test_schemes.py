@@ -15,6 +15,7 @@ import gradcheck
 from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.models import MLP, Logistic, OneD
 from gradcheck.numerics.bounds import evaluations
+from gradcheck.numerics.ladder import FIRST, ladder_of
 from gradcheck.numerics.schemes import DISTANCES, SCHEMES, Pair, Scheme, symmetric
 from gradcheck.run import main
 from gradcheck.views.charts.theme import scheme_colours
@@ -103,8 +104,11 @@ def test_steps_that_fit_the_budget_are_used(instance: Any) -> None:
     for scheme in (s for s in [*REAL, *ADDED] if s.order > 1):
         there.count = 0
         there.estimate(scheme, None)
-        size = there.theta.size
-        assert there.count > (2 * DISTANCES - scheme.evaluations) * size, scheme.name
+        index = np.arange(there.theta.size)
+        ladder = ladder_of(there.probe, scheme, index)
+        assert len(ladder.offsets(ladder.multiples)) > 2 * DISTANCES - scheme.evaluations, scheme.name
+        # and those that are tried first are not given up either
+        assert there.count >= len(ladder.offsets(ladder.multiples[-FIRST:])) * index.size, scheme.name
 
 
 @pytest.mark.parametrize("scheme", ADDED, ids=lambda scheme: scheme.name)

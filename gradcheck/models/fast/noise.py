@@ -9,7 +9,8 @@ from gradcheck.models.fast.factors import FEWEST_EXAMPLES
 from gradcheck.models.fast.lines import lines_of
 from gradcheck.models.heads import Head
 from gradcheck.models.net import Net
-from gradcheck.models.rounding import Along, LossErrors, Values
+from gradcheck.models.passes import Values
+from gradcheck.models.rounding import Along, LossErrors
 
 Array = np.ndarray
 

@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.models.batch import Batch
 from gradcheck.models.cross_entropy import LOGIT_LIMIT, distance_to_limit
 from gradcheck.models.fast.blocks import in_block
-from gradcheck.models.fast.cross_entropy_lines import FEWEST_EXAMPLES, REACH
+from gradcheck.models.fast.factors import FEWEST_EXAMPLES, REACH
 from gradcheck.models.functions import is_complex
 from gradcheck.models.heads import CrossEntropy
 from gradcheck.models.net import Net
