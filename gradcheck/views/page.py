@@ -148,6 +148,7 @@ class Page:
             "name": again.names(self._record),
             "heading": self._record.heading.removeprefix(f"{printable(self._record.name)}: ").splitlines(),
             "cube": counts,
+            "steps": _step_names(cells),
             "bins": cube.bins(self._errors),
             "verdicts": list(VERDICTS),
             "panels": {"most": facets.MOST_PANELS},
@@ -257,6 +258,13 @@ def _visible(cells: pd.DataFrame) -> list[float | str | None]:
         seen = every is not None and every <= words.LARGEST
         found.append(every if seen else words.visible_from(every, half) if row["status"] == "ok" else None)
     return found
+
+
+def _step_names(cells: pd.DataFrame) -> list[tuple[float, str]]:
+    """The steps that filters and pictures call by fewer digits than they have, where each has a name of its own."""
+    named = {step: name for step, name in cell_data.eps_labels(cells).items() if step is not None}
+    apart = len(set(named.values())) == len(named)
+    return [(step, name) for step, name in named.items() if float(name) != step] if apart else []
 
 
 def _table(frame: pd.DataFrame, of: int, combination: Sequence[int] | cube.Codes) -> PageTable:

@@ -13,6 +13,8 @@ const unpacked = (packed) => Object.fromEntries(Object.entries(packed).map(([nam
 // Numbers as everywhere: 1e-08, where JavaScript has 1e-8.
 const padded = (text) => text.replace(/e([+-])(\d)$/, "e$10$2");
 const exponential = (value) => padded(value.toExponential());
+const stepNames = new Map(content.steps); // of steps that have shorter names
+const stepName = (value) => (value === null ? "auto" : stepNames.get(value) ?? exponential(value));
 const counted = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
 const share = (n, of) => (of ? `${n > 0 && n < of ? Math.min(99, Math.max(1, Math.round((100 * n) / of))) : Math.round((100 * n) / of)} %` : "-");
 
@@ -142,7 +144,7 @@ const cube = (() => {
       for (const what of medians.bounds_alone ? ["bound"] : ["error", "bound"]) {
         const value = median(group[what].sort(([a], [b]) => a - b));
         if (Number.isFinite(value) && value > 0) {
-          rows.push({ row: "", column: dtypes[Math.floor(rest / schemes.length)], scheme: schemes[rest % schemes.length], eps, step: eps === null ? "auto" : exponential(eps), x: eps === null ? auto : eps, what: what === "error" ? "observed error" : "bound", value, cells: group.cells });
+          rows.push({ row: "", column: dtypes[Math.floor(rest / schemes.length)], scheme: schemes[rest % schemes.length], eps, step: stepName(eps), x: eps === null ? auto : eps, what: what === "error" ? "observed error" : "bound", value, cells: group.cells });
         }
       }
     }

@@ -67,7 +67,7 @@ const labels = (() => {
     return found;
   }
 
-  const LOW = -0.04, SPAN = 1.08, HIGH = 1.34, ROOM = 0.3, NARROW = 110, OURS = "gradcheck"; // as in views/charts/rules.py
+  const LOW = -0.04, SPAN = 1.08, HIGH = 1.34, ROOM = 0.25, NARROW = 110, MANY = 4, OURS = "gradcheck"; // as in views/charts/rules.py
 
   const said = (one) => `${counted(one.false_alarms, "false alarm")} in ${one.correct.toLocaleString("en")}; of ${counted(one.planted, "planted bug")} ${one.caught.toLocaleString("en")} caught, ${one.cannot_be_told.toLocaleString("en")} cannot be told, ${one.missed.toLocaleString("en")} missed`;
 
@@ -77,7 +77,7 @@ const labels = (() => {
     const order = [...rows].sort((a, b) => (a.rule !== OURS) - (b.rule !== OURS) || (a.rule < b.rule ? -1 : 1));
     order.forEach((row) => { const key = `${row.alarms} ${row.found}`; groups.set(key, [...(groups.get(key) || []), row]); });
     const each = [...groups.values()], names = each.map((own) => own.map(({ rule }) => rule));
-    const dots = each.map(([{ alarms, found: caught }], i) => [((alarms - LOW) / SPAN) * width, ((LOW + HIGH - caught) / HIGH) * height, linesOf(names[i], Math.max(NARROW, ROOM * width))]);
+    const dots = each.map(([{ alarms, found: caught }], i) => [((alarms - LOW) / SPAN) * width, ((LOW + HIGH - caught) / HIGH) * height, linesOf(names[i], Math.max(NARROW, (names[i].length > MANY ? 2 : 1) * ROOM * width))]);
     placed(dots, width, height).forEach((label, i) => {
       const [first] = each[i], x = (label.x / width) * SPAN + LOW, y = LOW + HIGH - (label.y / height) * HIGH;
       const common = { row: first.row, column: first.column, ours: names[i].includes(OURS) };

@@ -51,7 +51,9 @@ const matrix = (() => {
     const nb = data.bugs.length, ns = data.steps.length, n = data.panels.length;
     const longest = Math.max(...data.bugNames.map((name) => name.length), 3);
     const label = Math.min(longest * 6.8 + 12, width * 0.36);
-    const size = (k) => (width - label - 4 - GAP * (k - 1)) / (k * ns);
+    // names of steps stand upright, by turns in as many lines as they need; those at the ends of two panels have room
+    const wide = Math.max(...data.stepNames.map((name) => name.length)) * LETTER + 4, gap = Math.min(44, Math.max(GAP, wide - 11)), edge = Math.min(20, Math.max(4, (wide - 15) / 2));
+    const size = (k) => (width - label - edge - gap * (k - 1)) / (k * ns);
     const titles = Math.max(...data.panels.map(({ title }) => title.length)) * 6.9;
     const fits = (k) => size(k) >= 15 && (k <= data.columns || size(k) * ns >= titles) && (k % data.columns === 0 || data.columns % k === 0);
     let k = 1;
@@ -61,10 +63,9 @@ const matrix = (() => {
     }
     const w = size(k), h = nb > 40 ? 13 : 17, legend = legendParts(data, width);
     const names = data.panels.map(({ title }) => titleLines(title, ns * w));
-    // names of steps stand upright, by turns in as many lines as they need
-    const wide = Math.max(...data.stepNames.map((name) => name.length)) * LETTER + 4, turns = Math.min(3, Math.ceil(wide / w)), every = Math.ceil(wide / (turns * w));
+    const turns = Math.min(3, Math.ceil(wide / w)), every = Math.ceil(wide / (turns * w));
     const head = 5 + LINE * Math.max(...names.map((lines) => lines.length)), line = head + nb * h + 12 + turns * (LINE - 2) + GAP;
-    const panels = names.map((lines, i) => ({ x: label + (i % k) * (ns * w + GAP), y: legend.height + Math.floor(i / k) * line + head, lines }));
+    const panels = names.map((lines, i) => ({ x: label + (i % k) * (ns * w + gap), y: legend.height + Math.floor(i / k) * line + head, lines }));
     return { k, label, w, h, line, turns, every, panels, legend: legend.parts, width, height: legend.height + Math.ceil(n / k) * line - GAP };
   }
 

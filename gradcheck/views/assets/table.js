@@ -29,7 +29,7 @@ function button(parent, text, act, className) {
 }
 
 function shown(value, name) {
-  if (name === "eps" && typeof value === "number") return exponential(value); // as everywhere
+  if (name === "eps" && typeof value === "number") return stepName(value);
   if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
   if ((name === "max_rel_err" || name === "worst_rel_err") && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
   if (value === null || value === undefined) return "-";

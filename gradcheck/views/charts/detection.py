@@ -53,16 +53,23 @@ def detection(rows: Sequence[Square]) -> ChartType:
     layers = [_bars(base, bugs, [*shown, *blank]), *(layer for what in shown for layer in _signs(base, bugs, what))]
     layered = alt.layer(*layers).properties(width=width, height=20 * len(bugs))
     assert isinstance(layered, alt.LayerChart)  # as layers of one panel are
-    return in_panels(layered, rows).resolve_scale(color="shared")
+    # names of steps at the ends of two panels have room beside each other
+    spacing = max(12, math.ceil(_wide(steps) - width / len(steps)))
+    return in_panels(layered, rows, spacing).resolve_scale(color="shared")
+
+
+def _wide(steps: Sequence[str]) -> float:
+    """The pixels of the longest name, and of the room beside it."""
+    return max(map(len, steps)) * _LETTER + 4
 
 
 def _axis(steps: Sequence[str], width: int) -> alt.Axis:
-    """The names of the steps in the middle of their squares, upright, in as many lines by turns as they need.
+    """The names of the steps in the middle of their squares, upright, in two lines by turns where they need them.
 
-    Where three lines have no room for all of them, it names some.
+    Where two lines have no room for all of them, it names some.
     """
-    wide, each = max(map(len, steps)) * _LETTER + 4, width / len(steps)
-    lines = min(3, math.ceil(wide / each))
+    wide, each = _wide(steps), width / len(steps)
+    lines = min(2, math.ceil(wide / each))
     every = math.ceil(wide / (lines * each))
     shown = [[""] * (i // every % lines) + [name] if i % every == 0 else [""] for i, name in enumerate(steps)]
     return alt.Axis(

@@ -33,6 +33,8 @@ def specifications(
         "histogram": histogram.by_title(
             histogram.bars(source, VERDICTS, bins or DEFAULT_BINS, 620), list(histogram.TITLES.values())
         ),
-        "weights": alt.vconcat(*weights.pair(source, 640)).resolve_scale(color="independent", shape="independent"),
+        "weights": alt.vconcat(*weights.pair(source, 640, VERDICTS)).resolve_scale(
+            color="independent", shape="independent"
+        ),
     }
     return {name: drawing.specification(chart) for name, chart in charts.items()}

@@ -45,7 +45,7 @@ def colour_scale(colours: Mapping[str, str], names: Sequence[str]) -> alt.Scale:
     return alt.Scale(domain=list(names), range=[colours.get(name, GREY) for name in names])
 
 
-def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel]) -> ChartType:
+def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel], spacing: int = 12) -> ChartType:
     """A panel for each `row` and `column` of the data of a chart, where there are several, in the order of the rows."""
     rows_, columns = list(dict.fromkeys(row["row"] for row in rows)), list(dict.fromkeys(row["column"] for row in rows))
     if rows_ == [""] and columns == [""]:
@@ -53,5 +53,9 @@ def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel]) -> Cha
     across = alt.Column("column:N", sort=columns, title=None, header=alt.Header(labelLimit=220))
     down = alt.Row("row:N", sort=rows_, title=None, header=alt.Header(labelLimit=220, labelAngle=0, labelAlign="left"))
     if columns == [""]:
-        return chart.facet(row=down, spacing=12)
-    return chart.facet(column=across, spacing=12) if rows_ == [""] else chart.facet(row=down, column=across, spacing=12)
+        return chart.facet(row=down, spacing=spacing)
+    return (
+        chart.facet(column=across, spacing=spacing)
+        if rows_ == [""]
+        else chart.facet(row=down, column=across, spacing=spacing)
+    )

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 OURS = "gradcheck"
 LOW, SPAN = -0.04, 1.08  # where both axes begin, and how far they reach, in units of the whole share
 HIGH = 1.34  # how far up: rules that catch everything have their names above them too
-ROOM = 0.3  # of the width, for a line of names
+ROOM = 0.25  # of the width, for a line of names; twice as much for more than so many that agree
+MANY = 4
 NARROW = 110.0  # pixels that a line of names may always have
 
 
@@ -61,11 +62,11 @@ def plane_parts(rows: Sequence[RulePoint], width: float, height: float) -> Itera
     for row in sorted(rows, key=lambda row: (row["rule"] != OURS, row["rule"])):
         groups.setdefault((row["alarms"], row["found"]), []).append(row)
     names = [tuple(row["rule"] for row in group) for group in groups.values()]
-    room = max(NARROW, ROOM * width)
-    dots = [
-        ((x - LOW) / SPAN * width, (LOW + HIGH - y) / HIGH * height, lines_of(own, room))
-        for (x, y), own in zip(_shares(groups), names, strict=True)
-    ]
+    dots = []
+    for (alarms, found), own in zip(groups, names, strict=True):
+        room = max(NARROW, (2 if len(own) > MANY else 1) * ROOM * width)
+        x, y = ((alarms or 0.0) - LOW) / SPAN * width, (LOW + HIGH - (found or 0.0)) / HIGH * height
+        dots.append((x, y, lines_of(own, room)))
     for group, own, label in zip(groups.values(), names, placed(dots, width, height), strict=True):
         first, panel = group[0], {"row": group[0]["row"], "column": group[0]["column"]}
         x, y = label.x / width * SPAN + LOW, LOW + HIGH - label.y / height * HIGH
@@ -96,11 +97,6 @@ def plane_parts(rows: Sequence[RulePoint], width: float, height: float) -> Itera
                 "left": label.left,
             }
             yield line
-
-
-def _shares(groups: dict[tuple[float | None, float | None], list[RulePoint]]) -> Iterator[tuple[float, float]]:
-    for alarms, found in groups:
-        yield alarms or 0.0, found or 0.0
 
 
 def said(group: Sequence[RulePoint]) -> str:

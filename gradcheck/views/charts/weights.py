@@ -24,19 +24,20 @@ def weights(rows: Sequence[Weight]) -> ChartType:
     The chart is the same for every cell but for its data.
     """
     many = max(len({row["row"] for row in rows}), len({row["column"] for row in rows}))
-    found = [in_panels(one, rows) for one in pair(data(rows), 640 if many <= 1 else 300)]
+    shown = [verdict for verdict in VERDICTS if any(row["verdict"] == verdict for row in rows)]
+    found = [in_panels(one, rows) for one in pair(data(rows), 640 if many <= 1 else 380, shown)]
     if many > 1:
-        found = [one.resolve_scale(x="independent") for one in found]
+        found = [one.resolve_scale(x="independent", y="independent") for one in found]
     return alt.vconcat(*found).resolve_scale(color="independent", shape="independent")
 
 
-def pair(source: alt.Data, width: int) -> tuple[alt.LayerChart, alt.LayerChart]:
+def pair(source: alt.Data, width: int, verdicts: Sequence[str]) -> tuple[alt.LayerChart, alt.LayerChart]:
     """The two charts of a panel, the gradients, and their difference."""
     axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=5, labelLimit=110)
     x = alt.X("weight:N", sort=alt.EncodingSortField("order"), title=None, axis=axis)
     figures = [alt.Tooltip(f"{key}:Q", format=".6g") for key in ("analytic", "numeric", "abs_err", "bound")]
     base = alt.Chart(source, width=width, height=190).encode(x=x, tooltip=["weight:N", *figures, "verdict:N"])
-    return _gradients(base), _differences(base)
+    return _gradients(base), _differences(base, verdicts)
 
 
 def _band(chart: alt.Chart) -> alt.Chart:
@@ -81,7 +82,7 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
     )
 
 
-def _differences(base: alt.Chart) -> alt.LayerChart:
+def _differences(base: alt.Chart, verdicts: Sequence[str]) -> alt.LayerChart:
     """Errors and bounds on a logarithmic axis.
 
     It has no 0 and no infinity: an error of 0 stands at its foot, and a weight without a bound has a band up to its top.
@@ -106,7 +107,7 @@ def _differences(base: alt.Chart) -> alt.LayerChart:
     y = alt.Y("foot:Q", scale=alt.Scale(type="log", nice=True), axis=decades(6), title="|analytic - numeric|")
     errors = placed.mark_point(filled=True, size=40, opacity=1).encode(
         y=alt.Y("error:Q"),
-        color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, VERDICTS), title="verdict"),
+        color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, verdicts), title="verdict"),
     )
     return (_band(placed).encode(y=y, y2="limit:Q") + errors).properties(
         title="their difference; band: what a correct gradient can show"
