@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from gradcheck.views.layout import BAD, GOOD, OPEN, Table, Title, Told
 from gradcheck.views.matrix import Facet, Matrix, Square, named
 from gradcheck.views.numbers import counted
 from gradcheck.views.record import Record
+from gradcheck.views.tally import in_order
 from gradcheck.views.varied import settings_varied
-from gradcheck.views.words import NO_BUG, column, error, percent, setting
+from gradcheck.views.words import NO_BUG, column, error, percent, setting, steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +101,7 @@ def _legend(found: Matrix, squares: Sequence[Square]) -> str:
     few, many = min(square.cells for square in squares), max(square.cells for square in squares)
     size = counted(many, "cell") if few == many else f"{few:,} to {many:,} cells"
     by = ["bug", column(found.axes.column or ""), *map(column, found.axes.facets)]
+    words += [f"{column(name)} goes with {column(teller)}" for name, teller in found.paired]
     return f"by {', '.join(filter(None, by))}: {'; '.join(words)} ({size} a square)"
 
 
@@ -169,10 +172,11 @@ def _spread(name: str, values: set[Any], of: set[Any]) -> str:
     title = column(name)
     if len(values) == len(of) > 2:
         return f"every {title}"
-    numbers = sorted(value for value in values if isinstance(value, int | float))
-    words = [setting(name, value) for value in numbers]
+    numbers = [value for value in sorted(values, key=partial(in_order, name)) if isinstance(value, int | float)]
+    named_ = steps(of) if name == "eps" else None
+    words = [setting(name, value, named_) for value in numbers]
     if len(numbers) > FEW:
-        words = [f"{setting(name, numbers[0])} to {setting(name, numbers[-1])}"]
+        words = [f"{words[0]} to {words[-1]}"]
     words += [setting(name, value) for value in sorted((v for v in values if v not in numbers), key=str)]
     if len(words) > 2 * FEW:
         words = [*words[:FEW], f"{len(words) - FEW} more"]

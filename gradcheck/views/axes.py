@@ -5,7 +5,7 @@ Tables, page and charts tell the same cells apart, since all of them ask here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,23 +19,27 @@ if TYPE_CHECKING:
 
 BASE = ("bug", "eps")  # the axes of the picture of what was caught
 SHOWN_FIRST = ("run", "dtype", "scheme", "model")  # what tells most about a check, in the order in which it is shown
+BUG_AND_MODEL = "bug, model"  # both together tell the settings that a bug has unless others are given
+SECTIONS = ("model", "data", "init", "bug")
 # Of two keys that follow from each other the one that says more stays.  A size may follow from anything.
 _KEPT_FIRST = ("run", "model", "scheme", "dtype")
 _KEPT_LAST = ("data_n", "data_d")
-_SECTIONS = ("model_", "data_", "init_", "bug_")
-_SETTINGS = (*AXES.names, *SETTINGS.names)
+SETTING_NAMES = (*AXES.names, *SETTINGS.names)  # the columns of what can be set
 Codes = NDArray[np.int64]  # of each cell the place of its value among all values of a key
+Follows = Callable[[str, str], bool]  # of an axis (or BUG_AND_MODEL) and a key: whether the axis tells the key's value
 
 
 class Axes(NamedTuple):
     """The axes of a grid besides bug and step.
 
     others : keys of the check, what tells most first.   of_bug : settings of the bug that its name does not tell.
-    seeds : those that differ, which are taken together unless one is chosen.
+    paired : keys that were varied together with an axis, and that axis.   seeds : those that differ, which are taken together
+    unless one is chosen.
     """
 
     others: tuple[str, ...]
     of_bug: tuple[str, ...]
+    paired: tuple[tuple[str, str], ...] = ()
     seeds: tuple[str, ...] = ()
 
     @property
@@ -50,40 +54,60 @@ def axes(done: pd.DataFrame) -> Axes:
     Seeds stand apart.  A key is left out where another axis alone tells its value.  A setting of the bug is left out
     where bug and model tell it.  The step tells no other key: who pairs steps with schemes wants to see both.
     """
-    codes, model = {"bug": _codes(done["bug"])}, _codes(done["model"])
-    for name in _names(done):
-        own = _codes(done[name])
-        if int(own.max(initial=0)) and not _follows(name, own, codes, model):
-            codes[name] = own
-    # what was tried later may tell what was tried before
-    rest = {name: {axis: one for axis, one in codes.items() if axis != name} for name in codes if name not in BASE}
-    kept = [name for name in rest if not _follows(name, codes[name], rest[name], model)]
-    shown = {name: i for i, name in enumerate((*SHOWN_FIRST, *(name for name in kept if name not in SHOWN_FIRST)))}
-    others = sorted((name for name in kept if not name.startswith("bug_")), key=shown.__getitem__)
-    return Axes(tuple(others), tuple(name for name in kept if name.startswith("bug_")), _seeds(done, codes, model))
+    codes = {name: _codes(done[name]) for name in ("bug", "model")}
+    codes |= {name: _codes(done[name]) for name in in_order(done) if name not in codes}
+    differ = [name for name in in_order(done) if int(codes[name].max(initial=0))]
+    seeds = [name for name in done if is_seed(str(name)) and done[name].nunique() > 1]
+
+    def follows(axis: str, name: str) -> bool:
+        told_by = _paired(codes["bug"], codes["model"]) if axis == BUG_AND_MODEL else codes[axis]
+        return _distinct(_paired(told_by, codes[name])) == _distinct(told_by)
+
+    return chosen(differ, follows, seeds)
 
 
-def _seeds(done: pd.DataFrame, known: Mapping[str, Codes], model: Codes) -> tuple[str, ...]:
-    """The seeds that differ, without those that follow from an axis or from another seed."""
-    found: dict[str, Codes] = {}
-    for name in done.columns:
-        if not name.endswith("_seed"):
-            continue
-        own = _codes(done[name])
-        if int(own.max(initial=0)) and not _follows(name, own, {**known, **found}, model):
-            found[name] = own
-    return tuple(found)
-
-
-def _names(done: pd.DataFrame) -> Iterator[str]:
+def in_order(columns: Iterable[str]) -> Iterator[str]:
     """The keys that may be axes, in the order in which they are tried."""
-    known = [name for name in dict.fromkeys(("run", *_SETTINGS)) if name in done]
-    later = [name for name in done if name.startswith(_SECTIONS) and name not in CELLS.names]  # of a later version
-    names = [name for name in (*known, *later) if name not in BASE and not name.endswith("_seed")]
+    there = list(columns)
+    known = [name for name in dict.fromkeys(("run", *SETTING_NAMES)) if name in there]
+    later = [n for n in there if n.startswith(tuple(f"{one}_" for one in SECTIONS)) and n not in CELLS.names]
+    names = [name for name in (*known, *later) if name not in BASE and not is_seed(name)]
     of_bug = [name for name in names if name.startswith("bug_")]
     last = [*(name for name in _KEPT_LAST if name in names), *of_bug]
     first = [name for name in _KEPT_FIRST if name in names]
     yield from (*first, *(name for name in names if name not in (*first, *last)), *last)
+
+
+def is_seed(name: str) -> bool:
+    """Whether a column holds seeds."""
+    return name.endswith("_seed")
+
+
+def chosen(differ: Sequence[str], follows: Follows, seeds: Iterable[str] = ()) -> Axes:
+    """The axes among the keys that differ, which stand in the order of `in_order`."""
+    kept = ["bug"]
+    for name in differ:
+        if _teller(name, kept, follows) is None:
+            kept.append(name)
+    # what was tried later may tell what was tried before
+    kept = [n for n in kept[1:] if _teller(n, [other for other in kept if other != n], follows) is None]
+    shown = {name: i for i, name in enumerate((*SHOWN_FIRST, *(name for name in kept if name not in SHOWN_FIRST)))}
+    others = sorted((name for name in kept if not name.startswith("bug_")), key=shown.__getitem__)
+    paired = []
+    for name in differ:
+        section = name.partition("_")[0]
+        own = section in SECTIONS and name != section and (follows(section, name) if section in differ else False)
+        teller = None if name in kept or own else _teller(name, [*others, *kept, "bug"], follows)
+        if teller not in (None, BUG_AND_MODEL) and not (teller == "bug" == section):
+            paired.append((name, str(teller)))
+    return Axes(tuple(others), tuple(name for name in kept if name.startswith("bug_")), tuple(paired), tuple(seeds))
+
+
+def _teller(name: str, known: Iterable[str], follows: Follows) -> str | None:
+    """What tells the value of a key: one of the known axes, or of a bug's setting bug and model."""
+    if name.startswith("bug_") and follows(BUG_AND_MODEL, name):
+        return BUG_AND_MODEL
+    return next((axis for axis in known if follows(axis, name)), None)
 
 
 def _codes(column: pd.Series) -> Codes:
@@ -91,14 +115,6 @@ def _codes(column: pd.Series) -> Codes:
         return column.factorize(use_na_sentinel=False)[0].astype(np.int64)
     except TypeError:  # lists, in a column of somebody else's
         return np.zeros(len(column), dtype=np.int64)
-
-
-def _follows(name: str, own: Codes, known: Mapping[str, Codes], model: Codes) -> bool:
-    """Whether the values of a key follow from those of one axis, or those of a bug's setting from bug and model."""
-    axes = list(known.values())
-    if name.startswith("bug_"):
-        axes.append(_paired(known["bug"], model))
-    return any(_distinct(_paired(axis, own)) == _distinct(axis) for axis in axes)
 
 
 def _paired(first: Codes, second: Codes) -> Codes:

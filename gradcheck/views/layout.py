@@ -14,6 +14,7 @@ from gradcheck.printable import printable, printable_lines
 UNLIMITED = 100_000  # characters: the width of a file or a pipe
 GAP = 2  # blanks between two columns
 LEAST = 16  # characters to which a column of text is made narrower, but for a longer word
+SPLIT = 2  # tables that stand below each other: a wider one is shown row by row
 WORD = 32  # characters of a word that is not broken where a table is too wide
 # What a text means, which a terminal shows by its colour.
 GOOD, BAD, OPEN, TITLE, FAINT = "good", "bad", "open", "title", "faint"
@@ -47,8 +48,9 @@ class Told(NamedTuple):
 class Table:
     """Rows of values under a title; numbers are shown short, on the right.
 
-    left : columns of text, on the left.   keys : how many of the first columns are repeated where a table is wider than
-    the screen, so that its other columns stand below each other.   named : whether the first name of the header is a title.
+    left : columns of text, on the left.   keys : how many of the first columns say what a row is; they are repeated where a
+    table is wider than the screen, so that its other columns stand below.   named : whether the first name of the header is
+    a title: then all columns are of one kind.
     """
 
     title: str
@@ -93,8 +95,12 @@ def lines(block: Table | str, width: int, paint: Paint = unpainted) -> Iterator[
             yield from (paint(one, meaning) for one in wrapped(line, width))
         return
     yield from (paint(one, TITLE) for one in wrapped(block.title, width) if one)
-    for some in _beside(block, width):
-        yield from _rows(some, width, paint)
+    some = list(_beside(block, width))
+    if len(block.rows) and not block.named and (len(some) > SPLIT or not all(_fits(one, width) for one in some)):
+        yield from _stacked(block, width, paint)
+    else:
+        for one in some:
+            yield from _rows(one, width, paint)
     yield from (paint(f" {one}", FAINT) for one in wrapped(block.note, width - 1) if one)
 
 
@@ -130,7 +136,7 @@ def _beside(table: Table, width: int) -> Iterator[Table]:
         yield table
         return
     columns = list(zip(table.header, *([*row] for row in table.rows), strict=True))
-    least = [_narrowest(column, column[0] in table.left) for column in columns]
+    least = [_narrowest(*column, of_text=column[0] in table.left) for column in columns]
     keys, k = list(range(table.keys)), table.keys
     while k < len(columns) or k == table.keys:
         here = [*keys]
@@ -142,17 +148,63 @@ def _beside(table: Table, width: int) -> Iterator[Table]:
             return
 
 
+def _stacked(table: Table, width: int, paint: Paint) -> Iterator[str]:
+    """Row by row: a line of its first columns, and below it the name and the value of each other column."""
+    for row in table.rows:
+        items = list(zip(table.header, row, strict=True))
+        yield from _flowing(items[: table.keys], 1, width, paint, TITLE)
+        yield from _flowing(items[table.keys :], 3, width, paint)
+
+
+def _flowing(
+    items: Sequence[tuple[str, object]], indent: int, width: int, paint: Paint, all_of: str = ""
+) -> Iterator[str]:
+    """Names and values one after the other, as many as fit on each line; a longer one has lines of its own."""
+    line, length = "", 0
+    for name, value in items:
+        text = short(value)
+        one = f"{short(name)}: {text}"
+        meaning = all_of or _meaning(value, text)
+        if length and length + GAP + len(one) > width:
+            yield line
+            line, length = "", 0
+        if indent + len(one) > width:
+            for part in _wrap(" " * indent + one, width, " " * min(indent + 2, width // 2)):
+                yield paint(part, meaning) if meaning else part
+            continue
+        shown = paint(one, meaning) if meaning else one
+        line, length = (
+            (f"{line}{' ' * GAP}{shown}", length + GAP + len(one))
+            if length
+            else (" " * indent + shown, indent + len(one))
+        )
+    if length:
+        yield line
+
+
+def _fits(table: Table, width: int) -> bool:
+    """Whether the columns fit without a word being broken."""
+    if width >= UNLIMITED or len(table.header) == 1:
+        return True
+    columns = zip(table.header, *table.rows, strict=True)
+    return _sum(_narrowest(*column, of_text=column[0] in table.left) for column in columns) <= width
+
+
 def _sum(widths: Iterator[int]) -> int:
     return 1 - GAP + sum(width + GAP for width in widths)
 
 
-def _narrowest(column: Sequence[object], of_text: bool) -> int:
-    """The width that a column needs: that of its values, of text that of its words."""
-    texts = list(map(short, column))
-    natural = max(map(len, texts))
+def _narrowest(name: str, *values: object, of_text: bool) -> int:
+    """The width that a column needs: that of its values, of text that of its words; and that of the words of its name."""
+    texts = list(map(short, values))
+    natural, named = max(map(len, texts), default=0), _longest_word(short(name))
     if not of_text or natural <= LEAST:
-        return natural
-    return max(LEAST, min(WORD, max(len(word) for text in texts for word in text.split())))
+        return max(natural, named)
+    return max(LEAST, min(WORD, max(named, *map(_longest_word, texts))))
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
 
 
 def _widths(table: Table, width: int) -> list[int]:
@@ -163,7 +215,7 @@ def _widths(table: Table, width: int) -> list[int]:
     if _sum(iter(widths)) <= width:
         return widths
     columns = list(zip(table.header, *table.rows, strict=True))
-    least = [_narrowest(column, name in table.left) for name, column in zip(table.header, columns, strict=True)]
+    least = [_narrowest(*column, of_text=column[0] in table.left) for column in columns]
     excess = _sum(iter(widths)) - width
     while excess > 0:
         most = max(range(len(widths)), key=lambda i: (widths[i] > least[i], widths[i]))
@@ -185,6 +237,8 @@ def _rows(table: Table, width: int, paint: Paint) -> Iterator[str]:
     for row in chain([names], table.rows):
         texts = [short(value) for value in row]
         cells = [_wrap(text, w) if len(text) > w else [text] for text, w in zip(texts, widths, strict=True)]
+        if row is names:  # they stand right above their columns
+            cells = [[""] * (max(map(len, cells)) - len(cell)) + cell for cell in cells]
         meanings = [_meaning(value, text) for value, text in zip(row, texts, strict=True)]
         for k in range(max(map(len, cells), default=0)):
             parts = [cell[k] if k < len(cell) else "" for cell in cells]

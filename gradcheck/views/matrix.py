@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradcheck.experiment.truth import COLUMNS, Truth, truths
-from gradcheck.views.axes import BASE, axes
+from gradcheck.views.axes import BASE, Axes, axes
 from gradcheck.views.frames import plain_value
-from gradcheck.views.tally import order
+from gradcheck.views.tally import in_order
 from gradcheck.views.varied import settings_varied
-from gradcheck.views.words import NO_BUG, column, setting
+from gradcheck.views.words import NO_BUG, column, setting, steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,11 +59,15 @@ class Facet:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The matrices of a grid; they have the same columns."""
+    """The matrices of a grid; they have the same columns.
+
+    paired : keys that were varied together with an axis, and that axis.
+    """
 
     axes: Places
     columns: list[str]
     facets: list[Facet]
+    paired: tuple[tuple[str, str], ...] = ()
 
     @property
     def squares(self) -> list[Square]:
@@ -71,9 +75,8 @@ class Matrix:
         return [square for facet in self.facets for row in facet.rows.values() for square in row if square is not None]
 
 
-def places(done: pd.DataFrame) -> Places:
+def places(done: pd.DataFrame, found: Axes) -> Places:
     """Where the axes of computed cells stand: of the columns eps, or the key with the most values where it is the same."""
-    found = axes(done)
     along = "eps" if _many(done["eps"]) > 1 else max(found.others, key=lambda name: _many(done[name]), default=None)
     return Places(("bug", *found.of_bug), along, tuple(name for name in found.others if name != along))
 
@@ -87,7 +90,8 @@ def matrix(cells: pd.DataFrame) -> Matrix:
     names = [*settings_varied(cells), *BASE, *COLUMNS]  # of a million cells all columns would take a gigabyte
     names += [name for name in ("run",) if name in cells]
     done = cells.loc[cells["status"] == "ok", list(dict.fromkeys(names))]
-    found = places(done)
+    of_grid = axes(done)
+    found = places(done, of_grid)
     keys = [*found.facets, *found.rows, *([found.column] if found.column else [])]
     told = truths(done)
     wrong = (told == Truth.UNKNOWN) & (done["verdict"] == "mismatch")
@@ -100,14 +104,16 @@ def matrix(cells: pd.DataFrame) -> Matrix:
         *place, truth = (plain_value(value) for value in key)
         square = squares.get(tuple(place), Square({}))
         squares[tuple(place)] = Square(square.told | {str(truth): int(size)}, square.wrong + int(accused))
-    return _arranged(found, squares)
+    return replace(_arranged(found, squares), paired=of_grid.paired)
 
 
 def _arranged(found: Places, squares: dict[tuple[Any, ...], Square]) -> Matrix:
     n, m = len(found.facets), len(found.facets) + len(found.rows)
 
     def ordered(names: Sequence[str], values: set[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        return sorted(values, key=lambda some: [_order(name, value) for name, value in zip(names, some, strict=False)])
+        return sorted(
+            values, key=lambda some: [in_order(name, value) for name, value in zip(names, some, strict=False)]
+        )
 
     along = ordered([found.column or ""], {key[m : m + 1] for key in squares}) if found.column else [()]
     rows_of: dict[tuple[Any, ...], set[tuple[Any, ...]]] = {}
@@ -121,16 +127,9 @@ def _arranged(found: Places, squares: dict[tuple[Any, ...], Square]) -> Matrix:
             for row in own
         }
         facets.append(Facet(named(found.facets, facet), rows))
-    columns = [setting(found.column, value[0]) for value in along] if found.column else ["all"]
+    named_ = steps(value[0] for value in along) if found.column == "eps" else None
+    columns = [setting(found.column, value[0], named_) for value in along] if found.column else ["all"]
     return Matrix(found, columns, facets)
-
-
-def _order(name: str, value: object) -> tuple[Any, ...]:
-    """As `tally.order`, for values of any kind."""
-    unknown, first, rest = order(name, value)
-    if isinstance(value, bool | int | float):
-        return unknown, first, 0, rest, ""
-    return unknown, first, 1, 0, str(value)
 
 
 def named(names: Sequence[str], values: Sequence[object]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gradcheck.experiment.truth import Truth, truths
+from gradcheck.experiment.truth import Truth
 from gradcheck.views import facets, words
-from gradcheck.views.axes import BASE
-from gradcheck.views.charts.cell_data import bug_order
+from gradcheck.views.axes import BASE, axes
 from gradcheck.views.frames import plain_value
+from gradcheck.views.matrix import matrix
 from gradcheck.views.numbers import counted
 from gradcheck.views.sentence import answer
 
@@ -43,38 +44,48 @@ def _heading(cells: pd.DataFrame) -> str:
 
 
 def _varied(cells: pd.DataFrame) -> list[str]:
-    """A line for each key that was swept, with its values; seeds last."""
+    """A line for each key that was swept, with its values; then those of the seeds and of keys paired with another one."""
+    of_grid = axes(cells[cells["status"] == "ok"])
+    steps = words.steps(plain_value(value) for value in cells["eps"].unique())
     lines = []
-    for name in (*BASE, *facets.swept(cells), *facets.seeds(cells)):
-        values = [facets.value_label(name, value) for value in facets.values_of(cells[name], name)]
+    for name in (*BASE, *of_grid.names, *of_grid.seeds, *(paired for paired, _ in of_grid.paired)):
+        found = facets.values_of(cells[name], name)
+        values = [words.setting(name, v, steps) if name == "eps" else facets.value_label(name, v) for v in found]
         if len(values) > 1:
-            more = f", … ({len(values)} values)" if len(values) > _MOST_VALUES else ""
+            more = f", … ({len(values):,} values)" if len(values) > _MOST_VALUES else ""
             lines.append(f"varied {words.column(name)}: {', '.join(values[:_MOST_VALUES])}{more}")
     return lines
 
 
 def _table(cells: pd.DataFrame) -> str:
-    """For each bug and panel how many of the planted bugs were caught, or of the correct gradients accused."""
-    done = cells[cells["status"] == "ok"]
-    if done.empty:
+    """The matrices that ``show`` prints as one table: a row for each bug in each panel, a column for each step."""
+    if not (cells["status"] == "ok").any():
         return ""
-    rows, columns = facets.panels(done)
-    frame = facets.with_panels(done, [], [*columns, *rows]).assign(told=truths(done))
-    panels = [str(name) for name in frame["column"].cat.categories][:_MOST_COLUMNS]
-    names = {bug: facets.value_label("bug", plain_value(bug)) for bug in frame["bug"].unique()}
-    bugs = sorted(names, key=lambda bug: bug_order(names[bug]))[:_MOST_ROWS]
-    counts = frame.groupby(["bug", "column", "told"], observed=True, dropna=False).size().to_dict()
-    head = "".join(f"<th>{html.escape(panel or 'all cells')}</th>" for panel in panels)
-    body = "".join(
-        f"<tr><th>{html.escape(names[bug])}</th>"
-        + "".join(f"<td>{_cell({str(t): counts.get((bug, panel, t), 0) for t in Truth})}</td>" for panel in panels)
-        + "</tr>"
-        for bug in bugs
+    found = matrix(cells)
+    panels = len(found.facets) > 1
+    rows = [(facet.name, *row) for facet in found.facets for row in facet.rows.items()]
+    columns = found.columns[:_MOST_COLUMNS]
+    said = words.column(found.axes.column) if found.axes.column else ""
+    head = [*(["panel"] if panels else []), "bug", *(" ".join(filter(None, (said, name))) for name in columns)]
+    body = []
+    for panel, (bug, _), squares in rows[:_MOST_ROWS]:
+        names = [*([panel] if panels else []), bug]
+        counts = [_cell(square.told) if square is not None else "" for square in squares[:_MOST_COLUMNS]]
+        body.append("".join([*(f"<th>{html.escape(n)}</th>" for n in names), *(f"<td>{n}</td>" for n in counts)]))
+    lacking = [
+        f"{of - most:,} more {what}"
+        for of, most, what in ((len(rows), _MOST_ROWS, "rows"), (len(found.columns), _MOST_COLUMNS, "columns"))
+        if of > most
+    ]
+    return (
+        f"<table><thead><tr>{''.join(f'<th>{html.escape(name)}</th>' for name in head)}</tr></thead>"
+        f"<tbody>{''.join(f'<tr>{row}</tr>' for row in body)}</tbody></table>"
+        + (f"<p>… {' and '.join(lacking)}: python -m gradcheck.show</p>" if lacking else "")
     )
-    return f"<table><thead><tr><th>bug</th>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _cell(counts: dict[str, int]) -> str:
+def _cell(told: Mapping[str, int]) -> str:
+    counts = {truth: told.get(str(truth), 0) for truth in Truth}
     planted = sum(counts[truth] for truth in Truth if truth.planted)
     correct = counts[Truth.RIGHT] + counts[Truth.FALSE_ALARM]
     said = [f"{counts[Truth.CAUGHT]:,}/{planted:,} {Truth.CAUGHT}"] if planted else []

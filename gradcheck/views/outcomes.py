@@ -12,10 +12,11 @@ from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.results.unfinished import Unfinished
 from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.views.frames import records
+from gradcheck.views.group import CellRow
 from gradcheck.views.layout import short
 from gradcheck.views.numbers import or_zero
 from gradcheck.views.record import Record
-from gradcheck.views.tally import CellRow, fails
+from gradcheck.views.tally import fails
 from gradcheck.views.varied import varied
 from gradcheck.views.words import error
 

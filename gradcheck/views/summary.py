@@ -17,10 +17,10 @@ from gradcheck.printable import printable
 from gradcheck.views import words
 from gradcheck.views.layout import Table, plain
 from gradcheck.views.numbers import counted
-from gradcheck.views.tally import GROUP_BY, Group, Tally, order
+from gradcheck.views.points import Value
+from gradcheck.views.swept_table import table
+from gradcheck.views.tally import Tally, in_order
 
-MAX_ROWS = 10  # of the table
-Value = str | float | None  # of an axis
 _PLURAL = {
     "model": "models",
     "data": "data sources",
@@ -28,7 +28,6 @@ _PLURAL = {
     "bug": "bugs",
     "scheme": "schemes",
     "dtype": "dtypes",
-    "eps": "eps",
 }
 
 
@@ -59,7 +58,7 @@ def screen(
 ) -> list[Table | str]:
     """The same as text and a table, for a terminal."""
     tally = rows if isinstance(rows, Tally) else Tally(rows)
-    tables = [table(tally)] if tally.groups else []
+    tables = [table(tally)] if tally.widths else []
     return [headline(tally), *tables, *verdicts(tally), *_next(tally, places.at(run_dir), overrides, planned)]
 
 
@@ -70,88 +69,28 @@ def headline(tally: Tally) -> str:
         return f"{cells}, none computed"
     low, high = tally.widths
     weights = counted(low, "weight") if low == high else f"{low:,} to {high:,} weights"
-    values = _values(tally)
+    values = {axis: _values(tally, axis) for axis in ("model", "data", "init", "bug", "scheme", "dtype")}
     named = [_named(axis, values[axis], tally) for axis in ("model", "data", "bug", "scheme", "dtype")]
     if len(values["init"]) > 1:
         named.insert(2, _named("init", values["init"], tally))
     return f"{cells} x {weights}: {', '.join(named)}"
 
 
-def _values(tally: Tally) -> dict[str, list[Value]]:
-    """The values of each axis, in order."""
-    return {
-        axis: sorted({axes[i] for axes, _ in tally.groups}, key=partial(order, axis)) for i, axis in enumerate(GROUP_BY)
-    }
+def _values(tally: Tally, axis: str) -> list[Value]:
+    """The values of a setting, in order."""
+    return sorted(tally.points.values(axis), key=partial(in_order, axis))
 
 
 def _named(axis: str, values: Sequence[Value], tally: Tally) -> str:
     """The values of an axis in the headline, or how many there are."""
     if len(values) > 3:
-        return _many(axis, values)
+        without = axis == "bug" and "none" in values
+        return f"{f'{words.NO_BUG} and ' if without else ''}{len(values) - without} {_PLURAL[axis]}"
     names = [printable(words.setting(axis, value)) for value in values]
     if axis == "data" and len(tally.sizes) == 1 and len(values) == 1 and None not in next(iter(tally.sizes)):
         n, d = next(iter(tally.sizes))
         return f"{names[0]} (n={n}, d={d})"
     return "/".join(names)
-
-
-def _many(axis: str, values: Sequence[Value]) -> str:
-    """``5 models``, ``no bug and 25 bugs``"""
-    without = axis == "bug" and "none" in values
-    return f"{f'{words.NO_BUG} and ' if without else ''}{len(values) - without} {_PLURAL[axis]}"
-
-
-def table(tally: Tally) -> Table:
-    """Verdicts by the axes that differ, in at most MAX_ROWS rows where that is possible."""
-    values = _values(tally)
-    shown = _axes_shown(tally, values)
-    folded = [axis for axis in GROUP_BY if len(values[axis]) > 1 and axis not in shown]
-    if not shown and len(values["eps"]) <= MAX_ROWS:
-        shown = ["eps"]
-    groups: dict[tuple[Value, ...], Group] = {}
-    for (axes, _), group in tally.groups.items():
-        groups.setdefault(tuple(axes[GROUP_BY.index(axis)] for axis in shown), Group()).merge(group)
-    in_order = sorted(groups, key=lambda key: [order(axis, value) for axis, value in zip(shown, key, strict=True)])
-    exempt = any(group.exempt for group in groups.values())
-    rows = [_row(shown, key, groups[key], exempt) for key in in_order]
-    notes = []
-    if folded:
-        notes.append(", ".join(_many(axis, values[axis]) for axis in folded) + " together")
-    if any(str(row[-1]).endswith("*") for row in rows):
-        notes.append(words.HALF)
-    header = [
-        *shown,
-        "match",
-        "mismatch",
-        words.NOT_JUDGED,
-        *(["exempt"] if exempt else []),
-        words.WORST,
-        words.VISIBLE_FROM,
-    ]
-    return Table("", header, rows, "; ".join(notes), frozenset(shown) - {"eps"}, keys=len(shown))
-
-
-def _axes_shown(tally: Tally, values: Mapping[str, Sequence[Value]]) -> list[str]:
-    """The axes with several values, as long as the table stays short."""
-    shown: list[str] = []
-    for axis in GROUP_BY:
-        if len(values[axis]) > 1:
-            places = [GROUP_BY.index(name) for name in [*shown, axis]]
-            if len({tuple(axes[i] for i in places) for axes, _ in tally.groups}) <= MAX_ROWS:
-                shown.append(axis)
-    return shown
-
-
-def _row(shown: Sequence[str], key: Sequence[Value], group: Group, exempt: bool) -> list[object]:
-    return [
-        *(words.setting(axis, value) for axis, value in zip(shown, key, strict=True)),
-        group.counts["match"],
-        group.counts["mismatch"],
-        group.counts["inconclusive"] + group.counts["nondifferentiable"] - group.exempt,
-        *([group.exempt] if exempt else []),
-        words.error(group.worst),
-        words.visible_from(group.visible, group.half),
-    ]
 
 
 def verdicts(tally: Tally) -> list[str]:
@@ -235,10 +174,10 @@ def _next(tally: Tally, run_dir: Place, overrides: Sequence[str] | None, planned
         )
     cell = f" --cell {tally.worst['cell']}" if tally.worst is not None else ""
     lines.append(f"look   python -m gradcheck.show {run}{cell}")
-    if tally.cells > 1 and tally.groups:
+    if tally.cells > 1 and tally.widths:
         out = "" if isinstance(run_dir, Path) else " --out report.html"
         lines.append(f"page   python -m gradcheck.report {run}{out}")
-    if overrides is not None and tally.groups and not tally.planted and tally.worst is None:
+    if overrides is not None and tally.widths and not tally.planted and tally.worst is None:
         science = [
             text
             for text in overrides

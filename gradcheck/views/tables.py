@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, overload
 from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.printable import printable
 from gradcheck.views import answer, summary, words
-from gradcheck.views.frames import records
+from gradcheck.views.frames import plain_value, records
 from gradcheck.views.layout import Table
 from gradcheck.views.matrix import matrix
 from gradcheck.views.record import Record
+from gradcheck.views.swept_table import table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def overview(
         blocks.append(_verdict_table(record, by))
     else:
         found = matrix(record.cells)
-        blocks += [summary.table(record.tally)] if record.tally.groups else []
+        blocks += [table(record.tally)] if record.tally.widths else []
         blocks += [*answer.matrices(found, rows), *answer.diagnoses(record, found.axes.names, entries)]
     tables = [*([_worst_table(record)] if every else []), _rule_table(record), _problem_table(record)]
     return [*blocks, *(one for table in tables if table.rows for one in ("\n", _cut(table, entries)))]
@@ -61,16 +62,17 @@ def _verdict_table(record: Record, by: Sequence[str]) -> Table:
         if not any(row[name] for row in rows)
     ]
     header = [name for name in frame.columns if name not in (*unused, "half_visible_from")]
-    shown = [[_figure(row, name, by) for name in header] for row in rows]
+    steps = words.steps(plain_value(value) for value in record.cells["eps"].unique())
+    shown = [[_figure(row, name, by, steps) for name in header] for row in rows]
     note = words.HALF if any(str(value).endswith("*") for row in shown for value in row[len(by) :]) else ""
     title = f"cells by {', '.join(map(words.column, by))}"
     left = frozenset(words.column(name) for name in by if name != "eps")
     return Table(title, [words.column(name) for name in header], shown, note, left, keys=len(by))
 
 
-def _figure(row: Mapping[str, Any], name: str, by: Sequence[str]) -> object:
+def _figure(row: Mapping[str, Any], name: str, by: Sequence[str], steps: Mapping[float | None, str]) -> object:
     if name in by:
-        return words.setting(name, row[name])
+        return words.setting(name, row[name], steps)
     if name == "visible_from":
         return words.visible_from(row[name], row["half_visible_from"])
     return words.error(row[name]) if name == "worst_rel_err" else row[name]

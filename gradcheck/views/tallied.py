@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from gradcheck.experiment.config.schema import FAIL_ON
-from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truths
+from gradcheck.experiment.truth import PLANTED, UNKNOWN_MODELS, Truth, truths
 from gradcheck.numerics.verdict import VERDICTS
+from gradcheck.views import points
+from gradcheck.views.axes import axes, in_order, is_seed
 from gradcheck.views.frames import plain_value, records
+from gradcheck.views.group import CellRow, Group
 from gradcheck.views.numbers import larger
-from gradcheck.views.tally import GROUP_BY, TALLY_COLUMNS, Axes, CellRow, Group, Tally
+from gradcheck.views.points import ByPoint, Span, Swept, Value, by_value, keys_of
+from gradcheck.views.tally import Tally
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SUMS = (*(f"n_{verdict}" for verdict in VERDICTS), "n_exempt")
+_SUMS = (*(f"n_{verdict}" for verdict in VERDICTS), "n_exempt", "_planted", "_caught")
 _LARGEST = ("max_rel_err", "_every", "_half", "accept")
+_NEEDED = (
+    *("cell", "status", "message", "model", "bug", "eps", "data_n", "data_d", "n_weights", "max_rel_err", "accept"),
+    *("max_resolution", "median_resolution", "worst_param", "worst_flat_index", "verdict", "ok", "diagnosis"),
+    *(f"n_{verdict}" for verdict in VERDICTS),
+    *("n_exempt", "n_missed", "bug_injected"),
+)
 
 
 def tallied(cells: pd.DataFrame) -> Tally:
@@ -26,14 +37,22 @@ def tallied(cells: pd.DataFrame) -> Tally:
     for status in ("skipped", "failed"):
         if tally.status[status]:
             tally.problems[status] = str(_first(cells[cells["status"] == status])["message"])
-    done = cells if tally.status["ok"] == len(cells) else cells.loc[cells["status"] == "ok", list(TALLY_COLUMNS)]
+    # of a million cells all columns would take a gigabyte
+    done = cells if tally.status["ok"] == len(cells) else cells.loc[cells["status"] == "ok", _columns(cells)]
     if len(done):
         injected = done["bug_injected"].fillna(False).astype(bool)
-        _add_groups(tally, done, injected)
+        told = truths(done)
+        tally.points = _Points(done, injected, told)
         _add_sizes(tally, done)
-        _add_truths(tally, done, injected)
-        _add_failing(tally, done.loc[~injected, list(TALLY_COLUMNS)])
+        _add_truths(tally, done, injected, told)
+        _add_failing(tally, done.loc[~injected, list(_NEEDED)])
     return tally
+
+
+def _columns(cells: pd.DataFrame) -> list[str]:
+    """The columns that are counted, and those of the settings that differ."""
+    settings = [*in_order(cells), *(name for name in cells if is_seed(str(name)))]
+    return list(dict.fromkeys([*_NEEDED, *(name for name in settings if cells[name].nunique(dropna=False) > 1)]))
 
 
 def visible(cells: pd.DataFrame) -> pd.DataFrame:
@@ -48,25 +67,67 @@ def visible(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _first(cells: pd.DataFrame) -> CellRow:
     """The row with the smallest id: cells are stored in any order."""
-    return cast("CellRow", records(cells.loc[[cells["cell"].idxmin()], list(TALLY_COLUMNS)])[0])
+    return cast("CellRow", records(cells.loc[[cells["cell"].idxmin()], list(_NEEDED)])[0])
 
 
-def _add_groups(tally: Tally, done: pd.DataFrame, injected: pd.Series) -> None:
-    seen = visible(done)
-    keys = [*GROUP_BY, "_injected"]
-    frame = done[list(dict.fromkeys([*GROUP_BY, *_SUMS, "max_rel_err", "accept"]))].assign(
-        _injected=injected, _every=seen["every"], _half=seen["half"]
-    )
-    grouped = frame.groupby(keys, dropna=False, sort=False)
-    sums, most = grouped[list(_SUMS)].sum(), grouped[list(_LARGEST)].max()
-    for key, counts, (worst, every, half, accept) in zip(
-        sums.index, sums.to_numpy(int).tolist(), most.to_numpy(float, na_value=float("nan")).tolist(), strict=True
-    ):
-        *axes, planted = (plain_value(value) for value in key)
-        group = Group(dict(zip(VERDICTS, counts, strict=False)), exempt=counts[-1])
-        group.worst, group.visible, group.half = larger(worst, None), every, half
-        group.accept = larger(accept, None) or 0.0
-        tally.groups[cast("Axes", tuple(axes)), bool(planted)] = group
+class _Points:
+    """Counts of computed cells by the settings that were swept (`points.Points`)."""
+
+    def __init__(self, done: pd.DataFrame, injected: pd.Series, told: pd.Series) -> None:
+        self._done = done
+        self._axes = axes(done)
+        differ = [name for name in ("bug", "eps", *self._axes.names) if done[name].nunique(dropna=False) > 1]
+        self._keys = keys_of(self._axes, differ)
+        seen = visible(done)
+        self._frame = done[list(dict.fromkeys([*self._keys, *_SUMS[:-2], "max_rel_err", "accept"]))].assign(
+            _injected=injected,
+            _every=seen["every"],
+            _half=seen["half"],
+            _planted=told.isin([str(one) for one in PLANTED]),
+            _caught=told == Truth.CAUGHT,
+        )
+
+    def values(self, name: str) -> list[Value]:
+        return [plain_value(value) for value in self._done[name].unique()] if name in self._done else [None]
+
+    def total(self, planted: bool) -> Group:
+        return next((group for (_, of), group in self._grouped(()).items() if of == planted), Group())
+
+    def swept(self) -> Swept:
+        own = self._frame[[*self._keys, "_injected"]]
+        few = own.drop_duplicates().shape[0] <= points.MOST
+        found = self._grouped(self._keys) if few else None
+        by_key = {
+            name: self._of(name) if found is None else by_value(found, place, {})
+            for place, name in enumerate(self._keys)
+        }
+        seeds = {name: (self._done[name].min(), self._done[name].max()) for name in self._axes.seeds}
+        return Swept(self._axes, self._keys, found, by_key, {k: (int(a), int(b)) for k, (a, b) in seeds.items()})
+
+    def _of(self, name: str) -> dict[tuple[Value, bool], Group]:
+        """The counts by the values of a key; of very many values together."""
+        found = {(point[0], planted): group for (point, planted), group in self._grouped((name,)).items()}
+        values = {value for value, _ in found}
+        if len(values) <= points.MOST:
+            return found
+        numbers = [value for value in values if isinstance(value, int | float)]
+        span = Span(min(numbers), max(numbers)) if numbers else Span()
+        return {(span, of): group for (_, of), group in self._grouped(()).items()}
+
+    def _grouped(self, keys: Sequence[str]) -> ByPoint:
+        grouped = self._frame.groupby([*keys, "_injected"], dropna=False, sort=False)
+        sums, most = grouped[list(_SUMS)].sum(), grouped[list(_LARGEST)].max()
+        found: ByPoint = {}
+        for key, counts, (worst, every, half, accept) in zip(
+            sums.index, sums.to_numpy(int).tolist(), most.to_numpy(float, na_value=float("nan")).tolist(), strict=True
+        ):
+            *point, planted = (plain_value(value) for value in (key if isinstance(key, tuple) else (key,)))
+            *of_weights, exempt, cells, caught = counts
+            group = Group(dict(zip(VERDICTS, of_weights, strict=True)), exempt=exempt, planted=cells, caught=caught)
+            group.worst, group.visible, group.half = larger(worst, None), every, half
+            group.accept = larger(accept, None) or 0.0
+            found[tuple(point), bool(planted)] = group
+        return found
 
 
 def _add_sizes(tally: Tally, done: pd.DataFrame) -> None:
@@ -76,8 +137,7 @@ def _add_sizes(tally: Tally, done: pd.DataFrame) -> None:
     tally.weights, tally.widths = int(widths.sum()), (int(widths.min()), int(widths.max()))
 
 
-def _add_truths(tally: Tally, done: pd.DataFrame, injected: pd.Series) -> None:
-    told = truths(done)
+def _add_truths(tally: Tally, done: pd.DataFrame, injected: pd.Series, told: pd.Series) -> None:
     for (bug, truth), count in told[injected].groupby([done.loc[injected, "bug"], told[injected]]).size().items():
         tally.planted.setdefault(str(bug), Counter())[Truth(truth)] = int(count)
     wrong = injected & (done["verdict"] == "mismatch") & (told == Truth.UNKNOWN)

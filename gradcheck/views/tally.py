@@ -4,123 +4,51 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypedDict, cast
+from typing import Any, Protocol, cast
 
 from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth, truth
-from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, VERDICTS, of_counts
+from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, VERDICTS
 from gradcheck.views import words
-from gradcheck.views.numbers import larger, or_zero
+from gradcheck.views.axes import SETTING_NAMES
+from gradcheck.views.group import CellRow, Group
+from gradcheck.views.numbers import or_zero
+from gradcheck.views.points import Points, Swept, Value
 
 TALLY_COLUMNS = (
-    *("cell", "status", "message", "model", "data", "init", "bug", "scheme", "dtype", "eps", "data_n", "data_d"),
+    *("cell", "status", "message", *SETTING_NAMES),
     *("n_weights", "max_rel_err", "max_resolution", "median_resolution", "worst_param", "worst_flat_index"),
-    "accept",
     *(f"n_{verdict}" for verdict in VERDICTS),
     *("n_exempt", "n_missed", "verdict", "ok", "diagnosis", "bug_injected"),
 )
 
 
-class CellRow(TypedDict, total=False):
-    """A row of ``cells`` with TALLY_COLUMNS; what is unknown is None."""
+class Grouped(Protocol):
+    """Counts of cells by the settings that were swept."""
 
-    cell: str
-    status: str
-    message: str | None
-    model: str | None
-    data: str | None
-    init: str | None
-    bug: str | None
-    scheme: str | None
-    dtype: str | None
-    eps: float | None
-    data_n: int | None
-    data_d: int | None
-    n_weights: int | None
-    max_rel_err: float | None
-    max_resolution: float | None
-    median_resolution: float | None
-    accept: float | None
-    worst_param: str | None
-    worst_flat_index: int | None
-    n_match: int | None
-    n_mismatch: int | None
-    n_inconclusive: int | None
-    n_nondifferentiable: int | None
-    n_exempt: int | None
-    n_missed: int | None
-    verdict: str | None
-    ok: bool | None
-    diagnosis: str | None
-    bug_injected: bool | None
+    def values(self, name: str) -> list[Value]:
+        """The values of a setting."""
 
+    def total(self, planted: bool) -> Group:
+        """The counts of all cells with a planted bug, or of those without."""
 
-# The axes by which cells are counted; what the table tells apart first stands first.
-GROUP_BY = ("bug", "eps", "model", "scheme", "dtype", "data", "init")
-Axes = tuple[str | None, float | None, str | None, str | None, str | None, str | None, str | None]
-GroupKey = tuple[Axes, bool]
-
-
-@dataclass
-class Group:
-    """Weights of some cells, counted by verdict."""
-
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
-    exempt: int = 0  # of the inconclusive ones
-    worst: float | None = None  # relative error
-    visible: float = 0.0  # the worst resolution of a weight, with what is accepted beside it
-    half: float = 0.0  # the worst of the cells' medians of the same
-    accept: float = 0.0  # the most that is accepted
-
-    def add(self, row: CellRow) -> None:
-        """Add the weights of a cell."""
-        counts = self.counts
-        counts["match"] += row.get("n_match") or 0
-        counts["mismatch"] += row.get("n_mismatch") or 0
-        counts["inconclusive"] += row.get("n_inconclusive") or 0
-        counts["nondifferentiable"] += row.get("n_nondifferentiable") or 0
-        self.exempt += row.get("n_exempt") or 0
-        self.worst = larger(self.worst, row.get("max_rel_err"))
-        accept = or_zero(row.get("accept"))
-        self.visible = max(self.visible, or_zero(row.get("max_resolution")) + accept)
-        self.half = max(self.half, or_zero(row.get("median_resolution")) + accept)
-        self.accept = max(self.accept, accept)
-
-    def merge(self, other: Group) -> None:
-        """Add the weights of another group."""
-        for verdict, count in other.counts.items():
-            self.counts[verdict] += count
-        self.exempt += other.exempt
-        self.worst = larger(self.worst, other.worst)
-        self.visible, self.half = max(self.visible, other.visible), max(self.half, other.half)
-        self.accept = max(self.accept, other.accept)
-
-    @property
-    def total(self) -> int:
-        """The weights that are not exempt."""
-        return sum(self.counts.values()) - self.exempt
-
-    @property
-    def open(self) -> int:
-        """Of these, how many neither match nor mismatch."""
-        return self.total - self.counts["match"] - self.counts["mismatch"]
-
-    @property
-    def verdict(self) -> str:
-        """The verdict of all weights together."""
-        return of_counts(self.counts, self.total)
+    def swept(self) -> Swept:
+        """The counts by what was swept."""
 
 
 class Tally:
-    """Counts of the rows of ``cells``, one by one, in memory that does not grow with the number of seeds or sizes."""
+    """Counts of the rows of ``cells``, one by one, in memory that does not grow with the number of cells.
 
-    def __init__(self, rows: Iterable[Mapping[str, object]] = ()) -> None:
+    names : columns of further settings that may differ; of a plan, those that were swept.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, object]] = (), names: Sequence[str] = SETTING_NAMES) -> None:
         self.status = {"ok": 0, "failed": 0, "skipped": 0}
         self.weights = 0
         self.checked = 0  # cells without an injected bug that were computed
         self.failing = dict.fromkeys(FAIL_ON, 0)  # cells without an injected bug that make a run fail, by `fail_on`
-        self.groups: dict[GroupKey, Group] = {}  # by the axes, and whether there is an injected bug
+        self._one_by_one = Points(names)
+        self.points: Grouped = self._one_by_one
         self.sizes: set[tuple[int | None, int | None]] = set()  # (n, d) of the data, two of them at most
         self.widths: tuple[int, int] | None = None  # the fewest and the most weights of a cell
         self.planted: dict[str, Counter[Truth]] = {}  # by bug
@@ -141,11 +69,12 @@ class Tally:
     @property
     def correct(self) -> Group:
         """The cells without an injected bug."""
-        found = Group()
-        for (_, injected), group in self.groups.items():
-            if not injected:
-                found.merge(group)
-        return found
+        return self.points.total(False)
+
+    @property
+    def swept(self) -> Swept:
+        """The counts by what was swept."""
+        return self.points.swept()
 
     def add(
         self,
@@ -165,28 +94,16 @@ class Tally:
                 self._first[status], self.problems[status] = row["cell"], str(row.get("message"))
             return
         injected = bool(row.get("bug_injected"))
-        axes: Axes = (
-            row.get("bug"),
-            row.get("eps"),
-            row.get("model"),
-            row.get("scheme"),
-            row.get("dtype"),
-            row.get("data"),
-            row.get("init"),
-        )
-        key = (axes, injected)
-        group = self.groups.get(key)
-        if group is None:
-            group = self.groups[key] = Group()
-        group.add(row)
+        told = truth(row) if injected else None
+        self._one_by_one.add(row, injected, None if told in (None, Truth.UNKNOWN) else told is Truth.CAUGHT)
         if len(self.sizes) < 2:
             self.sizes.add((row.get("data_n"), row.get("data_d")))
         n = row.get("n_weights") or 0
         self.weights += n
         self.widths = (n, n) if self.widths is None else (min(n, self.widths[0]), max(n, self.widths[1]))
-        if injected:
-            self.planted.setdefault(str(row.get("bug")), Counter())[truth(row)] += 1
-            self.planted_mismatch += row.get("verdict") == "mismatch" and truth(row) is Truth.UNKNOWN
+        if told is not None:
+            self.planted.setdefault(str(row.get("bug")), Counter())[told] += 1
+            self.planted_mismatch += row.get("verdict") == "mismatch" and told is Truth.UNKNOWN
             return
         self.checked += 1
         self.reasons.update(reason for reason in reasons if reason not in (EXEMPT, ACCEPTED))
@@ -221,3 +138,11 @@ def fails(row: CellRow, fail_on: str) -> bool:
 def order(axis: str, value: object) -> tuple[bool, bool, Any]:
     """A key to sort the values of an axis by, since cells come in any order: large steps first, auto last; no bug first."""
     return value is None, value != "none", -value if axis == "eps" and isinstance(value, (int, float)) else value
+
+
+def in_order(name: str, value: object) -> tuple[Any, ...]:
+    """A key to sort the values of a setting by, of whatever kind they are (`order`)."""
+    unknown, first, rest = order(name, value)
+    if isinstance(value, bool | int | float):
+        return unknown, first, 0, rest, ""
+    return unknown, first, 1, 0, str(value)

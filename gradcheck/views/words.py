@@ -6,7 +6,7 @@ The glossary in the README of this room explains each word.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from gradcheck.experiment.truth import PLANTED, Truth
@@ -55,10 +55,27 @@ def status(name: str) -> str:
     return _STATUS.get(name, printable(name))
 
 
-def setting(name: str, value: object) -> str:
-    """The value of a setting: ``no bug``, ``no data``, ``auto``, ``1e-04``, ``sigmoid``, ``-`` where there is none."""
+def steps(values: Iterable[float | None]) -> dict[float | None, str]:
+    """The names of some steps, as they are stored: ``1e-04``, ``auto``, as many digits as tell them apart."""
+    known = list(dict.fromkeys(None if value is None or value != value else float(value) for value in values))
+    numbers = [value for value in known if value is not None]
+    names = {value: eps_text(value) for value in numbers}
+    for digits in range(6):
+        few = {value: eps_text(float(f"{value:.{digits}e}")) for value in numbers}
+        if len({*few.values()}) == len(numbers):
+            names = few
+            break
+    return {value: eps_text(from_stored(None)) if value is None else names[value] for value in known}
+
+
+def setting(name: str, value: object, named: Mapping[float | None, str] | None = None) -> str:
+    """The value of a setting: ``no bug``, ``no data``, ``auto``, ``1e-04``, ``sigmoid``, ``-`` where there is none.
+
+    named : of all steps that are told apart the names (`steps`).
+    """
     if name == "eps":
-        return eps_text(from_stored(float(value) if isinstance(value, int | float) and value == value else None))
+        step = float(value) if isinstance(value, int | float) and value == value else None
+        return (named or {}).get(step) or eps_text(from_stored(step))
     if value is None or value != value:
         return "-"
     if value == "none":

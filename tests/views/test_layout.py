@@ -57,10 +57,13 @@ def words_of(table: Table) -> set[str]:
 def test_no_line_is_longer_than_the_screen_and_no_word_is_lost(seed: int) -> None:
     draw = random.Random(seed)
     for _ in range(10):
-        table, width = drawn_table(draw), draw.choice([50, 60, 80, 120, 200])
+        table, width = drawn_table(draw), draw.choice([40, 50, 60, 80, 120, 200])
         shown = list(lines(table, width))
         assert max(map(len, shown), default=0) <= width
-        assert words_of(table) <= {word for line in shown for word in line.split()}
+        words = [word.removesuffix(":") for line in shown for word in line.split()]
+        assert words_of(table) <= {*words}
+        # whoever reads it meets no row more than twice
+        assert all(words.count(layout.short(row[0]).split()[0]) <= layout.SPLIT for row in table.rows)
 
 
 @pytest.mark.parametrize("width", range(8, 40))
@@ -97,6 +100,29 @@ def test_a_table_lines_up() -> None:
 def test_columns_that_do_not_fit_stand_below_with_the_first_ones_again() -> None:
     table = Table("", ["bug", *"abcdef"], [["scale", *[10**6] * 6]], left=frozenset({"bug"}))
     assert [line.split()[0] for line in lines(table, 40)] == ["bug", "scale", "bug", "scale"]
+
+
+def test_a_table_that_is_much_wider_is_shown_row_by_row() -> None:
+    table = Table(
+        "", ["bug", "worst weight", *"abcdefghij"], [["scale", "W[0,1]", *[10**6] * 10]], left=frozenset({"bug"})
+    )
+    assert list(lines(table, 40)) == [
+        " bug: scale",
+        "   worst weight: W[0,1]  a: 1000000",
+        "   b: 1000000  c: 1000000  d: 1000000",
+        "   e: 1000000  f: 1000000  g: 1000000",
+        "   h: 1000000  i: 1000000  j: 1000000",
+    ]
+    assert [SGR.sub("", line) for line in lines(table, 40, terminal.painted)] == list(lines(table, 40))
+
+
+def test_names_of_columns_are_wrapped_before_columns_are() -> None:
+    table = Table("", ["eps", "worst rel_err", "visible from"], [["1e-04", "5.0e-02", "never"]])
+    assert list(lines(table, 24)) == [
+        "          worst  visible",
+        "   eps  rel_err     from",
+        " 1e-04  5.0e-02    never",
+    ]
 
 
 def test_a_command_to_copy_is_not_broken() -> None:

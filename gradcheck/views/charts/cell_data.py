@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.experiment.truth import COLUMNS, PLANTED, Truth, truths
-from gradcheck.numerics.steps import AUTO, eps_text
+from gradcheck.numerics.steps import AUTO
 from gradcheck.views import words
 from gradcheck.views.facets import label, value_label, with_panels
 from gradcheck.views.frames import plain_value, records, rule_counts
@@ -122,12 +122,7 @@ def eps_labels(cells: pd.DataFrame) -> dict[float | None, str]:
     A name has as many digits as tell the steps apart; more than MAX_EPS steps are taken together by decade.
     """
     known = sorted({float(value) for value in cells["eps"].dropna()}, key=partial(order, "eps"))
-    labels: dict[float | None, str] = {value: eps_text(value) for value in known}
-    for digits in range(6):
-        few: dict[float | None, str] = {value: eps_text(float(f"{value:.{digits}e}")) for value in known}
-        if len(set(few.values())) == len(known):
-            labels = few
-            break
+    labels = words.steps(known)
     if len(known) > MAX_EPS:
         labels = {value: f"1e{math.floor(math.log10(value)):+03d} …" if value > 0 else "0" for value in known}
     if cells["eps"].isna().any():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gradcheck.columns import lock, store
 from gradcheck.columns.places import Place
 from gradcheck.columns.weights import tabled
+from gradcheck.experiment.config.columns import column_name
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.engines.base import EngineLost, Options, Stream
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
@@ -107,7 +108,7 @@ def compute_left(
 
 def _tally(jobs: Plan, done: Ids, stored: Stored | None) -> Tally:
     """The counts of the planned cells that are stored already."""
-    tally = Tally()
+    tally = Tally(names=[column_name(key) for swept in jobs.swept for key in swept])
     for table in () if stored is None else stored.cell_tables(TALLY_COLUMNS):
         for row in table.to_pylist():
             if row["cell"] in done and row["cell"] in jobs.ids:

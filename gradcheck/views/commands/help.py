@@ -43,6 +43,7 @@ An interrupted run: resume=RUN_DIR
 What a run found: python -m gradcheck.show latest
 Hydra's own options: --hydra-help"""
 INDENT = 25  # of what is said of a key
+NARROW, LESS = 60, 6  # a screen that is narrower than that has room for less
 
 
 def help_text(overrides: Sequence[str], config_dir: str | None = None, width: int | None = None) -> str:
@@ -61,11 +62,10 @@ def help_text(overrides: Sequence[str], config_dir: str | None = None, width: in
 
 
 def _text(first: Sequence[Key], others: Sequence[Key], cfg: DictConfig, width: int) -> Iterator[str]:
-    yield from textwrap.wrap(" ".join(ABOUT.split()), width)
+    yield from textwrap.wrap(" ".join(ABOUT.split()), width, break_on_hyphens=False)
     yield "\nExamples"
-    long = max(len(command) for command, _ in EXAMPLES)
-    yield from (f"  {command.ljust(long)}  {words}" for command, words in EXAMPLES)
-    yield "\nSet first (model=mlp data.n=20)"
+    yield from _examples(width)
+    yield from ["", *textwrap.wrap("Set first (model=mlp data.n=20)", width)]
     for key in first:
         yield from _line(key, cfg, width)
     yield "\nAll other keys"
@@ -74,6 +74,22 @@ def _text(first: Sequence[Key], others: Sequence[Key], cfg: DictConfig, width: i
     yield ""
     for sentence in FOOT.splitlines():
         yield from textwrap.wrap(sentence, width, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _examples(width: int) -> Iterator[str]:
+    """The commands, each with what it does beside it, or below it where that does not fit."""
+    long = max(len(command) for command, _ in EXAMPLES)
+    for command, words in EXAMPLES:
+        if 4 + long + max(len(said) for _, said in EXAMPLES) <= width:
+            yield f"  {command.ljust(long)}  {words}"
+        else:
+            yield f"  {command}"
+            yield from _indented(words, LESS, width)
+
+
+def _indented(text: str, indent: int, width: int) -> list[str]:
+    """A text in lines that fit."""
+    return [" " * indent + line for line in textwrap.wrap(text, max(1, width - indent), break_on_hyphens=False)]
 
 
 def _all(cfg: DictConfig, groups: dict[str, list[str]], chosen: set[str]) -> Iterator[Key]:
@@ -106,14 +122,12 @@ def _line(key: Key, cfg: DictConfig, width: int) -> Iterator[str]:
     said += [f"one of {', '.join(key.choices)}"] if len(key.choices) > 2 else []
     said += [" or ".join(key.choices)] if 0 < len(key.choices) <= 2 else []
     said += [f"with {key.name.partition('.')[0]}={', '.join(key.of)}"] if key.of else []
-    words = textwrap.wrap(
-        printable("; ".join(said)), max(20, width - INDENT), break_on_hyphens=False, break_long_words=False
-    ) or [""]
-    lines = [*(" " * INDENT + line for line in words)]
-    if len(shown) <= INDENT - 2:
-        lines[0] = shown.ljust(INDENT) + words[0]
+    indent = INDENT if width >= NARROW else LESS
+    lines = _indented(printable("; ".join(said)), indent, width) or [""]
+    if len(shown) <= indent - 2:
+        lines[0] = shown.ljust(indent) + lines[0][indent:]
     else:
-        lines.insert(0, shown)
+        lines[:0] = textwrap.wrap(shown, width, subsequent_indent=" " * LESS, break_on_hyphens=False)
     yield from (line.rstrip() for line in lines)
 
 
