@@ -27,9 +27,13 @@ Key = tuple[int, int, int, int, str, bool, bytes]
 
 
 class Chunks:
-    """Arrays by the chunks that they were decoded from."""
+    """Arrays by the chunks that they were decoded from.
+
+    dictionaries : the columns of the last file that were read as dictionaries; those of the next one are likely the same.
+    """
 
     def __init__(self) -> None:
+        self.dictionaries: list[str] = []
         self._arrays: dict[Key, pa.Array] = {}  # oldest first
         self._schemas: list[tuple[int, dict[str, int], str, pa.Schema]] = []  # newest first
         self._numbers = count()

@@ -207,24 +207,34 @@ class File:
 
     ids : whether each row has an id of its own.   whole : whether all of the file will be read; a small one is then read
     into memory first, so that the bytes that are verified are those that are decoded.
+    likely : the columns that probably are read as dictionaries; where they are, the file need not be opened twice.
 
-    footer, metadata : the end of the file, in bytes and as pyarrow reads it.   pages : size and checksum of the rest; None
-    where the footer holds none.
+    dictionaries : those that are.   footer, metadata : the end of the file, in bytes and as pyarrow reads it.
+    pages : size and checksum of the rest; None where the footer holds none.
 
     Raises BadInput, and the errors of pyarrow.
     """
 
-    def __init__(self, path: Place, ids: bool = False, whole: bool = False) -> None:
+    def __init__(self, path: Place, ids: bool = False, whole: bool = False, likely: Sequence[str] = ()) -> None:
         self._path, self._content = path, b""
         with _opened(path) as file:
             if whole and (size := file.seek(0, 2)) <= AT_ONCE:
                 file.seek(0)
                 self._content = file.read(size)
             self.footer = Footer(path, io.BytesIO(self._content) if self._content else file)
-        self._end = pq.ParquetFile(pa.BufferReader(self.footer.content))
+        self._end = self._opened_as(likely if self._content else ())
         self.metadata = self._end.metadata  # its ``schema`` would refer back to it, and keep it in memory
-        self._dictionaries = limits.require_modest(path, self.metadata, self.footer.size, ids)
+        self.dictionaries = limits.require_modest(path, self.metadata, self.footer.size, ids)
+        self._as_likely = bool(self._content) and self.dictionaries == [*likely]
         self.pages = Pages.of(self.footer, self.metadata.metadata or {})
+
+    def _opened_as(self, dictionaries: Sequence[str]) -> pq.ParquetFile:
+        """The file, or its end alone, as pyarrow reads it."""
+        content = pa.BufferReader(self._content or self.footer.content)
+        try:
+            return pq.ParquetFile(content, read_dictionary=dictionaries, page_checksum_verification=True)
+        except KeyError:  # it lacks one of these columns
+            return pq.ParquetFile(pa.BufferReader(self._content or self.footer.content))
 
     @property
     def at_once(self) -> bool:
@@ -243,10 +253,12 @@ class File:
     @cached_property
     def parquet(self) -> pq.ParquetFile:
         """The file as pyarrow reads it, columns of repeated texts as dictionaries."""
+        if self._as_likely:
+            return self._end
         return pq.ParquetFile(
             pa.BufferReader(self._content) if self._content else places.source(self._path),
             metadata=self.metadata,
-            read_dictionary=self._dictionaries,
+            read_dictionary=self.dictionaries,
             page_checksum_verification=True,
         )
 

@@ -11,13 +11,13 @@ import numpy as np
 from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth
 from gradcheck.printable import printable
+from gradcheck.views.axes import settings_varied
 from gradcheck.views.frames import plain_value, records
 from gradcheck.views.layout import BAD, GOOD, OPEN, Table, Title, Told
 from gradcheck.views.matrix import Facet, Matrix, Square, named
 from gradcheck.views.numbers import counted
 from gradcheck.views.record import Record
 from gradcheck.views.tally import in_order
-from gradcheck.views.varied import settings_varied
 from gradcheck.views.words import NO_BUG, column, error, percent, setting, steps
 
 if TYPE_CHECKING:

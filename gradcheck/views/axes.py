@@ -25,6 +25,7 @@ SECTIONS = ("model", "data", "init", "bug")
 _KEPT_FIRST = ("run", "model", "scheme", "dtype")
 _KEPT_LAST = ("data_n", "data_d")
 SETTING_NAMES = (*AXES.names, *SETTINGS.names)  # the columns of what can be set
+_OF_EVERY_RUN = frozenset(CELLS.names) - {*SETTING_NAMES}
 Codes = NDArray[np.int64]  # of each cell the place of its value among all values of a key
 Follows = Callable[[str, str], bool]  # of an axis (or BUG_AND_MODEL) and a key: whether the axis tells the key's value
 
@@ -54,10 +55,9 @@ def axes(done: pd.DataFrame) -> Axes:
     Seeds stand apart.  A key is left out where another axis alone tells its value.  A setting of the bug is left out
     where bug and model tell it.  The step tells no other key: who pairs steps with schemes wants to see both.
     """
-    codes = {name: _codes(done[name]) for name in ("bug", "model")}
-    codes |= {name: _codes(done[name]) for name in in_order(done) if name not in codes}
-    differ = [name for name in in_order(done) if int(codes[name].max(initial=0))]
-    seeds = [name for name in done if is_seed(str(name)) and done[name].nunique() > 1]
+    differ = [name for name in in_order(done) if differs(done[name])]
+    codes = {name: _codes(done[name]) for name in dict.fromkeys(("bug", "model", *differ))}
+    seeds = [name for name in done if is_seed(str(name)) and differs(done[name].dropna())]
 
     def follows(axis: str, name: str) -> bool:
         told_by = _paired(codes["bug"], codes["model"]) if axis == BUG_AND_MODEL else codes[axis]
@@ -110,9 +110,26 @@ def _teller(name: str, known: Iterable[str], follows: Follows) -> str | None:
     return next((axis for axis in known if follows(axis, name)), None)
 
 
+def differs(column: pd.Series) -> bool:
+    """Whether a column has several values, null among them; most columns of a run have one, which is quickly seen."""
+    null = column.isna()
+    if not null.any():
+        try:
+            return bool((column != column.iloc[0]).any()) if len(column) else False
+        except (TypeError, ValueError):  # lists, in a column of somebody else's
+            return False
+    return not null.all()
+
+
+def settings_varied(cells: pd.DataFrame) -> list[str]:
+    """The columns of settings that have more than one value, null among them, in the order of the columns."""
+    names = [name for name in cells.columns if name not in _OF_EVERY_RUN and name != "run"]
+    return [name for name in names if differs(cells[name])]
+
+
 def _codes(column: pd.Series) -> Codes:
     try:
-        return column.factorize(use_na_sentinel=False)[0].astype(np.int64)
+        return column.factorize(use_na_sentinel=False)[0].astype(np.int64, copy=False)
     except TypeError:  # lists, in a column of somebody else's
         return np.zeros(len(column), dtype=np.int64)
 

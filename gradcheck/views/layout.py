@@ -149,11 +149,12 @@ def _beside(table: Table, width: int) -> Iterator[Table]:
 
 
 def _stacked(table: Table, width: int, paint: Paint) -> Iterator[str]:
-    """Row by row: a line of its first columns, and below it the name and the value of each other column."""
+    """Row by row: a line of its first columns, and below it the name and the value of each other one that it has."""
     for row in table.rows:
         items = list(zip(table.header, row, strict=True))
         yield from _flowing(items[: table.keys], 1, width, paint, TITLE)
-        yield from _flowing(items[table.keys :], 3, width, paint)
+        known = [(name, value) for name, value in items[table.keys :] if value is not None]
+        yield from _flowing(known, 3, width, paint)
 
 
 def _flowing(

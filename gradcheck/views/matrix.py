@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradcheck.experiment.truth import COLUMNS, Truth, truths
-from gradcheck.views.axes import BASE, Axes, axes
+from gradcheck.views.axes import BASE, Axes, axes, settings_varied
 from gradcheck.views.frames import plain_value
 from gradcheck.views.tally import in_order
-from gradcheck.views.varied import settings_varied
 from gradcheck.views.words import NO_BUG, column, setting, steps
 
 if TYPE_CHECKING:

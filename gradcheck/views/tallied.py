@@ -10,7 +10,7 @@ from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.truth import PLANTED, UNKNOWN_MODELS, Truth, truths
 from gradcheck.numerics.verdict import VERDICTS
 from gradcheck.views import points
-from gradcheck.views.axes import axes, in_order, is_seed
+from gradcheck.views.axes import Axes, axes, differs, in_order, is_seed
 from gradcheck.views.frames import plain_value, records
 from gradcheck.views.group import CellRow, Group
 from gradcheck.views.numbers import larger
@@ -28,6 +28,9 @@ _NEEDED = (
     *(f"n_{verdict}" for verdict in VERDICTS),
     *("n_exempt", "n_missed", "bug_injected"),
 )
+
+
+_NAMED = ("model", "data", "init", "bug", "scheme", "dtype", "eps")  # in the heading of a run
 
 
 def tallied(cells: pd.DataFrame) -> Tally:
@@ -71,38 +74,49 @@ def _first(cells: pd.DataFrame) -> CellRow:
 
 
 class _Points:
-    """Counts of computed cells by the settings that were swept (`points.Points`)."""
+    """Counts of computed cells by the settings that were swept (`points.Points`).
+
+    Nothing of the frame is held: of a million cells, the columns that are counted take as much memory as all others.
+    """
 
     def __init__(self, done: pd.DataFrame, injected: pd.Series, told: pd.Series) -> None:
-        self._done = done
-        self._axes = axes(done)
-        differ = [name for name in ("bug", "eps", *self._axes.names) if done[name].nunique(dropna=False) > 1]
-        self._keys = keys_of(self._axes, differ)
+        found = axes(done)
+        keys = keys_of(found, [name for name in ("bug", "eps", *found.names) if differs(done[name])])
+        self._values = {
+            name: [plain_value(value) for value in (done[name] if differs(done[name]) else done[name].head(1)).unique()]
+            for name in _NAMED
+            if name in done
+        }
         seen = visible(done)
-        self._frame = done[list(dict.fromkeys([*self._keys, *_SUMS[:-2], "max_rel_err", "accept"]))].assign(
+        self._frame = done[list(dict.fromkeys([*keys, *_SUMS[:-2], "max_rel_err", "accept"]))].assign(
             _injected=injected,
             _every=seen["every"],
             _half=seen["half"],
             _planted=told.isin([str(one) for one in PLANTED]),
             _caught=told == Truth.CAUGHT,
         )
+        known = [str(name) for name in done if is_seed(str(name)) and done[name].notna().any()]
+        seeds = {name: (int(done[name].min()), int(done[name].max())) for name in known}
+        self._swept = self._counted(found, keys, {name: ends for name, ends in seeds.items() if ends[0] != ends[1]})
+        self._totals = {planted: group for (_, planted), group in self._grouped(()).items()}
+        del self._frame
 
     def values(self, name: str) -> list[Value]:
-        return [plain_value(value) for value in self._done[name].unique()] if name in self._done else [None]
+        return self._values.get(name, [None])
 
     def total(self, planted: bool) -> Group:
-        return next((group for (_, of), group in self._grouped(()).items() if of == planted), Group())
+        return self._totals.get(planted, Group())
 
     def swept(self) -> Swept:
-        own = self._frame[[*self._keys, "_injected"]]
-        few = own.drop_duplicates().shape[0] <= points.MOST
-        found = self._grouped(self._keys) if few else None
+        return self._swept
+
+    def _counted(self, of_grid: Axes, keys: tuple[str, ...], seeds: dict[str, tuple[float, float]]) -> Swept:
+        few = self._frame[[*keys, "_injected"]].drop_duplicates().shape[0] <= points.MOST
+        found = self._grouped(keys) if few else None
         by_key = {
-            name: self._of(name) if found is None else by_value(found, place, {})
-            for place, name in enumerate(self._keys)
+            name: self._of(name) if found is None else by_value(found, place, {}) for place, name in enumerate(keys)
         }
-        seeds = {name: (self._done[name].min(), self._done[name].max()) for name in self._axes.seeds}
-        return Swept(self._axes, self._keys, found, by_key, {k: (int(a), int(b)) for k, (a, b) in seeds.items()})
+        return Swept(of_grid, keys, found, by_key, seeds)
 
     def _of(self, name: str) -> dict[tuple[Value, bool], Group]:
         """The counts by the values of a key; of very many values together."""

@@ -6,33 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gradcheck.columns.weights import AXES
 from gradcheck.experiment.config.columns import ASIDE, column_name
-from gradcheck.experiment.results.rows import CELLS, SETTINGS
+from gradcheck.views.axes import settings_varied
 from gradcheck.views.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_OF_EVERY_RUN = set(CELLS.names) - set(AXES.names) - set(SETTINGS.names)
-
 
 def varied(record: Record) -> list[str]:
     """The columns of settings that have more than one value, null among them, in the order of the columns."""
     return settings_varied(record.cells)
-
-
-def settings_varied(cells: pd.DataFrame) -> list[str]:
-    """The same of some rows of ``cells``."""
-    names = [name for name in cells.columns if name not in _OF_EVERY_RUN and name != "run"]
-    return [name for name in names if _differs(cells[name])]
-
-
-def _differs(column: pd.Series) -> bool:
-    try:
-        return bool(column.nunique(dropna=False) > 1)
-    except TypeError:  # lists, in a column of somebody else's
-        return False
 
 
 def in_order(record: Record, names: Sequence[str]) -> pd.DataFrame:

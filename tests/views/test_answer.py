@@ -84,7 +84,8 @@ def test_a_frame_is_tallied_as_its_rows_are(seed: int, tmp_path: Path) -> None:
     at_once, one_by_one = tallied(cells), Tally(records(cells[list(TALLY_COLUMNS)]))
     for name in (
         "status",
-        "groups",
+        "correct",
+        "swept",
         "problems",
         "sizes",
         "widths",
@@ -168,6 +169,14 @@ def body(text: str) -> list[str]:
         ["eps=1e-4,1e-6", "bug=none,scale", "dtype=float32,float64", "-m"],
         ["model=mlp", "model.layers=[4]", "model.activation=relu", "init=zeros", "eps=1e-3,1e-5,auto", "-m"],
         ["bug=single_entry", "eps=1e-1"],
+        [
+            "bug=none,scale",
+            "eps=1e-3,3e-4,1e-4",
+            "init.scale=1,2,3",
+            "model.l2=0,0.1,0.3",
+            "zip=[init.scale,model.l2]",
+            "-m",
+        ],
     ],
     ids=str,
 )

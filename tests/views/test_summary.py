@@ -151,15 +151,6 @@ def test_one_screen_whatever_the_size(tmp_path: Path, cells: str) -> None:
     assert len(lines) <= 24
 
 
-def test_counts_survive_the_folding_of_axes(tmp_path: Path) -> None:
-    lines = summary.text(many(), tmp_path).splitlines()
-    head = next(i for i, line in enumerate(lines) if "not judged" in line)
-    table = [line.split() for line in lines[head + 1 :] if line.startswith(" ") and "together" not in line]
-    # from the right: match, mismatch, not judged, worst rel_err, visible from
-    assert sum(int(row[-4]) for row in table) == 9_000 * 6
-    assert sum(int(row[-5]) for row in table) == 1_000 * 6
-
-
 def test_a_break_command_is_quoted_for_a_shell(tmp_path: Path) -> None:
     text = summary.text([cell(0)], tmp_path, ["eps=[1e-4,1e-6]", "data.path=my file.csv"])
     assert "bug=scale,sign_flip 'eps=[1e-4,1e-6]' 'data.path=my file.csv' -m" in text

@@ -65,7 +65,8 @@ class Counted:
         self._count()
 
     def _count(self) -> None:
-        need = [needed(keys) for keys in self._keys]
+        ends = np.cumsum([keys.num_rows for keys in self._keys])[:-1]
+        need = np.split(needed(pa.concat_tables(self._keys)), ends) if self._keys else []
         fellows = [self._fellow(part, int(n.sum())) for part, n in zip(self.cells, need, strict=True)]
         self.fellows = fellows
         doubled = _repeated([keys["cell"] for keys in self._keys])

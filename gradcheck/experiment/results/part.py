@@ -53,14 +53,26 @@ def parts(run_dir: Place, folder: str) -> list[Place]:
 
     Raises BadInput for a link that leads out of the run folder: a record from somebody else names no other file.
     """
-    found: list[Place] = sorted((run_dir / folder).glob("*.parquet"))
-    for path in [run_dir / folder, *found]:
-        if not places.inside(run_dir, path):
-            raise BadInput(f"{path}: leads out of the run folder")
-    for path in found:
-        if isinstance(path, Path) and not path.is_file():
-            raise BadInput(f"{path}: not a file")
-    return found
+    home = run_dir / folder
+    if not places.inside(run_dir, home):
+        raise BadInput(f"{home}: leads out of the run folder")
+    if not isinstance(home, Path):
+        return sorted(home.glob("*.parquet"))
+    try:
+        with os.scandir(home) as entries:
+            found = sorted(
+                (one.name, one.is_file(follow_symlinks=False)) for one in entries if one.name.endswith(".parquet")
+            )
+    except FileNotFoundError:
+        return []
+    for name, plain in found:
+        if plain:  # of thousands of files nothing else need be asked
+            continue
+        if not places.inside(run_dir, home / name):
+            raise BadInput(f"{home / name}: leads out of the run folder")
+        if not (home / name).is_file():
+            raise BadInput(f"{home / name}: not a file")
+    return [home / name for name, _ in found]
 
 
 class Part:
@@ -86,7 +98,8 @@ class Part:
         chunks: Chunks | None = None,
     ) -> None:
         self.path, self._ids, self._chunks = path, expected is CELLS, Chunks() if chunks is None else chunks
-        with reading(path), parquet.File(path, self._ids, whole=bool(ahead)) as file:
+        with reading(path), parquet.File(path, self._ids, whole=bool(ahead), likely=self._chunks.dictionaries) as file:
+            self._chunks.dictionaries = file.dictionaries if ahead else self._chunks.dictionaries
             self.digest, self.n_rows = file.footer.digest, int(file.metadata.num_rows)
             known = file.metadata.metadata or {}
             self.columns = _names(tuple(file.schema.names))
