@@ -68,6 +68,14 @@ def by_value(points: ByPoint, place: int, found: ByValue) -> ByValue:
     return found
 
 
+def _total(some: Iterable[tuple[tuple[object, bool], Group]]) -> dict[bool, Group]:
+    """The counts of some groups together, by whether a bug was planted."""
+    found: dict[bool, Group] = {}
+    for (_, planted), group in some:
+        found.setdefault(planted, Group()).merge(group)
+    return found
+
+
 class Points:
     """Counts of cells.
 
@@ -112,8 +120,14 @@ class Points:
         """Count the points that are held by each of their values alone."""
         self._tells.learn([point for point, _ in self._held])
         folded = self._folded = self._folded or {name: {} for name in self.names}
+        total = _total(self._held.items())
         for place, name in enumerate(self.names):
-            found = by_value(self._held, place, folded[name])
+            values = {point[place] for point, _ in self._held}
+            if len(values) == 1:  # as most settings have
+                (value,) = values
+                found = by_value({((value,), of): group for of, group in total.items()}, 0, folded[name])
+            else:
+                found = by_value(self._held, place, folded[name])
             if name in self._spans or len(found) > 2 * MOST or len({value for value, _ in found}) > MOST:
                 self._tells.forget(name)
                 folded[name] = self._together(name, found)
@@ -138,12 +152,8 @@ class Points:
 
     def total(self, planted: bool) -> Group:
         """The counts of all cells with a planted bug, or of those without."""
-        found = Group()
         folded = self._folded[self.names[0]] if self._folded else {}
-        for (_, of), group in (*self._held.items(), *folded.items()):
-            if of == planted:
-                found.merge(group)
-        return found
+        return _total((*self._held.items(), *folded.items())).get(planted, Group())
 
     def swept(self) -> Swept:
         """The counts by what was swept."""

@@ -20,7 +20,7 @@ from gradcheck.views.tallied import tallied
 from gradcheck.views.tally import Tally
 
 KEYS: dict[str, list[Any]] = {
-    "bug": ["none", "scale", "sign_flip", *(f"bug_{k}" for k in range(20))],
+    "bug": ["none", "scale", "sign_flip", *(f"bug_{k}" for k in range(10))],
     "eps": [None, *(10.0**-k for k in range(14)), *(3.16 * 10.0**-k for k in range(14))],
     "scheme": ["central", "forward", "five_point"],
     "dtype": ["float32", "float64"],
@@ -36,7 +36,7 @@ KEYS: dict[str, list[Any]] = {
 COUNTS = ("match", "mismatch", "not judged")
 
 
-def grid(draw: random.Random, largest: int = 600) -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
+def grid(draw: random.Random, largest: int = 300) -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
     """The cells of a grid, in any order, and the values of the keys that were swept.  Each point has one to three seeds."""
     swept: dict[str, list[Any]] = {}
     size = 1
@@ -82,7 +82,7 @@ def sums(shown: Table, key: str | None) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_every_swept_key_is_in_the_table_and_its_rows_add_up(seed: int) -> None:
     cells, swept = grid(random.Random(seed))
     shown = table(Tally(cells))
@@ -109,11 +109,11 @@ def apart(found: Swept) -> object:
     return found.axes, found.keys, found.by_key, found.seeds
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_what_is_counted_does_not_depend_on_who_counts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row by row, from a frame, in any order, and where more points are there than are told apart."""
     draw = random.Random(seed)
-    cells, swept = grid(draw, 300)
+    cells, swept = grid(draw)
     one_by_one, at_once = Tally(cells).swept, tallied(frame(cells)).swept
     assert one_by_one == at_once
     names = [name for name in swept if name not in points.ALWAYS]
