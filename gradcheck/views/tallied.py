@@ -55,7 +55,8 @@ def tallied(cells: pd.DataFrame) -> Tally:
 def _columns(cells: pd.DataFrame) -> list[str]:
     """The columns that are counted, and those of the settings that differ."""
     settings = [*in_order(cells), *(name for name in cells if is_seed(str(name)))]
-    return list(dict.fromkeys([*_NEEDED, *(name for name in settings if cells[name].nunique(dropna=False) > 1)]))
+    named = [name for name in _NAMED if name in cells]
+    return list(dict.fromkeys([*_NEEDED, *named, *(name for name in settings if differs(cells[name]))]))
 
 
 def visible(cells: pd.DataFrame) -> pd.DataFrame:
