@@ -57,13 +57,18 @@ def axes(done: pd.DataFrame) -> Axes:
     """
     differ = [name for name in in_order(done) if differs(done[name])]
     codes = {name: _codes(done[name]) for name in dict.fromkeys(("bug", "model", *differ))}
-    seeds = [name for name in done if is_seed(str(name)) and differs(done[name].dropna())]
 
     def follows(axis: str, name: str) -> bool:
         told_by = _paired(codes["bug"], codes["model"]) if axis == BUG_AND_MODEL else codes[axis]
         return _distinct(_paired(told_by, codes[name])) == _distinct(told_by)
 
-    return chosen(differ, follows, seeds)
+    found = chosen(differ, follows)
+    seeds: list[str] = []
+    for name in [str(name) for name in done if is_seed(str(name)) and differs(done[name])]:
+        codes[name] = _codes(done[name])
+        if _teller(name, ["bug", *found.names, *seeds], follows) is None:
+            seeds.append(name)
+    return found._replace(seeds=tuple(seeds))
 
 
 def in_order(columns: Iterable[str]) -> Iterator[str]:
@@ -83,8 +88,8 @@ def is_seed(name: str) -> bool:
     return name.endswith("_seed")
 
 
-def chosen(differ: Sequence[str], follows: Follows, seeds: Iterable[str] = ()) -> Axes:
-    """The axes among the keys that differ, which stand in the order of `in_order`."""
+def chosen(differ: Sequence[str], follows: Follows) -> Axes:
+    """The axes among the keys that differ, which stand in the order of `in_order`; seeds apart."""
     kept = ["bug"]
     for name in differ:
         if _teller(name, kept, follows) is None:
@@ -100,7 +105,7 @@ def chosen(differ: Sequence[str], follows: Follows, seeds: Iterable[str] = ()) -
         teller = None if name in kept or own else _teller(name, [*others, *kept, "bug"], follows)
         if teller not in (None, BUG_AND_MODEL) and not (teller == "bug" == section):
             paired.append((name, str(teller)))
-    return Axes(tuple(others), tuple(name for name in kept if name.startswith("bug_")), tuple(paired), tuple(seeds))
+    return Axes(tuple(others), tuple(name for name in kept if name.startswith("bug_")), tuple(paired))
 
 
 def _teller(name: str, known: Iterable[str], follows: Follows) -> str | None:

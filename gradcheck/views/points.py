@@ -165,7 +165,7 @@ class Points:
             tells.learn([point for point, _ in self._held])
         seeds = {name: ends for name, ends in self._seeds.items() if ends[0] != ends[1]}
         differ = [name for name in self.names if tells.differs(name)]
-        found = chosen([name for name in in_order(self.names) if name in differ], tells, list(seeds))
+        found = chosen([name for name in in_order(self.names) if name in differ], tells)
         keys = keys_of(found, differ)
         places = [self.names.index(name) for name in keys]
         if self._folded is None:

@@ -81,7 +81,7 @@ class _Points:
     """
 
     def __init__(self, done: pd.DataFrame, injected: pd.Series, told: pd.Series) -> None:
-        found = axes(done)
+        found = axes(done)._replace(seeds=())  # all of them are counted, whichever follows from another
         keys = keys_of(found, [name for name in ("bug", "eps", *found.names) if differs(done[name])])
         self._values = {
             name: [plain_value(value) for value in (done[name] if differs(done[name]) else done[name].head(1)).unique()]
