@@ -64,11 +64,14 @@ def axes(done: pd.DataFrame) -> Axes:
 
     found = chosen(differ, follows)
     seeds: list[str] = []
+    paired = [*found.paired]
     for name in [str(name) for name in done if is_seed(str(name)) and differs(done[name])]:
         codes[name] = _codes(done[name])
-        if _teller(name, ["bug", *found.names, *seeds], follows) is None:
+        if (teller := _teller(name, [*seeds, *found.names, "bug"], follows)) is None:
             seeds.append(name)
-    return found._replace(seeds=tuple(seeds))
+        elif not _own(name, differ, follows):
+            paired.append((name, teller))
+    return found._replace(seeds=tuple(seeds), paired=tuple(paired))
 
 
 def in_order(columns: Iterable[str]) -> Iterator[str]:
@@ -100,12 +103,20 @@ def chosen(differ: Sequence[str], follows: Follows) -> Axes:
     others = sorted((name for name in kept if not name.startswith("bug_")), key=shown.__getitem__)
     paired = []
     for name in differ:
-        section = name.partition("_")[0]
-        own = section in SECTIONS and name != section and (follows(section, name) if section in differ else False)
-        teller = None if name in kept or own else _teller(name, [*others, *kept, "bug"], follows)
-        if teller not in (None, BUG_AND_MODEL) and not (teller == "bug" == section):
-            paired.append((name, str(teller)))
+        teller = (
+            None if name in kept or _own(name, differ, follows) else _teller(name, [*others, *kept, "bug"], follows)
+        )
+        if teller is not None:
+            paired.append((name, teller))
     return Axes(tuple(others), tuple(name for name in kept if name.startswith("bug_")), tuple(paired))
+
+
+def _own(name: str, differ: Sequence[str], follows: Follows) -> bool:
+    """Whether a setting follows from what has it: that of a model from the model, that of a bug from the bug."""
+    section = name.partition("_")[0]
+    if section == "bug":
+        return follows(BUG_AND_MODEL, name)
+    return section in differ and name != section and follows(section, name)
 
 
 def _teller(name: str, known: Iterable[str], follows: Follows) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gradcheck.experiment.truth import Truth
 from gradcheck.views import facets, words
-from gradcheck.views.axes import BASE, axes, is_seed
+from gradcheck.views.axes import BASE, axes
 from gradcheck.views.frames import plain_value
 from gradcheck.views.matrix import matrix
 from gradcheck.views.numbers import counted
@@ -46,10 +46,9 @@ def _heading(cells: pd.DataFrame) -> str:
 def _varied(cells: pd.DataFrame) -> list[str]:
     """A line for each key that was swept, with its values; then those of the seeds and of keys paired with another one."""
     of_grid = axes(cells[cells["status"] == "ok"])
-    seeds = [str(name) for name in cells if is_seed(str(name))]
     steps = words.steps(plain_value(value) for value in cells["eps"].unique())
     lines = []
-    for name in (*BASE, *of_grid.names, *seeds, *(paired for paired, _ in of_grid.paired)):
+    for name in (*BASE, *of_grid.names, *of_grid.seeds, *(paired for paired, _ in of_grid.paired)):
         found = facets.values_of(cells[name], name)
         values = [words.setting(name, v, steps) if name == "eps" else facets.value_label(name, v) for v in found]
         if len(values) > 1:

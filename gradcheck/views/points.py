@@ -57,7 +57,7 @@ def keys_of(axes: Axes, differ: Collection[str]) -> tuple[str, ...]:
     keys = []
     for name in ("bug", *axes.of_bug, "eps", *axes.others):
         keys += [name] if name in differ else []
-        keys += [other for other, teller in axes.paired if teller == name]
+        keys += [other for other, teller in axes.paired if teller == name and not is_seed(other)]
     return tuple(keys)
 
 

@@ -81,7 +81,9 @@ class _Points:
     """
 
     def __init__(self, done: pd.DataFrame, injected: pd.Series, told: pd.Series) -> None:
-        found = axes(done)._replace(seeds=())  # all of them are counted, whichever follows from another
+        found = axes(done)
+        # all seeds are counted, whichever follows from another
+        found = found._replace(seeds=(), paired=tuple(one for one in found.paired if not is_seed(one[0])))
         keys = keys_of(found, [name for name in ("bug", "eps", *found.names) if differs(done[name])])
         self._values = {
             name: [plain_value(value) for value in (done[name] if differs(done[name]) else done[name].head(1)).unique()]

@@ -133,6 +133,15 @@ def test_a_wrong_panel_or_filter_is_said_in_a_line(run: Path, call: Any, said: s
     assert "\n" not in str(raised.value)
 
 
+def large_grid(folder: Path) -> None:
+    with Writer(folder, {}) as writer:
+        grid = itertools.product(("none", "scale"), ("central", "forward"), (1, 2), range(2), range(4))
+        for k, (bug, scheme, d, seed, i) in enumerate(grid):
+            made = rows(i, "mismatch" if bug != "none" else "match", bug)
+            changed = {"scheme": scheme, "data_n": 10 * d, "data_d": d, "init_seed": seed, "data_seed": 7 + seed}
+            writer.add(made._replace(cell=made.cell | changed | {"cell": f"{k:016x}"}))
+
+
 def test_runs_say_what_they_are(run: Path, tmp_path: Path) -> None:
     runs = gradcheck.load(run)
     text = repr(runs)
@@ -146,6 +155,19 @@ def test_runs_say_what_they_are(run: Path, tmp_path: Path) -> None:
     hostile_run(tmp_path / "hostile")
     tags = Scripts(gradcheck.load(tmp_path / "hostile")._repr_html_()).tags
     assert set(tags) <= {"div", "p", "strong", "br", "table", "thead", "tbody", "tr", "th", "td"}
+    large_grid(tmp_path / "grid")
+    for shown in (repr(gradcheck.load(tmp_path / "grid")), gradcheck.load(tmp_path / "grid")._repr_html_()):
+        for line in (
+            "varied eps: 1e-04, 1e-05, 1e-06, auto",
+            "varied scheme: central, forward",
+            "varied data.n: 10, 20",
+            "varied init.seed: 0, 1",
+            "varied data.seed: 7, 8",  # with init.seed
+            "varied data.d: 1, 2",  # with data.n
+        ):
+            assert line in shown
+    cells = re.findall(r"<t[hd]>([^<]*)</t[hd]>", shown)
+    assert {"eps 1e-04", "eps auto", "central, data.n=10", "forward, data.n=20", "no bug", "scale"} <= {*cells}
     nothing(tmp_path / "nothing")
     assert "No cell was computed." in repr(gradcheck.load(tmp_path / "nothing"))
     assert "No cell was computed." in gradcheck.load(tmp_path / "nothing")._repr_html_()
