@@ -30,10 +30,12 @@ class Chunks:
     """Arrays by the chunks that they were decoded from.
 
     dictionaries : the columns of the last file that were read as dictionaries; those of the next one are likely the same.
+    ahead : by the columns of a file those of them that are read when it is opened.
     """
 
     def __init__(self) -> None:
         self.dictionaries: list[str] = []
+        self.ahead: dict[tuple[str, ...], list[str]] = {}
         self._arrays: dict[Key, pa.Array] = {}  # oldest first
         self._schemas: list[tuple[int, dict[str, int], str, pa.Schema]] = []  # newest first
         self._numbers = count()

@@ -57,11 +57,11 @@ def require_modest(place: object, metadata: pq.FileMetaData, size: int, ids: boo
             column = group.column(c)
             if column.physical_type not in _TEXTS:
                 continue
-            path = column.path_in_schema
-            most = _most(path, group.num_rows)
-            if column.total_uncompressed_size > most:
-                raise _too_long(place, path, column.total_uncompressed_size, most)
-            if any("DICTIONARY" in name for name in column.encodings):
+            path, size = column.path_in_schema, column.total_uncompressed_size
+            if size > BYTES_OF_COLUMN and size > (most := _most(path, group.num_rows)):
+                raise _too_long(place, path, size, most)
+            encodings = column.encodings
+            if "RLE_DICTIONARY" in encodings or "PLAIN_DICTIONARY" in encodings:
                 dictionaries[path] = None
     return list(dictionaries)
 
@@ -74,8 +74,10 @@ def require_short(place: object, batch: pa.RecordBatch) -> None:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if not pa.types.is_dictionary(column.type) or column.type.value_type not in (pa.string(), pa.binary()):
             continue
-        longest = compute.max(compute.binary_length(column.dictionary)).as_py() or 0
         most = _most(name, len(column))
+        if column.dictionary.nbytes * len(column) <= most:  # none of its texts is longer than all of them
+            continue
+        longest = compute.max(compute.binary_length(column.dictionary)).as_py() or 0
         if longest * len(column) <= most:
             continue
         lengths = compute.cast(compute.binary_length(column.dictionary), pa.int64()).take(column.indices)

@@ -87,7 +87,7 @@ class Points:
         self._held: ByPoint = {}
         self._folded: dict[str, ByValue] | None = None  # where there are more points than are told apart
         self._spans: dict[str, Span] = {}  # of settings with very many values
-        self._tells = _Tells(self.names)
+        self._tells: _Tells | None = None  # made when it is needed
         self._seeds: dict[str, tuple[float, float]] = {}
 
     def __bool__(self) -> bool:
@@ -118,7 +118,8 @@ class Points:
 
     def _fold(self) -> None:
         """Count the points that are held by each of their values alone."""
-        self._tells.learn([point for point, _ in self._held])
+        tells = self._tells = self._tells or _Tells(self.names)
+        tells.learn([point for point, _ in self._held])
         folded = self._folded = self._folded or {name: {} for name in self.names}
         total = _total(self._held.items())
         for place, name in enumerate(self.names):
@@ -129,7 +130,7 @@ class Points:
             else:
                 found = by_value(self._held, place, folded[name])
             if name in self._spans or len(found) > 2 * MOST or len({value for value, _ in found}) > MOST:
-                self._tells.forget(name)
+                tells.forget(name)
                 folded[name] = self._together(name, found)
         self._held = {}
 
@@ -160,7 +161,7 @@ class Points:
         if self._folded is not None and self._held:
             self._fold()
         tells = self._tells
-        if self._folded is None:
+        if tells is None:
             tells = _Tells(self.names)
             tells.learn([point for point, _ in self._held])
         seeds = {name: ends for name, ends in self._seeds.items() if ends[0] != ends[1]}

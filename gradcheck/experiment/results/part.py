@@ -111,8 +111,15 @@ class Part:
             for name in lacking(expected, self.columns, self.version):
                 raise Damaged(f"{path}: lacks the column {name}")
             if callable(ahead):
-                ahead = [name for name in dict.fromkeys([*self.columns, *CELLS.names]) if ahead(name)]
+                ahead = self._chosen(ahead)
             self.read = list(self._tables(file, ahead)) if ahead else []
+
+    def _chosen(self, ahead: Callable[[str], bool]) -> Sequence[str]:
+        """Which columns to read ahead: asked once for all parts that have the same."""
+        known, columns = self._chunks.ahead, tuple(self.columns)
+        if columns not in known:
+            known[columns] = [name for name in dict.fromkeys([*columns, *CELLS.names]) if ahead(name)]
+        return known[columns]
 
     @property
     def version(self) -> int:
@@ -143,8 +150,9 @@ class Part:
         self.verify(file)
         if not file.metadata.num_row_groups:  # pyarrow 18 looks for one
             return
-        names = [name for name in (self.columns if columns is None else columns) if name in self.columns]
-        own = CELLS.names if self._ids else []
+        there = set(self.columns)
+        names = self.columns if columns is None else [name for name in columns if name in there]
+        own = _CELLS if self._ids else frozenset()
         later = own if columns is None else [name for name in columns if name in own]
         keys = file.chunks(self._chunks, names) if 0 < self.n_rows <= BATCH else {}
         known = self._chunks.get(keys)
@@ -158,7 +166,10 @@ class Part:
             if batch.num_rows == self.n_rows:
                 for name in keys.keys() & found.keys():
                     self._chunks.put(keys[name], found[name])
-            found |= {name: array.slice(start, batch.num_rows) for name, array in known.items()}
+            if batch.num_rows == self.n_rows:
+                found |= known
+            else:
+                found |= {name: array.slice(start, batch.num_rows) for name, array in known.items()}
             table = pa.Table.from_arrays([found[name] for name in names], names=names)
             yield completed(table if names else pa.Table.from_batches([batch]), later)
             start += batch.num_rows
@@ -185,6 +196,7 @@ def _own(array: pa.Array, field: pa.Field) -> pa.Array:
     return array
 
 
+_CELLS = frozenset(CELLS.names)
 _TYPES = {field.name: field.type for schema in (ERRORS, CELLS) for field in schema}
 
 
