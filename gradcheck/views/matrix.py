@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradcheck.experiment.truth import COLUMNS, Truth, truths
-from gradcheck.views.axes import BASE, Axes, axes, settings_varied
+from gradcheck.views.axes import BASE, Axes, axes, is_seed, settings_varied
 from gradcheck.views.frames import plain_value
 from gradcheck.views.tally import in_order
 from gradcheck.views.words import NO_BUG, column, setting, steps
@@ -103,7 +103,8 @@ def matrix(cells: pd.DataFrame) -> Matrix:
         *place, truth = (plain_value(value) for value in key)
         square = squares.get(tuple(place), Square({}))
         squares[tuple(place)] = Square(square.told | {str(truth): int(size)}, square.wrong + int(accused))
-    return replace(_arranged(found, squares), paired=of_grid.paired)
+    paired = tuple(one for one in of_grid.paired if not is_seed(one[0]))  # seeds are taken together
+    return replace(_arranged(found, squares), paired=paired)
 
 
 def _arranged(found: Places, squares: dict[tuple[Any, ...], Square]) -> Matrix:
