@@ -240,6 +240,7 @@ def test_every_trial_and_every_benchmark_has_its_row() -> None:
 
 def test_the_speed_on_the_front_page_is_a_figure_of_the_benchmarks() -> None:
     said = re.search(r"it is \[(\d+) times faster\]", text("."))
-    measured = {row[0]: float(row[2]) for row in rows("tests/benchmarks", "work | required | measured")}
+    figures = rows("tests/benchmarks", "work | required | Xeon, 22 November | EPYC, 28 November")
+    measured = {row[0]: row[2:] for row in figures}["logistic: SciPy's 3-point differences against the full verdict"]
     assert said is not None
-    assert int(said[1]) <= measured["logistic: SciPy's 3-point differences against the full verdict"]
+    assert all(int(said[1]) <= float(one) for one in measured)
