@@ -13,6 +13,8 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from types import TracebackType
 
 import pyarrow as pa
@@ -31,9 +33,46 @@ from gradcheck.columns.weights import (
 from gradcheck.experiment.results.part import number_in
 from gradcheck.experiment.results.rows import CELLS, SETTINGS, cells_table
 
-PART_CELLS = 1000
+PART_CELLS = 2000
+PIECE_CELLS = 250  # whose rows become columns together: as rows they take ten times the memory
+WAITING_CELLS = 500  # whose rows wait for that, while a disk takes its time
 PART_SECONDS = 4.0  # and a second to write: a process that is killed loses the work of five seconds at most
 PART_WEIGHTS = 250_000  # some 30 MB in memory
+
+
+@dataclass
+class _Part:
+    """A part that is being gathered, in columns.
+
+    errors : tables of weights; where a cell has compressed blocks, they are unpacked as they are written.
+    """
+
+    cells: list[pa.Table] = field(default_factory=list)
+    errors: list[Iterable[pa.Table]] = field(default_factory=list)
+    size: int = 0
+    weights: int = 0
+    oldest: float = 0.0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def add(self, rows: Sequence[CellRows], schema: pa.Schema) -> None:
+        """Add the rows of some cells."""
+        self.cells.append(cells_table(rows, schema))
+        tables: Iterable[pa.Table] = errors_tables(rows)
+        blocks = any(isinstance(row.weights, list) for row in rows)
+        self.errors.append(tables if blocks else list(tables))
+        self.size += len(rows)
+        self.weights += sum(row.n_weights for row in rows)
+
+    def tables(self) -> tuple[pa.Table, Iterable[pa.Table]]:
+        """The cells, and their weights: in one table unless there are compressed blocks."""
+        errors: Iterable[pa.Table] = chain.from_iterable(self.errors)
+        if all(isinstance(tables, list) for tables in self.errors):
+            known = list(errors)
+            errors = [pa.concat_tables(known).combine_chunks()] if known else []
+        return pa.concat_tables(self.cells).combine_chunks(), errors
+
 
 CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verdict", "diagnosis_kind"]
 
@@ -42,7 +81,7 @@ CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verd
 
 
 class Writer:
-    """Stores cells in parts of at most 1000, each visible no later than 5 seconds after its first cell was added.
+    """Stores cells in parts of at most 2000, each visible no later than 5 seconds after its first cell was added.
 
     One thread writes, so that computing goes on meanwhile and Ctrl-C never strikes within a write; leaving the
     ``with`` block, for whatever reason, stores what was added.
@@ -69,6 +108,7 @@ class Writer:
         self._rows: list[CellRows] = []
         self._weights = 0
         self._oldest = 0.0
+        self._wanted = 1, 1  # of how many cells or weights the thread is told
         self._closed = False
         self._failure: Exception | None = None
         self._finished = threading.Event()
@@ -83,7 +123,9 @@ class Writer:
             stored = _own_parts(self.run_dir, "cells") + _own_parts(self.run_dir, "errors")
             self._next = max((number for number, _ in stored), default=-1) + 1
             if not stored:
-                self._write_part([])  # readers find the schema from the first moment on
+                part = _Part()
+                part.add([], self._cells_schema)
+                self._write_part(part)  # readers find the schema from the first moment on
         except (OSError, pa.ArrowException) as error:
             raise store.refused(self.run_dir, error) from error
         self._thread.start()
@@ -95,7 +137,7 @@ class Writer:
         self.close()
 
     def add(self, rows: CellRows) -> None:
-        """Take the rows of a finished cell; waits where the disk is a whole part behind."""
+        """Take the rows of a finished cell; waits where the disk is behind."""
         size = rows.n_weights
         with self._changed:
             while self._failure is None and self._full():
@@ -107,7 +149,7 @@ class Writer:
                 self._oldest = time.monotonic()
             self._rows.append(rows)
             self._weights += size
-            if len(self._rows) == 1 or self._full():
+            if len(self._rows) == 1 or len(self._rows) >= self._wanted[0] or self._weights >= self._wanted[1]:
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -131,7 +173,7 @@ class Writer:
             raise store.not_stored(self.run_dir, self._failure) from self._failure
 
     def _full(self) -> bool:
-        return len(self._rows) >= self._part_cells or self._weights >= PART_WEIGHTS
+        return len(self._rows) >= min(self._part_cells, WAITING_CELLS) or self._weights >= PART_WEIGHTS
 
     def _work(self) -> None:
         try:
@@ -140,18 +182,10 @@ class Writer:
             self._finished.set()
 
     def _write_parts(self) -> None:
-        while True:
-            with self._changed:
-                while not (self._closed or self._full()):
-                    wait = self._oldest + self._part_seconds - time.monotonic() if self._rows else None
-                    if wait is not None and wait <= 0:
-                        break
-                    self._changed.wait(wait)
-                rows = self._take()
-            if not rows:
-                break
+        part: _Part | None = _Part()
+        while part is not None:
             try:
-                self._write_part(rows)
+                part = self._gathered(part)
             except Exception as error:
                 with self._changed:
                     self._failure = error
@@ -162,24 +196,47 @@ class Writer:
         except OSError:
             pass  # they are removed when the run is taken up again
 
-    def _take(self) -> list[CellRows]:
-        """The next part: at most `part_cells` rows, and no more once they hold PART_WEIGHTS weights."""
+    def _gathered(self, part: _Part) -> _Part | None:
+        """Wait for rows, add them to a part, and write it where it is complete or due: the part that follows, or the same.
+
+        None where the last one is written.
+        """
+        with self._changed:
+            self._wanted = min(PIECE_CELLS, self._part_cells - part.size), PART_WEIGHTS - part.weights
+            due = False
+            while not (self._closed or len(self._rows) >= self._wanted[0] or self._weights >= self._wanted[1]):
+                oldest = part.oldest if part.size else self._oldest
+                wait = oldest + self._part_seconds - time.monotonic() if part.size or self._rows else None
+                if due := wait is not None and wait <= 0:
+                    break
+                self._changed.wait(wait)
+            if not part.size:
+                part.oldest = self._oldest
+            rows = self._take(part)
+            last = self._closed and not self._rows
+        if rows:
+            part.add(rows, self._cells_schema)
+        complete = part.size >= self._part_cells or part.weights >= PART_WEIGHTS
+        if part.size and (due or last or complete):
+            self._write_part(part)
+            part = _Part()
+        return None if last else part
+
+    def _take(self, part: _Part) -> list[CellRows]:
+        """The next rows of a part: it has at most `part_cells`, and no more once they hold PART_WEIGHTS weights."""
         n, weights = 0, 0
-        while n < min(len(self._rows), self._part_cells) and weights < PART_WEIGHTS:
+        room, left = self._part_cells - part.size, PART_WEIGHTS - part.weights
+        while n < min(len(self._rows), room) and weights < left:
             weights += self._rows[n].n_weights
             n += 1
-        part, self._rows = self._rows[:n], self._rows[n:]
+        rows, self._rows = self._rows[:n], self._rows[n:]
         self._weights -= weights
         self._oldest = time.monotonic()
         self._changed.notify_all()
-        return part
+        return rows
 
-    def _write_part(self, rows: list[CellRows]) -> None:
-        cells = cells_table(rows, self._cells_schema)
-        errors: Iterable[pa.Table] = errors_tables(list(rows))
-        if not any(isinstance(row.weights, list) for row in rows):
-            errors = list(errors)  # in the tables they take a fraction, and a disk may take its time
-        rows.clear()
+    def _write_part(self, part: _Part) -> None:
+        cells, errors = part.tables()
         write_pair(self.run_dir, self._next, errors, [cells], self._stamp)
         self._next += 1
 
