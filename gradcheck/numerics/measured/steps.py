@@ -165,8 +165,10 @@ class Steps:
 
     def rungs(self) -> list[Rung]:
         """The finite quotients by ascending step, with that of which half was evaluated."""
-        half = self.line.half(*self._half) if self._half else None
-        return sorted([*self.whole(), half]) if half else self.whole()
+        half, whole = self.line.half(*self._half) if self._half else None, self.whole()
+        # a formula's own quotient may lie at this very step
+        taken = half is not None and any(0.99 * half.step < r.step < 1.01 * half.step for r in whole)
+        return whole if half is None or taken else sorted([*whole, half])
 
     def whole(self) -> list[Rung]:
         """The finite quotients by ascending step; central ones where there are any."""

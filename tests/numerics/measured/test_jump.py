@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gradcheck.numerics.measured.jump import jump
 from gradcheck.numerics.measured.line import Line
+from gradcheck.numerics.measured.steps import Claim, Steps
 
 Value = Callable[[float], float]
 
@@ -69,3 +70,17 @@ def test_half_of_a_quotient_needs_all_three_points() -> None:
     line = Line(1.0, 1.0, 2.0**-53)
     line.changes |= {0.01: 1.0, 0.04: 2.0, -0.04: math.inf}
     assert line.half(0.01, 0.04) is None
+
+
+def test_half_of_a_quotient_is_no_second_one_at_the_step_of_a_formula() -> None:
+    line = Line(1.0, 1.0, 2.0**-53)
+    steps = Steps(line, Claim(1.0, 1e-2))
+    near, wide = line.on_grid(0.01), line.on_grid(0.04)
+    line.changes |= {t: math.sin(t) for t in (*steps.wanted_half(0.01, 0.04), -near)}
+    assert [r.step for r in steps.rungs()] == [near, wide]
+    own = line.pair(-near, near)
+    assert own is not None
+    steps.own = [own]
+    assert [r.step for r in steps.rungs()] == [near, wide]
+    line.changes |= {t: math.sin(t) for t in steps.other_half()}
+    assert [r.step for r in steps.rungs()] == [near, wide]
