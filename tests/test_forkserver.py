@@ -272,6 +272,18 @@ def test_without_a_server_it_is_a_new_process() -> None:
     assert ended(relay, "-c", "import sys; print(sys.argv)", "x")[1] == "['-c', 'x']\n"
 
 
+def test_a_system_that_lacks_what_the_server_asks_for_has_new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(pid: int) -> int:
+        raise PermissionError
+
+    forkserver.can_fork.cache_clear()
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    try:
+        assert forkserver.python() == [sys.executable]
+    finally:
+        forkserver.can_fork.cache_clear()
+
+
 def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert forked(forkserver.python())
     monkeypatch.setenv("GRADCHECK_TESTS_FORK", "0")
