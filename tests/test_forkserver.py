@@ -76,6 +76,7 @@ def test_a_fork_finds_itself_where_a_new_process_would(kind: str, tmp_path: Path
         "HERE": "there",
         "PWD": "elsewhere",
     }
+    del environment["PATH"]  # which the server has
     found = []
     for python in ([sys.executable], forkserver.python()):
         status, out, err = ended(python, kind, what, "a", "-m", "b c", env=environment, umask=0o027)
