@@ -76,6 +76,7 @@ def test_a_fork_finds_itself_where_a_new_process_would(kind: str, tmp_path: Path
         "HERE": "there",
         "PWD": "elsewhere",
     }
+    del environment["PATH"]  # which the server has
     found = []
     for python in ([sys.executable], forkserver.python()):
         status, out, err = ended(python, kind, what, "a", "-m", "b c", env=environment, umask=0o027)
@@ -270,6 +271,18 @@ def test_without_a_server_it_is_a_new_process() -> None:
     relay = [*forkserver.python()[:-1], "/nowhere/s"]
     assert not forked(relay)
     assert ended(relay, "-c", "import sys; print(sys.argv)", "x")[1] == "['-c', 'x']\n"
+
+
+def test_a_system_that_lacks_what_the_server_asks_for_has_new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(pid: int) -> int:
+        raise PermissionError
+
+    forkserver.can_fork.cache_clear()
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    try:
+        assert forkserver.python() == [sys.executable]
+    finally:
+        forkserver.can_fork.cache_clear()
 
 
 def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
