@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from gradcheck.models.activations import ACTIVATIONS
+from gradcheck.models.analysed import Along
 from gradcheck.models.batch import Batch
 from gradcheck.models.fast.noise import BY_STRUCTURE
 from gradcheck.models.fast.perturbation import Perturbation
@@ -19,7 +20,7 @@ from gradcheck.models.in_full import NetInFull
 from gradcheck.models.interfaces import Lacks
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK, Parts
-from gradcheck.models.rounding import Along, dense_rounding, dense_roundings
+from gradcheck.models.rounding import dense_rounding, dense_roundings
 from gradcheck.models.settings import require_choice, require_not_negative, require_rows
 from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.numerics.layout import Layout

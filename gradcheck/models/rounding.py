@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
+from gradcheck.models.analysed import Along, Columns, Delta, Forward, LossErrors, OfLoss, Values, Variances
 from gradcheck.models.batch import Batch
-from gradcheck.models.heads import Head
 from gradcheck.models.net import Net
 from gradcheck.models.parts import TEXTBOOK
-from gradcheck.models.passes import Forward, Values, Variances, each_of, forward_of, values_of
-from gradcheck.models.sums import product_variance, sum_roundings
-from gradcheck.numerics.rounding import VARIANCE, Rounding, binade, known
+from gradcheck.models.sums import product_variance, repetitions, sum_roundings
+from gradcheck.numerics.rounding import ELEMENTARY, VARIANCE, Rounding, binade, known, unit_roundoff
 
 Array = np.ndarray
 
@@ -33,67 +31,6 @@ SMALLEST_REACH = 2.0**-24
 SMALLEST_SQUARED = 1e-150
 # below it products of slopes and rounding errors, and of slopes with each other, underflow
 SMALLEST_SLOPE = 1e-50
-
-
-class LossErrors(NamedTuple):
-    """Variances of what each error adds to the summed loss, to first order.
-
-    own : that of the head's loss, (p,).   z, moved, a : those of ``Variances``, (p, n, h) each.
-    deltas : derivatives of the summed loss by every z, (p, n, h) each, with which they are weighted.
-    """
-
-    own: Array
-    z: list[Array]
-    moved: list[Array]
-    a: list[Array]
-    deltas: list[Array]
-
-    def of(self, p: int) -> LossErrors:
-        """Those of one net, (n, h) each."""
-        return LossErrors(self.own[p], *(each_of(columns, p) for columns in (self.z, self.moved, self.a, self.deltas)))
-
-
-class Along(NamedTuple):
-    """What is known of losses of one net that are not computed in full where one weight moves.
-
-    variances : of the summed loss along a weight of each layer, (h,), without what all points share.
-    last : standard deviation of the summed loss along a weight of the last layer, over u, where that has a formula of its own;
-        of the head, z, y and their ``repetition``.
-    below : the same of a formula that takes the place of the head's loss along the weights of the layers below.
-    """
-
-    variances: Callable[[Net, Values, LossErrors], list[Array]]
-    last: Callable[[Head, Array, Array, float], float | None]
-    below: Callable[[Head, Array, Array, float], float | None]
-
-
-class OfLoss(NamedTuple):
-    """Standard deviations of the loss in full, (p,), and (p, h) along the weights of each layer; its size, with the penalty."""
-
-    whole: Array
-    along: list[Array]
-    size: Array
-
-
-class Delta(NamedTuple):
-    """delta_l on the way down, (p, n, h), with the variance of its rounding error; what follows of the step lengths.
-
-    lost : the share of the clipped examples in delta_l; None where none is clipped.
-    downstream : (p, h) the most that a change of 1 in an entry of z_l changes an entry of a later z.
-    """
-
-    value: Array
-    variance: Array
-    lost: Array | None
-    downstream: Array
-
-
-class Columns(NamedTuple):
-    """Of the weights of one parameter: deviation of the gradient, the clipped examples' share, the length."""
-
-    gradient: Array
-    clipped: Array | float
-    length: Array
 
 
 def dense_rounding(net: Net, theta: Array, batch: Batch, along: Along | None = None) -> Rounding:
@@ -109,8 +46,8 @@ def dense_roundings(net: Net, thetas: Array, batches: Batch, along: Along | None
 
     batches : X (p, n, d) and y (p, n, k), or (p, n) class labels.
     """
-    v = values_of(net, thetas, batches)
-    forward = forward_of(net, v)
+    v = _values(net, thetas, batches)
+    forward = _forward(net, v)
     # by the derivatives in float64: where a probability is next to 1, a smaller dtype has lost them
     last = net.head.delta(v.zs[-1], v.y, TEXTBOOK)
     loss = _of_loss(net, v, forward.by, last, along)
@@ -138,6 +75,44 @@ def dense_roundings(net: Net, thetas: Array, batches: Batch, along: Along | None
     gradients, shares, lengths, lines = found
     each = zip(loss.whole.tolist(), known(lines), known(gradients), known(shares), lengths, strict=True)
     return [Rounding(known(whole), line, own, share, size, v.u) for whole, line, own, share, size in each]
+
+
+def _values(net: Net, theta: Array, batch: Batch) -> Values:
+    trace = net.forward(theta, batch)
+    n = batch.X.shape[1]
+    zs = [np.asarray(z, np.float64) for z in trace.zs]
+    inputs = [np.asarray(a, np.float64) for a in trace.inputs]
+    return Values(
+        trace=trace,
+        inputs=inputs,
+        squares=[a * a for a in inputs],
+        zs=zs,
+        weights=[np.asarray(w, np.float64) for w in trace.weights],
+        slopes=[np.asarray(net.activation.derivative(z), np.float64) for z in zs[:-1]],
+        y=batch.y if batch.y.dtype.kind in "iu" else np.asarray(batch.y, np.float64),
+        # examples that saturated units have made equal make equal errors from there on
+        equal=[repetitions(z) if n else np.ones(len(z)) for z in zs],
+        mean=1 / n if net.averaged else 1.0,
+        u=unit_roundoff(theta.dtype),
+    )
+
+
+def _forward(net: Net, v: Values) -> Forward:
+    """Variances of a_{l-1} and z_l, of their own operations and of all before."""
+    g, u = net.activation, v.u
+    by = Variances(
+        [], [VARIANCE * binade(z) ** 2 for z in v.zs], [ELEMENTARY * g.roundings * a * a for a in v.inputs[1:]]
+    )
+    variance_a: list[Array] = []  # of the hidden layers; the inputs themselves are exact
+    variance_z: list[Array] = []
+    for layer, w in enumerate(v.weights):
+        w2 = w * w
+        by.z.append(product_variance(v.squares[layer], w2, v.zs[layer] ** 2, 1.0))
+        added = u * u * by.z[layer]
+        variance_z.append(variance_a[layer - 1] @ w2 + added if layer else added)
+        if layer < len(v.weights) - 1:
+            variance_a.append(v.slopes[layer] ** 2 * variance_z[layer] + u * u * by.a[layer])
+    return Forward(by, variance_z, variance_a)
 
 
 # --- the loss: what each of these errors does to it, to first order ---------------------------------------------------

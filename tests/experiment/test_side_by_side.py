@@ -19,7 +19,9 @@ from gradcheck.experiment.engines.base import CellFailed, EngineSettings
 from gradcheck.experiment.engines.cells import compute, differing_in_eps, one_blas_thread, outcomes_of_chunk
 from gradcheck.experiment.results.plan import Planned
 from gradcheck.experiment.results.rows import cell_row, cells_table
+from gradcheck.models.batch import Batch
 from gradcheck.models.fast.perturbation import Perturbation
+from gradcheck.models.fast.stacks import StackOfNets
 from gradcheck.numerics import plain, side_by_side
 from gradcheck.numerics.schemes import SCHEMES
 
@@ -169,15 +171,29 @@ def test_a_fast_loss_that_is_wrong_in_one_cell_fails_that_cell_alone(monkeypatch
         hit = self.net.loss(self.theta, self.batch) == third
         return found * (1 + 1e-9 * hit), bent
 
+    together = StackOfNets.losses
+    asked = []
+
+    def wrong_together(self: StackOfNets, which: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+        asked.append(len(which))
+        found = together(self, which, points)
+        hit = self.net.loss(self.thetas[which], Batch(self.batches.X[which], self.batches.y[which])) == third
+        assert found is not None
+        return found * (1 + 1e-9 * hit[:, None, None])
+
     monkeypatch.setattr(Perturbation, "losses", wrong)
+    monkeypatch.setattr(StackOfNets, "losses", wrong_together)
     found = [outcome for _, outcome, _ in outcomes_of_chunk(groups, PACKED)]
     assert [isinstance(outcome, CellFailed) for outcome in found] == [False, False, True, False, False]
     assert "by structure" in str(found[2])
+    assert asked == [5]
 
 
 def test_a_wrong_loss_would_pass_without_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     losses = Perturbation.losses
+    together = StackOfNets.losses
     monkeypatch.setattr(Perturbation, "losses", lambda self, *points: (losses(self, *points)[0] * (1 + 1e-9), 0.0))
+    monkeypatch.setattr(StackOfNets, "losses", lambda self, *points: together(self, *points) * (1 + 1e-9))
     monkeypatch.setattr(plain, "doubtful", lambda *_: [])
     found = [outcome for _, outcome, _ in outcomes_of_chunk(logistic(*seeds(5)), PACKED)]
     assert not any(isinstance(outcome, CellFailed) for outcome in found)

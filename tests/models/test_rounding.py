@@ -10,7 +10,7 @@ import pytest
 from exact import EXTENDED, LONG, U, cell, extended
 from instances import INSTANCES
 
-import gradcheck.models.passes as passes
+import gradcheck.models.rounding as rounding
 import gradcheck.models.sums as sums
 from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
@@ -221,7 +221,7 @@ def test_counting_them_as_independent_would_be_too_small(monkeypatch):
             error = (summed - model.gradient(theta.astype(LONG), extended(batch))[where]).astype(float)
             predicted = model.rounding(theta, batch).gradient[where]
             with monkeypatch.context() as patch:
-                patch.setattr(passes, "repetitions", lambda z: np.ones(len(z)))
+                patch.setattr(rounding, "repetitions", lambda z: np.ones(len(z)))
                 independent = model.rounding(theta, batch).gradient[where]
             found.append((error / predicted, error / independent))
         together, apart = (np.concatenate(errors) for errors in zip(*found, strict=True))

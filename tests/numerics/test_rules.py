@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from commands import QUICK, command, rows
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -270,10 +270,13 @@ def test_scipy_agrees_with_its_check_derivative(pair):
 def test_the_random_entries_fall_on_both_sides_of_every_rule():
     seen: dict[str, set[bool]] = {name: set() for name in RULES}
 
+    # of a hundred entries, none may be on the rarer side of one of the rules
+    @settings(max_examples=500)
     @given(pairs)
     def look(pair):
-        for name in RULES:
-            seen[name].add(accuses(name, *pair))
+        for name, verdicts in seen.items():
+            if len(verdicts) < 2:
+                verdicts.add(accuses(name, *pair))
 
     look()
     assert all(verdicts == {False, True} for verdicts in seen.values()), seen

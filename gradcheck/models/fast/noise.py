@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from gradcheck.models.analysed import Along, LossErrors, Values
 from gradcheck.models.fast.exponentials import quotient_variance
 from gradcheck.models.fast.factors import FEWEST_EXAMPLES
 from gradcheck.models.fast.lines import lines_of
 from gradcheck.models.heads import Head
 from gradcheck.models.net import Net
-from gradcheck.models.passes import Values
-from gradcheck.models.rounding import Along, LossErrors
 
 Array = np.ndarray
 
