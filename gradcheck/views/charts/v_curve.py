@@ -109,7 +109,8 @@ def _room(base: alt.Chart) -> alt.Chart:
     return (
         base.transform_joinaggregate(least="min(value)", most="max(value)", groupby=["row", "column"])
         .transform_calculate(
-            foot=power.format("floor(log(datum.least / 2) / LN10)"), top=power.format("ceil(log(2 * datum.most) / LN10)")
+            foot=power.format("floor(log(datum.least / 2) / LN10)"),
+            top=power.format("ceil(log(2 * datum.most) / LN10)"),
         )
         .mark_rule(opacity=0)
         .encode(y=alt.Y("foot:Q"), y2="top:Q")
