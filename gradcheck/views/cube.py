@@ -16,7 +16,7 @@ from gradcheck.experiment.truth import Truth
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.views import facets, words
 from gradcheck.views.axes import BASE
-from gradcheck.views.charts.cell_data import bug_order, eps_labels
+from gradcheck.views.charts.cell_data import bug_order, eps_labels, not_enough
 from gradcheck.views.charts.weight_data import ErrorCounts
 from gradcheck.views.frames import plain_value
 
@@ -197,6 +197,7 @@ def cube(cells: pd.DataFrame, told: pd.Series, found: Combinations) -> Cube:
     accept = cells["accept"].fillna(0.0).astype(float)
     known = {str(truth): computed & (told == truth) for truth in Truth}
     known[str(Truth.UNKNOWN)] &= accused
+    known[words.NOT_ENOUGH] = computed & not_enough(cells)
     shown = accused | (computed & (told == Truth.MISSED))
     return {
         "keys": found.keys,

@@ -83,7 +83,7 @@ def _curve(points: Sequence[cell_data.VPoint], several: bool) -> pd.DataFrame:
 def caption(record: Record, name: str, cell: str | None) -> str:
     """What a figure shows, of how many cells of which run, made with what."""
     cells = record.cells
-    said = [captions.CAPTIONS[name]]
+    said = [captions.caption(name, cells, truths(cells))]
     if name == "detection":
         rows, columns = facets.panels(cells)
         keys = [words.column(key) for key in (*columns, *rows)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gradcheck.experiment.truth import COLUMNS, UNKNOWN_MODELS, truths
+from gradcheck.experiment.truth import COLUMNS, UNKNOWN_MODELS, Truth, truths
 from gradcheck.views import words
 
 if TYPE_CHECKING:
@@ -17,8 +17,12 @@ def answer(cells: pd.DataFrame, told: pd.Series | None = None) -> str:
     told : the truth of each cell, where it is known already.
     """
     computed = cells["status"] == "ok"
-    done = cells.loc[computed, list(COLUMNS)]
+    done = cells.loc[computed, [*COLUMNS, "ok"]]
     of = truths(done) if told is None else told[computed]
     counts = {str(truth): int(n) for truth, n in of.value_counts().items()}
     own = done[done["model"].isin(UNKNOWN_MODELS) & ~done["bug_injected"].fillna(False).astype(bool)]
-    return words.answer(counts, {str(verdict): int(n) for verdict, n in own["verdict"].value_counts().items()})
+    verdicts = {str(verdict): int(n) for verdict, n in own["verdict"].value_counts().items()}
+    right = done[of == Truth.RIGHT]
+    # a run of version 1 does not say which cells are ok
+    little = int((~right["ok"].fillna(True).astype(bool)).sum())
+    return words.answer(counts, verdicts, little, int(right["verdict"].isin(words.UNJUDGED).sum()))

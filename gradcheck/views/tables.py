@@ -146,7 +146,9 @@ def _rule_table(record: Record) -> Table:
             ]
         )
     header = ["rule", "false alarms", "caught", "missed", "cannot be told", "accused, truth unknown", "bugs missed"]
-    used = [i for i, _ in enumerate(header) if i < 5 or any(row[i] is not None for row in rows)]
+    if len(rows) > 1 and len({tuple(row[1:]) for row in rows}) == 1:
+        rows = [[f"each of {len(rows)}", *rows[0][1:]]]
+    used = [i for i, _ in enumerate(header) if not i or any(row[i] is not None for row in rows)]
     table = [[row[i] for i in used] for row in rows]
     return Table("which rule accuses what", [header[i] for i in used], table, left=frozenset({"rule", "bugs missed"}))
 

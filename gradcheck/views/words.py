@@ -20,8 +20,11 @@ VISIBLE_FROM: Final = "visible from"
 WORST: Final = "worst rel_err"
 NEVER: Final = "never"
 NO_BUG: Final = "no bug"
+OWN: Final = "your gradient"  # of somebody's own function, without a planted bug
 NOT_OK: Final = "not ok"
 NOT_ACCUSED: Final = "not accused"  # what is left of correct gradients, and of those that nobody knows
+NOT_ENOUGH: Final = "not judged enough"  # not accused, and not ok
+UNJUDGED: Final = ("inconclusive", "nondifferentiable")  # verdicts of cells of which nothing was judged
 _STATUS: Final[Mapping[str, str]] = {"ok": "computed"}
 # No error of a gradient is larger than twice the larger of analytic and numeric: beyond that none is certain to be seen.
 LARGEST: Final = 2.0
@@ -121,19 +124,20 @@ def percent(count: int, of: int) -> str:
     return str(min(99, max(1, round(100 * count / of))) if 0 < count < of else round(100 * count / of))
 
 
-def answer(told: Mapping[str, int], own: Mapping[str, int] | None = None) -> str:
+def answer(told: Mapping[str, int], own: Mapping[str, int] | None = None, little: int = 0, nothing: int = 0) -> str:
     """What a run found, in a sentence or two.
 
     ``No false alarm. 1,226 of 1,680 planted bugs caught, 445 could not be told, 9 missed.``
 
     told : how many cells have which `Truth`.
     own : of the cells of somebody's own function without a planted bug, how many have which verdict.
+    little, nothing : of how many correct gradients too little was judged for them to be ok, and of how many nothing.
     """
     count = {truth: int(told.get(str(truth), 0)) for truth in Truth}
-    said, alarms = [], count[Truth.FALSE_ALARM]
+    said, alarms, planted = [], count[Truth.FALSE_ALARM], sum(count[truth] for truth in PLANTED)
     if correct := alarms + count[Truth.RIGHT]:
-        said.append(f"{counted(alarms, 'false alarm')} in {correct:,}" if alarms else "No false alarm")
-    if planted := sum(count[truth] for truth in PLANTED):
+        said.append(_correct(alarms, correct, little, nothing, bool(planted)))
+    if planted:
         said.append(
             f"{count[Truth.CAUGHT]:,} of {planted:,} planted bugs caught,"
             f" {count[Truth.CANNOT_BE_TOLD]:,} could not be told, {count[Truth.MISSED]:,} missed"
@@ -142,3 +146,17 @@ def answer(told: Mapping[str, int], own: Mapping[str, int] | None = None) -> str
         wrong, right = (own or {}).get("mismatch", 0), (own or {}).get("match", 0)
         said.append(f"{wrong:,} of {of:,} gradients wrong, {right:,} right, {of - wrong - right:,} {NOT_JUDGED} wholly")
     return " ".join(f"{one}." for one in said) or "No cell was computed."
+
+
+def _correct(alarms: int, correct: int, little: int, nothing: int, planted: bool) -> str:
+    """What became of the correct gradients; where nothing was judged, that there is no false alarm says nothing."""
+    few = f"{little:,} {NOT_ENOUGH}"
+    if alarms:
+        return f"{counted(alarms, 'false alarm')} in {correct:,}{f', {few}' if little else ''}"
+    if nothing == correct:
+        return "Nothing could be judged" + (f" of {correct:,} correct gradients" if correct > 1 else "")
+    if planted:
+        return "No false alarm" + (f", but {little:,} of {correct:,} correct gradients {NOT_ENOUGH}" if little else "")
+    if correct == 1:
+        return f"The gradient was {NOT_ENOUGH}" if little else "The gradient is ok"
+    return f"{correct - little:,} of {correct:,} correct gradients ok{f', {few}' if little else ''}"

@@ -133,7 +133,7 @@ def function(fun: str, jac: str, *more: str) -> list[str]:
         ("loss", "wrong", "mismatch", (1, 1, 1, 0)),
     ],
 )
-def test_a_function_of_which_too_little_is_judged_fails_unless_it_is_told_not_to(
+def test_a_function_of_which_not_enough_is_judged_fails_unless_it_is_told_not_to(
     functions: Path, fun: str, jac: str, verdict: str, statuses: tuple[int, ...]
 ) -> None:
     for fail_on, status in zip(FAIL_ON, statuses, strict=True):

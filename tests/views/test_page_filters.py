@@ -18,7 +18,7 @@ import pytest
 from visits import Visit, many_axes
 
 from gradcheck.experiment.truth import truths
-from gradcheck.views import cube, facets, paper
+from gradcheck.views import cube, facets, paper, words
 from gradcheck.views.charts import cell_data, weight_data
 from gradcheck.views.record import Record
 from gradcheck.views.sentence import answer
@@ -255,7 +255,8 @@ def compare_squares(found: dict[str, Any], cells: Any) -> None:
         str([float(v) if v % 1 else int(v) for v in one]) for one in expected.values()
     )
     by_square: dict[tuple[str, str], list[int]] = {}
-    for (_, bug, step), own in made.items():
+    for (_, name, step), own in made.items():
+        bug = words.NO_BUG if name == words.OWN else name
         by_square[bug, step] = [a + int(b) for a, b in zip(by_square.get((bug, step), [0] * 5), own, strict=True)]
     whole = paper.squares(cells, [])
     names_ = ["caught", "cannot_be_told", "missed", "false_alarms", "cells"]

@@ -30,8 +30,6 @@ const cube = (() => {
   const medians = { ...content.cube.medians, ...unpacked(Object.fromEntries(["combination", "step", "error", "bound", "weight"].map((name) => [name, content.cube.medians[name]]))) };
   const bins = unpacked(content.bins);
   const place = Object.fromEntries(keys.map(({ name }, i) => [name, i]));
-  // Cells that were not accused and are not ok: too little of them was judged.
-  const left = notOk.map((n, i) => Math.max(0, n - truths["false alarm"][i] - truths.unknown[i]));
   const sharesOf = content.shares.map(([what]) => truths[what]);
 
   // Which combinations are chosen: those whose values are those of the filter, {name: place of the value}.
@@ -48,12 +46,23 @@ const cube = (() => {
 
   const total = (array, mask) => array.reduce((sum, n, i) => sum + (mask[i] ? n : 0), 0);
 
+  // What became of the correct gradients; where nothing was judged, that there is no false alarm says nothing.
+  function ofCorrect(alarms, correct, little, nothing, planted) {
+    const n = (one) => one.toLocaleString("en"), lacking = content.words["not judged enough"], few = `${n(little)} ${lacking}`;
+    if (alarms) return `${counted(alarms, "false alarm")} in ${n(correct)}${little ? `, ${few}` : ""}`;
+    if (nothing === correct) return `Nothing could be judged${correct > 1 ? ` of ${n(correct)} correct gradients` : ""}`;
+    if (planted) return `No false alarm${little ? `, but ${n(little)} of ${n(correct)} correct gradients ${lacking}` : ""}`;
+    if (correct === 1) return little ? `The gradient was ${lacking}` : "The gradient is ok";
+    return `${n(correct - little)} of ${n(correct)} correct gradients ok${little ? `, ${few}` : ""}`;
+  }
+
   // The same sentences as those of a terminal.
   function answer(mask) {
     const n = (what) => total(truths[what], mask), said = [];
-    const alarms = n("false alarm"), correct = alarms + n("right");
+    const alarms = n("false alarm"), correct = alarms + n("right"), known = mask.map((yes, i) => yes && kind[i] === 0);
+    const little = total(truths[content.words["not judged enough"]], known), nothing = content.unjudged.reduce((sum, one) => sum + total(statuses[one], known), 0);
     const caught = n("caught"), open = n("cannot be told"), missed = n("missed"), planted = caught + open + missed;
-    if (correct) said.push(alarms ? `${counted(alarms, "false alarm")} in ${correct.toLocaleString("en")}` : "No false alarm");
+    if (correct) said.push(ofCorrect(alarms, correct, little, nothing, planted > 0));
     if (planted) said.push(`${caught.toLocaleString("en")} of ${planted.toLocaleString("en")} planted bugs caught, ${open.toLocaleString("en")} could not be told, ${missed.toLocaleString("en")} missed`);
     const none = keys[place.bug].values.indexOf(content.words["no bug"]);
     const own = mask.map((yes, i) => yes && kind[i] === 2 && codes[place.bug][i] === none);
@@ -80,10 +89,9 @@ const cube = (() => {
 
   const told = (key, code) => (FIRST_KEYS.includes(key.name) ? key.values[code] : `${key.title} ${key.values[code]}`);
 
-  // Panels of squares, bug by step: of each square the counts of the shares, of the cells that were not accused and are not ok,
-  // and of all its cells.
+  // Panels of squares, bug by step: of each square the counts of the shares, and of all its cells.
   function detection(mask) {
-    const bugs = present("bug", mask), steps = present("eps", mask), parts = content.shares.length + 2, facets = [];
+    const bugs = present("bug", mask), steps = present("eps", mask), parts = content.shares.length + 1, facets = [];
     let many = 1;
     for (const key of keys) {
       if (!key.panels) continue;
@@ -104,7 +112,6 @@ const cube = (() => {
       order.forEach(({ key, values }, k) => { panel = panel * values.length + of[k][codes[place[key.name]][i]]; });
       const start = ((panel * bugs.length + ofBug[codes[place.bug][i]]) * steps.length + ofStep[codes[place.eps][i]]) * parts;
       sharesOf.forEach((array, k) => { counts[start + k] += array[i]; });
-      counts[start + parts - 2] += left[i];
       counts[start + parts - 1] += ok[i];
     }
     const panels = [];
@@ -117,7 +124,10 @@ const cube = (() => {
       panels.push({ values, title: facets.map(({ key }) => told(key, values[key.name])).join(" · "), counts: own });
     }
     const names = (key, list) => list.map((code) => keys[place[key]].values[code]);
-    return { panels, columns, bugs, steps, bugNames: names("bug", bugs), stepNames: names("eps", steps), parts };
+    // whether somebody's own gradient has a bug is asked
+    const none = keys[place.bug].values.indexOf(content.words["no bug"]), own = !kind.some((known, i) => known !== 2 && mask[i] && ok[i] && codes[place.bug][i] === none);
+    const bugNames = names("bug", bugs).map((name, b) => (bugs[b] === none && own ? content.words.own : name));
+    return { panels, columns, bugs, steps, bugNames, stepNames: names("eps", steps), parts };
   }
 
   function median(values) { // of [value, weight], sorted

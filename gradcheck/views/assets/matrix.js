@@ -1,7 +1,7 @@
 // Small multiples of squares, bug by step, whose parts are the shares: drawn, pointed at, and walked through by keyboard.
 const matrix = (() => {
   const SVG = "http://www.w3.org/2000/svg", GAP = 18, LINE = 15, FONT = 12, LETTER = 6.8;
-  const LINES = [null, "M0 2.5H5", "M0 0L6 6M0 6L6 0", "M0 6L6 0", "M0 0L6 6"]; // over the colour of each share but the first
+  const LINES = [null, "M0 2.5H5", "M0 0L6 6M0 6L6 0", "M0 6L6 0", "M0 0L6 6", "M3 0V6"]; // over the colour of each share but the first
   const INK = { light: ["#22272e", "#5c6570", "#8a929c"], dark: ["#e3e6ea", "#a3abb6", "#7b8490"], paper: ["#000000", "#000000", "#8a929c"] };
   const PAPER = { light: "#ffffff", dark: "#14171b", paper: "#ffffff" };
 
@@ -28,8 +28,7 @@ const matrix = (() => {
 
   const sum = (data, s) => data.panels.reduce((all, { counts }) => { for (let i = s; i < counts.length; i += data.parts) all += counts[i]; return all; }, 0);
 
-  // Cells that were not accused, of which some are not ok.
-  const notAccused = (n, open) => `${n.toLocaleString("en")} ${content.words["not accused"]}${open ? `, ${open.toLocaleString("en")} of them ${content.words["not ok"]}` : ""}`;
+  const notAccused = (n) => `${n.toLocaleString("en")} ${content.words["not accused"]}`;
 
   // The parts of the legend: which share (null: none), its words, where it stands.
   function legendParts(data, width) {
@@ -42,7 +41,7 @@ const matrix = (() => {
       x += wide + 12;
     };
     content.shares.forEach(([what], s) => { if (shares[s]) put(s, `${shares[s].toLocaleString("en")} ${s === 4 ? content.words.accused : what}`); });
-    if (rest) put(null, notAccused(rest, sum(data, data.parts - 2)));
+    if (rest) put(null, notAccused(rest));
     return { parts, height: y + LINE + 5 };
   }
 
@@ -140,7 +139,7 @@ const matrix = (() => {
     const planted = counts[start] + counts[start + 1] + counts[start + 2] > 0, said = [];
     content.shares.forEach(([what], s) => { if (counts[start + s] || (planted && s < 3)) said.push(`${counts[start + s].toLocaleString("en")} ${s === 4 ? content.words.accused : what}`); });
     const left = n - content.shares.reduce((all, _, s) => all + counts[start + s], 0);
-    if (left) said.push(notAccused(left, counts[start + data.parts - 2]));
+    if (left) said.push(notAccused(left));
     const where = `${data.bugNames[b]}, eps ${data.stepNames[e]}${title ? `, ${title}` : ""}`;
     return n ? `${where}: ${counted(n, "cell")}: ${said.join(", ")}` : `${where}: no cell`;
   }
@@ -176,37 +175,52 @@ const matrix = (() => {
 
   const list = (names, most) => names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
 
-  // The picture in words: of each panel the steps at which everything is caught, or at which most is.
+  // What the shares of a panel's steps say of the planted bugs.
+  function caughtAt(steps) {
+    if (steps.every(({ n }) => !n)) return "nothing is caught";
+    const all = steps.filter(({ n, of }) => n === of), most = Math.max(...steps.map(({ n, of }) => n / of)), best = steps.filter(({ n, of }) => n / of === most);
+    const names = (some, few) => list(some.map(({ name }) => name), few), of = [...new Set(best.map((one) => `${one.n.toLocaleString("en")} of ${one.of.toLocaleString("en")}`))];
+    if (all.length === steps.length) return "everything is caught at every step";
+    if (all.length) return `everything is caught at eps ${names(all, 6)}`;
+    return `the largest share, ${of.length > 1 ? share(best[0].n, best[0].of) : of[0]}${best.length > 1 ? " each" : ""}, is caught at ${best.length === steps.length && best.length > 1 ? "every step" : `eps ${names(best, 4)}`}`;
+  }
+
+  // The gradients without a planted bug in words.
+  function unplanted(data) {
+    const [, , , alarms, unknown, little] = content.shares.map((_, s) => sum(data, s)), n = (one) => one.toLocaleString("en");
+    let all = 0;
+    data.panels.forEach(({ counts }) => { for (let i = 0; i < counts.length; i += data.parts) all += counts[i] + counts[i + 1] + counts[i + 2] ? 0 : counts[i + data.parts - 1]; });
+    const accused = alarms + unknown, lacking = content.words["not judged enough"];
+    if (all === 1) return `The gradient without a planted bug ${accused ? "is a mismatch" : little ? `was ${lacking}` : "is no mismatch"}.`;
+    return all ? `Of ${n(all)} gradients without a planted bug ${accused ? n(accused) : "none"} ${accused > 1 ? "are" : "is"} a mismatch${little ? `, ${n(little)} ${little > 1 ? "were" : "was"} ${lacking}` : ""}.` : "";
+  }
+
+  // The picture in words: of each panel the steps at which everything is caught, or the largest share.
   function says(data) {
-    const ns = data.steps.length, byBug = data.bugs.map(() => [0, 0]), said = [];
-    let alarms = 0;
+    const byBug = data.bugs.map(() => [0, 0]), said = new Map();
     data.panels.forEach(({ counts, title }) => {
       const steps = data.stepNames.map((name, e) => {
         let n = 0, of = 0;
         for (let b = 0; b < data.bugs.length; b++) {
-          const start = (b * ns + e) * data.parts, planted = counts[start] + counts[start + 1] + counts[start + 2];
+          const start = (b * data.steps.length + e) * data.parts, planted = counts[start] + counts[start + 1] + counts[start + 2];
           byBug[b][0] += counts[start];
           byBug[b][1] += planted;
           n += counts[start];
           of += planted;
-          alarms += counts[start + 3];
         }
         return { name, n, of };
       }).filter(({ of }) => of);
       if (!steps.length) return;
-      if (steps.every(({ n }) => !n)) {
-        said.push(`${title ? `${title}: ` : ""}nothing is caught`);
-        return;
-      }
-      const all = steps.filter(({ n, of }) => n === of), most = Math.max(...steps.map(({ n, of }) => n / of)), best = steps.filter(({ n, of }) => n / of === most);
-      said.push(`${title ? `${title}: ` : ""}${all.length === steps.length ? "everything is caught at every step" : all.length ? `everything is caught at eps ${list(all.map(({ name }) => name), 6)}` : `most is caught at eps ${list(best.map(({ name }) => name), 4)}, ${best[0].n.toLocaleString("en")} of ${best[0].of.toLocaleString("en")}${best.length > 1 ? " each" : ""}`}`);
+      const told = caughtAt(steps);
+      said.set(told, [...(said.get(told) || []), title]); // panels of which the same is said are named together
     });
     const planted = byBug.map((_, b) => b).filter((b) => byBug[b][1]);
     const never = planted.filter((b) => !byBug[b][0]).map((b) => data.bugNames[b]), more = [];
-    if (said.length) more.push(`${said.slice(0, 6).join("; ")}${said.length > 6 ? `; and ${said.length - 6} more panels` : ""}.`);
+    const panels = [...said].map(([told, titles]) => (titles.length === data.panels.length ? told : `${titles.join(", ")}: ${told}`));
+    if (panels.length) more.push(`${panels.join("; ")}.`);
     if (never.length) more.push(`Caught nowhere: ${list(never, 8)}.`);
-    if (alarms) more.push(`${counted(alarms, "correct gradient")} accused.`);
-    return more.join(" ").replace(/^(every|most|noth)/, (word) => word[0].toUpperCase() + word.slice(1));
+    more.push(unplanted(data));
+    return more.filter(Boolean).join(" ").replace(/^(every|the|noth)/, (word) => word[0].toUpperCase() + word.slice(1));
   }
 
   return { layout, draw, hit, words, values, find, box, moved, says };

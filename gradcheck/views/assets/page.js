@@ -312,6 +312,7 @@
   window.addEventListener("hashchange", go);
 
   document.querySelector("h1").textContent = content.answer;
+  if (!keys[placeOf.bug].values.some((name) => name !== content.words["no bug"])) find("detection-heading").textContent = keys[placeOf.eps].swept ? "What was found at which step" : "What was found";
   find("name").textContent = content.name;
   content.heading.forEach((line) => add(find("heading"), "div", line));
   const together = keys.filter((key) => key.swept && !key.panels && key.name !== "bug" && key.name !== "eps"), apart = content.cube.aggregated;

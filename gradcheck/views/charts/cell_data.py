@@ -17,7 +17,7 @@ from gradcheck.views.facets import label, value_label, with_panels
 from gradcheck.views.frames import plain_value, records, rule_counts
 from gradcheck.views.numbers import counted
 from gradcheck.views.tally import order
-from gradcheck.views.words import NOT_ACCUSED, NOT_OK
+from gradcheck.views.words import NOT_ACCUSED, NOT_ENOUGH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ MAX_EPS = 40  # more steps than that are taken together by decade
 MAX_NAMES = 60  # bugs in one chart
 ACCUSED = "mismatch, truth unknown"  # the share of the gradients that nobody knows which were accused
 # The shares of a square, in the order in which they are drawn.
-SHARES = (Truth.CAUGHT, Truth.CANNOT_BE_TOLD, Truth.MISSED, Truth.FALSE_ALARM, Truth.UNKNOWN)
+SHARES = (Truth.CAUGHT, Truth.CANNOT_BE_TOLD, Truth.MISSED, Truth.FALSE_ALARM, Truth.UNKNOWN, NOT_ENOUGH)
 
 
 class InPanel(TypedDict):
@@ -133,21 +133,21 @@ def eps_labels(cells: pd.DataFrame) -> dict[float | None, str]:
 def squares(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] = ()) -> list[Square]:
     """By bug and step the shares of the cells: a row for each share (`what`) that any cell of a square has.
 
-    Planted bugs were caught, cannot be told, or were missed.  Correct gradients were accused or not.  Where nobody knows
-    the gradient, the share is of the cells judged a mismatch.  A square without a share has one row, whose count is 0.
+    Planted bugs were caught, cannot be told, or were missed.  Correct gradients were accused, or too little of them was
+    judged.  Where nobody knows the gradient, the share is of the cells judged a mismatch, and of those of which too little
+    was judged.  A square without a share has one row, whose count is 0.
     """
     done = with_panels(_done(cells, ["bug", "eps", "ok", *row, *column, *COLUMNS]), row, column)
     labels, told = eps_labels(done), truths(done)
     harmless = (told == Truth.RIGHT) | ((told == Truth.UNKNOWN) & (done["verdict"] != "mismatch"))
     names = {bug: value_label("bug", plain_value(bug)) for bug in done["bug"].unique()}
+    if (told[done["bug"] == "none"] == Truth.UNKNOWN).all():
+        names["none"] = words.OWN  # whether it has a bug is asked
     frame = done[["row", "column"]].assign(
         bug=[names[bug] for bug in done["bug"]],
         eps=[labels[None if math.isnan(value) else value] for value in done["eps"].astype(float)],
-        told=told.where(~harmless, NOT_ACCUSED),
-        # a run of version 1 does not say which cells are ok: none is counted
-        open=harmless & ~done["bug_injected"].fillna(False).astype(bool) & ~done["ok"].fillna(True).astype(bool),
+        told=told.where(~harmless, NOT_ACCUSED).where(~(harmless & not_enough(done)), NOT_ENOUGH),
     )
-    open_ = frame[frame["open"]].groupby(["row", "column", "bug", "eps"], observed=True).size()
     counts: dict[tuple[str, str, str, str], dict[str, int]] = {}
     for key, n in frame.groupby(["row", "column", "bug", "eps", "told"], observed=True).size().items():
         counts.setdefault(key[:4], {})[key[4]] = int(n)
@@ -165,7 +165,7 @@ def squares(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] 
                     "bug_order": bugs[bug],
                     "eps_order": steps[eps],
                     "cells": sum(found.values()),
-                    "says": says(found, int(open_.get((row_, column_, bug, eps), 0))),
+                    "says": says(found),
                     **share,
                 }
             )
@@ -174,26 +174,27 @@ def squares(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] 
 
 def bug_order(name: str) -> tuple[bool, str]:
     """A key to sort the names of bugs by: no bug first."""
-    return name != words.NO_BUG, name
+    return name not in (words.NO_BUG, words.OWN), name
 
 
-def says(counts: Mapping[str, int], not_ok: int = 0) -> str:
-    """The shares of a square in words.
+def not_enough(cells: pd.DataFrame) -> pd.Series:
+    """Of which cells without a planted bug too little was judged for them to be ok, so that they are no mismatch either.
 
-    not_ok : how many of the cells that were not accused are not ok, since too little of them was judged.
+    A run of version 1 does not say which cells are ok: it has none.
     """
+    open_ = ~cells["ok"].fillna(True).astype(bool) & (cells["verdict"] != "mismatch")
+    return open_ & ~cells["bug_injected"].fillna(False).astype(bool)
+
+
+def says(counts: Mapping[str, int]) -> str:
+    """The shares of a square in words."""
     n = sum(counts.values())
     planted = any(counts.get(what, 0) for what in PLANTED)
     named = [str(what) for what in SHARES if counts.get(what, 0) or (planted and what in PLANTED)]
     text = ", ".join(f"{counts.get(what, 0)} {ACCUSED if what == Truth.UNKNOWN else what}" for what in named)
     if left := counts.get(NOT_ACCUSED, 0):
-        text = ", ".join([*filter(None, [text]), not_accused(left, not_ok)])
+        text = ", ".join([*filter(None, [text]), f"{left:,} {NOT_ACCUSED}"])
     return f"{counted(n, 'cell')}: {text}"
-
-
-def not_accused(count: int, not_ok: int) -> str:
-    """``2 not accused, 1 of them not ok``"""
-    return f"{count:,} {NOT_ACCUSED}{f', {not_ok:,} of them {NOT_OK}' if not_ok else ''}"
 
 
 def _shares(counts: Mapping[str, int]) -> Iterator[Share]:

@@ -13,7 +13,7 @@ from gradcheck.experiment.truth import Truth
 from gradcheck.views.charts.cell_data import ACCUSED, SHARES, Square
 from gradcheck.views.charts.pieces import colour_scale, data, empty, in_panels
 from gradcheck.views.charts.theme import SHARE_COLOURS
-from gradcheck.views.words import NOT_ACCUSED
+from gradcheck.views.words import NOT_ACCUSED, NOT_ENOUGH
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
@@ -25,7 +25,7 @@ SIGNS = {
     str(Truth.MISSED): "✕ missed",
     str(Truth.FALSE_ALARM): "╲ false alarm",
     str(Truth.UNKNOWN): f"╱ {ACCUSED}",
-    NOT_ACCUSED: f"{NOT_ACCUSED}, ok or not",
+    NOT_ENOUGH: f"∥ {NOT_ENOUGH}",
 }
 _GAP = 0.06  # between two squares
 _LETTER = 6.6  # pixels of a letter of a label
@@ -102,6 +102,11 @@ def _signs(base: alt.Chart, bugs: Sequence[str], what: str) -> list[alt.Chart]:
     own = base.transform_filter(alt.datum.what == what)
     if what == Truth.CANNOT_BE_TOLD:
         return [own.mark_rule(color="#ffffff").encode(y=_y(bugs, at)) for at in (0.25, 0.5, 0.75)]
+    if what == NOT_ENOUGH:
+        upright = own.mark_rule(color="#ffffff").encode(
+            x="at:Q", x2="at:Q", y=_y(bugs, 0), y2=alt.Y2("bug:N", bandPosition=1)
+        )
+        return [upright.transform_calculate(at=f"datum.x + {k} * (datum.x2 - datum.x)") for k in (0.25, 0.5, 0.75)]
     ends = {
         str(Truth.MISSED): ((0.1, 0.9), (0.9, 0.1)),
         str(Truth.FALSE_ALARM): ((0.1, 0.9),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gradcheck.experiment.truth import Truth
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.verdict import VERDICTS
-from gradcheck.views.words import NOT_ACCUSED
+from gradcheck.views.words import NOT_ACCUSED, NOT_ENOUGH
 
 # On a light page and on paper.  Each has a contrast of 3 with white; the more a colour has to say, the more it has.
 MAGENTA, RED, OCHRE, BLUE, GREY = "#8f1a5e", "#a84300", "#8a6100", "#2b7fb8", "#8c949e"
@@ -33,6 +33,7 @@ SHARE_COLOURS = {
     str(Truth.MISSED): RED,
     str(Truth.FALSE_ALARM): MAGENTA,
     str(Truth.UNKNOWN): OCHRE,
+    NOT_ENOUGH: GREY,
     NOT_ACCUSED: "#ffffff00",
 }
 

@@ -100,4 +100,18 @@ def curves(
     )
     at_auto = f"datum.what == '{BOUND}' && !isValid(datum.eps)"
     ticks_of_auto = base.transform_filter(at_auto).mark_tick(thickness=2, size=14, orient="horizontal", opacity=1)
-    return (lines + points + ticks_of_auto).properties(width=width, height=300)
+    return (lines + points + ticks_of_auto + _room(base)).properties(width=width, height=300)
+
+
+def _room(base: alt.Chart) -> alt.Chart:
+    """Whole powers of ten below and above all values, drawn by nothing: a logarithmic axis needs two ends that differ."""
+    power = "pow(10, max(-300, min(300, {})))"
+    return (
+        base.transform_joinaggregate(least="min(value)", most="max(value)", groupby=["row", "column"])
+        .transform_calculate(
+            foot=power.format("floor(log(datum.least / 2) / LN10)"),
+            top=power.format("ceil(log(2 * datum.most) / LN10)"),
+        )
+        .mark_rule(opacity=0)
+        .encode(y=alt.Y("foot:Q"), y2="top:Q")
+    )

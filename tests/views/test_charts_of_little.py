@@ -1,0 +1,169 @@
+"""Charts of runs that hold little: one step, one error, no planted bug, nothing that could be judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from constructed import one_cell, planned, result, rows
+from visits import Visit
+
+from gradcheck.experiment.results.rows import cell_row
+from gradcheck.experiment.results.writer import Writer
+from gradcheck.experiment.truth import truths
+from gradcheck.views import page, words
+from gradcheck.views.record import Record
+
+pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
+
+from gradcheck.views.charts import captions, cell_data, drawing, v_curve
+from gradcheck.views.charts.detection import detection
+
+
+def points(values: tuple[float, ...], steps: tuple[float, ...] = (1e-8,)) -> list[cell_data.VPoint]:
+    return [
+        {
+            "row": "", "column": f"panel {k}", "scheme": "central", "eps": eps, "step": f"{eps:.0e}",
+            "what": v_curve.ERROR, "value": value, "cells": 1,
+        }
+        for k, value in enumerate(values) for eps in steps
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", [(1.0,), (3e-7,), (1.0, 1.0), (1.0, 1e-9), (1e-17,), (2.0,)])
+@pytest.mark.parametrize("steps", [(1e-8,), (1e-8, 1e-2)])
+def test_an_axis_of_errors_names_powers_of_ten_on_both_sides(
+    values: tuple[float, ...], steps: tuple[float, ...]
+) -> None:
+    """Where all errors are one number, a logarithmic axis of the data alone would have all the decades of doubles."""
+    svg = drawing.svg(v_curve.v_curve(points(values, steps)))
+    steps_at = svg.index("relative to the gradient")
+    named = [float(one) for one in re.findall(r">(\d[^<]*)</text>", svg[:steps_at])]
+    assert len(named) >= 2
+    assert named[0] <= min(values)
+    assert max(values) <= named[-1]
+    assert named[-1] / named[0] <= 1e3 * max(values) / min(values)
+
+
+# ------------------------------------------------------------------------------------------- what could not be judged
+
+
+def unjudged(folder: Path) -> None:
+    """One cell of which nothing could be judged."""
+    with Writer(folder, {}) as writer:
+        writer.add(rows(1, "inconclusive"))
+
+
+def half(folder: Path) -> None:
+    """Correct gradients, of half of which too little was judged, and planted bugs of which a third is caught at best."""
+    with Writer(folder, {}) as writer:
+        for i in range(12):
+            writer.add(rows(i, "match" if i % 2 else "inconclusive"))
+            writer.add(rows(i, "mismatch" if i in (4, 9) else "inconclusive", "scale"))
+
+
+def own(folder: Path) -> None:
+    """A gradient of somebody's own function that is wrong."""
+    with Writer(folder, {}) as writer:
+        writer.add(cell_row(planned(1, "none", "function"), result(1, 3, "mismatch"), 0.01))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (unjudged, "Nothing could be judged."),
+        (one_cell, "The gradient is ok."),
+        (half, "No false alarm, but 6 of 12 correct gradients not judged enough. 2 of 12 planted bugs caught"),
+        (own, "1 of 1 gradients wrong, 0 right"),
+    ],
+)
+def test_a_title_says_no_more_than_was_judged(tmp_path: Path, make: Callable[[Path], None], said: str) -> None:
+    make(tmp_path)
+    assert str(page.Page(Record(tmp_path)).content()["answer"]).startswith(said)
+
+
+def test_an_answer_of_random_counts_names_what_was_not_judged() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        right, planted = int(rng.integers(1, 6)), int(rng.integers(0, 2))
+        little = int(rng.integers(0, right + 1))
+        nothing = int(rng.integers(0, little + 1))
+        told = {"right": right, "caught": planted, "false alarm": int(rng.integers(0, 2))}
+        said = words.answer(told, {}, little, nothing)
+        assert (words.NOT_ENOUGH in said or said.startswith("Nothing could be judged")) == (little > 0), told
+        assert ("No false alarm" in said) <= (not told["false alarm"] and planted > 0 and nothing < right)
+
+
+def test_what_was_not_judged_enough_has_its_share_of_a_square(tmp_path: Path) -> None:
+    half(tmp_path)
+    cells = Record(tmp_path).cells
+    found = cell_data.squares(cells)
+    open_ = ~cells["ok"].astype(bool) & (cells["bug"] == "none")
+    assert sum(row["count"] for row in found if row["what"] == words.NOT_ENOUGH) == open_.sum() == 6
+    for row in found:
+        here = open_ & (
+            cells["eps"].isna()
+            if row["eps"] == "auto"
+            else np.isclose(cells["eps"], float(row["eps"] if row["eps"] != "auto" else 0))
+        )
+        if row["what"] == words.NOT_ENOUGH:
+            assert row["count"] == here.sum()
+            assert f"{here.sum()} {words.NOT_ENOUGH}" in row["says"]
+    svg = drawing.svg(detection(found))
+    assert f"∥ {words.NOT_ENOUGH}" in svg
+    assert f"∥ {words.NOT_ENOUGH}" not in drawing.svg(detection([r for r in found if r["what"] != words.NOT_ENOUGH]))
+
+
+# ---------------------------------------------------------------------------------------------- captions and sentences
+
+
+@pytest.mark.parametrize(
+    ("make", "planted", "correct", "unknown", "minimum"),
+    [
+        (one_cell, False, True, False, False),
+        (half, True, True, False, True),
+        (own, False, False, True, False),
+    ],
+)
+def test_a_caption_speaks_of_what_is_there(
+    tmp_path: Path, make: Callable[[Path], None], planted: bool, correct: bool, unknown: bool, minimum: bool
+) -> None:
+    make(tmp_path)
+    cells = Record(tmp_path).cells
+    said = captions.caption("detection", cells, truths(cells))
+    assert [text in said for text in ("planted bug, the share", "false alarms", "nobody knows")] == [
+        planted,
+        correct,
+        unknown,
+    ]
+    assert "white" not in said  # it is black on a dark page
+    assert ("Left of the minimum" in captions.caption("v_curve", cells, truths(cells))) == minimum
+    assert {row["bug"] for row in cell_data.squares(cells)} == (
+        {words.OWN} if unknown else {words.NO_BUG, *(["scale"] * planted)}
+    )
+
+
+def test_a_page_of_little_says_what_it_shows(visit: Callable[..., Visit]) -> None:
+    seen = visit(unjudged)
+    assert seen.page.inner_text("h1") == "Nothing could be judged."
+    assert seen.page.inner_text("#detection-heading") == "What was found"
+    assert seen.page.inner_text("#says-detection") == "The gradient without a planted bug was not judged enough."
+    assert "1 not judged enough" in seen.page.locator("#chart-detection svg text").all_text_contents()
+    assert seen.page.evaluate("cube.answer(cube.chosen({}))") == "Nothing could be judged."
+    other = visit(half)
+    assert other.page.inner_text("#detection-heading") == "Which bug is caught at which step"
+    told = other.page.inner_text("#says-detection")
+    assert told.startswith("The largest share, 1 of 3 each, is caught at eps 1e-04, 1e-05.")
+    assert "most is caught" not in told
+    assert "Of 12 gradients without a planted bug none is a mismatch, 6 were not judged enough." in told
+    with other.answered():
+        other.choose("bug", "no bug")
+    assert other.page.inner_text("#says-detection") == (
+        "Of 12 gradients without a planted bug none is a mismatch, 6 were not judged enough."
+    )
+    assert "6 of 12 correct gradients ok, 6 not judged enough." in other.page.inner_text("#chosen")
+    mine = visit(own)
+    assert "your gradient" in mine.page.locator("#chart-detection svg text").all_text_contents()
