@@ -32,6 +32,7 @@ from gradcheck.views.charts.theme import DARK, SHARE_COLOURS, THEMES
 from gradcheck.views.frames import records, weight_name
 from gradcheck.views.layout import cut
 from gradcheck.views.numbers import in_json
+from gradcheck.views.reasons import REASON_COLUMNS, Reasons
 from gradcheck.views.record import Record
 from gradcheck.views.sentence import answer
 from gradcheck.views.worst import WORST_COLUMNS, WorstWeights
@@ -67,7 +68,10 @@ class PageWeights(TypedDict):
     names: list[str]
     name: cube.Packed
     numbers: dict[str, cube.Packed]
+    accept: cube.Packed  # of each cell
     verdict: cube.Packed
+    reasons: list[str]
+    reason: cube.Packed  # 0: none; 1: the first of `reasons`
 
 
 class Page:
@@ -93,11 +97,15 @@ class Page:
             pd.Index(cells["cell"][once], dtype=object), self._combinations.of_cell[once]
         )
         self._worst = WorstWeights(cells.iloc[self._places])
-        columns = dict.fromkeys([*weight_data.ERROR_COLUMNS, *weight_data.DRAWN_COLUMNS, *WORST_COLUMNS])
+        self._reasons = Reasons(cells["cell"].iloc[self._places])
+        columns = dict.fromkeys(
+            [*weight_data.ERROR_COLUMNS, *weight_data.DRAWN_COLUMNS, *WORST_COLUMNS, *REASON_COLUMNS]
+        )
         for table in record.tables(list(columns)):
             self._errors.add(table)
             self._chosen.add(table)
             self._worst.add(table)
+            self._reasons.add(table)
 
     @property
     def bins(self) -> list[weight_data.Bin]:
@@ -151,6 +159,7 @@ class Page:
             "steps": _step_names(cells),
             "bins": cube.bins(self._errors),
             "verdicts": list(VERDICTS),
+            "largest": words.LARGEST,
             "panels": {"most": facets.MOST_PANELS},
             "shares": [[str(what), SHARE_COLOURS[str(what)]] for what in cell_data.SHARES],
             "dark": DARK,
@@ -182,7 +191,9 @@ class Page:
         frame = cells[own].assign(
             cell=cells["cell"],
             outcome=cells["verdict"].where(cells["status"] == "ok", cells["status"]),
-            diagnosis=cells["diagnosis"].where(cells["diagnosis"].notna(), cells["message"]),
+            diagnosis=cells["diagnosis"]
+            .where(cells["diagnosis"].notna(), cells["message"])
+            .where(lambda told: told.notna(), cells["cell"].map(self._reasons.words())),
             worst_param=cells["cell"].map(self._worst.names()).where(cells["worst_param"].notna()),
             max_rel_err=cells["max_rel_err"],
             visible_from=_visible(cells),
@@ -208,13 +219,22 @@ class Page:
         names = {name: i for i, name in enumerate(dict.fromkeys(named))}
         verdicts = {name: i for i, name in enumerate(VERDICTS)}
         numbers = ("analytic", "numeric", "abs_err", "bound")
+        code, reasons = frame["reason"].factorize()
+        cells = self._record.cells[["cell", "accept"]].drop_duplicates("cell").set_index("cell")
+        accept = cells["accept"].reindex(self._chosen.cells).fillna(0.0)
         return {
             "cells": self._chosen.cells,
             "drawn": cube.packed(np.bincount(frame["cell"].astype(np.int64), minlength=len(self._chosen.cells))),
             "of": cube.packed(self._chosen.counts),
             "names": list(names),
             "name": cube.packed(np.array([names[name] for name in named], dtype=np.int64)),
-            "numbers": {name: cube.packed(frame[name].to_numpy(float), exact=True) for name in numbers},
+            "numbers": {
+                **{name: cube.packed(frame[name].to_numpy(float), exact=True) for name in numbers},
+                **{name: cube.coded(frame[name].to_numpy(float)) for name in ("weight", "step")},
+            },
+            "accept": cube.coded(accept.to_numpy(float)),
+            "reasons": [facets.label(name) for name in reasons],
+            "reason": cube.packed(code.astype(np.int64) + 1),
             "verdict": cube.packed(
                 np.array([verdicts.get(one, len(verdicts)) for one in frame["verdict"]], dtype=np.int64)
             ),

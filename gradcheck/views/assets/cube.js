@@ -3,10 +3,11 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const FIRST_KEYS = ["run", "dtype", "scheme", "model"]; // whose values say what they are
 
-function unpack([type, text]) {
+function unpack([type, text, ...places]) {
   const raw = atob(text), bytes = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return new { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array }[type](bytes.buffer);
+  const found = new { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array }[type](bytes.buffer);
+  return places.length ? found.constructor.from(unpack(places), (i) => found[i]) : found; // each number once, and which one stands where
 }
 
 const unpacked = (packed) => Object.fromEntries(Object.entries(packed).map(([name, one]) => [name, unpack(one)]));

@@ -63,17 +63,20 @@
   const rowOf = (cell) => content.cells.rows.findIndex((row) => row[0] === cell);
 
   const stored = (() => {
-    const { cells: ids, names, numbers } = content.weights, each = unpack(content.weights.drawn), counts = unpack(content.weights.of);
+    const { cells: ids, names, numbers, reasons } = content.weights, each = unpack(content.weights.drawn), counts = unpack(content.weights.of);
     const name = unpack(content.weights.name), verdict = unpack(content.weights.verdict), columns = unpacked(numbers), at = new Map();
+    const accept = unpack(content.weights.accept), reason = unpack(content.weights.reason);
     let start = 0;
-    ids.forEach((cell, i) => { at.set(cell, { start, n: each[i], of: counts[i] }); start += each[i]; });
+    ids.forEach((cell, i) => { at.set(cell, { start, n: each[i], of: counts[i], accept: accept[i] }); start += each[i]; });
     const known = (value) => (Number.isFinite(value) ? value : null);
+    const told = (value) => (Number.isNaN(value) ? null : Number.isFinite(value) ? value : value > 0 ? "inf" : "-inf");
     return {
       has: (cell) => at.has(cell) && at.get(cell).n > 0,
       of: (cell) => at.get(cell).of,
+      table: (cell) => ofWeights(at.get(cell), (i) => ({ weight: names[name[i]], verdict: content.verdicts[verdict[i]] || "-", reason: reason[i] ? reasons[reason[i] - 1] : null, ...Object.fromEntries(Object.keys(columns).map((one) => [one === "weight" ? "value" : one, columns[one][i]])) }), told),
       rows: (cell) => Array.from({ length: at.get(cell).n }, (_, k) => {
         const i = at.get(cell).start + k;
-        return { row: "", column: "", weight: names[name[i]], order: k, ...Object.fromEntries(Object.keys(columns).map((one) => [one, known(columns[one][i])])), verdict: content.verdicts[verdict[i]] || "-" };
+        return { row: "", column: "", weight: names[name[i]], order: k, ...Object.fromEntries(DRAWN.map((one) => [one, known(columns[one][i])])), verdict: content.verdicts[verdict[i]] || "-", reason: reason[i] ? reasons[reason[i] - 1] : null };
       }),
     };
   })();
@@ -210,8 +213,7 @@
     say(words, "");
     if (found.length) {
       say(words, says.weights(found, stored.of(state.cell)));
-      const columns = ["weight", "verdict", "analytic", "numeric", "abs_err", "bound"];
-      ofCell.fill({ columns, titles: columns, rows: found.map((row) => columns.map((name) => row[name])) });
+      ofCell.fill(stored.table(state.cell));
     }
     find("find-cell").textContent = i < 0 ? "" : state.cell;
     outline();

@@ -30,6 +30,7 @@ function button(parent, text, act, className) {
 
 function shown(value, name) {
   if (name === "eps" && typeof value === "number") return stepName(value);
+  if (name === "visible_from" && (value === "inf" || value > content.largest)) return "never";
   if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
   if ((name === "max_rel_err" || name === "worst_rel_err") && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
   if (value === null || value === undefined) return "-";
@@ -37,6 +38,23 @@ function shown(value, name) {
   if (typeof value !== "number" || Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
   return size >= 1e-3 && size < 1e4 ? String(Number(value.toPrecision(6))) : exponential(Number(value.toPrecision(4)));
+}
+
+const DRAWN = ["analytic", "numeric", "abs_err", "bound"]; // numbers of a weight in its chart
+const OF_WEIGHT = ["weight", "verdict", ...DRAWN, "rel_err", "visible_from", "value", "step", "reason"];
+
+// The weights of a cell as a table, the wrong ones first, as a terminal shows them.
+function ofWeights({ start, n, accept }, weight, told) {
+  const all = Array.from({ length: n }, (_, k) => {
+    const one = weight(start + k), sizes = [Math.abs(one.analytic), Math.abs(one.numeric)];
+    return { ...one, rel_err: one.abs_err / Math.max(1e-8, sizes[0] + sizes[1]), visible_from: Math.max(...sizes) > 0 ? (2 * one.bound) / Math.max(...sizes) + accept : Infinity };
+  });
+  const wrong = all.filter(({ verdict }) => verdict === "mismatch");
+  const size = ({ abs_err: error }) => (Number.isNaN(error) ? Infinity : error);
+  wrong.sort((a, b) => (size(a) === size(b) ? 0 : size(b) - size(a)));
+  const rows = [...wrong, ...all.filter(({ verdict }) => verdict !== "mismatch")];
+  const titles = OF_WEIGHT.map((name) => name.replace("visible_from", "visible from"));
+  return { columns: OF_WEIGHT, titles, rows: rows.map((row) => OF_WEIGHT.map((name) => (typeof row[name] === "number" ? told(row[name]) : row[name]))) };
 }
 
 function save(name, type, text) {
