@@ -188,14 +188,15 @@ class Page:
         own = [key["name"] for key in self._combinations.keys]
         # a key with too many values for a drop-down is told in the table
         own += [name for name in self._combinations.swept if name not in own]
+        worst, known = self._worst.worst(), cells["worst_param"].notna()
         frame = cells[own].assign(
             cell=cells["cell"],
             outcome=cells["verdict"].where(cells["status"] == "ok", cells["status"]),
             diagnosis=cells["diagnosis"]
             .where(cells["diagnosis"].notna(), cells["message"])
             .where(lambda told: told.notna(), cells["cell"].map(self._reasons.words())),
-            worst_param=cells["cell"].map(self._worst.names()).where(cells["worst_param"].notna()),
-            max_rel_err=cells["max_rel_err"],
+            worst_weight=cells["cell"].map({cell: one.name for cell, one in worst.items()}).where(known),
+            worst_rel_err=cells["cell"].map({cell: one.rel_err for cell, one in worst.items()}),
             visible_from=_visible(cells),
             n_weights=cells["n_weights"],
         )

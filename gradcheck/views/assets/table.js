@@ -32,7 +32,7 @@ function shown(value, name) {
   if (name === "eps" && typeof value === "number") return stepName(value);
   if (name === "visible_from" && (value === "inf" || value > content.largest)) return "never";
   if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
-  if ((name === "max_rel_err" || name === "worst_rel_err") && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
+  if (["worst_rel_err", "rel_err"].includes(name) && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
   if (value === null || value === undefined) return "-";
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value !== "number" || Number.isInteger(value)) return String(value);
