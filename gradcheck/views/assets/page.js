@@ -39,7 +39,7 @@
   }
 
   function fromAddress() {
-    const { filter, square, cell, unknown } = address.read(location.hash.slice(1), (id) => rowOf(id) >= 0);
+    const { filter, square, cell, unknown } = address.read(location.hash.slice(1), (id) => rowOf(id) >= 0, (id, filter, square) => cube.chosen(filter, square)[combination[rowOf(id)]] === 1);
     Object.assign(state, { filter, square, cell, unknown, picked: cell !== null });
   }
 
