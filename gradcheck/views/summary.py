@@ -175,7 +175,7 @@ def _next(tally: Tally, run_dir: Place, overrides: Sequence[str] | None, planned
         )
     cell = f" --cell {tally.worst['cell']}" if tally.worst is not None else ""
     lines.append(f"look   python -m gradcheck.show {run}{cell}")
-    if tally.cells > 1 and tally.widths:
+    if tally.widths:
         out = "" if isinstance(run_dir, Path) else " --out report.html"
         lines.append(f"page   python -m gradcheck.report {run}{out}")
     if overrides is not None and tally.widths and not tally.planted and tally.worst is None:

@@ -2,7 +2,7 @@
 (() => {
   const find = (id) => document.getElementById(id);
   const state = { filter: {}, square: null, cell: null, cursor: null, unknown: [] };
-  const { keys, place: placeOf } = cube, drawn = { data: null, place: null, svg: null };
+  const { keys, place: placeOf } = cube, drawn = { data: null, place: null, svg: null }, savers = [];
   const VEGA = ["rules", "v_curve", "histogram", "weights"];
 
   // ------------------------------------------------------------------------------------------------ what can be chosen
@@ -216,6 +216,7 @@
       ofCell.fill(stored.table(state.cell));
     }
     find("find-cell").textContent = i < 0 ? "" : state.cell;
+    savers.forEach((name) => name());
     outline();
     return charts.update("weights", found);
   }
@@ -284,15 +285,16 @@
     add(caption, "span", `${content.captions[name]} `);
     const drawing = async () => (name === "detection" ? new XMLSerializer().serializeToString(paper()) : charts.described(await charts.forPaper(name), text()));
     const paper = () => { const svg = matrix.draw(drawn.data, matrix.layout(drawn.data, 760), "paper", text()); svg.setAttribute("xmlns", "http://www.w3.org/2000/svg"); return svg; };
-    const title = figure.closest("section").querySelector("h2").textContent;
+    const title = () => figure.closest("section").querySelector("h2").textContent.trim();
     const bar = add(caption, "span");
     bar.setAttribute("role", "toolbar");
-    bar.setAttribute("aria-label", `save: ${title}`);
     bar.addEventListener("keydown", (event) => roving(() => [...bar.children], "ArrowLeft", "ArrowRight", event, event.target));
-    button(bar, "SVG", async () => save(`${name}.svg`, "image/svg+xml", await drawing()), "save").setAttribute("aria-label", `SVG: ${title}`);
-    button(bar, "PNG", async () => save(`${name}.png`, "image/png", await charts.png(await drawing())), "save").setAttribute("aria-label", `PNG: ${title}`);
-    button(bar, "caption", async () => save(`${name}.txt`, "text/plain", `${text()}\n`), "save").setAttribute("aria-label", `caption: ${title}`);
+    button(bar, "SVG", async () => save(`${name}.svg`, "image/svg+xml", await drawing()), "save");
+    button(bar, "PNG", async () => save(`${name}.png`, "image/png", await charts.png(await drawing())), "save");
+    button(bar, "caption", async () => save(`${name}.txt`, "text/plain", `${text()}\n`), "save");
     [...bar.children].slice(1).forEach((one) => { one.tabIndex = -1; });
+    // their names follow the heading, which names the cell that is shown
+    savers.push(() => { bar.setAttribute("aria-label", `save: ${title()}`); [...bar.children].forEach((one) => one.setAttribute("aria-label", `${one.textContent}: ${title()}`)); });
   }
 
   find("theme").addEventListener("click", () => {
