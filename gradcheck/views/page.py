@@ -46,6 +46,7 @@ MAX_ROWS = 2000  # in the table of cells without a result
 MAX_WEIGHTS = 60_000  # that can be drawn, of all cells
 SCRIPTS = ("cube.js", "matrix.js", "table.js", "labels.js", "charts.js", "says.js", "address.js", "page.js")
 _FIRST = ("cell", "outcome", "diagnosis")
+_RESOLUTIONS = ("max_resolution", "median_resolution")
 
 
 class PageTable(TypedDict):
@@ -268,17 +269,15 @@ def as_data(value: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _visible(cells: pd.DataFrame) -> list[float | str | None]:
-    """From where errors are visible in every weight: a number, or words where that is nowhere (`words.visible_from`)."""
-    found: list[float | str | None] = []
-    for row in records(cells[["status", "max_resolution", "median_resolution", "accept"]]):
-        every, half = (
-            None if row[name] is None else row[name] + (row["accept"] or 0.0)
-            for name in ("max_resolution", "median_resolution")
-        )
-        seen = every is not None and every <= words.LARGEST
-        found.append(every if seen else words.visible_from(every, half) if row["status"] == "ok" else None)
-    return found
+def _visible(cells: pd.DataFrame) -> list[list[float | None] | None]:
+    """From where errors are visible, in every weight of a cell and in half of them."""
+    rows = records(cells[["status", "max_resolution", "median_resolution", "accept"]])
+    return [
+        [None if row[name] is None else row[name] + (row["accept"] or 0.0) for name in _RESOLUTIONS]
+        if row["status"] == "ok"
+        else None
+        for row in rows
+    ]
 
 
 def _step_names(cells: pd.DataFrame) -> list[tuple[float, str]]:
@@ -311,7 +310,7 @@ def _constant(frame: pd.DataFrame) -> list[list[object]]:
 
 
 def _value(name: str, value: object) -> object:
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, (bool, int, float, list)):
         return in_json(value)
     return words.NO_BUG if name == "bug" and value == "none" else cut(printable(value), again.TEXT)
 

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from constructed import planned, result
+from constructed import VERDICTS, planned, result
 from visits import Visit
 
+import gradcheck
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.writer import Writer
 from gradcheck.numerics.verdict import EXEMPT
 from gradcheck.views import cube
+from gradcheck.views.charts import drawing
 from gradcheck.views.page import Page
 from gradcheck.views.record import Record
 
@@ -78,6 +80,26 @@ def test_the_page_holds_of_each_weight_what_is_stored_with_the_wrong_ones_first(
         assert f"{counts.total()} weight{'s'[: counts.total() != 1]} not judged" in words
         shown = seen.column("weights", "visible from")
         assert [text == "never" for text in shown] == (mine["resolution"] + accept > 2).tolist()
+
+
+def test_the_table_of_cells_is_saved_with_numbers_alone_where_errors_are_visible(visit: Callable[..., Visit]) -> None:
+    seen = visit(mixed)
+    cells = Record(Path(seen.requests[0].removeprefix("file://").partition("#")[0]).parent).cells.set_index("cell")
+    for row in saved(seen, "cells"):
+        own = cells.loc[row["cell"]]
+        for name, column in (("visible_from", "max_resolution"), ("half_visible_from", "median_resolution")):
+            assert float(row[name]) == pytest.approx(own[column] + own["accept"], rel=1e-12)
+
+
+def test_legends_of_verdicts_say_which_are_not_judged(tmp_path: Path) -> None:
+    pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
+    with Writer(tmp_path / "run", {}) as writer:
+        for i, verdict in enumerate(VERDICTS):
+            writer.add(cell_row(planned(i), result(i, verdict=verdict), 0.01))
+    plot = gradcheck.load(tmp_path / "run").plot
+    charts = (plot.histogram(), plot.weights(planned(2).cell))
+    assert all("inconclusive (not judged)<" in drawing.svg(chart) for chart in charts)
+    assert not any("match (not judged)<" in drawing.svg(chart) for chart in charts)
 
 
 def test_the_reasons_of_a_cell_are_those_of_all_its_weights_though_few_are_drawn(tmp_path: Path) -> None:

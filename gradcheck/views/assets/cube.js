@@ -202,7 +202,7 @@ const cube = (() => {
     }
     const known = (value) => (Number.isNaN(value) ? null : value === Infinity ? "inf" : value);
     // as the tables of a terminal say it: in every weight, else in half of them, else nowhere
-    const from = (every, some, counts) => (every <= 2 ? every : some <= 2 ? `${padded(some.toExponential(0))}*` : counts.some((n, k) => n && !["failed", "skipped"].includes(names[k])) ? "never" : null);
+    const from = (every, some, counts) => (counts.some((n, k) => n && !["failed", "skipped"].includes(names[k])) ? [known(every), known(some)] : null);
     const used = names.map((name, k) => k).filter((k) => [...groups.values()].some(({ counts }) => counts[k]) || k < 2);
     const sorted = [...groups.values()].sort((a, b) => { const k = a.own.findIndex((code, i) => code !== b.own[i]); return k < 0 ? 0 : a.own[k] - b.own[k]; });
     return {

@@ -28,8 +28,15 @@ function button(parent, text, act, className) {
   return made;
 }
 
+// From where errors are visible in every weight; with a star, in half of them; the words of a terminal.
+function seen(every, half) {
+  const at = (one) => typeof one === "number" && one <= content.largest, digits = (one) => exponential(Number(one.toPrecision(1)));
+  return at(every) ? digits(every) : at(half) ? `${digits(half)}*` : "never";
+}
+
 function shown(value, name) {
   if (name === "eps" && typeof value === "number") return stepName(value);
+  if (Array.isArray(value)) return seen(...value);
   if (name === "visible_from" && (value === "inf" || value > content.largest)) return "never";
   if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
   if (["worst_rel_err", "rel_err"].includes(name) && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
@@ -72,11 +79,18 @@ function field(value) {
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-const csv = (columns, rows) => [columns, ...rows].map((row) => row.map(field).join(",")).join("\n") + "\n";
+// A table as CSV: numbers in full, what is visible in half of the weights in a column of its own.
+function csv(columns, rows) {
+  const two = columns.map((_, i) => rows.some((row) => Array.isArray(row[i])));
+  const names = columns.flatMap((name, i) => (two[i] ? [name, `half_${name}`] : [name]));
+  const values = rows.map((row) => row.flatMap((value, i) => (two[i] ? value || [null, null] : [value])));
+  return [names, ...values].map((row) => row.map(field).join(",")).join("\n") + "\n";
+}
 
 // Unknown last, whatever the direction; numbers before words; infinite numbers are words "inf".
 function compare(a, b, sign) {
   if (a === null || b === null) return (a === null) - (b === null);
+  if (Array.isArray(a) && Array.isArray(b)) return compare(a[0], b[0], sign) || compare(a[1], b[1], sign);
   const [x, y] = [a, b].map((v) => (v === "inf" ? Infinity : v === "-inf" ? -Infinity : v));
   if (typeof x === typeof y) return sign * (x < y ? -1 : x > y ? 1 : 0);
   return typeof x === "number" ? -1 : typeof y === "number" ? 1 : 0;
@@ -152,7 +166,7 @@ function table(id, caption, { pick, long = [], clear } = {}) {
       });
     }
     Object.assign(state, { columns, titles, rows, of });
-    numeric = columns.map((_, i) => rows.some((row) => typeof row[i] === "number"));
+    numeric = columns.map((_, i) => rows.some((row) => typeof row[i] === "number" || Array.isArray(row[i])));
     heads.forEach((th, i) => { th.className = numeric[i] ? "number" : ""; });
     texts = null;
     draw();

@@ -35,7 +35,7 @@ _CORNERS = {
     "bottom": ((0.8, 1), (-0.8, 1)),
     "left": ((-1, 0.8), (-1, -0.8)),
 }
-_SWATCHES = {
+_SWATCHES: dict[str, list[list[tuple[float, float]]]] = {
     "≡": [[(-1, low), (1, low), (1, high), (-1, high)] for low, high in _ENDS],
     "∥": [[(low, -1), (high, -1), (high, 1), (low, 1)] for low, high in _ENDS],
     "✕": [
