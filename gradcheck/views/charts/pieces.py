@@ -63,6 +63,6 @@ def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel], spacin
 
 
 def verdict_legend() -> alt.Legend:
-    """The verdicts, those of weights that were not judged with the word that sentences and tables have for them."""
-    label = f"indexof(['match', 'mismatch'], datum.label) < 0 ? datum.label + ' ({NOT_JUDGED})' : datum.label"
+    """The verdicts; weights that were not judged have the word of sentences and tables."""
+    label = f"{{inconclusive: '{NOT_JUDGED}', nondifferentiable: '{NOT_JUDGED}: kink'}}[datum.label] || datum.label"
     return alt.Legend(title="verdict", labelExpr=label)
