@@ -142,15 +142,6 @@ class CellRows(NamedTuple):
             return [reason for reason in self.weights["reason"] if reason]
         return sum((Counter(piece.reasons) for piece in self.weights or ()), Counter[str]())
 
-    def position(self, flat_index: int) -> list[int] | None:
-        """The place of a weight within its parameter; None where it is not among the weights."""
-        for table in errors_tables([self]):
-            row = int(np.searchsorted(table["flat_index"].to_numpy(), flat_index))
-            if row < table.num_rows and table["flat_index"][row].as_py() == flat_index:
-                found: list[int] = table["position"][row].as_py()
-                return found
-        return None
-
 
 def column(values: Sequence[object], field: pa.Field, times: list[int] | None = None) -> pa.Array:
     """Values of one column, each repeated as many `times`."""

@@ -19,6 +19,7 @@ from gradcheck.views.numbers import counted
 from gradcheck.views.record import Record
 from gradcheck.views.tally import in_order
 from gradcheck.views.words import NO_BUG, column, error, percent, setting, steps
+from gradcheck.views.worst import Worst
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,9 +55,10 @@ def _first(shown: int, of: int) -> str:
     return f"  (first {shown} of {of}; --all shows every one)" if shown < of else ""
 
 
-def _worst(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
+def _worst(row: Mapping[str, Any], weights: Mapping[str, Worst]) -> str:
     """The worst weight of a mismatch and what the mistake looks like."""
-    worst = f"worst {names[row['cell']]}, rel_err {error(row['max_rel_err'])}"
+    name, rel_err = weights[row["cell"]]
+    worst = f"worst {name}, rel_err {error(rel_err)}"
     return f"{worst}. {printable(row['diagnosis'])}" if row["diagnosis"] else worst
 
 

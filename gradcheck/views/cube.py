@@ -31,9 +31,9 @@ KINDS = ("correct", "planted", "unknown")  # what is known of a gradient
 STATUSES = (*OF_MANY, "failed", "skipped")
 Codes = NDArray[np.int64]
 Reals = NDArray[np.float64]
-Packed = list[
-    str
-]  # the type of an entry ("u1", "u2", "u4", "f4", "f8"), and the entries in base64, the lowest byte first
+# The type of an entry ("u1", "u2", "u4", "f4", "f8"), and the entries in base64, the lowest byte first; where two more texts
+# follow (`coded`), they are of the places of the entries.
+Packed = list[str]
 
 
 class Key(TypedDict):
@@ -318,6 +318,13 @@ def packed(values: Reals | Codes | Sequence[int], exact: bool = False) -> Packed
     most = int(array.max(initial=0))
     name = "u1" if most < 2**8 else "u2" if most < 2**16 else "u4"
     return [name, _text(array.astype(f"<{name}").tobytes())]
+
+
+def coded(values: Reals) -> Packed:
+    """Numbers of which many are the same: each once, and which of them stands where."""
+    found, at = np.unique(values, return_inverse=True)
+    few = len(found) <= len(values) // 4
+    return [*packed(found, exact=True), *packed(at.astype(np.int64))] if few else packed(values, exact=True)
 
 
 def _text(content: bytes) -> str:

@@ -17,7 +17,10 @@ from gradcheck.views.sentence import answer
 if TYPE_CHECKING:
     import pandas as pd
 
-NEXT = "cells (DataFrame), errors (one row a weight), weights(cell), plot.detection(), plot.rules(), plot.v_curve()"
+NEXT = (
+    "cells (DataFrame), errors (one row a weight), weights(cell),"
+    " plot.detection(), plot.rules(), plot.v_curve(), plot.histogram(), plot.weights(cell)"
+)
 _MOST_VALUES = 6  # of a key
 _MOST_ROWS, _MOST_COLUMNS = 40, 12  # of the table
 

@@ -19,6 +19,7 @@ from gradcheck.views.record import Record
 from gradcheck.views.tally import fails
 from gradcheck.views.varied import varied
 from gradcheck.views.words import error
+from gradcheck.views.worst import Worst
 
 _PIECE = 10_000  # cells whose rows are Python values at the same time
 _NAMED = ("cell", "status", "message", "model", "data", "bug", "eps", "verdict", "ok", "bug_injected", "diagnosis")
@@ -66,13 +67,13 @@ def told(record: Record) -> Iterator[Told]:
         worst = record.worst_weights(piece[piece["verdict"] == "mismatch"])
         for row in records(piece):
             run = row.get("run", record.name)
-            yield _told(row, keys, fail_on[run], seconds.get(row["cell"], 0.0), run, worst.get(row["cell"], ""))
+            yield _told(row, keys, fail_on[run], seconds.get(row["cell"], 0.0), run, worst.get(row["cell"]))
     for one in record.runs:
         if one.unfinished is not None:
             yield _lacking(one.name, one.unfinished)
 
 
-def _told(row: Mapping[str, Any], keys: list[str], fail_on: str, seconds: float, run: str, worst: str) -> Told:
+def _told(row: Mapping[str, Any], keys: list[str], fail_on: str, seconds: float, run: str, worst: Worst | None) -> Told:
     settings = {key: eps_text(from_stored(row[key])) if key == "eps" else row[key] for key in keys}
     name = ", ".join(f"{key}={short(value)}" for key, value in settings.items() if value is not None)
     kind = _kind(row, fail_on)
@@ -108,10 +109,10 @@ def _kind(row: Mapping[str, Any], fail_on: str) -> Kind:
     return Kind.PASSED if ok else Kind.DOUBTFUL
 
 
-def _words(row: Mapping[str, Any], weight: str) -> str:
+def _words(row: Mapping[str, Any], weight: Worst | None) -> str:
     """What is known of a computed cell in a sentence or two."""
-    if row["verdict"] == "mismatch":
-        worst = f"worst {weight}, rel_err {error(row['max_rel_err'])}"
+    if row["verdict"] == "mismatch" and weight is not None:
+        worst = f"worst {weight.name}, rel_err {error(weight.rel_err)}"
         return f"{row['diagnosis']} {worst[0].upper()}{worst[1:]}." if row["diagnosis"] else worst
     known = row["n_judged"] is not None and row["n_weights"]
     judged = f"{row['n_judged']} of {row['n_weights']} weights could be judged" if known else ""

@@ -32,6 +32,7 @@ from gradcheck.views.charts.theme import DARK, SHARE_COLOURS, THEMES
 from gradcheck.views.frames import records, weight_name
 from gradcheck.views.layout import cut
 from gradcheck.views.numbers import in_json
+from gradcheck.views.reasons import REASON_COLUMNS, Reasons
 from gradcheck.views.record import Record
 from gradcheck.views.sentence import answer
 from gradcheck.views.worst import WORST_COLUMNS, WorstWeights
@@ -45,6 +46,7 @@ MAX_ROWS = 2000  # in the table of cells without a result
 MAX_WEIGHTS = 60_000  # that can be drawn, of all cells
 SCRIPTS = ("cube.js", "matrix.js", "table.js", "labels.js", "charts.js", "says.js", "address.js", "page.js")
 _FIRST = ("cell", "outcome", "diagnosis")
+_RESOLUTIONS = ("max_resolution", "median_resolution")
 
 
 class PageTable(TypedDict):
@@ -67,7 +69,10 @@ class PageWeights(TypedDict):
     names: list[str]
     name: cube.Packed
     numbers: dict[str, cube.Packed]
+    accept: cube.Packed  # of each cell
     verdict: cube.Packed
+    reasons: list[str]
+    reason: cube.Packed  # 0: none; 1: the first of `reasons`
 
 
 class Page:
@@ -93,11 +98,15 @@ class Page:
             pd.Index(cells["cell"][once], dtype=object), self._combinations.of_cell[once]
         )
         self._worst = WorstWeights(cells.iloc[self._places])
-        columns = dict.fromkeys([*weight_data.ERROR_COLUMNS, *weight_data.DRAWN_COLUMNS, *WORST_COLUMNS])
+        self._reasons = Reasons(cells["cell"].iloc[self._places])
+        columns = dict.fromkeys(
+            [*weight_data.ERROR_COLUMNS, *weight_data.DRAWN_COLUMNS, *WORST_COLUMNS, *REASON_COLUMNS]
+        )
         for table in record.tables(list(columns)):
             self._errors.add(table)
             self._chosen.add(table)
             self._worst.add(table)
+            self._reasons.add(table)
 
     @property
     def bins(self) -> list[weight_data.Bin]:
@@ -151,6 +160,7 @@ class Page:
             "steps": _step_names(cells),
             "bins": cube.bins(self._errors),
             "verdicts": list(VERDICTS),
+            "largest": words.LARGEST,
             "panels": {"most": facets.MOST_PANELS},
             "shares": [[str(what), SHARE_COLOURS[str(what)]] for what in cell_data.SHARES],
             "unjudged": words.UNJUDGED,
@@ -182,12 +192,15 @@ class Page:
         own = [key["name"] for key in self._combinations.keys]
         # a key with too many values for a drop-down is told in the table
         own += [name for name in self._combinations.swept if name not in own]
+        worst, known = self._worst.worst(), cells["worst_param"].notna()
         frame = cells[own].assign(
             cell=cells["cell"],
             outcome=cells["verdict"].where(cells["status"] == "ok", cells["status"]),
-            diagnosis=cells["diagnosis"].where(cells["diagnosis"].notna(), cells["message"]),
-            worst_param=cells["cell"].map(self._worst.names()).where(cells["worst_param"].notna()),
-            max_rel_err=cells["max_rel_err"],
+            diagnosis=cells["diagnosis"]
+            .where(cells["diagnosis"].notna(), cells["message"])
+            .where(lambda told: told.notna(), cells["cell"].map(self._reasons.words())),
+            worst_weight=cells["cell"].map({cell: one.name for cell, one in worst.items()}).where(known),
+            worst_rel_err=cells["cell"].map({cell: one.rel_err for cell, one in worst.items()}),
             visible_from=_visible(cells),
             n_weights=cells["n_weights"],
         )
@@ -211,13 +224,22 @@ class Page:
         names = {name: i for i, name in enumerate(dict.fromkeys(named))}
         verdicts = {name: i for i, name in enumerate(VERDICTS)}
         numbers = ("analytic", "numeric", "abs_err", "bound")
+        code, reasons = frame["reason"].factorize()
+        cells = self._record.cells[["cell", "accept"]].drop_duplicates("cell").set_index("cell")
+        accept = cells["accept"].reindex(self._chosen.cells).fillna(0.0)
         return {
             "cells": self._chosen.cells,
             "drawn": cube.packed(np.bincount(frame["cell"].astype(np.int64), minlength=len(self._chosen.cells))),
             "of": cube.packed(self._chosen.counts),
             "names": list(names),
             "name": cube.packed(np.array([names[name] for name in named], dtype=np.int64)),
-            "numbers": {name: cube.packed(frame[name].to_numpy(float), exact=True) for name in numbers},
+            "numbers": {
+                **{name: cube.packed(frame[name].to_numpy(float), exact=True) for name in numbers},
+                **{name: cube.coded(frame[name].to_numpy(float)) for name in ("weight", "step")},
+            },
+            "accept": cube.coded(accept.to_numpy(float)),
+            "reasons": [facets.label(name) for name in reasons],
+            "reason": cube.packed(code.astype(np.int64) + 1),
             "verdict": cube.packed(
                 np.array([verdicts.get(one, len(verdicts)) for one in frame["verdict"]], dtype=np.int64)
             ),
@@ -250,17 +272,15 @@ def as_data(value: object) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _visible(cells: pd.DataFrame) -> list[float | str | None]:
-    """From where errors are visible in every weight: a number, or words where that is nowhere (`words.visible_from`)."""
-    found: list[float | str | None] = []
-    for row in records(cells[["status", "max_resolution", "median_resolution", "accept"]]):
-        every, half = (
-            None if row[name] is None else row[name] + (row["accept"] or 0.0)
-            for name in ("max_resolution", "median_resolution")
-        )
-        seen = every is not None and every <= words.LARGEST
-        found.append(every if seen else words.visible_from(every, half) if row["status"] == "ok" else None)
-    return found
+def _visible(cells: pd.DataFrame) -> list[list[float | None] | None]:
+    """From where errors are visible, in every weight of a cell and in half of them."""
+    rows = records(cells[["status", "max_resolution", "median_resolution", "accept"]])
+    return [
+        [None if row[name] is None else row[name] + (row["accept"] or 0.0) for name in _RESOLUTIONS]
+        if row["status"] == "ok"
+        else None
+        for row in rows
+    ]
 
 
 def _step_names(cells: pd.DataFrame) -> list[tuple[float, str]]:
@@ -293,7 +313,7 @@ def _constant(frame: pd.DataFrame) -> list[list[object]]:
 
 
 def _value(name: str, value: object) -> object:
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, (bool, int, float, list)):
         return in_json(value)
     return words.NO_BUG if name == "bug" and value == "none" else cut(printable(value), again.TEXT)
 

@@ -22,7 +22,7 @@ from gradcheck.views.runs import frame_of, with_missed
 from gradcheck.views.summary import headline
 from gradcheck.views.tallied import tallied, visible
 from gradcheck.views.tally import Tally, order
-from gradcheck.views.worst import WORST_COLUMNS, WorstWeights
+from gradcheck.views.worst import WORST_COLUMNS, Worst, WorstWeights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,14 +204,14 @@ class Record:
             )
         return records(found)[0]
 
-    def worst_weights(self, cells: pd.DataFrame) -> dict[str, str]:
-        """The names of the worst weights of some cells, as ``W1[0,1]``, found in one pass over their weights."""
+    def worst_weights(self, cells: pd.DataFrame) -> dict[str, Worst]:
+        """The worst weights of some cells, found in one pass over their weights."""
         found, known = WorstWeights(cells), set(cells["cell"][cells["worst_flat_index"].notna()])
         for run in self.runs:
             own = known if run.kept is None else known & run.kept
             for table in run.stored.weight_tables(WORST_COLUMNS, own) if own else ():
                 found.add(table)
-        return found.names()
+        return found.worst()
 
     def first_weights(self, cell: str, most: int) -> pd.DataFrame:
         """The first weights of a cell, as they are stored."""

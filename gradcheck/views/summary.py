@@ -20,6 +20,7 @@ from gradcheck.views.numbers import counted
 from gradcheck.views.points import Value
 from gradcheck.views.swept_table import table
 from gradcheck.views.tally import Tally, in_order
+from gradcheck.views.worst import Worst
 
 _PLURAL = {
     "model": "models",
@@ -122,10 +123,10 @@ def _of_gradients(tally: Tally) -> list[str]:
     checks = "check" if correct.total == 1 else "checks"
     exempt = f", {correct.exempt:,} more are exempt" if correct.exempt else ""
     if correct.verdict == "mismatch":
-        worst = tally.worst or {}
+        worst, weight = tally.worst or {}, tally.worst_weight or Worst("-", None)
         first = (
             f"MISMATCH  {correct.counts['mismatch']:,} of {correct.total:,} {checks} disagree{exempt};"
-            f" worst {tally.worst_weight}, rel_err {words.error(worst.get('max_rel_err'))}"
+            f" worst {weight.name}, rel_err {words.error(weight.rel_err)}"
         )
         return [first, *([f"          {printable(worst['diagnosis'])}"] if worst.get("diagnosis") else [])]
     if correct.verdict not in ("match", "partial"):
@@ -174,7 +175,7 @@ def _next(tally: Tally, run_dir: Place, overrides: Sequence[str] | None, planned
         )
     cell = f" --cell {tally.worst['cell']}" if tally.worst is not None else ""
     lines.append(f"look   python -m gradcheck.show {run}{cell}")
-    if tally.cells > 1 and tally.widths:
+    if tally.widths:
         out = "" if isinstance(run_dir, Path) else " --out report.html"
         lines.append(f"page   python -m gradcheck.report {run}{out}")
     if overrides is not None and tally.widths and not tally.planted and tally.worst is None:

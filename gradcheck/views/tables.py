@@ -15,6 +15,7 @@ from gradcheck.views.layout import Table
 from gradcheck.views.matrix import matrix
 from gradcheck.views.record import Record
 from gradcheck.views.swept_table import table
+from gradcheck.views.worst import Worst
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,17 +89,17 @@ def _worst_table(record: Record) -> Table:
     kept = [i for i, name in enumerate(header) if name not in same]
     header = [header[i] for i in kept]
     frame = record.worst(functions)
-    names = record.worst_weights(frame)
-    rows = _Rows(frame, lambda row: list(itemgetter(*kept)(_worst_row(row, names))))
+    weights = record.worst_weights(frame)
+    rows = _Rows(frame, lambda row: list(itemgetter(*kept)(_worst_row(row, weights))))
     return Table("mismatches, the worst weight of each cell", header, rows, left=frozenset(header) - {"rel_err", "eps"})
 
 
-def _worst_row(row: Mapping[str, Any], names: Mapping[str, str]) -> list[object]:
+def _worst_row(row: Mapping[str, Any], weights: Mapping[str, Worst]) -> list[object]:
     return [
         *(row.get(name) for name in ("cell", "run", "model", *FUNCTIONS, "bug")),
         words.setting("eps", row["eps"]),
-        names[row["cell"]],
-        words.error(row["max_rel_err"]),
+        weights[row["cell"]].name,
+        words.error(weights[row["cell"]].rel_err),
         row["diagnosis"],
     ]
 

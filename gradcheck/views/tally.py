@@ -14,6 +14,7 @@ from gradcheck.views.axes import SETTING_NAMES
 from gradcheck.views.group import CellRow, Group
 from gradcheck.views.numbers import or_zero
 from gradcheck.views.points import Points, Swept, Value
+from gradcheck.views.worst import Worst
 
 TALLY_COLUMNS = (
     *("cell", "status", "message", *SETTING_NAMES),
@@ -55,7 +56,7 @@ class Tally:
         self.reasons: Counter[str] = Counter()  # why weights without an injected bug were not judged
         self.planted_mismatch = 0  # cells judged mismatch with a planted bug where nobody knows what was right before
         self.worst: CellRow | None = None  # of the cells judged mismatch without an injected bug
-        self.worst_weight = ""  # its worst weight, by name
+        self.worst_weight: Worst | None = None  # its worst weight
         self.problems: dict[str, str] = {}  # status: message of the first such cell, by id
         self._first: dict[str, str] = {}  # status: its id
         for row in rows:
@@ -80,11 +81,11 @@ class Tally:
         self,
         cell: Mapping[str, object],
         reasons: Iterable[str] = (),
-        position: Callable[[int], Sequence[int] | None] | None = None,
+        worst: Callable[[], Worst | None] | None = None,
     ) -> None:
         """Count one cell, a row of ``cells``, and the reasons why weights of it could not be judged (of ``errors``).
 
-        position : the place of a weight of it within its parameter; it is asked where this cell is the worst so far.
+        worst : its worst weight; it is asked for where this cell is the worst so far.
         """
         row = cast("CellRow", cell)  # as the schema has it
         status = row["status"]
@@ -112,9 +113,9 @@ class Tally:
         if row.get("verdict") != "mismatch":
             return
         if self.worst is None or or_zero(row.get("max_rel_err")) > or_zero(self.worst.get("max_rel_err")):
-            self.worst, place = row.copy(), row.get("worst_flat_index")
-            where = None if position is None or place is None else position(place)
-            self.worst_weight = words.weight(row.get("worst_param"), where, place)
+            self.worst, found = row.copy(), worst() if worst is not None else None
+            named = words.weight(row.get("worst_param"), None, row.get("worst_flat_index"))
+            self.worst_weight = found or Worst(named, row.get("max_rel_err"))
 
     def ok(self, fail_on: str = "auto") -> bool:
         """Whether no cell failed, and no cell without an injected bug makes the run fail (`fails`)."""

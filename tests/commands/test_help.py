@@ -7,6 +7,8 @@ import re
 import pytest
 
 from gradcheck.experiment.config import form, keys
+from gradcheck.experiment.config.keys import plain_keys, section_keys
+from gradcheck.experiment.config.registration import conf_dir
 from gradcheck.experiment.config.schema import LOOKUP, READY, TABLES, Engine, Run, settings
 from gradcheck.run import main
 from gradcheck.views.commands.help import FIRST, help_text
@@ -32,6 +34,9 @@ def test_every_key_has_a_line_that_says_what_it_is_for() -> None:
     found = lines(help_text([]))
     assert set(found) == every_key()
     assert not [key for key, words in found.items() if len(words) < 8]
+    keys = [key for section in LOOKUP for key in section_keys(section)] + list(plain_keys(conf_dir()))
+    # which models have a key, and its choices, do not say what it is for
+    assert [key.name for key in keys if len(key.words.split()) < 2] == []
 
 
 def test_the_keys_that_people_set_first_come_first() -> None:

@@ -155,7 +155,7 @@ def test_the_address_restores_what_was_chosen(visit: Callable[..., Visit]) -> No
         other.page.evaluate("location.hash = '#dtype=float16&at.bug=none&cell=%3Cscript%3E&%00=1'")
     told = other.page.inner_text("#chosen")
     assert told.startswith(
-        "Not understood in the address: dtype=float16 (there are float32, float64); cell=<script> (no such"
+        "Not understood in the address: dtype=float16 (there are 'float32', 'float64'); cell=<script> (no such"
     )
     assert "at.bug" not in told  # `none` is what a run calls no bug
 

@@ -169,11 +169,12 @@ def test_an_address_is_understood_in_the_words_of_a_run(visit: Callable[..., Vis
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        ("bug=nonsense&eps=7", "bug=nonsense (there are no bug, scale, sign_flip); eps=7 (there are 1e-02,"),
-        ("dtyp=float32", "dtyp=float32 (no such key; there are bug, eps,"),
-        ("model=mlp", "model=mlp (there is logistic)"),
+        ("bug=nonsense&eps=7", "bug=nonsense (there are 'none', 'scale', 'sign_flip'); eps=7 (there are '1e-02',"),
+        ("dtyp=float32", "dtyp=float32 (no such key; there are 'bug', 'eps',"),
+        ("model=mlp", "model=mlp (there is 'logistic')"),
         ("cell=12", "cell=12 (no such cell on this page)"),
-        ("at.bug=x", "at.bug=x (there are no bug"),
+        ("eps=1e-4&eps=1e-2", "eps=1e-4 (eps is given again: the last one holds)"),
+        ("at.bug=x", "at.bug=x (there are 'none'"),
         ("x" * 200, f"{'x' * 59}… (no such key"),
     ],
 )
@@ -183,9 +184,23 @@ def test_what_was_not_understood_of_an_address_is_said(visit: Callable[..., Visi
         seen.page.evaluate("(hash) => { location.hash = `dtype=float64&${hash}`; }", quote(typed, safe="=&"))
     said = seen.page.inner_text("#chosen")
     assert f"Not understood in the address: {told}" in said
-    assert said.startswith("float64: 48 cells.")  # what was understood holds
+    assert said.startswith(
+        "float64, eps 1e-02: 12 cells." if "eps=1e-2" in typed else "float64: 48 cells."
+    )  # what was understood holds
     seen.choose("scheme", "central")
     assert "Not understood" not in seen.page.inner_text("#chosen")
+
+
+def test_a_cell_of_the_address_that_is_not_among_the_chosen_ones_is_said(visit: Callable[..., Visit]) -> None:
+    seen = visit(checked)
+    cells = record_of(seen).cells
+    for dtype in ("float32", "float64"):
+        for cell in cells.loc[cells["dtype"] == "float32", "cell"].head(2):
+            with seen.answered():
+                seen.page.evaluate("(hash) => { location.hash = hash; }", f"dtype={dtype}&cell={cell}")
+            said = f"cell={cell} (this cell has other values than those chosen)" in seen.page.inner_text("#chosen")
+            assert said == (dtype == "float64")
+            assert (seen.page.inner_text("#find-cell") == cell) == (dtype == "float32")
 
 
 # ---------------------------------------------------------------------------------------------------------- the numbers

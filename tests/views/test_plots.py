@@ -276,6 +276,23 @@ def test_a_scheme_has_its_colour_whatever_other_runs_hold(tmp_path: Path) -> Non
     assert {colours[scheme] for scheme in ("central", "forward", "richardson")} <= set(marks)
 
 
+def test_the_legend_of_squares_shows_each_sign_as_the_squares_have_it(tmp_path: Path) -> None:
+    verdicts = {"scale": ["mismatch", "match", "inconclusive"], "none": ["mismatch", "match", "inconclusive"]}
+    with Writer(tmp_path / "run", {}) as writer:
+        for bug, own in verdicts.items():
+            for i, verdict in enumerate(own):
+                writer.add(cell_row(planned(4 * i, bug), result(4 * i, verdict=verdict, bug=bug), 0.0))
+    drawn = drawing.svg(gradcheck.load(tmp_path / "run").plot.detection())
+    symbols = re.findall(r'role-legend-symbol".*?<path [^>]*d="([^"]*)".*?role-legend-label".*?>([^<>]+)</text>', drawn)
+    shapes = {label: path for path, label in symbols}
+    assert {"caught", "cannot be told", "false alarm"} <= set(shapes)
+    assert [shapes["caught"].count("M"), shapes["cannot be told"].count("M"), shapes["false alarm"].count("M")] == [
+        1,
+        4,
+        2,
+    ]
+
+
 def test_several_runs_stand_under_each_other(run: Path, tmp_path: Path) -> None:
     one_cell(tmp_path / "other")
     runs = gradcheck.load([run, tmp_path / "other"])

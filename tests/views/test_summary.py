@@ -177,9 +177,10 @@ def test_a_break_command_pairs_no_key_whose_list_it_lacks(overrides: list[str], 
     assert line.startswith("break  python -m gradcheck.run bug=scale,sign_flip")
 
 
-def test_a_page_is_proposed_where_there_is_a_grid_and_in_a_store_with_a_name_of_its_own(tmp_path: Path) -> None:
+def test_a_page_is_proposed_where_a_cell_was_computed_and_in_a_store_with_a_name_of_its_own(tmp_path: Path) -> None:
     grid = [cell(0), cell(2)]
-    assert "gradcheck.report" not in summary.text(grid[:1], tmp_path)
+    assert "gradcheck.report" in summary.text(grid[:1], tmp_path)
+    assert "gradcheck.report" not in summary.text([], tmp_path)
     assert "gradcheck.report" not in summary.text([without_result(0, ValueError("no"))] * 2, tmp_path)
     assert f"python -m gradcheck.report {tmp_path}\n" in summary.text(grid, tmp_path)
     away = places.at("s3://bucket/run?region=eu-central-1")

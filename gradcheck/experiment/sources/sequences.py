@@ -28,7 +28,7 @@ class Sequences(DataSource):
     up at their end. The score of a step is the sum of the weights of the tokens up to it, each halved for every step that
     it lies back, plus noise; targets are made of the scores as those of data=gaussian are.
 
-    n, length : number of sequences, and of steps, padded ones included.
+    n : number of sequences.   length : number of steps, padded ones included.
     vocabulary : number of tokens, the padding included.
     outputs : columns of y, where the model takes any number.
     """

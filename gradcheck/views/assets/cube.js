@@ -3,10 +3,11 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const FIRST_KEYS = ["run", "dtype", "scheme", "model"]; // whose values say what they are
 
-function unpack([type, text]) {
+function unpack([type, text, ...places]) {
   const raw = atob(text), bytes = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return new { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array }[type](bytes.buffer);
+  const found = new { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array }[type](bytes.buffer);
+  return places.length ? found.constructor.from(unpack(places), (i) => found[i]) : found; // each number once, and which one stands where
 }
 
 const unpacked = (packed) => Object.fromEntries(Object.entries(packed).map(([name, one]) => [name, unpack(one)]));
@@ -211,7 +212,7 @@ const cube = (() => {
     }
     const known = (value) => (Number.isNaN(value) ? null : value === Infinity ? "inf" : value);
     // as the tables of a terminal say it: in every weight, else in half of them, else nowhere
-    const from = (every, some, counts) => (every <= 2 ? every : some <= 2 ? `${padded(some.toExponential(0))}*` : counts.some((n, k) => n && !["failed", "skipped"].includes(names[k])) ? "never" : null);
+    const from = (every, some, counts) => (counts.some((n, k) => n && !["failed", "skipped"].includes(names[k])) ? [known(every), known(some)] : null);
     const used = names.map((name, k) => k).filter((k) => [...groups.values()].some(({ counts }) => counts[k]) || k < 2);
     const sorted = [...groups.values()].sort((a, b) => { const k = a.own.findIndex((code, i) => code !== b.own[i]); return k < 0 ? 0 : a.own[k] - b.own[k]; });
     return {

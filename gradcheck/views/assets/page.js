@@ -2,7 +2,7 @@
 (() => {
   const find = (id) => document.getElementById(id);
   const state = { filter: {}, square: null, cell: null, cursor: null, unknown: [] };
-  const { keys, place: placeOf } = cube, drawn = { data: null, place: null, svg: null };
+  const { keys, place: placeOf } = cube, drawn = { data: null, place: null, svg: null }, savers = [];
   const VEGA = ["rules", "v_curve", "histogram", "weights"];
 
   // ------------------------------------------------------------------------------------------------ what can be chosen
@@ -39,7 +39,7 @@
   }
 
   function fromAddress() {
-    const { filter, square, cell, unknown } = address.read(location.hash.slice(1), (id) => rowOf(id) >= 0);
+    const { filter, square, cell, unknown } = address.read(location.hash.slice(1), (id) => rowOf(id) >= 0, (id, filter, square) => cube.chosen(filter, square)[combination[rowOf(id)]] === 1);
     Object.assign(state, { filter, square, cell, unknown, picked: cell !== null });
   }
 
@@ -63,17 +63,20 @@
   const rowOf = (cell) => content.cells.rows.findIndex((row) => row[0] === cell);
 
   const stored = (() => {
-    const { cells: ids, names, numbers } = content.weights, each = unpack(content.weights.drawn), counts = unpack(content.weights.of);
+    const { cells: ids, names, numbers, reasons } = content.weights, each = unpack(content.weights.drawn), counts = unpack(content.weights.of);
     const name = unpack(content.weights.name), verdict = unpack(content.weights.verdict), columns = unpacked(numbers), at = new Map();
+    const accept = unpack(content.weights.accept), reason = unpack(content.weights.reason);
     let start = 0;
-    ids.forEach((cell, i) => { at.set(cell, { start, n: each[i], of: counts[i] }); start += each[i]; });
+    ids.forEach((cell, i) => { at.set(cell, { start, n: each[i], of: counts[i], accept: accept[i] }); start += each[i]; });
     const known = (value) => (Number.isFinite(value) ? value : null);
+    const told = (value) => (Number.isNaN(value) ? null : Number.isFinite(value) ? value : value > 0 ? "inf" : "-inf");
     return {
       has: (cell) => at.has(cell) && at.get(cell).n > 0,
       of: (cell) => at.get(cell).of,
+      table: (cell) => ofWeights(at.get(cell), (i) => ({ weight: names[name[i]], verdict: content.verdicts[verdict[i]] || "-", reason: reason[i] ? reasons[reason[i] - 1] : null, ...Object.fromEntries(Object.keys(columns).map((one) => [one === "weight" ? "value" : one, columns[one][i]])) }), told),
       rows: (cell) => Array.from({ length: at.get(cell).n }, (_, k) => {
         const i = at.get(cell).start + k;
-        return { row: "", column: "", weight: names[name[i]], order: k, ...Object.fromEntries(Object.keys(columns).map((one) => [one, known(columns[one][i])])), verdict: content.verdicts[verdict[i]] || "-" };
+        return { row: "", column: "", weight: names[name[i]], order: k, ...Object.fromEntries(DRAWN.map((one) => [one, known(columns[one][i])])), verdict: content.verdicts[verdict[i]] || "-", reason: reason[i] ? reasons[reason[i] - 1] : null };
       }),
     };
   })();
@@ -210,10 +213,10 @@
     say(words, "");
     if (found.length) {
       say(words, says.weights(found, stored.of(state.cell)));
-      const columns = ["weight", "verdict", "analytic", "numeric", "abs_err", "bound"];
-      ofCell.fill({ columns, titles: columns, rows: found.map((row) => columns.map((name) => row[name])) });
+      ofCell.fill(stored.table(state.cell));
     }
     find("find-cell").textContent = i < 0 ? "" : state.cell;
+    savers.forEach((name) => name());
     outline();
     return charts.update("weights", found);
   }
@@ -282,15 +285,16 @@
     add(caption, "span", `${content.captions[name]} `);
     const drawing = async () => (name === "detection" ? new XMLSerializer().serializeToString(paper()) : charts.described(await charts.forPaper(name), text()));
     const paper = () => { const svg = matrix.draw(drawn.data, matrix.layout(drawn.data, 760), "paper", text()); svg.setAttribute("xmlns", "http://www.w3.org/2000/svg"); return svg; };
-    const title = figure.closest("section").querySelector("h2").textContent;
+    const title = () => figure.closest("section").querySelector("h2").textContent.trim();
     const bar = add(caption, "span");
     bar.setAttribute("role", "toolbar");
-    bar.setAttribute("aria-label", `save: ${title}`);
     bar.addEventListener("keydown", (event) => roving(() => [...bar.children], "ArrowLeft", "ArrowRight", event, event.target));
-    button(bar, "SVG", async () => save(`${name}.svg`, "image/svg+xml", await drawing()), "save").setAttribute("aria-label", `SVG: ${title}`);
-    button(bar, "PNG", async () => save(`${name}.png`, "image/png", await charts.png(await drawing())), "save").setAttribute("aria-label", `PNG: ${title}`);
-    button(bar, "caption", async () => save(`${name}.txt`, "text/plain", `${text()}\n`), "save").setAttribute("aria-label", `caption: ${title}`);
+    button(bar, "SVG", async () => save(`${name}.svg`, "image/svg+xml", await drawing()), "save");
+    button(bar, "PNG", async () => save(`${name}.png`, "image/png", await charts.png(await drawing())), "save");
+    button(bar, "caption", async () => save(`${name}.txt`, "text/plain", `${text()}\n`), "save");
     [...bar.children].slice(1).forEach((one) => { one.tabIndex = -1; });
+    // their names follow the heading, which names the cell that is shown
+    savers.push(() => { bar.setAttribute("aria-label", `save: ${title()}`); [...bar.children].forEach((one) => one.setAttribute("aria-label", `${one.textContent}: ${title()}`)); });
   }
 
   find("theme").addEventListener("click", () => {

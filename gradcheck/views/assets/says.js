@@ -45,8 +45,17 @@ const says = (() => {
   function weights(found, total) {
     const beyond = found.filter((row) => row.verdict === "mismatch"), far = beyond.reduce((a, b) => (a && a.abs_err / a.bound >= b.abs_err / b.bound ? a : b), null);
     const some = total > found.length, begin = some ? `The ${found.length} of ${total.toLocaleString("en")} weights furthest beyond their bound: ` : "";
-    if (!beyond.length) return `${begin}${some ? "no" : "No"} difference of ${counted(found.length, "weight")} is larger than its bound.`;
-    return `${begin}${beyond.length} of ${counted(found.length, "weight")} differ by more than a correct gradient can; furthest ${far.weight}: difference ${far.abs_err === null ? "not a number" : digits(far.abs_err)}, bound ${far.bound === null ? "none" : digits(far.bound)}.`;
+    if (!beyond.length) return `${begin}${some ? "no" : "No"} difference of ${counted(found.length, "weight")} is larger than its bound.${unjudged(found)}`;
+    return `${begin}${beyond.length} of ${counted(found.length, "weight")} differ by more than a correct gradient can; furthest ${far.weight}: difference ${far.abs_err === null ? "not a number" : digits(far.abs_err)}, bound ${far.bound === null ? "none" : digits(far.bound)}.${unjudged(found)}`;
+  }
+
+  // How many weights were not judged and why, the most frequent reason first; how many are exempt.
+  function unjudged(found) {
+    const open = found.filter(({ verdict }) => verdict !== "match" && verdict !== "mismatch"), judging = open.filter(({ reason }) => reason !== "exempt"), exempt = open.length - judging.length;
+    const counts = new Map();
+    judging.forEach(({ reason }) => counts.set(reason || "no reason stored", (counts.get(reason || "no reason stored") || 0) + 1));
+    const list = [...counts].sort((a, b) => b[1] - a[1]).map(([reason, n]) => `${reason} ${n}`).join(", ");
+    return (list ? ` ${counted(judging.length, "weight")} ${content.words["not judged"]} (${list}).` : "") + (exempt ? ` ${exempt} exempt.` : "");
   }
 
   return { rules, v_curve: curves, histogram, weights };

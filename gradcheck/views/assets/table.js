@@ -28,15 +28,40 @@ function button(parent, text, act, className) {
   return made;
 }
 
+// From where errors are visible in every weight; with a star, in half of them; the words of a terminal.
+function seen(every, half) {
+  const at = (one) => typeof one === "number" && one <= content.largest, digits = (one) => exponential(Number(one.toPrecision(1)));
+  return at(every) ? digits(every) : at(half) ? `${digits(half)}*` : "never";
+}
+
 function shown(value, name) {
   if (name === "eps" && typeof value === "number") return stepName(value);
+  if (Array.isArray(value)) return seen(...value);
+  if (name === "visible_from" && (value === "inf" || value > content.largest)) return "never";
   if (name === "visible_from" && typeof value === "number") return exponential(Number(value.toPrecision(1)));
-  if ((name === "max_rel_err" || name === "worst_rel_err") && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
+  if (["worst_rel_err", "rel_err"].includes(name) && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
   if (value === null || value === undefined) return "-";
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value !== "number" || Number.isInteger(value)) return String(value);
   const size = Math.abs(value);
   return size >= 1e-3 && size < 1e4 ? String(Number(value.toPrecision(6))) : exponential(Number(value.toPrecision(4)));
+}
+
+const DRAWN = ["analytic", "numeric", "abs_err", "bound"]; // numbers of a weight in its chart
+const OF_WEIGHT = ["weight", "verdict", ...DRAWN, "rel_err", "visible_from", "value", "step", "reason"];
+
+// The weights of a cell as a table, the wrong ones first, as a terminal shows them.
+function ofWeights({ start, n, accept }, weight, told) {
+  const all = Array.from({ length: n }, (_, k) => {
+    const one = weight(start + k), sizes = [Math.abs(one.analytic), Math.abs(one.numeric)];
+    return { ...one, rel_err: one.abs_err / Math.max(1e-8, sizes[0] + sizes[1]), visible_from: Math.max(...sizes) > 0 ? (2 * one.bound) / Math.max(...sizes) + accept : Infinity };
+  });
+  const wrong = all.filter(({ verdict }) => verdict === "mismatch");
+  const size = ({ abs_err: error }) => (Number.isNaN(error) ? Infinity : error);
+  wrong.sort((a, b) => (size(a) === size(b) ? 0 : size(b) - size(a)));
+  const rows = [...wrong, ...all.filter(({ verdict }) => verdict !== "mismatch")];
+  const titles = OF_WEIGHT.map((name) => name.replace("visible_from", "visible from"));
+  return { columns: OF_WEIGHT, titles, rows: rows.map((row) => OF_WEIGHT.map((name) => (typeof row[name] === "number" ? told(row[name]) : row[name]))) };
 }
 
 function save(name, type, text) {
@@ -54,11 +79,18 @@ function field(value) {
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-const csv = (columns, rows) => [columns, ...rows].map((row) => row.map(field).join(",")).join("\n") + "\n";
+// A table as CSV: numbers in full, what is visible in half of the weights in a column of its own.
+function csv(columns, rows) {
+  const two = columns.map((_, i) => rows.some((row) => Array.isArray(row[i])));
+  const names = columns.flatMap((name, i) => (two[i] ? [name, `half_${name}`] : [name]));
+  const values = rows.map((row) => row.flatMap((value, i) => (two[i] ? value || [null, null] : [value])));
+  return [names, ...values].map((row) => row.map(field).join(",")).join("\n") + "\n";
+}
 
 // Unknown last, whatever the direction; numbers before words; infinite numbers are words "inf".
 function compare(a, b, sign) {
   if (a === null || b === null) return (a === null) - (b === null);
+  if (Array.isArray(a) && Array.isArray(b)) return compare(a[0], b[0], sign) || compare(a[1], b[1], sign);
   const [x, y] = [a, b].map((v) => (v === "inf" ? Infinity : v === "-inf" ? -Infinity : v));
   if (typeof x === typeof y) return sign * (x < y ? -1 : x > y ? 1 : 0);
   return typeof x === "number" ? -1 : typeof y === "number" ? 1 : 0;
@@ -134,7 +166,7 @@ function table(id, caption, { pick, long = [], clear } = {}) {
       });
     }
     Object.assign(state, { columns, titles, rows, of });
-    numeric = columns.map((_, i) => rows.some((row) => typeof row[i] === "number"));
+    numeric = columns.map((_, i) => rows.some((row) => typeof row[i] === "number" || Array.isArray(row[i])));
     heads.forEach((th, i) => { th.className = numeric[i] ? "number" : ""; });
     texts = null;
     draw();

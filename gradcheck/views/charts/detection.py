@@ -27,6 +27,23 @@ SIGNS = {
     str(Truth.UNKNOWN): f"╱ {ACCUSED}",
     NOT_ENOUGH: f"∥ {NOT_ENOUGH}",
 }
+# The same as the swatch of a legend: what is left of a square of side 2 around 0 between the lines of each sign.
+_ENDS = ((-1, -0.6), (-0.4, -0.1), (0.1, 0.4), (0.6, 1))
+_CORNERS = {
+    "top": ((-0.8, -1), (0.8, -1)),
+    "right": ((1, -0.8), (1, 0.8)),
+    "bottom": ((0.8, 1), (-0.8, 1)),
+    "left": ((-1, 0.8), (-1, -0.8)),
+}
+_SWATCHES: dict[str, list[list[tuple[float, float]]]] = {
+    "≡": [[(-1, low), (1, low), (1, high), (-1, high)] for low, high in _ENDS],
+    "∥": [[(low, -1), (high, -1), (high, 1), (low, 1)] for low, high in _ENDS],
+    "✕": [
+        [one, other, (0.2 * (one[0] + other[0]) / 2, 0.2 * (one[1] + other[1]) / 2)] for one, other in _CORNERS.values()
+    ],
+    "╲": [[(-0.8, -1), (1, -1), (1, 0.8)], [(-1, -0.8), (0.8, 1), (-1, 1)]],
+    "╱": [[(-1, -1), (0.8, -1), (-1, 0.8)], [(1, -0.8), (1, 1), (-0.8, 1)]],
+}
 _GAP = 0.06  # between two squares
 _LETTER = 6.6  # pixels of a letter of a label
 
@@ -87,14 +104,24 @@ def _y(bugs: Sequence[str], at: float | None = None) -> alt.Y:
 
 
 def _bars(base: alt.Chart, bugs: Sequence[str], shown: Sequence[str]) -> alt.Chart:
-    labels = ", ".join(f"'{name}': '{sign}'" for name, sign in SIGNS.items())
+    labels = {name: sign.removeprefix(f"{sign[0]} ") if sign[0] in _SWATCHES else sign for name, sign in SIGNS.items()}
+    swatches = {name: _path(_SWATCHES[sign[0]]) for name, sign in SIGNS.items() if sign[0] in _SWATCHES}
     scale = colour_scale(SHARE_COLOURS, shown)
     legend = alt.Legend(
-        orient="top", title=None, labelExpr=f"{{{labels}}}[datum.label] || datum.label", symbolStrokeWidth=0.7
+        orient="top",
+        title=None,
+        labelExpr=f"{json.dumps(labels)}[datum.label] || datum.label",
+        symbolType=alt.ExprRef(f"{json.dumps(swatches)}[datum.label] || 'square'"),
+        symbolStrokeWidth=0.7,
     )
     return base.mark_bar(stroke="#6b7480", strokeWidth=0.7, height={"band": 1}).encode(
         y=_y(bugs), color=alt.Color("what:N", scale=scale, legend=legend)
     )
+
+
+def _path(parts: Sequence[Sequence[tuple[float, float]]]) -> str:
+    """Polygons as a path of SVG, each with its first point at its end: Vega closes the last one alone."""
+    return "".join(f"M{'L'.join(f'{x:g},{y:g}' for x, y in (*part, part[0]))}Z" for part in parts)
 
 
 def _signs(base: alt.Chart, bugs: Sequence[str], what: str) -> list[alt.Chart]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from gradcheck.numerics.verdict import VERDICTS
-from gradcheck.views.charts.pieces import colour_scale, data, decades, empty, exponential
+from gradcheck.views.charts.pieces import colour_scale, data, decades, empty, exponential, verdict_legend
 from gradcheck.views.charts.theme import VERDICT_COLOURS
 from gradcheck.views.charts.weight_data import Bin
 
@@ -52,7 +52,7 @@ def bars(source: alt.Data, verdicts: Sequence[str], domain: tuple[float, float],
             x2="high:Q",
             y=alt.Y("start:Q", title="weights", axis=alt.Axis(tickCount=5)),
             y2="end:Q",
-            color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, verdicts), title="verdict"),
+            color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, verdicts), legend=verdict_legend()),
             tooltip=["verdict:N", "weights:Q", alt.Tooltip("from:N", title="low"), alt.Tooltip("to:N", title="high")],
         )
     )

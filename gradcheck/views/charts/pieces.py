@@ -9,6 +9,7 @@ import altair as alt
 
 from gradcheck.views.charts.cell_data import InPanel
 from gradcheck.views.charts.theme import GREY
+from gradcheck.views.words import NOT_JUDGED
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
@@ -59,3 +60,9 @@ def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel], spacin
         if rows_ == [""]
         else chart.facet(row=down, column=across, spacing=spacing)
     )
+
+
+def verdict_legend() -> alt.Legend:
+    """The verdicts; weights that were not judged have the word of sentences and tables."""
+    label = f"{{inconclusive: '{NOT_JUDGED}', nondifferentiable: '{NOT_JUDGED}: kink'}}[datum.label] || datum.label"
+    return alt.Legend(title="verdict", labelExpr=label)

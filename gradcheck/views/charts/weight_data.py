@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DRAWN_WEIGHTS = 100  # in one chart
-DRAWN_COLUMNS = ("cell", "param", "position", "flat_index", "analytic", "numeric", "abs_err", "bound", "verdict")
+DRAWN_COLUMNS = (
+    *("cell", "param", "position", "flat_index", "analytic", "numeric", "abs_err", "bound", "verdict"),
+    *("reason", "weight", "step"),
+)
 ERROR_COLUMNS = ("model", "bug", "rel_err", "verdict")
 KINDS = ("correct", "planted", "unknown")  # what is known of a gradient
 _BINS = 2  # in a decade

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from gradcheck.numerics.verdict import VERDICTS
-from gradcheck.views.charts.pieces import colour_scale, data, decades, in_panels
+from gradcheck.views.charts.pieces import colour_scale, data, decades, in_panels, verdict_legend
 from gradcheck.views.charts.theme import BLUE, GREY, RED, VERDICT_COLOURS
 from gradcheck.views.charts.weight_data import Weight
 
@@ -107,7 +107,7 @@ def _differences(base: alt.Chart, verdicts: Sequence[str]) -> alt.LayerChart:
     y = alt.Y("foot:Q", scale=alt.Scale(type="log", nice=True), axis=decades(6), title="|analytic - numeric|")
     errors = placed.mark_point(filled=True, size=40, opacity=1).encode(
         y=alt.Y("error:Q"),
-        color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, verdicts), title="verdict"),
+        color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, verdicts), legend=verdict_legend()),
     )
     return (_band(placed).encode(y=y, y2="limit:Q") + errors).properties(
         title="their difference; band: what a correct gradient can show"

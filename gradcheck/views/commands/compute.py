@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gradcheck.columns import lock, store
 from gradcheck.columns.places import Place
-from gradcheck.columns.weights import tabled
+from gradcheck.columns.weights import errors_tables, tabled
 from gradcheck.experiment.config.columns import column_name
 from gradcheck.experiment.engines import engines
 from gradcheck.experiment.engines.base import EngineLost, Options, Stream
@@ -27,6 +27,7 @@ from gradcheck.views.commands.folders import refuse_run
 from gradcheck.views.commands.settings import RunSettings
 from gradcheck.views.progress import Progress
 from gradcheck.views.tally import TALLY_COLUMNS, Tally
+from gradcheck.views.worst import WORST_COLUMNS, Worst, wrong_weight
 
 if TYPE_CHECKING:
     from gradcheck.experiment.results.stored import Stored
@@ -83,7 +84,7 @@ def compute_left(
                 for job, outcome, seconds in outcomes(left, chosen):
                     rows = cell_row(job, outcome, seconds)
                     writer.add(rows)
-                    tally.add(rows.cell, rows.reasons, rows.position)
+                    tally.add(rows.cell, rows.reasons, partial(wrong_weight, errors_tables([rows]), job.cell))
                     progress.advance(rows.cell["status"] == "failed")
                     if rows.cell["status"] == "failed":
                         log.warning("cell %s failed: %s", job.cell, printable(rows.cell["message"]))
@@ -112,16 +113,13 @@ def _tally(jobs: Plan, done: Ids, stored: Stored | None) -> Tally:
     for table in () if stored is None else stored.cell_tables(TALLY_COLUMNS):
         for row in table.to_pylist():
             if row["cell"] in done and row["cell"] in jobs.ids:
-                tally.add(row, (), partial(_position, stored, row["cell"]))
+                tally.add(row, (), partial(_wrong_weight, stored, row["cell"]))
     return tally
 
 
-def _position(stored: Stored | None, cell: str, flat_index: int) -> list[int] | None:
-    """The place of a stored weight within its parameter; None where its row is lost."""
-    if stored is None:
-        return None
-    found = stored.weights({cell}, ["flat_index", "position"]).to_pylist()
-    return next((row["position"] for row in found if row["flat_index"] == flat_index), None)
+def _wrong_weight(stored: Stored | None, cell: str) -> Worst | None:
+    """The worst of the stored weights of a mismatch; None where their rows are lost."""
+    return None if stored is None else wrong_weight(stored.weight_tables(WORST_COLUMNS, {cell}), cell)
 
 
 def _settle(jobs: Plan, target: Place, overrides: Sequence[str], stored: Stored) -> None:
