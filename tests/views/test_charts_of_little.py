@@ -113,8 +113,10 @@ def test_what_was_not_judged_enough_has_its_share_of_a_square(tmp_path: Path) ->
             assert row["count"] == here.sum()
             assert f"{here.sum()} {words.NOT_ENOUGH}" in row["says"]
     svg = drawing.svg(detection(found))
-    assert f"∥ {words.NOT_ENOUGH}" in svg
-    assert f"∥ {words.NOT_ENOUGH}" not in drawing.svg(detection([r for r in found if r["what"] != words.NOT_ENOUGH]))
+    assert f">{words.NOT_ENOUGH}</text>" in svg
+    assert f">{words.NOT_ENOUGH}</text>" not in drawing.svg(
+        detection([r for r in found if r["what"] != words.NOT_ENOUGH])
+    )
 
 
 # ---------------------------------------------------------------------------------------------- captions and sentences
