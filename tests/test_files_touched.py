@@ -226,8 +226,8 @@ def test_a_rule_is_an_entry_and_a_row(checkout: Path) -> None:
     found = found_by(checkout, "bug=none,sign_flip")
     assert {cell["bug"]: cell["rule_mine"] for cell in found} == {"none": False, "sign_flip": True}
     _, shown, _ = command("gradcheck.show", str(checkout / "run"), cwd=checkout)
-    # where all rules say the same, one row says how many they are
-    assert re.search(rf"(?m)^ *each of {len(RULES) + 1} +0/1 +1/1 ", shown)
+    # where all say the same, one row says how many: those of the package, this one, and the verdict of gradcheck
+    assert re.search(rf"(?m)^ *each of {len(RULES) + 2} +0/1 +1/1 ", shown)
 
 
 def test_a_data_source_is_a_class_with_its_entry_a_config_and_a_row(checkout: Path) -> None:
