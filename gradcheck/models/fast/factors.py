@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradcheck.models.cross_entropy import distance_to_limit
 from gradcheck.models.fast.blocks import SEGMENT, aligned, rows_of_block, segments
 from gradcheck.numerics.threads import over_blocks
 
@@ -34,6 +35,12 @@ LANES = 8
 MOST_FACTORS = 16
 # with fewer examples the plain formula takes no longer than what products need beside them
 FEWEST_EXAMPLES = 256
+
+
+def may_be_clipped(z: Array) -> Array:
+    """The examples that a step within ``REACH``, and its rounding, may bring to the limit where the loss is clipped; bool."""
+    near: Array = distance_to_limit(z) <= REACH * (1 + 2.0**-10)
+    return near
 
 
 def worth_factors(n: int, total: float) -> bool:

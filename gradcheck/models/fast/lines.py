@@ -9,14 +9,13 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from gradcheck.models.cross_entropy import distance_to_limit
 from gradcheck.models.fast.cross_entropy_lines import (
     cross_entropy_along,
     cross_entropy_along_rounding,
     cross_entropy_slopes,
     factored,
 )
-from gradcheck.models.fast.factors import REACH
+from gradcheck.models.fast.factors import FEWEST_EXAMPLES, REACH, may_be_clipped
 from gradcheck.models.fast.softmax_lines import softmax_along_rounding, softmax_lines
 from gradcheck.models.fast.squared_lines import squared_along, squared_along_rounding
 from gradcheck.models.heads import CrossEntropy, Head, SoftmaxCrossEntropy, SquaredError
@@ -69,7 +68,7 @@ class CrossEntropyLine:
     def __init__(self, head: Head, z: Array, y: Array, output: int) -> None:
         self._z, self._y = np.ascontiguousarray(z[:, output]), np.ascontiguousarray(y[:, output])
         self._others = _others(head, z, y, output)
-        self.edge = np.flatnonzero(distance_to_limit(self._z) <= REACH * (1 + 2.0**-10))
+        self.edge = np.flatnonzero(may_be_clipped(self._z))
         self.outputs = slice(output, output + 1)
         self.by_factors = factored(self._z, self._y)
 
@@ -121,6 +120,15 @@ SOFTMAX = Lines(softmax_lines, softmax_along_rounding, REACH)
 
 # by the very class: a subclass may have another loss
 _LINES: dict[type[Head], Lines] = {CrossEntropy: CROSS_ENTROPY, SquaredError: SQUARED, SoftmaxCrossEntropy: SOFTMAX}
+
+
+def line_by_factors(head: Head, z: Array, y: Array) -> Line | None:
+    """The line of a single output, where products of factors take the place of each example's loss; else None."""
+    lines = lines_of(head)
+    if lines is None or z.shape[1] > 1 or len(z) < FEWEST_EXAMPLES:
+        return None
+    line = lines.of(head, z, y)(0)
+    return line if line is not None and line.by_factors else None
 
 
 def lines_of(head: Head) -> Lines | None:

@@ -6,8 +6,7 @@ import numpy as np
 
 from gradcheck.models.analysed import Along, LossErrors, Values
 from gradcheck.models.fast.exponentials import quotient_variance
-from gradcheck.models.fast.factors import FEWEST_EXAMPLES
-from gradcheck.models.fast.lines import lines_of
+from gradcheck.models.fast.lines import line_by_factors, lines_of
 from gradcheck.models.heads import Head
 from gradcheck.models.net import Net
 
@@ -63,11 +62,7 @@ def last_deviation(head: Head, z: Array, y: Array, groups: float) -> float | Non
 
 def deviation_below(head: Head, z: Array, y: Array, groups: float) -> float | None:
     """That of the summed loss at a z that moves in all examples at once; None where each example's loss is summed."""
-    lines = lines_of(head)
-    if lines is None or z.shape[1] > 1 or len(z) < FEWEST_EXAMPLES:
-        return None
-    line = lines.of(head, z, y)(0)
-    return last_deviation(head, z, y, groups) if line is not None and line.by_factors else None
+    return None if line_by_factors(head, z, y) is None else last_deviation(head, z, y, groups)
 
 
 BY_STRUCTURE = Along(line_variances, last_deviation, deviation_below)

@@ -17,8 +17,8 @@ import numpy as np
 from gradcheck.models.batch import Batch
 from gradcheck.models.fast.blocks import largest_of
 from gradcheck.models.fast.exponentials import Hidden, Memory, hidden_of
-from gradcheck.models.fast.factors import FEWEST_EXAMPLES, REACH
-from gradcheck.models.fast.lines import Line, lines_of
+from gradcheck.models.fast.factors import REACH
+from gradcheck.models.fast.lines import Line, line_by_factors, lines_of
 from gradcheck.models.functions import is_complex
 from gradcheck.models.kinks import NetAtTheta
 from gradcheck.models.net import Net
@@ -263,11 +263,7 @@ class Perturbation(NetAtTheta):
     @cached_property
     def _one_line(self) -> Line | None:
         """The line of a single output, where products of factors take the place of each example's loss."""
-        lines, z = lines_of(self.net.head), self.trace.zs[-1]
-        if lines is None or z.shape[1] > 1 or len(z) < FEWEST_EXAMPLES:
-            return None
-        line = lines.of(self.net.head, z, self.batch.y)(0)
-        return line if line is not None and line.by_factors else None
+        return line_by_factors(self.net.head, self.trace.zs[-1], self.batch.y)
 
     def _block(
         self,

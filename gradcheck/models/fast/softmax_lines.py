@@ -13,10 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradcheck.models.cross_entropy import LOGIT_LIMIT, distance_to_limit
+from gradcheck.models.cross_entropy import LOGIT_LIMIT
 from gradcheck.models.fast import factors
 from gradcheck.models.fast.blocks import in_block
-from gradcheck.models.fast.factors import REACH
 from gradcheck.models.heads import Head
 from gradcheck.numerics.rounding import VARIANCE, binade, unit_roundoff
 
@@ -37,7 +36,7 @@ class SoftmaxLines:
         self.head, self.z, self.y = head, z, y
         self.total = head.total(z, y)
         self.logits = logits_of(z, y)
-        self.edge = np.flatnonzero(distance_to_limit(self.logits) <= REACH * (1 + 2.0**-10))
+        self.edge = np.flatnonzero(factors.may_be_clipped(self.logits))
         self._highest = z.max(axis=1)
         self._exps = np.exp(z - self._highest[:, None])
         self._sums = self._exps.sum(axis=1)

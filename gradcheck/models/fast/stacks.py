@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from gradcheck.models.batch import Batch
-from gradcheck.models.cross_entropy import LOGIT_LIMIT, distance_to_limit
+from gradcheck.models.cross_entropy import LOGIT_LIMIT
 from gradcheck.models.fast.blocks import in_block
-from gradcheck.models.fast.factors import FEWEST_EXAMPLES, REACH
+from gradcheck.models.fast.factors import FEWEST_EXAMPLES, REACH, may_be_clipped
 from gradcheck.models.functions import is_complex
 from gradcheck.models.heads import CrossEntropy
 from gradcheck.models.net import Net
@@ -39,7 +39,7 @@ class StackOfNets:
         steps = points - weights
         with np.errstate(all="ignore"):
             reach = np.abs(steps) * np.abs(columns).max(axis=2)[:, :, None]
-            if not ((reach <= REACH).all() and (distance_to_limit(z) > REACH * (1 + 2.0**-10)).all()):
+            if not ((reach <= REACH).all() and not may_be_clipped(z).any()):
                 return None
             found = self.net.scaled(self._totals(z, y, columns, steps), z.shape[1])
             if self.net.l2:
