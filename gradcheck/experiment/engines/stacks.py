@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 STACK_WEIGHTS = 2**15  # rows of a stack, and of the group that is put on it last
 STACK_BYTES = 5e7  # that the problems of a stack take, and the one that is put on it last
-_SHARED = ("model", "scheme", "dtype", "match_at", "min_judged", "accept")
-_PROBLEM = ("data", "init", "bug")
+_PROBLEM = ("data", "init", "bug")  # in these the cells of a stack may differ, and their steps are the stack's
 
 
 class Group(NamedTuple):
@@ -56,7 +55,7 @@ def stacked(groups: Sequence[Sequence[Job]], options: Options) -> dict[int, list
         if not group:
             continue
         config, eps = group[0].config, tuple(float(str(job.config["eps"])) for job in group)
-        key = repr([eps, *(config[name] for name in _SHARED)])
+        key = repr([eps, sorted((name, value) for name, value in config.items() if name not in ("eps", *_PROBLEM))])
         stack = stacks.setdefault(key, Stack(eps))
         # where it cannot be built, it is computed alone and says so
         with suppress(Exception):
