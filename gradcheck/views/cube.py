@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gradcheck.experiment.truth import Truth
 from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.views import facets, words
-from gradcheck.views.axes import BASE
+from gradcheck.views.axes import BASE, axes
 from gradcheck.views.charts.cell_data import bug_order, eps_labels, not_enough
 from gradcheck.views.charts.weight_data import ErrorCounts
 from gradcheck.views.frames import plain_value
@@ -132,8 +132,10 @@ def combinations(cells: pd.DataFrame, told: pd.Series) -> Combinations:
     kind = told.map({str(truth): KINDS.index(_kind(truth)) for truth in Truth}).to_numpy(np.int64)
     which, size = np.unique(kind, return_inverse=True)[1], 1
     aggregated: list[Apart] = []
-    axes, seeds = facets.swept(cells), facets.seeds(cells)
-    for name in dict.fromkeys((*BASE, *axes, *ALWAYS, *seeds)):
+    found = axes(cells[cells["status"] == "ok"])
+    # panels take seeds together, a filter tells them apart
+    names, seeds = found.names, list(found.seeds)
+    for name in dict.fromkeys((*BASE, *names, *ALWAYS, *seeds)):
         titles, codes, typed = _coded(cells[name], name, labels)
         paired = np.unique(which * (len(titles) + 1) + codes, return_inverse=True)[1]
         many = int(paired.max(initial=-1)) + 1
@@ -153,7 +155,7 @@ def combinations(cells: pd.DataFrame, told: pd.Series) -> Combinations:
         columns.append(codes)
     first = np.unique(which, return_index=True)[1] if size else np.zeros(0, np.int64)
     of_each = np.array([codes[first] for codes in columns], dtype=np.int64)
-    return Combinations(keys, aggregated, [*axes, *seeds], of_each, kind[first], which.astype(np.int64))
+    return Combinations(keys, aggregated, [*names, *seeds], of_each, kind[first], which.astype(np.int64))
 
 
 def _kind(truth: Truth) -> str:

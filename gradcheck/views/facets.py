@@ -33,11 +33,6 @@ def swept(cells: pd.DataFrame) -> list[str]:
     return axes(cells[cells["status"] == "ok"]).names
 
 
-def seeds(cells: pd.DataFrame) -> list[str]:
-    """The seeds in which the cells that were computed differ: panels take them together, a filter tells them apart."""
-    return list(axes(cells[cells["status"] == "ok"]).seeds)
-
-
 def values_of(column: pd.Series, name: str) -> list[object]:
     """The values of a key in the order in which they are shown, None among them."""
     found = {plain_value(value) for value in column.unique()}

@@ -83,12 +83,13 @@ def _curve(points: Sequence[cell_data.VPoint], several: bool) -> pd.DataFrame:
 def caption(record: Record, name: str, cell: str | None) -> str:
     """What a figure shows, of how many cells of which run, made with what."""
     cells = record.cells
-    said = [captions.caption(name, cells, truths(cells))]
+    told = truths(cells)
+    said = [captions.caption(name, cells, told)]
     if name == "detection":
         rows, columns = facets.panels(cells)
         keys = [words.column(key) for key in (*columns, *rows)]
         said += [f"Panels by {', '.join(keys)}."] if keys else []
-        said.append(answer(cells))
+        said.append(answer(cells, told))
     if name == "weights" and cell:
         row = record.cell(cell)
         keys = ["model", "bug", "scheme", "dtype", "eps"]

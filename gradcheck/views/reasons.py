@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 REASON_COLUMNS = ("cell", "verdict", "reason")  # of ``errors``
 
 
+def listed(found: Counter[str], most: int | None = None) -> str:
+    """``truncation 3, noise 1``: reasons with their counts, the commonest first; so many at most."""
+    return ", ".join(f"{printable(reason)} {n:,}" for reason, n in found.most_common(most))
+
+
 class Reasons:
     """The reasons of the weights that were not judged, by cell."""
 
@@ -31,7 +36,7 @@ class Reasons:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        open_ = pc.is_in(table["verdict"], value_set=pa.array(["inconclusive", "nondifferentiable"]))
+        open_ = pc.is_in(table["verdict"], value_set=pa.array(words.UNJUDGED))
         rows = table.select(list(REASON_COLUMNS)).filter(pc.and_(open_, pc.is_in(table["cell"], value_set=self._ids)))
         for row in rows.group_by(["cell", "reason"]).aggregate([([], "count_all")]).to_pylist():
             if row["reason"] not in (EXEMPT, ACCEPTED):
@@ -40,7 +45,6 @@ class Reasons:
     def words(self) -> dict[str, str]:
         """By cell: ``4 weights not judged (truncation 3, noise 1)``; cells without such a weight are not there."""
         return {
-            cell: f"{counted(found.total(), 'weight')} {words.NOT_JUDGED}"
-            f" ({', '.join(f'{printable(reason)} {n:,}' for reason, n in found.most_common())})"
+            cell: f"{counted(found.total(), 'weight')} {words.NOT_JUDGED} ({listed(found)})"
             for cell, found in self._found.items()
         }

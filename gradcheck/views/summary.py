@@ -18,6 +18,7 @@ from gradcheck.views import words
 from gradcheck.views.layout import Table, plain
 from gradcheck.views.numbers import counted
 from gradcheck.views.points import Value
+from gradcheck.views.reasons import listed
 from gradcheck.views.swept_table import table
 from gradcheck.views.tally import Tally, in_order
 from gradcheck.views.worst import Worst
@@ -161,7 +162,7 @@ def _why(tally: Tally, count: int) -> str:
     """The reasons with their counts, the commonest first.  A resumed run knows those of its new cells only."""
     if tally.reasons.total() != count:
         return ": see reason in errors"
-    return f" ({', '.join(f'{printable(reason)} {n:,}' for reason, n in tally.reasons.most_common(4))})"
+    return f" ({listed(tally.reasons, 4)})"
 
 
 def _next(tally: Tally, run_dir: Place, overrides: Sequence[str] | None, planned: int | None) -> list[str]:

@@ -23,11 +23,12 @@ def table(tally: Tally) -> Table:
     """What was found, by point of the grid; where these are many, by each value of each key that was swept."""
     swept = tally.swept
     if swept.points is not None and len({point for point, _ in swept.points}) <= MAX_ROWS:
-        return _by_point(swept.points, swept.keys, tally)
+        return _by_point(swept.points, swept, tally)
     return _by_key(swept)
 
 
-def _by_point(found: ByPoint, keys: Sequence[str], tally: Tally) -> Table:
+def _by_point(found: ByPoint, swept: Swept, tally: Tally) -> Table:
+    keys = swept.keys
     groups: dict[tuple[Value, ...], Group] = {}
     for (point, _), group in found.items():
         groups.setdefault(point, Group()).merge(group)
@@ -40,7 +41,7 @@ def _by_point(found: ByPoint, keys: Sequence[str], tally: Tally) -> Table:
     rows = [[*label, *row] for label, row in zip(labels, _figures([groups[point] for point in points]), strict=True)]
     texts = {name for i, name in enumerate(header) if any(isinstance(point[i], str) for point in points if keys)}
     return Table(
-        "", [*header, *_names([*groups.values()])], rows, _note(rows, tally.swept), frozenset(texts), keys=len(header)
+        "", [*header, *_names([*groups.values()])], rows, _note(rows, swept), frozenset(texts), keys=len(header)
     )
 
 
