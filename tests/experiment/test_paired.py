@@ -11,8 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from commands import QUICK, interrupted_after, rows
-from trials import interpolations, pairs
-from trials.composing import remembering
+from trials import pairs
 
 from gradcheck.columns.store import PLAN
 from gradcheck.experiment.config import compose
@@ -72,11 +71,10 @@ def test_a_grid_that_is_paired_wrongly_is_seen(hydra: Hydra, monkeypatch: pytest
         lambda found: sorted((tuple(sorted(places)) for places in found), key=min),  # where it is typed first
         lambda found: found[::-1],
     ]
-    with remembering(interpolations.MADE):
-        assert pairs.difference(hydra, one, random.Random(0)) is None
-        for fault in faults:
-            monkeypatch.setattr(dimensions, "together", lambda *given, fault=fault: fault(right(*given)))
-            assert pairs.difference(hydra, one, random.Random(0)) is not None
+    assert pairs.difference(hydra, one, random.Random(0)) is None
+    for fault in faults:
+        monkeypatch.setattr(dimensions, "together", lambda *given, fault=fault: fault(right(*given)))
+        assert pairs.difference(hydra, one, random.Random(0)) is not None
 
 
 def stored(*typed: str, status: int = 0) -> list[dict[str, Any]]:
@@ -187,9 +185,8 @@ def test_references_are_resolved_at_each_paired_point(hydra: Hydra) -> None:
         {"data.n": ["5", "6"], "data.d": ["2", "3"], "bug": ["none", "scale"]}, [["data.n", "data.d"]]
     )
     typed = [*numbered.typed(random.Random(0)), "init.seed=${hydra:job.num}"]
-    with remembering(interpolations.MADE):
-        assert pairs.difference(hydra, one, random.Random(0)) is None
-        seeds = {}
-        for point in pairs.planned(hydra, typed):
-            seeds[point["data"]["n"], point["bug"]["name"]] = point["init"]["seed"]
+    assert pairs.difference(hydra, one, random.Random(0)) is None
+    seeds = {}
+    for point in pairs.planned(hydra, typed):
+        seeds[point["data"]["n"], point["bug"]["name"]] = point["init"]["seed"]
     assert seeds == {(5, "none"): 0, (5, "scale"): 1, (6, "none"): 2, (6, "scale"): 3}

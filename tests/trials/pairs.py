@@ -6,7 +6,6 @@ import itertools
 import math
 import random
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from gradcheck.experiment.grid.dimensions import grid
 from gradcheck.experiment.grid.points import points
 
 from . import interpolations
-from .composing import remembering
+from .composing import plainly, remembering
 from .kills import Failure
 
 LIMIT = 1_000_000
@@ -121,7 +120,7 @@ def compared(hydra: Hydra, number: int, seed: int) -> Iterator[str | None]:
     draw = random.Random(seed)
     for n in range(number):
         # what is composed of the same files is composed once, but for one grid in so many
-        with remembering(interpolations.MADE) if n % interpolations.CHECKED else nullcontext():
+        with remembering(interpolations.MADE) if n % interpolations.CHECKED else plainly():
             yield difference(hydra, drawn(draw), draw)
 
 

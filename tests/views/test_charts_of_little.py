@@ -104,11 +104,7 @@ def test_what_was_not_judged_enough_has_its_share_of_a_square(tmp_path: Path) ->
     open_ = ~cells["ok"].astype(bool) & (cells["bug"] == "none")
     assert sum(row["count"] for row in found if row["what"] == words.NOT_ENOUGH) == open_.sum() == 6
     for row in found:
-        here = open_ & (
-            cells["eps"].isna()
-            if row["eps"] == "auto"
-            else np.isclose(cells["eps"], float(row["eps"] if row["eps"] != "auto" else 0))
-        )
+        here = open_ & (cells["eps"].isna() if row["eps"] == "auto" else np.isclose(cells["eps"], float(row["eps"])))
         if row["what"] == words.NOT_ENOUGH:
             assert row["count"] == here.sum()
             assert f"{here.sum()} {words.NOT_ENOUGH}" in row["says"]
