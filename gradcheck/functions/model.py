@@ -1,23 +1,24 @@
 """A model that is somebody's function and its gradient, found by their names."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gradcheck.errors import ContractError, Meaningless
-from gradcheck.functions.arguments import Arguments
-from gradcheck.functions.calls import Calls
 from gradcheck.functions.imports import digest, find, require_name
-from gradcheck.functions.surroundings import quiet, untouched
-from gradcheck.functions.trees.start import flatten
 from gradcheck.models.batch import Batch
 from gradcheck.models.interfaces import Model
 from gradcheck.models.target import NoTarget
 from gradcheck.numerics.layout import Layout
 from gradcheck.numerics.problem import Problem
+
+if TYPE_CHECKING:
+    from gradcheck.functions.calls import Calls
 
 Array = np.ndarray
 # What ``fun`` returns with ``jac=true``: the value and the gradient.
@@ -114,6 +115,7 @@ class Function(Model):
         # only a run of this model measures a function
         from gradcheck.functions.contract import hold_to_contract
         from gradcheck.functions.problems import problems
+        from gradcheck.functions.surroundings import quiet, untouched
 
         calls = self._calls(theta)
         with untouched(), quiet():
@@ -126,6 +128,7 @@ class Function(Model):
 
     def require_complex(self, theta: Array) -> None:
         from gradcheck.functions.domain import require_complex_safe
+        from gradcheck.functions.surroundings import quiet, untouched
 
         with untouched(), quiet():
             try:
@@ -135,6 +138,10 @@ class Function(Model):
                 raise Meaningless(words.replace("fun is", f"{self.fun} is")) from None
 
     def _calls(self, theta: Array) -> Calls:
+        from gradcheck.functions.arguments import Arguments
+        from gradcheck.functions.calls import Calls
+        from gradcheck.functions.trees.start import flatten
+
         parameters, _ = flatten(self.start())
         jac = None if self.both else self.function("jac")
         return Calls(self.function("fun"), jac, Arguments(self.arguments(theta.dtype)), parameters)

@@ -18,7 +18,6 @@ from gradcheck.models.batch import Batch
 from gradcheck.models.symbols import Equations, Symbols
 from gradcheck.models.target import Target
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.measured.pose import around
 from gradcheck.numerics.problem import Problem
 
 Array = np.ndarray
@@ -147,6 +146,8 @@ class Model(Section):
 
         Raises ContractError or ValueError where it cannot be posed there.
         """
+        from gradcheck.numerics.measured.pose import around  # a model with an analysis of its own is not measured
+
         n = len(batch.X) or None
         posed = around(
             self.layout(batch), theta, lambda point: self.loss(point, batch), lambda point: self.gradient(point, batch)

@@ -9,8 +9,6 @@ import numpy as np
 from gradcheck.numerics.auto import auto
 from gradcheck.numerics.bounds import evaluations, fixed, points_of_steps
 from gradcheck.numerics.exempt import Unmoved
-from gradcheck.numerics.measured.complex_step import Disputed, settled
-from gradcheck.numerics.measured.estimates import estimates
 from gradcheck.numerics.problem import Evaluations, Problem
 from gradcheck.numerics.quotients import KINK_MARGIN, Estimate, Probe
 from gradcheck.numerics.schemes import Scheme, losses_at
@@ -73,6 +71,8 @@ def examine(
     probe = around.probe
 
     if problem.measured is not None and not scheme.complex_valued:
+        from gradcheck.numerics.measured.estimates import estimates  # most runs measure no loss
+
         assert not isinstance(eps, np.ndarray)
         estimate, rounding = estimates(problem, probe.evaluate, scheme, eps, sought or match_at, index, accept)
         outweighs = OUTWEIGHS if isinstance(eps, str) else 1.0
@@ -84,6 +84,8 @@ def examine(
             # no analysis says how much it is rounded: that is measured where a weight would be accused
             rows = np.flatnonzero((judged.verdict == "mismatch") & np.isfinite(analytic) & estimate.finite)
             if len(rows):
+                from gradcheck.numerics.measured.complex_step import Disputed, settled
+
                 disputed = Disputed(rows, index, estimate, probe.evaluate)
                 estimate, rounding, more = settled(problem, disputed, match_at, accept)
                 around.count(more)

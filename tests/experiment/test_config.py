@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -320,3 +321,10 @@ def test_the_schema_and_the_checker_need_no_hydra_to_build_a_recorded_config() -
 def test_no_config_names_code_to_run() -> None:
     for path in registration.conf_dir().rglob("*.yaml"):
         assert "_target_" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("cls", [cls for table in schema.TABLES.values() for cls in table.values()])
+def test_settings_have_the_types_of_their_annotations(cls: type) -> None:
+    hints = typing.get_type_hints(cls)
+    for setting in schema.settings(cls).values():
+        assert setting.type == hints[setting.attribute]

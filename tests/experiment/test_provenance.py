@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,15 @@ def test_differences_name_the_key_and_both_values() -> None:
         ("packages.numpy", "2.0", "2.1"),
     ]
     assert provenance.differences(new, new) == []
+
+
+def test_versions_are_those_of_importlib() -> None:
+    names = ["numpy", "PyArrow", "hydra_core", "pytest", "no-such-package-at-all"]
+    assert provenance.versions(names) == {name: version_in_metadata(name) for name in names}
+
+
+def version_in_metadata(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

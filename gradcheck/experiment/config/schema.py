@@ -6,6 +6,8 @@ in ``data``, where ``name`` is a data set) says which class of the section's tab
 """
 
 import dataclasses
+import sys
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,17 +66,34 @@ class Setting:
         return self.since > ID_VERSION and bool(value == self.default) and type(value) is type(self.default)
 
 
+_NAMED = {kind.__name__: kind for kind in (bool, int, float, str)}
+
+
+def _type_of(cls: type, item: dataclasses.Field[object]) -> object:
+    """The annotation of a field as a type.
+
+    `typing.get_type_hints` of the class is the definition.  It evaluates what all bases annotate, too: every run would wait
+    for that, since the columns of ``cells`` are made of all classes.
+    """
+    if not isinstance(item.type, str):
+        return item.type
+    if item.type in _NAMED:
+        return _NAMED[item.type]
+    owner = next(base for base in cls.__mro__ if item.name in vars(base).get("__annotations__", ()))
+    alone = types.SimpleNamespace(__annotations__={item.name: item.type})
+    return typing.get_type_hints(alone, vars(sys.modules[owner.__module__]))[item.name]
+
+
 @cache
 def settings(cls: type) -> dict[str, Setting]:
     """Keys of the config section that belongs to a class, in the order of its fields."""
-    hints = typing.get_type_hints(cls)
     keys = {attribute: key for key, attribute in _ATTRIBUTES.items()}
     found = {}
     for item in dataclasses.fields(cls):
         default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
         found[keys.get(item.name, item.name)] = Setting(
             item.name,
-            hints[item.name],
+            _type_of(cls, item),
             MISSING if default is dataclasses.MISSING else default,
             item.metadata.get("since", ID_VERSION),
         )

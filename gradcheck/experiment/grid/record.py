@@ -20,7 +20,6 @@ from gradcheck.experiment.config.canonical import Form, section_of
 from gradcheck.experiment.config.form import canonical
 from gradcheck.experiment.config.identity import cell_id, has_sources, sources
 from gradcheck.experiment.results.plan import PIECE, Plan, Planned
-from gradcheck.experiment.sources.tables import lying
 
 _NAMES = ("cell", "config", "swept", "skip")
 _OVERRIDES = b"gradcheck.overrides"
@@ -124,6 +123,8 @@ def _reading(path: Place) -> Iterator[None]:
 
 def _require_inside(form: Form, folder: Path) -> None:
     """Raise BadInput for a data or init file outside a folder."""
+    from gradcheck.experiment.sources.tables import lying  # most runs read no table
+
     for section in ("data", "init"):
         named = section_of(form, section).get("path")
         if named is not None and not all(place.is_relative_to(folder) for place in lying(places.local(str(named)))):

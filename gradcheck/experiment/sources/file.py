@@ -1,22 +1,25 @@
 """Examples from a table in a file."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from gradcheck.columns.places import local
-from gradcheck.experiment.sources import tables
 from gradcheck.experiment.sources.batches import as_batch
 from gradcheck.experiment.sources.settings import require_count, require_flag, require_list, require_text
-from gradcheck.experiment.sources.tables import Chosen, Wanted
 from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.interfaces import DataSource
 from gradcheck.models.target import NoTarget, Target
 
-SEPARATORS = {"tab": "\t", "\\t": "\t", "blanks": tables.BLANKS, "\\s+": tables.BLANKS, "comma": ","}
+if TYPE_CHECKING:
+    from gradcheck.experiment.sources.tables import Chosen
+
+# What reads tables is imported where it is needed: most runs draw their data.
 
 
 @dataclass
@@ -72,7 +75,7 @@ class File(DataSource):
         self._validate_text()
 
     def _validate_text(self) -> None:
-        sign = None if self.sep is None else SEPARATORS.get(self.sep, self.sep)
+        sign = self._separator()
         if sign is not None and (len(sign) != 1 or sign.isalnum() or not sign.isascii() or sign in '"\r\n.+-_\\'):
             raise ValueError(
                 f"data.sep={self.sep}: must be one character between fields, such as ';', or tab or blanks"
@@ -95,10 +98,14 @@ class File(DataSource):
                 )
 
     def sources(self) -> list[Path]:
+        from gradcheck.experiment.sources import tables
+
         return tables.parts_of(self._path)
 
     def facts(self) -> list[object]:
         """What decides the examples beside the content of the files: what the folders of parts are called."""
+        from gradcheck.experiment.sources import tables
+
         found = [tables.partition(part, self._path) for part in self.sources()]
         return [{"partitions": found}] if any(found) else []
 
@@ -144,13 +151,15 @@ class File(DataSource):
         return local(self.path)
 
     def _chosen(self) -> Chosen:
+        from gradcheck.experiment.sources import tables
+
         words = self.na if isinstance(self.na, list | tuple) else [] if self.na is None else [self.na]
         return tables.choose(
-            Wanted(
+            tables.Wanted(
                 self._path,
                 tuple(self._targets()),
                 None if self.features is None else tuple(str(name) for name in self.features),
-                None if self.sep is None else SEPARATORS.get(self.sep, self.sep),
+                self._separator(),
                 self.decimal,
                 self.comment,
                 None if self.na is None else tuple("" if word is None else str(word) for word in words),
@@ -158,6 +167,13 @@ class File(DataSource):
                 self.max_bytes,
             )
         )
+
+    def _separator(self) -> str | None:
+        """The sign between fields, whose name may have been typed."""
+        from gradcheck.experiment.sources.tables import BLANKS
+
+        named = {"tab": "\t", "\\t": "\t", "blanks": BLANKS, "\\s+": BLANKS, "comma": ","}
+        return None if self.sep is None else named.get(self.sep, self.sep)
 
     def _targets(self) -> list[str]:
         if self.target is None or self.target == "":

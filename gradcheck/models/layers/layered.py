@@ -23,7 +23,6 @@ from gradcheck.models.stepwise import Stepwise
 from gradcheck.models.symbols import Equations, Symbols, plus
 from gradcheck.models.target import Binary, Classes, Real, Target
 from gradcheck.numerics.layout import Layout
-from gradcheck.numerics.measured.pose import around
 from gradcheck.numerics.problem import Problem
 
 Array = np.ndarray
@@ -207,6 +206,8 @@ class Layered(Stepwise):
         return symbols.step("data_term", gradient=gradient)
 
     def pose(self, theta: Array, batch: Batch) -> Problem:
+        from gradcheck.numerics.measured.pose import around
+
         net = self._net(batch)  # made once for all points
         posed = around(
             net.layout,
