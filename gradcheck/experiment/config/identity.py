@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -82,8 +82,18 @@ def value_text(key: str, value: object) -> Text:
 def identity(texts: Mapping[str, Text]) -> str:
     """The id of a canonical config from the texts of its parts."""
     in_order = sorted(texts.items())
-    own = ",".join([f'"{key}":{text.own}' for key, text in in_order if text.own])
-    files = ",".join([f'"{key}":{text.files}' for key, text in in_order if text.files])
+    own = [own_text(key, text) for key, text in in_order]
+    return of_texts(own, [f'"{key}":{text.files}' for key, text in in_order if text.files])
+
+
+def own_text(key: str, text: Text) -> str:
+    """What a part of a canonical config adds to its id, files apart; empty where that is nothing."""
+    return f'"{key}":{text.own}' if text.own else ""
+
+
+def of_texts(parts: Iterable[str], contents: Iterable[str] = ()) -> str:
+    """The id of a canonical config from what its parts and their files add to it, in the order of their keys."""
+    own, files = ",".join(filter(None, parts)), ",".join(contents)
     whole = f'{{"config":{{{own}}},"files":{{{files}}},"schema":{ID_VERSION}}}'
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Generic
 
 from gradcheck.experiment.engines.base import J
 from gradcheck.experiment.engines.cells import CHUNK_CELLS, differing_in_eps
 
 CHUNK_SECONDS = 0.25  # of work sent to a worker at a time: handing it over takes a few milliseconds
+LAST_CELLS = 40  # of the last chunks: fewer cost more than they would wait
 
 
 class Chunks(Generic[J]):
     """Splits the grid into chunks of about CHUNK_SECONDS of work; cells that differ in eps alone go into one chunk if it
     has room.
+
+    processes : that take chunks.  Of several none should still compute when the others are done, so that the last chunks
+    are small.
     """
 
     def __init__(self, jobs: Iterable[J]) -> None:
+        self._left = len(jobs) if isinstance(jobs, Sized) else None
         self._groups = differing_in_eps(jobs)
         self._next: list[J] = []
         self._seconds: float | None = None
+        self._timed = 0
+        self.processes = 1
         self.empty = False
 
     @classmethod
@@ -30,6 +37,15 @@ class Chunks(Generic[J]):
     def take(self) -> list[list[J]]:
         """The next chunk, in groups; an empty list where no job is left."""
         size = 1 if self._seconds is None else max(1, min(CHUNK_CELLS, int(CHUNK_SECONDS / max(self._seconds, 1e-9))))
+        if self.processes > 1 and self._left is not None:
+            size = min(size, max(LAST_CELLS, self._left // (3 * self.processes)))
+        chunk = self._taken(size)
+        if self._left is not None:
+            self._left -= sum(map(len, chunk))
+        return chunk
+
+    def _taken(self, size: int) -> list[list[J]]:
+        """A chunk of so many cells, in groups."""
         chunk: list[list[J]] = []
         while group := self._next or next(self._groups, []):
             self._next = group
@@ -45,6 +61,7 @@ class Chunks(Generic[J]):
 
     def adapt(self, seconds: Sequence[float]) -> None:
         """Size the next chunks by the seconds that the cells of one took."""
-        mean = sum(seconds) / len(seconds)
-        # half new, half old: one odd chunk changes little
-        self._seconds = mean if self._seconds is None else (self._seconds + mean) / 2
+        mean, new, old = sum(seconds) / len(seconds), len(seconds), self._timed
+        # with the last chunk's, cell by cell: one odd chunk changes little, and the very first cell, which imports, less
+        self._seconds = mean if self._seconds is None else (old * self._seconds + new * mean) / (old + new)
+        self._timed = new

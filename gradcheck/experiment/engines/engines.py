@@ -14,13 +14,18 @@ from typing import Protocol, Unpack
 
 from gradcheck.errors import BadInput
 from gradcheck.experiment.engines.base import CellFailed, Compute, EngineSettings, J, Options, Pack, Stream
-from gradcheck.experiment.engines.cells import one_blas_thread, outcomes_of_chunk, prepare
+from gradcheck.experiment.engines.cells import one_blas_thread, prepare
 from gradcheck.experiment.engines.chunks import Chunks
-from gradcheck.experiment.engines.sharing import share
+from gradcheck.experiment.engines.early import Early
+from gradcheck.experiment.engines.sharing import computed, share
 from gradcheck.experiment.engines.workers import Processes, n_processes
+from gradcheck.numerics import threads
 
 SERIAL_SECONDS = 0.25  # `auto` computes here for so long before it asks what is left: it tells what a cell takes
 WORTH_SECONDS = 3.0  # starting workers takes about a second: less work than this is done sooner without
+READY_SECONDS = 0.25  # of work that is worth handing to workers that are up
+SHORT_SECONDS = 0.01  # a cell that takes less does not keep this process from storing what the others have computed
+FEW = 4  # processes for which this one can store, and compute as well
 
 
 def run(
@@ -33,6 +38,7 @@ def run(
     compute: Compute | None = None,
     address: str | None = None,
     pack: Pack | None = None,
+    early: Early | None = None,
     **options: Unpack[Options],
 ) -> Stream[J]:
     """Compute cells and yield (job, outcome, seconds) as they are done.
@@ -43,6 +49,7 @@ def run(
 
     jobs : an iterable; one that has a length tells `auto` how much is left.
     pack : what is made of outcomes before they travel from one process to another.
+    early : processes that `auto` may take.
     options : passed to `compute`.
 
     Raises BadInput for an unknown engine or n_jobs = 0, EngineLost where a cluster is gone.
@@ -54,7 +61,8 @@ def run(
     if timeout is not None and not timeout > 0:
         raise BadInput(f"cell_timeout={timeout}: must be a number of seconds > 0, or null")
     settings = EngineSettings(n_jobs, timeout, fail_fast, compute, address, pack, options)
-    return _until_failure(ENGINES[engine](jobs, settings), fail_fast)
+    outcomes = auto(jobs, settings, early) if engine == "auto" else ENGINES[engine](jobs, settings)
+    return _until_failure(outcomes, fail_fast)
 
 
 def refuse(engine: str, address: str | None = None) -> None:
@@ -84,15 +92,14 @@ def _here(left: Chunks[J], settings: EngineSettings, seconds: float) -> Stream[J
     """Compute chunks for so many seconds, the last one to its end."""
     start = time.perf_counter()
     while time.perf_counter() - start < seconds and (chunk := left.take()):
-        spent = []
-        for job, outcome, own in outcomes_of_chunk(chunk, settings):
-            spent.append(own)
-            yield job, outcome, own
-        left.adapt(spent)
+        yield from computed(chunk, left, settings)
 
 
-def auto(jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:
-    """Serial for SERIAL_SECONDS; then in several processes if what is left is worth starting them."""
+def auto(jobs: Iterable[J], settings: EngineSettings, early: Early | None = None) -> Stream[J]:
+    """Serial for SERIAL_SECONDS; then in several processes if what is left is worth starting them.
+
+    Of few processes this is one, unless a cell takes long.
+    """
     left = Chunks.of(jobs)
     total = len(jobs) if isinstance(jobs, Sized) else None
     prepare(settings)
@@ -102,8 +109,28 @@ def auto(jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:
             yield job, outcome, seconds
             done += 1
             spent += seconds
-    worth = done > 0 and (total is None or spent / done * (total - done) >= WORTH_SECONDS)
-    yield from (loky if worth and n_processes(settings.n_jobs) > 1 else serial)(left, settings)
+    processes = n_processes(settings.n_jobs)
+    each = spent / done if done else 0.0
+    pool = early.taken() if early is not None else None
+    least = WORTH_SECONDS if pool is None else READY_SECONDS
+    worth = processes > 1 and done > 0 and (total is None or each * (total - done) >= least)
+    here = processes <= FEW and each < SHORT_SECONDS and settings.timeout is None
+    if pool is not None and not (worth and here):
+        pool.end()
+    if not worth:
+        yield from serial(left, settings)
+    elif here:
+        yield from _beside(left, settings, pool)
+    else:
+        yield from loky(left, settings)
+
+
+def _beside(left: Chunks[J], settings: EngineSettings, pool: Processes | None) -> Stream[J]:
+    """In several processes of which this is one."""
+    if pool is not None:
+        pool.settings = settings
+    with one_blas_thread(), threads.limit(1):
+        yield from share(left, settings, lambda workers: Processes(workers, settings), pool, here=True)
 
 
 def loky(jobs: Iterable[J] | Chunks[J], settings: EngineSettings) -> Stream[J]:

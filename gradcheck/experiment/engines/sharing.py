@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import chain
 from typing import Protocol
 
+from gradcheck.experiment.config.canonical import section_of
 from gradcheck.experiment.engines.base import (
     CellFailed,
     EngineLost,
@@ -21,7 +22,7 @@ from gradcheck.experiment.engines.base import (
     WorkerDied,
     timed_out,
 )
-from gradcheck.experiment.engines.cells import message, outcome_or_skip
+from gradcheck.experiment.engines.cells import message, outcome_or_skip, outcomes_of_chunk
 from gradcheck.experiment.engines.chunks import Chunks
 from gradcheck.experiment.engines.workers import n_processes
 
@@ -43,22 +44,32 @@ class Pool(Protocol):
     def end(self, stuck: bool = False) -> None: ...  # nothing that was submitted is wanted any more
 
 
-def share(jobs: Iterable[J] | Chunks[J], settings: EngineSettings, open_pool: Callable[[int], Pool]) -> Stream[J]:
+def share(
+    jobs: Iterable[J] | Chunks[J],
+    settings: EngineSettings,
+    open_pool: Callable[[int], Pool],
+    pool: Pool | None = None,
+    here: bool = False,
+) -> Stream[J]:
     """Share cells out among processes.
+
+    pool : of the first ones, if they have been started.
+    here : this process is one of them, and computes while no other has finished: for cells that take a moment.
 
     A chunk that is lost with its process is computed again, cell by cell, with nothing beside it: the one that ends its
     process while it is alone has failed; the other cells have their outcomes.
     """
     left = Chunks.of(jobs)
-    workers = n_processes(settings.n_jobs)
+    left.processes = n_processes(settings.n_jobs)
     while True:
         lost: list[list[J]] = []
         stuck = False
-        pool = open_pool(workers)
+        pool = pool or open_pool(left.processes - here)
         try:
-            stuck = yield from _drain(pool, left, lost, settings)
+            stuck = yield from _drain(pool, left, lost, settings, here)
         finally:
             pool.end(stuck)
+            pool = None
         if not lost:
             return
         yield from _apart(lost, settings, open_pool)
@@ -70,28 +81,35 @@ def _patience(chunk: Sequence[Job], settings: EngineSettings) -> float:
 
 
 def _drain(
-    pool: Pool, left: Chunks[J], lost: list[list[J]], settings: EngineSettings
+    pool: Pool, left: Chunks[J], lost: list[list[J]], settings: EngineSettings, here: bool
 ) -> Generator[tuple[J, Outcome, float], None, bool]:
     """Yield what the pool computes until all is done or a chunk is lost; unfinished chunks are then in `lost`.
 
     Returns whether some of it is stuck, so that not even an alarm wakes it.
     """
     running: dict[Future[list[Timed]], tuple[list[J], float]] = {}
+
+    def hand_over(chunk: list[list[J]]) -> Stream[J]:
+        """Submit a chunk, and yield those of its cells that are skipped."""
+        yield from ((group[0], *outcome_or_skip(group[0], settings)) for group in chunk if group[0].skip is not None)
+        if chunk := [group for group in chunk if group[0].skip is None]:
+            jobs = list(chain.from_iterable(chunk))
+            try:
+                running[pool.submit(chunk)] = jobs, time.monotonic() + START_SECONDS + _patience(jobs, settings)
+            except EngineLost:
+                raise
+            except RuntimeError:  # the pool broke since the last look
+                lost.append(jobs)
+
     ahead = 1 if settings.timeout is not None else 2  # with a time limit a chunk must not wait behind another
     while True:
         room = ahead * pool.workers  # asked each time: where nobody is left, what still runs never comes back
         while not lost and len(running) < room and (chunk := left.take()):
-            yield from (
-                (group[0], *outcome_or_skip(group[0], settings)) for group in chunk if group[0].skip is not None
-            )
-            if chunk := [group for group in chunk if group[0].skip is None]:
-                jobs = list(chain.from_iterable(chunk))
-                try:
-                    running[pool.submit(chunk)] = jobs, time.monotonic() + START_SECONDS + _patience(jobs, settings)
-                except EngineLost:
-                    raise
-                except RuntimeError:  # the pool broke since the last look
-                    lost.append(jobs)
+            yield from hand_over(chunk)
+        if here and not lost and running and not any(future.done() for future in running) and (chunk := left.take()):
+            # somebody's function may end its process
+            yield from hand_over(chunk) if any(map(_foreign, chunk)) else computed(chunk, left, settings)
+            continue
         if not running:
             if lost or left.empty:
                 return False
@@ -112,6 +130,21 @@ def _drain(
                 continue
             left.adapt([seconds for _, seconds in outcomes])
             yield from ((job, outcome, seconds) for job, (outcome, seconds) in zip(jobs, outcomes, strict=True))
+
+
+def _foreign(group: Sequence[Job]) -> bool:
+    """Whether cells call functions of others."""
+    config = group[0].config
+    return isinstance(config, dict) and section_of(config, "model")["name"] == "function"
+
+
+def computed(chunk: Sequence[Sequence[J]], left: Chunks[J], settings: EngineSettings) -> Stream[J]:
+    """Outcomes of a chunk that this process computes."""
+    spent = []
+    for job, outcome, seconds in outcomes_of_chunk(chunk, settings):
+        spent.append(seconds)
+        yield job, outcome, seconds
+    left.adapt(spent)
 
 
 def _apart(lost: Iterable[list[J]], settings: EngineSettings, open_pool: Callable[[int], Pool]) -> Stream[J]:

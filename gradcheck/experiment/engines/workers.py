@@ -28,7 +28,10 @@ def n_processes(n_jobs: int | None) -> int:
 
 
 class Processes:
-    """Processes with one BLAS thread each that end with this one."""
+    """Processes with one BLAS thread each that end with this one.
+
+    settings : of what is submitted.
+    """
 
     def __init__(self, workers: int, settings: EngineSettings) -> None:
         from joblib.externals.loky import ProcessPoolExecutor
@@ -36,7 +39,7 @@ class Processes:
         give_loky_kill()
         self.workers = workers
         self._started = False
-        self._settings = settings
+        self.settings = settings
         self._others = set(threading.enumerate())
         names = ("OPENBLAS", "MKL", "OMP", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR")
         threads = {f"{name}_NUM_THREADS" if "MAXIMUM" not in name else f"{name}_THREADS": "1" for name in names}
@@ -45,11 +48,16 @@ class Processes:
 
     def submit(self, chunk: Sequence[Sequence[Job]]) -> Future[list[Timed]]:
         """A future of the outcomes; raises RuntimeError where the pool is broken."""
-        return self._submit(work, tasks(chunk), self._settings)
+        return self._submit(work, tasks(chunk), self.settings)
 
     def wait_until_up(self) -> None:
         """Wait until a process has imported what a cell needs."""
-        self._submit(prepare, self._settings).result()
+        self._submit(prepare, self.settings).result()
+
+    def warm(self) -> None:
+        """Let the processes import what a cell needs, and do not wait."""
+        for _ in range(self.workers):
+            self._submit(prepare, self.settings)
 
     def _submit(self, function: Callable[..., R], *arguments: object) -> Future[R]:
         if self._started:

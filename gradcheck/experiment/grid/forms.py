@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.cell import refuse, refuse_at
 from gradcheck.experiment.config.build import assemble
 from gradcheck.experiment.config.canonical import Form, section_of
 from gradcheck.experiment.config.form import canonical_section, canonical_value, from_x0
-from gradcheck.experiment.config.identity import Text, identity, section_text, value_text
+from gradcheck.experiment.config.identity import Text, identity, of_texts, own_text, section_text, value_text
 from gradcheck.experiment.config.schema import PLAIN, TABLES, build_section
 from gradcheck.experiment.footprint import require_memory
 from gradcheck.experiment.grid.recent import Recent
@@ -17,6 +18,8 @@ from gradcheck.experiment.results.plan import Ids, Planned
 from gradcheck.functions.model import Function
 from gradcheck.models.interfaces import Section
 
+_NO_MEANING = ("eps", "match_at", "accept", "min_judged")  # whatever their values are, a cell has a meaning or not
+_FILES = attrgetter("files")
 _DRAWN = ("normal", "zeros", "optimum")  # parameters that fit whatever the data are
 
 
@@ -31,43 +34,67 @@ class Forms:
         self._allow, self._max_memory, self._notes, self._thoroughly = allow, max_memory, notes, thoroughly
         self._sections: Recent[tuple[str, str], tuple[Form, Text]] = Recent()
         self._values: Recent[tuple[str, str], tuple[object, Text]] = Recent()
-        self._names = (*TABLES, *PLAIN)
+        # of the last config, by key in the order of an id: what was given, its place in the caches, what was made of it, and
+        # what that adds to the id.  Neighbours differ in a key or two.
+        self._names = tuple(sorted((*TABLES, *PLAIN)))
+        self._given: dict[str, object] = {}
+        self._keys: dict[str, tuple[str, str]] = {}
+        self._form: Form = dict.fromkeys(self._names)
+        self._texts: dict[str, Text] = {}
+        self._own = dict.fromkeys(self._names, "")
+        self._whole: dict[str, str] = {}
+        self._skip: str | None = None
         self._valid: Recent[tuple[str, str], Section] = Recent()
         self._combined: Recent[tuple[object, ...], str | None] = Recent()
         self._examined: Recent[tuple[object, ...], str | None] = Recent()
         self._skips: Recent[tuple[object, ...], str | None] = Recent()
-        # by key: what was given last, and its place in the caches and what was made of it
-        self._last: dict[str, tuple[object, tuple[str, str], tuple[object, Text]]] = {}
 
     def planned(self, science: Mapping[str, object], known: Ids) -> Planned | None:
         """The cell of a config with one ``eps``; None where its id is known already."""
-        keys: dict[str, tuple[str, str]] = {}
-        form: Form = {}
-        texts: dict[str, Text] = {}
-        for name in self._names:
-            given = science.get(name)
-            last = self._last.get(name)
-            if last is None or last[0] is not given:
-                last = self._last[name] = self._made(name, given)
-            _, keys[name], (form[name], texts[name]) = last
-        if _is_function(form):
+        found: Planned | None = None
+        try:
+            found = self._planned(science, known)
+        finally:
+            if found is None:  # not all is known of this config: the next one is compared with none
+                self._given.clear()
+        return found
+
+    def _planned(self, science: Mapping[str, object], known: Ids) -> Planned | None:
+        same_meaning = self._take(science)
+        form, texts = self._form.copy(), self._texts
+        function = _is_function(form)
+        if function:
             form = from_x0(form)
-            texts |= {section: section_text(section, section_of(form, section), self._allow) for section in TABLES}
-        cell = identity(texts)
+            texts = texts | {s: section_text(s, section_of(form, s), self._allow) for s in TABLES}
+        # where there are files, their content stands in the text in place of their names
+        files = any(map(_FILES, texts.values()))
+        cell = identity(texts) if files or function else of_texts(self._own.values())
         if cell in known:
             return None
-        # where there are files, their content stands in the text in place of their names
-        files = any(text.files for text in texts.values())
-        recorded = {} if files else {name: text.whole for name, text in texts.items()}
-        # neighbours with other steps have the same meaning
-        shared = (*[keys[section] for section in TABLES], form["scheme"], form["dtype"])
-        return Planned(cell, form, {}, self._skips.get_or(shared, self._why_skipped, form, keys), recorded)
+        if not same_meaning:
+            shared = (*[self._keys[section] for section in TABLES], form["scheme"], form["dtype"])
+            self._skip = self._skips.get_or(shared, self._why_skipped, form, self._keys)
+        recorded = {name: text.whole for name, text in texts.items()} if function else self._whole.copy()
+        return Planned(cell, form, {}, self._skip, {} if files else recorded)
 
-    def _made(self, name: str, given: object) -> tuple[object, tuple[str, str], tuple[object, Text]]:
-        key = name, repr(given)
-        if name in TABLES:
-            return given, key, self._sections.get_or(key, self._section, name, given)
-        return given, key, self._values.get_or(key, _value_and_text, name, given)
+    def _take(self, science: Mapping[str, object]) -> bool:
+        """Put a config in the place of the last one.  Whether it has the same meaning, as neighbours with other steps have."""
+        same = True
+        for name in self._names:
+            value = science.get(name)
+            if name in self._given and self._given[name] is value:
+                continue
+            same = same and name in _NO_MEANING
+            key = name, repr(value)
+            if name in TABLES:
+                made: tuple[object, Text] = self._sections.get_or(key, self._section, name, value)
+            else:
+                made = self._values.get_or(key, _value_and_text, name, value)
+            self._form[name], text = made
+            self._keys[name], self._texts[name], self._own[name] = key, text, own_text(name, text)
+            self._whole[name] = text.whole
+            self._given[name] = value
+        return same
 
     def _section(self, section: str, given: object) -> tuple[Form, Text]:
         part = canonical_section(section, given)

@@ -6,7 +6,7 @@ no cell twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from omegaconf import DictConfig
 
@@ -23,16 +23,27 @@ from gradcheck.experiment.grid.paired import groups
 from gradcheck.experiment.grid.points import points, value_at
 from gradcheck.experiment.results.plan import Plan
 
+MANY_CELLS = 2000  # computing them takes longer than to start a process
 _COLUMNS = {*SCIENCE, "init.seed", "data.seed", "data.n", "data.d"}  # of every run
 
 
 def sweep(
-    hydra: Hydra, master: DictConfig, max_cells: int, allow: Sequence[str] = (), max_memory: float = MAX_MEMORY
+    hydra: Hydra,
+    master: DictConfig,
+    max_cells: int,
+    allow: Sequence[str] = (),
+    max_memory: float = MAX_MEMORY,
+    many: Callable[[], None] | None = None,
 ) -> Plan:
-    """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput."""
+    """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput.
+
+    many : called when MANY_CELLS are planned.
+    """
     dimensions = in_groups(grid(hydra, typed(master), max_cells, groups(master)))
     swept = [axis.path for one in dimensions for axis in one.axes if axis.swept and not axis.group]
-    return plan(points(hydra, master, dimensions), max_cells, swept=swept, allow=allow, max_memory=max_memory)
+    return plan(
+        points(hydra, master, dimensions), max_cells, swept=swept, allow=allow, max_memory=max_memory, many=many
+    )
 
 
 def plan(
@@ -43,10 +54,11 @@ def plan(
     single: bool = False,
     allow: Sequence[str] = (),
     max_memory: float = MAX_MEMORY,
+    many: Callable[[], None] | None = None,
 ) -> Plan:
     """The cells of some points, each once, every value of ``eps`` a cell of its own.
 
-    swept : the keys of the grid.
+    swept : the keys of the grid.   many : called when MANY_CELLS are planned.
 
     In a sweep a cell without meaning says why it is skipped.  Raises BadInput for a config that is wrong and, where
     there is one point only (`single`), for one without meaning.
@@ -60,12 +72,15 @@ def plan(
                 new = forms.planned(science | {"eps": eps}, found.ids)
                 if new is None:
                     continue
-                if len(found) >= max_cells:
+                count = len(found) + 1
+                if count > max_cells:
                     raise BadInput(f"eps={eps}: more than max_cells={max_cells} cells; raise it with max_cells=...")
                 if new.skip is not None and single:
                     raise BadInput(new.skip)
                 new.swept = {key: value_at(new.config, key) for key in own}
                 found.add(new)
+                if count == MANY_CELLS and many is not None:
+                    many()
     except BadInput:
         raise
     except (ValueError, OSError) as error:

@@ -188,7 +188,11 @@ class _Piece(NamedTuple):
         keys = tuple(sorted(cells[0].texts))
         alike = bool(keys) and all(cell.texts.keys() == cells[0].texts.keys() for cell in cells)
         rows = ([cell.texts[key] for key in keys] if alike else [cell.text] for cell in cells)
-        columns = [*zip(*rows, strict=True), [json.dumps(cell.swept) for cell in cells], [cell.skip for cell in cells]]
+        columns = [
+            *zip(*rows, strict=True),
+            [json.dumps(cell.swept) if cell.swept else "{}" for cell in cells],
+            [cell.skip for cell in cells],
+        ]
         text = json.dumps([[cell.cell for cell in cells], *map(_distinct, columns)]).encode()
         return _Piece(keys if alike else (), len(text), pa.compress(text, codec="zstd", asbytes=True))
 

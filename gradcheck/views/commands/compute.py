@@ -144,5 +144,6 @@ def outcomes(jobs: Left, chosen: RunSettings) -> Stream[Planned]:
         fail_fast=chosen.fail_fast,
         address=chosen.address,
         pack=tabled,
+        early=chosen.early,
         **options,
     )

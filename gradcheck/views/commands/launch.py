@@ -20,6 +20,7 @@ from gradcheck.experiment import patches
 from gradcheck.experiment.config import command_line, compose, hydra_private, recorded, schema, words
 from gradcheck.experiment.config.hydra_private import Hydra
 from gradcheck.experiment.engines import engines
+from gradcheck.experiment.engines.early import Early
 from gradcheck.experiment.grid import paired
 from gradcheck.experiment.grid.sweep import plan, sweep
 from gradcheck.experiment.results.plan import Plan
@@ -88,10 +89,12 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
         own = hydras_own.chosen(cfg, overrides)
         if own:
             hydras_own.refuse(cfg, chosen, own)
-        jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory)
-        if chosen.dry_run:
-            return dry_run(jobs)
-        return hydras_own.multirun(hydra, cfg, overrides, chosen, own) if own else _sweep(hydra, cfg, jobs, chosen)
+        if chosen.dry_run or own:
+            jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory)
+            return dry_run(jobs) if chosen.dry_run else hydras_own.multirun(hydra, cfg, overrides, chosen, own)
+        with Early(chosen.engine, chosen.n_jobs) as early:
+            jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory, early.begin)
+            return _sweep(hydra, cfg, jobs, replace(chosen, early=early))
 
 
 def _show_within(options: argparse.Namespace) -> int:

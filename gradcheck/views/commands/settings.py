@@ -12,6 +12,7 @@ from gradcheck.columns import places
 from gradcheck.columns.places import Place
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import compose, hydra_private, schema
+from gradcheck.experiment.engines.early import Early
 from gradcheck.functions.imports import module_of
 from gradcheck.views.commands.caller import Caller
 
@@ -36,6 +37,7 @@ class RunSettings:
     max_memory: float
     allow: tuple[str, ...]
     caller: Caller = field(default_factory=Caller)
+    early: Early | None = None
 
 
 def store_at(typed: str) -> places.Place:
