@@ -89,12 +89,12 @@ class Along(NamedTuple):
 
     variances : of the summed loss along a weight of each layer, (h,), without what all points share.
     last : standard deviation of the summed loss along a weight of the last layer, over u, where that has a formula of its own;
-        of the head, z, y and their ``repetition``.
-    below : the same of a formula that takes the place of the head's loss along the weights of the layers below.
+        of several nets at once: of the head, z (p, n, h), y and their ``repetition``.
+    below : that of one net, of a formula that takes the place of the head's loss along the weights of the layers below.
     """
 
     variances: Callable[[Net, Values, LossErrors], list[Array]]
-    last: Callable[[Head, Array, Array, float], float | None]
+    last: Callable[[Head, Array, Array, Array], list[float | None]]
     below: Callable[[Head, Array, Array, float], float | None]
 
 

@@ -146,11 +146,11 @@ def _of_loss(net: Net, v: Values, by: Variances, last_delta: Array, along: Along
     variances = [along.variances(net, v.of(p), errors.of(p)) for p in range(len(data))]
     of_layers = [np.stack(of_layer) for of_layer in zip(*variances, strict=True)]
     lines = [deviation(terms, sums) for terms in of_layers]
-    each = list(zip(v.zs[-1], v.y, groups.tolist(), strict=True))
-    own_ways = [way for z, y, equal in each if (way := along.last(net.head, z, y, equal)) is not None]
+    own_ways = [way for way in along.last(net.head, v.zs[-1], v.y, groups) if way is not None]
     if own_ways:
         own_way = deviation(np.array([(net.head.factor * way) ** 2 for way in own_ways]), last)
         lines[-1] = np.maximum(lines[-1], own_way[:, None])
+    each = zip(v.zs[-1], v.y, groups.tolist(), strict=True)
     below = [along.below(net.head, z, y, equal) for z, y, equal in each] if len(lines) > 1 else []
     if any(way is not None for way in below):
         squares = np.array([[np.nan if way is None else (net.head.factor * way) ** 2] for way in below])

@@ -477,3 +477,15 @@ def test_a_file_that_changed_makes_another_cell(hydra: Hydra, tmp_path: Path, mo
     assert all(job.text == canonical_json(job.config) for job in plan_of(hydra, typed))
     Path("d.csv").write_text("a,y\n1,0\n2.5,1\n")
     assert ids(plan_of(hydra, typed)) != first
+
+
+@pytest.mark.parametrize("steps", [[1e-3, 1e-4], [1e-3, 1e-4, 1e-5], [1e-3, 1e-4, 1e-5, 1e-6, 1e-3]])
+def test_a_large_grid_is_announced_once_and_a_small_one_never(
+    monkeypatch: pytest.MonkeyPatch, hydra: Hydra, steps: list[float]
+) -> None:
+    monkeypatch.setattr(sweep, "MANY_CELLS", 3)
+    said: list[str] = []
+    (point,) = ours(hydra, [])
+    found = sweep.plan([point | {"eps": steps}], LIMIT, many=lambda: said.append("many"))
+    assert len(found) == len(set(steps))
+    assert said == ["many"] * (len(found) >= 3)

@@ -24,7 +24,7 @@ class Chunks(Generic[J]):
         self._left = len(jobs) if isinstance(jobs, Sized) else None
         self._groups = differing_in_eps(jobs)
         self._next: list[J] = []
-        self._seconds: float | None = None
+        self._seconds: float | None = None  # that a cell takes
         self._timed = 0
         self.processes = 1
         self.empty = False
@@ -33,6 +33,11 @@ class Chunks(Generic[J]):
     def of(cls, jobs: Iterable[J] | Chunks[J]) -> Chunks[J]:
         """The jobs in chunks; chunks as they are."""
         return jobs if isinstance(jobs, Chunks) else cls(jobs)
+
+    @property
+    def seconds(self) -> float:
+        """Of a cell of the last chunks."""
+        return self._seconds or 0.0
 
     def take(self) -> list[list[J]]:
         """The next chunk, in groups; an empty list where no job is left."""

@@ -37,6 +37,11 @@ class Early:
             self._pool = Processes(others, EngineSettings())
             self._pool.warm()
 
+    @property
+    def started(self) -> bool:
+        """Whether there are any."""
+        return self._pool is not None
+
     def taken(self) -> Processes | None:
         """What was started; the caller ends it."""
         pool, self._pool = self._pool, None

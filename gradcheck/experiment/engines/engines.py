@@ -24,6 +24,7 @@ from gradcheck.numerics import threads
 SERIAL_SECONDS = 0.25  # `auto` computes here for so long before it asks what is left: it tells what a cell takes
 WORTH_SECONDS = 3.0  # starting workers takes about a second: less work than this is done sooner without
 READY_SECONDS = 0.25  # of work that is worth handing to workers that are up
+READY_CHUNKS = 3  # the first has one cell, which imports what it needs: the others tell what a cell takes
 SHORT_SECONDS = 0.01  # a cell that takes less does not keep this process from storing what the others have computed
 FEW = 4  # processes for which this one can store, and compute as well
 
@@ -88,11 +89,12 @@ def serial(jobs: Iterable[J] | Chunks[J], settings: EngineSettings) -> Stream[J]
         yield from _here(Chunks.of(jobs), settings, math.inf)
 
 
-def _here(left: Chunks[J], settings: EngineSettings, seconds: float) -> Stream[J]:
-    """Compute chunks for so many seconds, the last one to its end."""
-    start = time.perf_counter()
-    while time.perf_counter() - start < seconds and (chunk := left.take()):
+def _here(left: Chunks[J], settings: EngineSettings, seconds: float, chunks: float = math.inf) -> Stream[J]:
+    """Compute so many chunks, or for so many seconds, the last one to its end."""
+    start, taken = time.perf_counter(), 0
+    while taken < chunks and time.perf_counter() - start < seconds and (chunk := left.take()):
         yield from computed(chunk, left, settings)
+        taken += 1
 
 
 def auto(jobs: Iterable[J], settings: EngineSettings, early: Early | None = None) -> Stream[J]:
@@ -103,24 +105,21 @@ def auto(jobs: Iterable[J], settings: EngineSettings, early: Early | None = None
     left = Chunks.of(jobs)
     total = len(jobs) if isinstance(jobs, Sized) else None
     prepare(settings)
+    ready = early is not None and early.started
     done, spent = 0, 0.0
     with one_blas_thread():
-        for job, outcome, seconds in _here(left, settings, SERIAL_SECONDS):
+        for job, outcome, seconds in _here(left, settings, SERIAL_SECONDS, READY_CHUNKS if ready else math.inf):
             yield job, outcome, seconds
             done += 1
             spent += seconds
     processes = n_processes(settings.n_jobs)
-    each = spent / done if done else 0.0
-    pool = early.taken() if early is not None else None
-    least = WORTH_SECONDS if pool is None else READY_SECONDS
-    worth = processes > 1 and done > 0 and (total is None or each * (total - done) >= least)
-    here = processes <= FEW and each < SHORT_SECONDS and settings.timeout is None
-    if pool is not None and not (worth and here):
-        pool.end()
+    least = READY_SECONDS if ready else WORTH_SECONDS
+    worth = processes > 1 and done > 0 and (total is None or spent / done * (total - done) >= least)
+    here = processes <= FEW and left.seconds < SHORT_SECONDS and settings.timeout is None
     if not worth:
         yield from serial(left, settings)
     elif here:
-        yield from _beside(left, settings, pool)
+        yield from _beside(left, settings, None if early is None else early.taken())
     else:
         yield from loky(left, settings)
 

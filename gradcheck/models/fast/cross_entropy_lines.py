@@ -65,13 +65,22 @@ def cross_entropy_along_rounding(z: Array, y: Array, u: float, groups: float | N
         return 0.0
     z, y = z.reshape(len(z), -1), y.reshape(len(z), -1)
     groups = repetition(z) if groups is None else groups
+    return float(cross_entropy_along_roundings(z[None], y[None], u, np.array([groups]))[0])
+
+
+def cross_entropy_along_roundings(z: Array, y: Array, u: float, groups: Array) -> Array:
+    """``cross_entropy_along_rounding`` of several nets with examples of their own: z, y (p, n, k), groups (p,); (p,)."""
+    n = z.shape[1]
     # z + step x is rounded, and so is the loss of each example
     moved = math.sqrt(VARIANCE) * binade(clip(z, -LOGIT_LIMIT, LOGIT_LIMIT))
     own = np.hypot((probability(z) - y) * moved, cross_entropy_loss_rounding(z, y))
-    by_factors = any(factored(z[:, j], y[:, j]) for j in range(z.shape[1]))
-    of_factors = factors.roundings(len(z), groups) if by_factors else 0
-    sums = sum_roundings(float(cross_entropy_total(z, y)), z.size, groups)
-    return u * math.sqrt(ACROSS * (groups * float((own**2).sum()) + VARIANCE * sums) + VARIANCE * of_factors)
+    of_factors = np.zeros(len(z))
+    for p in range(len(z)) if n >= factors.FEWEST_EXAMPLES else ():
+        if any(factored(z[p, :, j], y[p, :, j]) for j in range(z.shape[2])):
+            of_factors[p] = factors.roundings(n, groups[p])
+    sums = sum_roundings(cross_entropy_total(z, y), z[0].size, groups)
+    squares = (own**2).reshape(len(z), -1).sum(axis=1)
+    return u * np.sqrt(ACROSS * (groups * squares + VARIANCE * sums) + VARIANCE * of_factors)
 
 
 def factored(z: Array, y: Array) -> bool:

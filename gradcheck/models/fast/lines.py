@@ -12,6 +12,7 @@ import numpy as np
 from gradcheck.models.fast.cross_entropy_lines import (
     cross_entropy_along,
     cross_entropy_along_rounding,
+    cross_entropy_along_roundings,
     cross_entropy_slopes,
     factored,
 )
@@ -54,12 +55,14 @@ class Lines(NamedTuple):
     of(head, z, y) : of an output its line, z (n, k); None where there is no faster way than in full.
     rounding(head, z, y, u, groups) : standard deviation of what this adds to the rounding error of z, of the summed loss;
         groups, its ``repetition``.  None where it adds nothing to the errors of a loss in full.
+    roundings(z, y, u, groups) : the same of several nets at once, (p,); None where there is no such way.
     reach : how far a step may change an entry of z.
     """
 
     of: Callable[[Head, Array, Array], Callable[[int], Line | None]]
     rounding: Callable[[Head, Array, Array, float, float], float | None]
     reach: float
+    roundings: Callable[[Array, Array, float, Array], Array] | None = None
 
 
 class CrossEntropyLine:
@@ -110,6 +113,7 @@ CROSS_ENTROPY = Lines(
     lambda head, z, y: partial(CrossEntropyLine, head, z, y),
     lambda head, z, y, u, groups: cross_entropy_along_rounding(z, y, u, groups),
     REACH,
+    cross_entropy_along_roundings,
 )
 SQUARED = Lines(
     lambda head, z, y: partial(SquaredLine, head, z, y),

@@ -54,6 +54,14 @@ def _by_exponentials(net: Net, v: Values, errors: LossErrors, layer: int) -> Arr
     return _line(errors, layer, layer + 2, float(added))
 
 
+def last_deviations(head: Head, z: Array, y: Array, groups: Array) -> list[float | None]:
+    """``last_deviation`` of several nets with examples of their own: z (p, n, h), y, groups (p,)."""
+    lines = lines_of(head)
+    if lines is not None and lines.roundings is not None and z.size:
+        return [*lines.roundings(z, y, 1.0, groups).tolist()]
+    return [last_deviation(head, *one) for one in zip(z, y, groups.tolist(), strict=True)]
+
+
 def last_deviation(head: Head, z: Array, y: Array, groups: float) -> float | None:
     """Standard deviation of the summed loss along a line of the last layer, over u; None where it has no formula of its own."""
     lines = lines_of(head)
@@ -65,4 +73,4 @@ def deviation_below(head: Head, z: Array, y: Array, groups: float) -> float | No
     return None if line_by_factors(head, z, y) is None else last_deviation(head, z, y, groups)
 
 
-BY_STRUCTURE = Along(line_variances, last_deviation, deviation_below)
+BY_STRUCTURE = Along(line_variances, last_deviations, deviation_below)
