@@ -127,13 +127,27 @@ def schemes(instance: Instance, dtype: str) -> list[str]:
     return found
 
 
+REORDERED = [*WITH_DATA, *MANY[1:4:2]]
+
+
+def schemes_in_turn(instance: Instance, dtype: str) -> list[str]:
+    """Of every instance every scheme, in one dtype after the other: each scheme meets each dtype in a third of them."""
+    found = []
+    for k, name in enumerate(SCHEMES, REORDERED.index(instance)):
+        possible = [one for one in DTYPES if name in schemes(instance, one)]
+        if possible and possible[k % len(possible)] == dtype:
+            found.append(name)
+    return found
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("instance", [*WITH_DATA, *MANY[1:4:2]], ids=str)
+@pytest.mark.parametrize("instance", REORDERED, ids=str)
 def test_another_order_gives_the_same_within_the_bounds_and_accuses_nobody(instance: Instance, dtype: str) -> None:
-    wide = widened(instance)
+    wide, some = widened(instance), schemes_in_turn(instance, dtype)
+    assert some
     theta, batch = problem(wide, dtype, seed=0)
     other, moved, order = permuted(wide.model, theta, batch, seed=1)
-    for scheme in schemes(wide, dtype):
+    for scheme in some:
         both = [checked(wide.model, *one, scheme, STEPS) for one in ((theta, batch), (other, moved))]
         for eps, *pair in zip(STEPS, *both, strict=True):
             assert [result.summary["n_mismatch"] for result in pair] == [0, 0], (scheme, eps)

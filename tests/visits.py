@@ -14,6 +14,7 @@ from waiting import PATIENCE
 from gradcheck.errors import Meaningless
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.writer import Writer
+from gradcheck.views.record import Record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OFF = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
@@ -25,7 +26,7 @@ class Visit:
     """A page that is open, with all that it complained of and asked for."""
 
     def __init__(self, browser: Any, path: Path, address: str = "", **settings: Any) -> None:
-        self.browser = browser
+        self.browser, self.path = browser, path
         # reduced motion: a page behind another one would scroll smoothly when it comes to the front
         self.page = browser.new_page(
             **({"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | settings)
@@ -38,6 +39,11 @@ class Visit:
         # what a chart is saved from is made by the page itself
         self.page.on("request", lambda one: one.url.startswith("blob:") or self.requests.append(one.url))
         self.page.goto(path.as_uri() + address)
+
+    @property
+    def record(self) -> Record:
+        """The run of which this is the page."""
+        return Record(self.path.parent)
 
     def wait(self) -> Visit:
         """Until everything is drawn."""

@@ -54,14 +54,6 @@ def meaningful(bug: Bug, instance: Instance) -> bool:
     return True
 
 
-PAIRS = [
-    pytest.param(name, instance, id=f"{name}-{instance}")
-    for name, cls in BUGS.items()
-    for instance in INSTANCES
-    if meaningful(cls(), instance)
-]
-
-
 # --- an independent backward pass: one example at a time, in longdouble -----------------------------------------------
 
 SLOPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -270,14 +262,20 @@ def test_every_bug_has_a_formula_or_a_test_of_its_own() -> None:
     assert not set(FORMULAS) & OF_LAYERS
 
 
-@pytest.mark.parametrize(("name", "instance"), [p for p in PAIRS if p.values[0] in FORMULAS])
-def test_the_wrong_gradient_is_its_formula(name: str, instance: Instance) -> None:
-    theta, batch = instance.theta(), instance.batch()
-    found = BUGS[name]().gradient(instance.model, theta, batch)
-    expected = FORMULAS[name](Case(instance.model, theta, batch))
-    # the terms of which the correct gradient is made bound the rounding where a bug cancels most of them
-    largest = max(float(np.abs(g).max()) for g in (expected, Case(instance.model, theta, batch).right()))
-    assert close(found, expected, scale=largest if name != "double_mean" else None)
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_wrong_gradient_is_its_formula(name: str) -> None:
+    instances = [instance for instance in INSTANCES if meaningful(BUGS[name](), instance)]
+    assert instances
+    other = []
+    for instance in instances:
+        theta, batch = instance.theta(), instance.batch()
+        found = BUGS[name]().gradient(instance.model, theta, batch)
+        expected = FORMULAS[name](Case(instance.model, theta, batch))
+        # the terms of which the correct gradient is made bound the rounding where a bug cancels most of them
+        largest = max(float(np.abs(g).max()) for g in (expected, Case(instance.model, theta, batch).right()))
+        if not close(found, expected, scale=largest if name != "double_mean" else None):
+            other.append(instance.name)
+    assert other == []
 
 
 @pytest.mark.parametrize("name", [name for name in FORMULAS if name != "none"])

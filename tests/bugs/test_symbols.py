@@ -169,17 +169,23 @@ STEPWISE = [name for name, cls in BUGS.items() if not in_whole(cls()) and name !
 CASES = [(name, one) for name in STEPWISE for one in INSTANCES if meaningful(BUGS[name](), one)]
 
 
-@pytest.mark.parametrize(("name", "instance"), CASES, ids=str)
-def test_the_page_has_the_gradient_that_is_made(name: str, instance: Instance) -> None:
-    made, said = said_and_made(name, instance)
-    largest = max(
-        float(np.abs(g).max()) for g in (made, said, instance.model.gradient(instance.theta(), instance.batch()))
-    )
-    assert close(made, said, scale=largest if name != "double_mean" else None)
-
-
 # the mistakes in layers of sequences and images have formulas of their own: test_sequence_bugs
-@pytest.mark.parametrize("name", [name for name in STEPWISE if name != "none" and name in dict(CASES)])
+WITH_CASES = [name for name in STEPWISE if name in dict(CASES)]
+
+
+@pytest.mark.parametrize("name", WITH_CASES)
+def test_the_page_has_the_gradient_that_is_made(name: str) -> None:
+    other = []
+    for instance in (instance for bug, instance in CASES if bug == name):
+        made, said = said_and_made(name, instance)
+        right = instance.model.gradient(instance.theta(), instance.batch())
+        largest = max(float(np.abs(g).max()) for g in (made, said, right))
+        if not close(made, said, scale=largest if name != "double_mean" else None):
+            other.append(instance.name)
+    assert other == []
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_CASES if name != "none"])
 def test_another_formula_would_be_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the page shows the right gradient for the wrong one."""
     cases = [instance for bug, instance in CASES if bug == name]

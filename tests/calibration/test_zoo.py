@@ -18,8 +18,6 @@ from gradcheck.calibration.zoo.planted import MISTAKES
 from gradcheck.calibration.zoo.tally import Tally
 from gradcheck.calibration.zoo.wrappers import NOISES, SCALES
 
-POINTS = [(family, point) for family, made in sorted(FAMILIES.items()) for point in made.points]
-
 
 def wrong(of: Instance, seed: int = 0, on_kink: bool = False) -> list[str]:
     """What is wrong with the derivative of an instance, along a direction in which every weight moves."""
@@ -45,9 +43,12 @@ def wrong(of: Instance, seed: int = 0, on_kink: bool = False) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("family", "point"), POINTS)
-def test_the_gradient_and_the_correct_derivative_are_those_of_the_ideal_function(family: str, point: str) -> None:
-    assert wrong(instance(family, point), on_kink=point == "kink") == []
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_the_gradient_and_the_correct_derivative_are_those_of_the_ideal_function(family: str) -> None:
+    points = FAMILIES[family].points
+    assert points
+    found = {point: wrong(instance(family, point), on_kink=point == "kink") for point in points}
+    assert {point: words for point, words in found.items() if words} == {}
 
 
 @pytest.mark.parametrize("factor", [1 + 1e-10, -1.0])

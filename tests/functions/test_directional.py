@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,9 @@ def wrong_entries(r: Any) -> list[int]:
 def net(seed: int = 0) -> tuple[Loss, Loss, dict[str, np.ndarray]]:
     """sum((tanh(X W1 + b1) W2 - y)**2) / 2 n with its gradient: three parameters of different sizes and scales."""
     rng = np.random.default_rng(seed)
-    X, y = rng.standard_normal((12, 60)), rng.standard_normal((12, 3))
+    X, y = rng.standard_normal((12, 200)), rng.standard_normal((12, 3))
     x0 = {
-        "W1": rng.standard_normal((60, 40)) / 8,
+        "W1": rng.standard_normal((200, 40)) / 14,
         "b1": np.zeros(40),
         "W2": 10 * rng.standard_normal((40, 3)),
     }
@@ -75,6 +76,12 @@ def net(seed: int = 0) -> tuple[Loss, Loss, dict[str, np.ndarray]]:
         return {"W1": X.T @ back, "b1": back.sum(axis=0), "W2": a.T @ delta}
 
     return loss, gradient, x0
+
+
+@cache
+def of_a_right_net() -> Any:
+    loss, gradient, x0 = net()
+    return gradcheck.check_gradient(loss, gradient, x0)
 
 
 def test_many_right_gradients_are_never_accused() -> None:
@@ -143,7 +150,7 @@ def test_a_wrong_parameter_is_told_from_the_right_ones(name: str) -> None:
         return g | {name: 2 * g[name]}
 
     r = gradcheck.check_gradient(loss, wrong, x0)
-    assert gradcheck.check_gradient(loss, gradient, x0).ok
+    assert of_a_right_net().ok
     assert {p.name: p.verdict for p in r.parameters} == {n: "mismatch" if n == name else "match" for n in x0}
     found = [(p, v) for p, v in zip(r.table["param"], r.table["verdict"], strict=True) if v == "mismatch"]
     assert {p for p, _ in found} == {name}
@@ -165,7 +172,7 @@ def test_one_wrong_entry_of_a_small_parameter_is_found() -> None:
 
 
 def test_float32_finds_what_its_digits_show_and_accuses_nothing_right() -> None:
-    for seed in range(3):
+    for seed in range(2):
         loss, gradient, w = logistic(seed=seed, dtype=np.float32, scale=0.0)
         r = gradcheck.check_gradient(loss, gradient, w, seed=seed)
         assert r.verdict in ("match", "partial", "inconclusive"), str(r)

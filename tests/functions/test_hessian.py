@@ -19,7 +19,7 @@ from scipy.optimize import rosen, rosen_der, rosen_hess, rosen_hess_prod
 from trials import hessians
 
 import gradcheck
-from gradcheck.functions.second_order import drawn, symmetry
+from gradcheck.functions.second_order import drawn, hessian, symmetry
 from gradcheck.functions.second_order.diagnosis import KINDS, diagnose_products
 from gradcheck.functions.second_order.entries import labels_of
 from gradcheck.functions.second_order.evidence import Evidence
@@ -606,30 +606,43 @@ def test_hessp_alone_is_the_hessian() -> None:
     assert wrong.nhev > 0
 
 
-D = np.linspace(1, 2, 501)
+def slopes(n: int) -> Any:
+    return np.linspace(1, 2, n)
+
+
+def curved(x: Any) -> Any:
+    """The diagonal of the Hessian of slopes @ x**4."""
+    return 12 * slopes(len(x)) * x**2
 
 
 @pytest.mark.parametrize(
-    "hess",
+    ("hess", "size"),
     [
-        {"hess": lambda x: scipy.sparse.diags_array(12 * D * x**2)},
-        {"hess": lambda x: scipy.sparse.linalg.aslinearoperator(scipy.sparse.diags_array(12 * D * x**2))},
-        {"hess": lambda x: np.diag(12 * D * x**2)},
-        {"hess": None, "hessp": lambda x, p: 12 * D * x**2 * p},
+        ({"hess": lambda x: scipy.sparse.diags_array(curved(x))}, 501),
+        ({"hess": lambda x: scipy.sparse.linalg.aslinearoperator(scipy.sparse.diags_array(curved(x)))}, 101),
+        ({"hess": lambda x: np.diag(curved(x))}, 101),
+        ({"hess": None, "hessp": lambda x, p: curved(x) * p}, 101),
     ],
     ids=["sparse", "operator", "dense", "hessp"],
 )
-def test_a_large_hessian_is_multiplied_by_drawn_vectors(hess: dict[str, Any]) -> None:
+def test_a_large_hessian_is_multiplied_by_drawn_vectors(
+    hess: dict[str, Any], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(factor: Any, **more: Any) -> gradcheck.HessianOutcome:
         changed = {k: v and (lambda x, *p, v=v: factor(v(x, *p), x, *p)) for k, v in hess.items()}
-        return gradcheck.check_hessian(lambda x: D @ x**4, lambda x: 4 * D * x**3, x0=np.ones(501), **changed, **more)
+        d = slopes(size)
+        return gradcheck.check_hessian(lambda x: d @ x**4, lambda x: 4 * d * x**3, x0=np.ones(size), **changed, **more)
 
+    if size > hessian.COLUMNS + 1:
+        assert size == hessian.LARGEST + 1
+    else:  # of a matrix so many entries are no trouble; here they are to be
+        monkeypatch.setattr(hessian, "LARGEST", size - 1)
     r = run(lambda h, *_: h)
     assert (r.verdict, r.drawn, r.symmetric) == ("match", 6, True)
-    assert r.hessian.count("match") == 6 * 501
+    assert r.hessian.count("match") == 6 * size
     if "hessp" in hess:
-        there = [np.ones(501), np.ones(501) + 0.1]
-        away = run(lambda h, x, p: h if x[0] == 1.0 else h * (1 + 1e-3 * (np.arange(501) == 3)), points=there)
+        there = [np.ones(size), np.ones(size) + 0.1]
+        away = run(lambda h, x, p: h if x[0] == 1.0 else h * (1 + 1e-3 * (np.arange(size) == 3)), points=there)
         assert (away.verdict, away.hessian.count("mismatch")) == ("mismatch", 6)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,9 +69,4 @@ def test_a_figure_of_another_net_would_be_seen(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(rounding, "repetitions", of_the_first)
     with pytest.raises(AssertionError):
-        _each(range(60))
-
-
-def _each(seeds: Sequence[int]) -> None:
-    for seed in seeds:
-        test_a_stack_of_nets_has_the_losses_gradients_and_roundings_of_each(seed)
+        list(map(test_a_stack_of_nets_has_the_losses_gradients_and_roundings_of_each, range(60)))

@@ -257,17 +257,24 @@ def unlike(problem: Problem, scheme: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize(("model", "data"), NEIGHBOURHOODS, ids=repr)
-def test_rows_do_not_depend_on_which_other_steps_are_checked(model, data, scheme):
-    for dtype in DTYPES:
-        wanted = Cell(model, data, Normal(scale=0.7), NO_BUG, SCHEMES[scheme], dtype, 1e-2)
+def meaningful(wanted: Cell) -> bool:
+    try:
+        refuse(wanted)
+    except Meaningless:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("n", range(len(NEIGHBOURHOODS)), ids=lambda n: repr(NEIGHBOURHOODS[n]))
+def test_rows_do_not_depend_on_which_other_steps_are_checked(n):
+    """Every scheme here, every dtype here, and every scheme in every dtype somewhere."""
+    model, data = NEIGHBOURHOODS[n]
+    for s, scheme in enumerate(SCHEMES.values()):
+        cells = [Cell(model, data, Normal(scale=0.7), NO_BUG, scheme, dtype, 1e-2) for dtype in DTYPES]
         with np.errstate(all="ignore"):
-            try:
-                refuse(wanted)
-            except Meaningless:
-                continue
-            assert not unlike(pose(wanted), scheme)
+            if some := [cell for cell in cells if meaningful(cell)]:
+                wanted = some[(n + s) % len(some)]
+                assert not unlike(pose(wanted), scheme.name), (scheme.name, wanted.dtype)
 
 
 @pytest.mark.parametrize("scheme", ["central", "forward", "five_point"])

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from covering import covering
 from exact import REAL, Neighbourhood, bound, cell, error
 from instances import INSTANCES, SMOOTH
 
@@ -112,28 +113,23 @@ def test_without_the_deviation_a_crossing_step_would_be_a_mismatch(monkeypatch):
 
 @pytest.mark.parametrize("instance", SMOOTH, ids=str)
 def test_smooth_models_are_never_nondifferentiable(instance):
-    for seed in (0, 1):
+    inits, dtypes = (Normal(0, 2.0), Normal(1, 2.0), Zeros()), (np.float32, np.float64)
+    for init, seed, dtype, eps, scheme in covering(inits, (0, 1), dtypes, (None, 1e-3), ("central", "forward")):
         data = Gaussian(n=instance.n, d=instance.d, outputs=instance.outputs, seed=seed, scale=10.0**seed)
         if isinstance(instance.model.target, NoTarget):
             data = None
-        for dtype in (np.float32, np.float64):
-            for eps in (None, 1e-3):
-                for scheme in ("central", "forward"):
-                    for init in (Normal(seed, 2.0), Zeros()):
-                        result = cell(instance.model, data, init, eps=eps, scheme=scheme, dtype=dtype)
-                        assert result.summary["n_nondifferentiable"] == 0
-                        assert result.summary["n_mismatch"] == 0
+        result = cell(instance.model, data, init, eps=eps, scheme=scheme, dtype=dtype)
+        assert result.summary["n_nondifferentiable"] == 0, (init, seed, dtype, eps, scheme)
+        assert result.summary["n_mismatch"] == 0, (init, seed, dtype, eps, scheme)
 
 
 @pytest.mark.parametrize("instance", [i for i in INSTANCES if "relu" in i.name], ids=str)
 @pytest.mark.parametrize("eps", [None, 1e-3, 0.1])
 def test_a_correct_relu_net_is_never_a_mismatch(instance, eps):
-    for seed in range(2):
+    for scheme, dtype, seed in covering(REAL, (np.float32, np.float64), (0, 1)):
         data = Gaussian(n=40, d=instance.d, outputs=instance.outputs, seed=seed)
-        for scheme in REAL:
-            for dtype in (np.float32, np.float64):
-                found = cell(instance.model, data, Normal(seed, 1.0), eps=eps, scheme=scheme.name, dtype=dtype).summary
-                assert found["n_mismatch"] == 0, (seed, scheme.name, dtype)
+        found = cell(instance.model, data, Normal(seed, 1.0), eps=eps, scheme=scheme.name, dtype=dtype).summary
+        assert found["n_mismatch"] == 0, (seed, scheme.name, dtype)
 
 
 def test_a_large_net_crosses_kinks_with_most_steps_and_still_judges():

@@ -28,6 +28,7 @@ ADDED = [
     symmetric("alone", 1, gain=0.5),
 ]
 every = pytest.mark.parametrize("scheme", [*REAL, *ADDED], ids=lambda scheme: scheme.name)
+added = pytest.mark.parametrize("scheme", ADDED, ids=lambda scheme: scheme.name)
 NETS = {
     "tanh": MLP([5, 3], "tanh"),
     "relu": MLP([5, 3], "relu"),
@@ -53,8 +54,9 @@ def test_its_evaluations_are_within_the_budget(scheme: Scheme, net: str) -> None
     assert there.count == evaluations(scheme) * there.theta.size <= 3 * scheme.evaluations * there.theta.size
 
 
+# `test_bounds.py` and `test_kinks.py` ask the same of the package's own
 @EXTENDED
-@every
+@added
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_its_bound_covers_the_true_error(scheme: Scheme, net: str, dtype: Any) -> None:
@@ -79,7 +81,7 @@ def one_sided_truth(there: Neighbourhood) -> np.ndarray:
     return there.model.gradient(there.theta.astype(LONG), extended(there.batch))
 
 
-@every
+@added
 @pytest.mark.parametrize("net", NETS)
 def test_its_own_step_is_within_three_times_the_least_bound_of_a_sweep(scheme: Scheme, net: str) -> None:
     there = around(NETS[net])
@@ -111,7 +113,7 @@ def test_steps_that_fit_the_budget_are_used(instance: Any) -> None:
         assert there.count >= len(ladder.offsets(ladder.multiples[-FIRST:])) * index.size, scheme.name
 
 
-@pytest.mark.parametrize("scheme", ADDED, ids=lambda scheme: scheme.name)
+@added
 def test_an_entry_in_the_table_is_a_scheme_of_the_program(
     scheme: Scheme, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

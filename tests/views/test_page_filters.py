@@ -73,7 +73,7 @@ def test_a_filter_changes_all_charts_and_tables_at_once(visit: Callable[..., Vis
 
 def test_an_empty_choice_offers_to_clear_the_filter(visit: Callable[..., Visit]) -> None:
     seen = visit(axes)
-    cells = Record(Path(seen.requests[0].removeprefix("file://").partition("#")[0]).parent).cells
+    cells = seen.record.cells
     keys = ["bug", "eps", "dtype", "scheme", "model", "data_n"]
     values = [facets.values_of(cells[key], key) for key in keys]
     done = {tuple(map(str, row)) for row in cells.loc[cells["status"] == "ok", keys].itertuples(index=False)}
@@ -217,7 +217,7 @@ def kept(record: Record, chosen: dict[str, int]) -> Any:
 
 def test_the_page_adds_up_to_what_python_says_of_the_same_cells(visit: Callable[..., Visit]) -> None:
     seen = visit(axes)
-    record = Record(Path(seen.requests[0].removeprefix("file://").partition("#")[0]).parent)
+    record = seen.record
     for chosen in filters(record, np.random.default_rng(1)):
         cells = kept(record, chosen)
         assert ask(seen, "cube.answer(mask)", chosen) == answer(cells)

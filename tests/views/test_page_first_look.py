@@ -23,7 +23,6 @@ from gradcheck.numerics.verdict import OF_MANY
 from gradcheck.views import cube, facets
 from gradcheck.views.charts import cell_data
 from gradcheck.views.matrix import matrix
-from gradcheck.views.record import Record
 
 WIDER = "(one) => { const at = document.querySelector(one); return at.scrollWidth > at.clientWidth + 1; }"
 EXPONENT = re.compile(r"\b\d(?:\.\d+)?e[+-]\d+")
@@ -48,10 +47,6 @@ def many_seeds(folder: Path) -> None:
             cell = planned(i, bug)
             cell.config["init"] |= {"seed": i % 3}
             writer.add(cell_row(cell, result(i, 3, ["match", "mismatch", "inconclusive"][i % 3], bug), 0.01))
-
-
-def record_of(seen: Visit) -> Record:
-    return Record(Path(seen.requests[0].removeprefix("file://").partition("#")[0]).parent)
 
 
 # ---------------------------------------------------------------------------------------------------------- one order
@@ -89,7 +84,7 @@ def test_cells_stand_in_the_order_in_which_they_deserve_a_look(seed: int) -> Non
 
 def test_the_first_cell_of_the_table_is_the_one_that_is_shown(visit: Callable[..., Visit]) -> None:
     seen, rng = visit(axes), np.random.default_rng(2)
-    record = record_of(seen)
+    record = seen.record
     keys = [key for key in cube.combinations(record.cells, truths(record.cells)).keys if key["swept"]]
     rank = {
         "mismatch": 0,
@@ -193,7 +188,7 @@ def test_what_was_not_understood_of_an_address_is_said(visit: Callable[..., Visi
 
 def test_a_cell_of_the_address_that_is_not_among_the_chosen_ones_is_said(visit: Callable[..., Visit]) -> None:
     seen = visit(checked)
-    cells = record_of(seen).cells
+    cells = seen.record.cells
     for dtype in ("float32", "float64"):
         for cell in cells.loc[cells["dtype"] == "float32", "cell"].head(2):
             with seen.answered():
@@ -208,7 +203,7 @@ def test_a_cell_of_the_address_that_is_not_among_the_chosen_ones_is_said(visit: 
 
 def test_steps_stand_in_the_order_of_a_terminal_and_are_written_in_one_way(visit: Callable[..., Visit]) -> None:
     seen = visit(checked)
-    record = record_of(seen)
+    record = seen.record
     assert seen.page.evaluate("cube.detection(cube.chosen({})).stepNames") == matrix(record.cells).columns
     told = seen.page.inner_text("main") + " ".join(seen.page.locator("svg text").all_text_contents())
     commands = seen.page.inner_text("#commands") + seen.page.inner_text("#provenance")  # these are as they were typed
@@ -256,7 +251,7 @@ def test_no_mark_of_a_weight_sits_on_the_frame(visit: Callable[..., Visit]) -> N
 
 def test_squares_of_correct_gradients_have_a_legend_with_the_numbers_of_the_run(visit: Callable[..., Visit]) -> None:
     seen = visit(checked)
-    cells = record_of(seen).cells
+    cells = seen.record.cells
     own = cells[(cells["bug"] == "none") & (cells["verdict"] != "mismatch")]
     not_ok = int((~own["ok"].astype(bool)).sum())
     assert not_ok
@@ -276,7 +271,7 @@ def test_every_seed_that_was_swept_has_a_filter_or_is_said_to_have_none(visit: C
     seen = visit(checked)
     seen.choose("data.seed", "1")
     assert set(seen.column("cells", "data.seed")) == {"1"}
-    cells = record_of(seen).cells
+    cells = seen.record.cells
     told = seen.page.inner_text("#chosen")
     assert f"data.seed 1: {int((cells['data_seed'] == 1).sum())} cells." in told
     assert "A square takes all values of data.seed together" in seen.page.inner_text("#together")

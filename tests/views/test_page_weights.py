@@ -56,7 +56,7 @@ def saved(seen: Visit, table: str) -> list[dict[str, str]]:
 
 def test_the_page_holds_of_each_weight_what_is_stored_with_the_wrong_ones_first(visit: Callable[..., Visit]) -> None:
     seen = visit(mixed)
-    record = Record(Path(seen.requests[0].removeprefix("file://").partition("#")[0]).parent)
+    record = seen.record
     for i in range(6):
         seen.page.fill("#cells input", planned(i).cell)
         seen.page.click("#cells tbody tr")
@@ -84,7 +84,7 @@ def test_the_page_holds_of_each_weight_what_is_stored_with_the_wrong_ones_first(
 
 def test_the_table_of_cells_is_saved_with_numbers_alone_where_errors_are_visible(visit: Callable[..., Visit]) -> None:
     seen = visit(mixed)
-    cells = Record(Path(seen.requests[0].removeprefix("file://").partition("#")[0]).parent).cells.set_index("cell")
+    cells = seen.record.cells.set_index("cell")
     for row in saved(seen, "cells"):
         own = cells.loc[row["cell"]]
         for name, column in (("visible_from", "max_resolution"), ("half_visible_from", "median_resolution")):
