@@ -46,7 +46,7 @@ class InFull:
 
     def crossings(self, index: Array, reach: Array) -> Crossings:
         """The kinks that steps up to ``reach`` (m,) cross along the weights of ``index`` (m,)."""
-        return Crossings(np.empty(0, np.intp), np.empty(0), np.empty(0))
+        return Crossings.none()
 
 
 class NetInFull(NetAtTheta, InFull):
@@ -63,12 +63,12 @@ class NetInFull(NetAtTheta, InFull):
             return bent + float(np.sum(self.kinks.clipping(self.net, zs[-1], self.batch.y)))
 
     def crossings(self, index: Array, reach: Array) -> Crossings:
-        found = [super().crossings(index, reach)]
+        found: list[Crossings] = []
         for r, i in enumerate(index):
             for layer, (z, dz) in enumerate(zip(self.trace.zs[:-1], self._along(i), strict=True)):
                 near = self.kinks.near(layer, reach[r : r + 1], z[None], dz[None])
                 found.append(near._replace(row=near.row + r))
-        return Crossings(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return Crossings.joined(found)
 
     def _along(self, i: int) -> list[Array]:
         """Derivatives of the hidden layers' z by one weight."""

@@ -58,11 +58,13 @@ class Kinks:
         (B,) that moves, (B, n).
         """
         slopes = self.slopes[layer] if column is None else self.slopes[layer].T[column]
-        dz = np.abs(dz)
-        found = np.nonzero((np.abs(z) <= reach.reshape(-1, *[1] * (dz.ndim - 1)) * dz) & (dz > 0))
-        speed = dz[found].astype(np.float64)
-        height = np.abs(np.broadcast_to(z, dz.shape)[found]).astype(np.float64)
-        return Crossings(found[0], height / speed, np.broadcast_to(slopes, dz.shape)[found] * speed)
+        fast = np.abs(dz)
+        found = np.nonzero((np.abs(z) <= reach.reshape(-1, *[1] * (dz.ndim - 1)) * fast) & (fast > 0))
+        speed = fast[found].astype(np.float64)
+        height = np.broadcast_to(z, dz.shape)[found].astype(np.float64)
+        # at 0 a unit is off, so that it is the step upwards of z that crosses
+        side = np.where(height > 0, -1.0, 1.0) * np.sign(dz[found]).astype(np.float64)
+        return Crossings(found[0], np.abs(height) / speed, np.broadcast_to(slopes, dz.shape)[found] * speed, side)
 
     def clipping(self, net: Net, z: Array, y: Array, clipped: Array | None = None) -> Array | float:
         """How far the loss leaves its continuation by examples clipped at theta or at z alone, (B,).

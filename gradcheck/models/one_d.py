@@ -138,4 +138,5 @@ class CurveNear(InFull):
         x = abs(float(self.model.x))
         distance = np.full(1, abs(float(self._argument)) / x if x else np.inf)
         row = np.flatnonzero((distance <= reach) & (not self.model.smooth))
-        return Crossings(row, distance[row], np.full(len(row), self._jump * x))
+        side = -np.sign(float(self._argument) * float(self.model.x))
+        return Crossings(row, distance[row], np.full(len(row), self._jump * x), np.full(len(row), side))

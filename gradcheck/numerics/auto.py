@@ -4,77 +4,38 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
-from gradcheck.numerics.ladder import Ladder, ladder_of, room, truncations
+from gradcheck.numerics.foreseen import jumps, kinks_along, least_of_steps, short_of_kinks, witness
+from gradcheck.numerics.ladder import Ladder, ladder_of, room
 from gradcheck.numerics.problem import Crossings
 from gradcheck.numerics.quotients import (
     DEVIATIONS,
-    KINK_MARGIN,
     Estimate,
     Probe,
     Quotients,
-    at_least,
     by_complex_step,
-    columns_of,
     estimate,
     merged,
     quotients,
     tiny_step,
 )
+from gradcheck.numerics.rungs import Rungs, rungs_of, with_step
 from gradcheck.numerics.schemes import Scheme, perturbed_weights, representable_step
 
 Array = np.ndarray
 
-# Near kinks, candidate steps differ by this factor; the best candidate's bound is at most sqrt(2) times the best possible.
-STEPS_APART = math.sqrt(2)
-# A larger step reveals a smaller one's truncation only if its own is at least this many times larger.
-LEAST_GROWTH = 4.0
-
-
 # Beside a step whose bound is at most this many times what another step's can be at least, that one is not tried.
 CLOSE_ENOUGH = 2.5
-
-
-class Rungs(NamedTuple):
-    """Steps of m weights; all (m, s).
-
-    step : the steps.   found : the formula's quotients there.   truncation : without what kinks add.
-    """
-
-    step: Array
-    found: Quotients
-    truncation: Array
-
-    @property
-    def bound(self) -> Array:
-        """The largest possible error of the formula; infinite where unknown."""
-        bound = self.found.roundoff + self.truncation + self.found.kink
-        return np.where(np.isnan(bound), np.inf, bound)
-
-    def where(self, which: Array) -> Rungs:
-        """Those of the weights ``which`` (bool) alone."""
-        return Rungs(self.step[which], Quotients(*(column[which] for column in self.found)), self.truncation[which])
-
-    def beside(self, step: Array, found: Quotients, truncation: Array) -> Rungs:
-        """These and one step more, (m,)."""
-        both = (np.concatenate([many, one[:, None]], axis=1) for many, one in zip(self.found, found, strict=True))
-        return Rungs(
-            np.concatenate([self.step, step[:, None]], axis=1),
-            Quotients(*both),
-            np.concatenate([self.truncation, truncation[:, None]], axis=1),
-        )
 
 
 def auto(probe: Probe, scheme: Scheme, index: Array) -> Estimate:
     """Derivatives at the step with the smallest bound of a ladder of steps, for the weights of ``index``.
 
     A few rungs are tried first; others where they may have a bound that is much smaller.
-    Near kinks the top rungs are replaced by one step that crosses few of them.
+    A loss that knows its kinks has fewer rungs first, and near kinks the top rungs are replaced by one step that crosses few.
     It takes at most 16 evaluations a weight (complex step: 2).
     """
     if scheme.complex_valued:
@@ -95,7 +56,7 @@ def _among_rungs(probe: Probe, scheme: Scheme, whole: Ladder, window: slice) -> 
     if probe.crossings is not None:
         return _among_kinks(probe, scheme, whole, window)
     ladder = whole.at(window).evaluated(probe)
-    return _extended(probe, scheme, whole, window, ladder, _rungs(probe, ladder))
+    return _extended(probe, scheme, whole, window, ladder, rungs_of(probe, ladder))
 
 
 def _extended(probe: Probe, scheme: Scheme, whole: Ladder, window: slice, ladder: Ladder, rungs: Rungs) -> Estimate:
@@ -118,7 +79,7 @@ def _extended(probe: Probe, scheme: Scheme, whole: Ladder, window: slice, ladder
         if low or high:
             ends = slice(0 if low else window.start, len(whole.multiples) if high else window.stop)
             part = replace(part, multiples=whole.multiples[ends]).evaluated(probe)
-        parts.append((which, _best(probe, scheme, part, _rungs(probe, part) if low or high else rungs.where(which))))
+        parts.append((which, _best(probe, scheme, part, rungs_of(probe, part) if low or high else rungs.where(which))))
     return merged(parts)
 
 
@@ -127,46 +88,82 @@ def _among_kinks(probe: Probe, scheme: Scheme, whole: Ladder, window: slice) -> 
 
     One extra step for each weight costs as many evaluations as the formula has points, so the top rungs are given up for it.
     The truncation of the extra step must then be seen without them.  A formula with an embedded one is compared with that.
-    Other formulas need a rung above the suggested step.  Where the rungs that are left do not reach so far, a second part of
-    the top is given up, for one step near the largest that is trusted.
+    Other formulas need a rung above the step at which noise is to equal truncation.
     """
-    assert probe.crossings is not None
-    nested, size = whole.nested, len(whole.nested.distances)
-    kept = nested.rungs(room(scheme) - size)
-    wide = nested.embedded is not None or nested.ratio ** (kept - 1) > nested.below
-    if not wide:
-        kept = nested.rungs(room(scheme) - 2 * size)
-    if kept < 1:
-        ladder = whole.evaluated(probe)
-        return _best(probe, scheme, ladder, _rungs(probe, ladder))
-    window = slice(window.start, min(window.stop, kept))
+    nested = whole.nested
+    kept = nested.rungs(room(scheme) - len(nested.distances))
+    if nested.embedded is None and not nested.ratio ** (kept - 1) > nested.below:
+        return _with_witness(probe, scheme, whole)
+    # one rung less than elsewhere, in whose place most weights take a step of their own
+    window = slice(window.start, min(window.stop - 1, kept))
     ladder = whole.at(window).evaluated(probe)
-    rungs = _rungs(probe, ladder)
-    if wide:
-        top = whole.multiples[-1] * whole.size
-        near = probe.crossings(whole.index, top * max(whole.nested.offsets))
-        limited = _jumps(whole.nested, near, top) * top > rungs.found.roundoff[:, 0] * rungs.step[:, 0]
-    else:
-        limited = np.ones(len(whole.index), dtype=bool)
-        rungs = _beside(probe, ladder, rungs, _witness(probe, ladder, rungs))
+    rungs = rungs_of(probe, ladder)
+    top = whole.multiples[-1] * whole.size
+    near = kinks_along(probe, whole, top)
+    limited = _changed(whole, near, top) * top > rungs.found.roundoff[:, 0] * rungs.step[:, 0]
     parts = []
     for which in (limited, ~limited):
         if not which.any():
             continue
         part, lower = ladder.where(which), rungs.where(which)
         if which is limited:
-            lower = _beside(probe, part, lower, _short_of_kinks(probe, part, lower))
-            parts.append((which, _best(probe, scheme, part, lower)))
+            step = short_of_kinks(probe, part, lower, near.where(which))
+            step = np.where(np.isnan(step), lower.step[:, -1] * part.ratio, step)
+            parts.append((which, _best(probe, scheme, part, with_step(probe, part, lower, step))))
         else:
             parts.append((which, _extended(probe, scheme, whole.where(which), window, part, lower)))
     return merged(parts)
 
 
-def _rungs(probe: Probe, ladder: Ladder) -> Rungs:
-    """The rungs of an evaluated ladder, by ascending step."""
-    multiples, found = ladder.levels(probe, ladder.nested)
-    truncation = truncations(multiples, found, ladder.nested, ladder.trusted(probe), ladder.lifted(probe))
-    return Rungs(ladder.size[:, None] * multiples, found, truncation)
+def _with_witness(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
+    """``auto`` of a loss that knows its kinks, by a formula whose truncation only a larger step shows.
+
+    Few rungs are left beside two more steps: one near the largest that is trusted, and one that stays short of the kinks.  The
+    rungs end at the step at which noise is to equal truncation, unless a kink is foreseen below.  Where the first step shows
+    nothing, since kinks that were not foreseen spoil it, more rungs take the place of the second.
+    """
+    nested = whole.nested
+    kept, more = (nested.rungs(room(scheme) - k * len(nested.distances)) for k in (2, 1))
+    if kept < 1:
+        ladder = whole.evaluated(probe)
+        return _best(probe, scheme, ladder, rungs_of(probe, ladder))
+    start = max(0, math.floor(math.log(nested.below, nested.ratio)) + 1 - kept)
+    top = whole.multiples[start + kept - 1] * whole.size
+    noise = DEVIATIONS * whole.noise.here
+    free = _changed(whole, kinks_along(probe, whole, top), top) * top <= noise
+    high = free & (whole.multiples[start + kept - 1] <= whole.trusted(probe))
+    parts = []
+    for which, lowest in ((high, start), (~high, 0)):
+        if not which.any():
+            continue
+        ladder = whole.where(which).at(slice(lowest, lowest + kept)).evaluated(probe)
+        rungs = rungs_of(probe, ladder)
+        rungs = with_step(probe, ladder, rungs, witness(probe, ladder, rungs))
+        step = short_of_kinks(probe, ladder, rungs)
+        parts.append((which, _second(probe, scheme, ladder, rungs, step, whole.multiples[lowest : lowest + more])))
+    return merged(parts)
+
+
+def _changed(ladder: Ladder, near: Crossings, step: Array) -> Array:
+    """By how much kinks may change the derivative of the ladder's formula at a step (m,); (m,)."""
+    return jumps(ladder.nested, near, step[:, None])[:, 0]
+
+
+def _second(
+    probe: Probe, scheme: Scheme, ladder: Ladder, rungs: Rungs, step: Array, multiples: tuple[float, ...]
+) -> Estimate:
+    """The best of the rungs and a second step (m,), or of a ladder with these ``multiples`` where that step is NaN."""
+    parts, none = [], np.isnan(step)
+    for which in (none, ~none):
+        if not which.any():
+            continue
+        part, lower = ladder.where(which), rungs.where(which)
+        if which is none:
+            part = replace(part, multiples=multiples).evaluated(probe)
+            parts.append((which, _best(probe, scheme, part, rungs_of(probe, part))))
+        else:
+            parts.append((which, _best(probe, scheme, part, with_step(probe, part, lower, step[which]))))
+    return merged(parts)
 
 
 def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: Rungs) -> Estimate:
@@ -176,27 +173,49 @@ def _best(probe: Probe, scheme: Scheme, ladder: Ladder, tried: Rungs) -> Estimat
         and at one step more, are judged by their difference from the best central rung.
     """
     rows = np.arange(len(ladder.index))
+    known: Array | None = None
     if scheme.order == 1:
         bounds = tried.bound
         best = bounds.argmin(axis=1)
         anchor, least = tried.found.value[rows, best], bounds[rows, best]
-        q = tried.found
+        central, q = tried, tried.found
         # each rung gives an upper bound of |f''|; noise enlarges it at small steps and kinks at large ones
-        curvature = ((q.bend + 2 * q.roundoff + 2 * q.kink) / tried.step).min(axis=1)
+        curvature = (q.bend + 2 * q.roundoff + 2 * q.kink) / tried.step
         multiples, own = ladder.levels(probe, scheme)
-        step, extra = _one_sided(probe, scheme, ladder, curvature)
+        step, extra = _one_sided(probe, scheme, ladder, curvature.min(axis=1))
         tried = Rungs(ladder.size[:, None] * multiples, own, own.value).beside(step, extra, extra.value)
-        tried = tried._replace(truncation=np.abs(tried.found.value - anchor[:, None]) + least[:, None])
+        anchored = np.abs(tried.found.value - anchor[:, None]) + least[:, None]
+        curved = _curved(ladder, central, curvature, ladder.trusted(probe), tried.step)
+        tried = tried._replace(truncation=np.fmin(anchored, curved))
+        known = np.fmin(anchored, curved + tried.found.kink)
     bounds = tried.bound
     usable = tried.found.finite & np.isfinite(bounds) & (tried.step > 0)
     best = np.where(usable, bounds, np.inf).argmin(axis=1)
     chosen = Quotients(*(column[rows, best] for column in tried.found))
-    truncation = tried.truncation[rows, best] + (chosen.kink if scheme.order != 1 else 0.0)
+    truncation = tried.truncation[rows, best] + chosen.kink if known is None else known[rows, best]
     kink = np.minimum(chosen.kink, truncation)
     vanished = ~(ladder.size > 0)
     # where the spacing of the numbers lifts every step above the scale of the loss, no truncation is known of finite losses
     finite = chosen.finite & (np.isfinite(truncation) | ladder.lifted(probe))
     return estimate(tried.step[rows, best], chosen, truncation, kink, finite, vanished)
+
+
+def _curved(ladder: Ladder, rungs: Rungs, curvature: Array, trusted: Array, step: Array) -> Array:
+    """Truncation of a one-sided formula at steps h (m, t) below rungs that a kink spoils; (m, t), infinite without one.
+
+    A rung at s bounds the second derivative f2 by its ``curvature``, (m, s), and f3 s**2 / 6 by its truncation.  The one-sided
+    quotient leaves the derivative by f2 h / 2 + f3 h**2 / 6.  A kink that is most of a rung's error enlarges the curvature by
+    more than the higher derivatives may lessen it.
+    """
+    q = rungs.found
+    other = q.roundoff + rungs.truncation
+    shows = (q.kink > other) & (rungs.step <= (trusted * ladder.size)[:, None])
+    least = np.full(step.shape, np.inf)
+    for k in np.flatnonzero(shows.any(axis=0)):
+        s = rungs.step[:, k, None]
+        own = curvature[:, k, None] * step / 2 + (other + q.kink)[:, k, None] * (step / s) ** 2
+        least = np.where(shows[:, k, None] & (step <= s), np.fmin(least, own), least)
+    return least
 
 
 def _one_sided(probe: Probe, scheme: Scheme, ladder: Ladder, curvature: Array) -> tuple[Array, Quotients]:
@@ -213,113 +232,12 @@ def _one_sided(probe: Probe, scheme: Scheme, ladder: Ladder, curvature: Array) -
     spacings = 4 * probe.rounding.unit * np.abs(theta.astype(np.float64))
     if probe.crossings is not None:
         near = probe.crossings(index, wanted)
-        least = np.full(len(wanted), np.inf)
-        for h in _steps(wanted, spacings):
-            foreseen = roundoff / h + curvature * h / 2 + _jumps(scheme, near, h)
-            least, wanted = np.fmin(least, foreseen), np.where(foreseen < least, h, wanted)
-            if (roundoff / h > least).all():
-                break
+
+        def foreseen(h: Array) -> Array:
+            return roundoff[:, None] / h + curvature[:, None] * h / 2 + jumps(scheme, near, h)
+
+        best = least_of_steps(wanted, spacings, roundoff, foreseen, np.full(len(wanted), np.inf))
+        wanted = np.where(np.isnan(best), wanted, best)
     h = representable_step(theta, np.maximum(wanted, spacings))
     points = perturbed_weights(theta, h, scheme.offsets)
     return h.astype(np.float64), quotients(probe, scheme, theta, points, probe.evaluate(index, points), noise)
-
-
-def _steps(highest: Array, lowest: Array) -> Iterator[Array]:
-    """Steps (m,) from the highest downwards, until all lie at or below the lowest."""
-    while (highest > lowest).any():
-        yield highest
-        highest = highest / STEPS_APART
-
-
-def _witness(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
-    """A step far above the ladder at which a formula of order p shows its truncation, proportional to h**p, best; (m,).
-
-    It is the step with the least noise and kinks in units of h**p.
-    """
-    assert probe.crossings is not None
-    # below the largest trusted step by a margin, since rounding to the dtype may enlarge the step
-    least = 2 * ladder.multiples[-1] * ladder.size
-    highest = np.fmax(ladder.trusted(probe) / STEPS_APART * ladder.size, least)
-    near = probe.crossings(ladder.index, highest * max(ladder.nested.offsets))
-    noise = rungs.found.roundoff[:, 0] * rungs.step[:, 0]
-    chosen, smallest = highest, np.full(len(highest), np.inf)
-    for h in _steps(highest, least):
-        # in units of highest**p, since h**p may underflow
-        blurred = (noise / h + _jumps(ladder.nested, near, h)) * (highest / h) ** ladder.nested.order
-        better = (blurred < smallest) & (h > least)
-        smallest, chosen = np.where(better, blurred, smallest), np.where(better, h, chosen)
-    return chosen
-
-
-def _short_of_kinks(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
-    """For each weight the step with the smallest predicted bound, where kinks may lie below every rung; (m,).
-
-    The bound of a step h is predicted from its roundoff N / h, its truncation as the rungs will show it, and the kinks.  A kink
-    at distance d, where the derivative jumps by J, adds w J (o h - d) / r for each pair of points r apart at o h > d, w being
-    the weight of the pair.
-    """
-    assert probe.crossings is not None
-    nested, trusted = ladder.nested, ladder.trusted(probe) * ladder.size
-    bounds = rungs.bound
-    least, best = bounds.min(axis=1), bounds.argmin(axis=1)
-    value = rungs.found.value[np.arange(len(best)), best]
-    noise = rungs.found.roundoff[:, 0] * rungs.step[:, 0]
-    highest = rungs.step[:, -1] * ladder.ratio
-    near = probe.crossings(ladder.index, highest * max(nested.offsets))
-    # below noise / least the roundoff alone exceeds the best bound of the rungs
-    smallest = np.maximum(at_least(np.zeros(len(highest)), ladder.theta, probe.rounding.unit), noise / least)
-    chosen = highest
-    for h in _steps(highest, smallest):
-        own = noise / h + _jumps(nested, near, h)
-        truncation = _shown(ladder, rungs, trusted, h, value, own)
-        if nested.embedded is not None:
-            truncation = np.where(h <= trusted, own, truncation)
-        better = (own + truncation < least) & (h > smallest)
-        least, chosen = np.where(better, own + truncation, least), np.where(better, h, chosen)
-    return chosen
-
-
-def _jumps(formula: Scheme, near: Crossings, h: Array) -> Array:
-    """By how much the kinks may change the formula's derivative at steps h (m,); (m,)."""
-    total = np.zeros(len(h))
-    for low, high, weight in formula.pairs:
-        reach = max(-low, high) * h
-        bent = np.bincount(near.row, near.jump * np.maximum(reach[near.row] - near.distance, 0), minlength=len(h))
-        total += abs(float(weight)) * bent / ((high - low) * h)
-    return KINK_MARGIN * total
-
-
-def _beside(probe: Probe, ladder: Ladder, rungs: Rungs, step: Array) -> Rungs:
-    """The rungs and one extra at ``step`` (m,)."""
-    nested, trusted = ladder.nested, ladder.trusted(probe) * ladder.size
-    h = representable_step(ladder.theta, step)
-    points = perturbed_weights(ladder.theta, h, nested.offsets)
-    evaluated = probe.evaluate(ladder.index, points)
-    found = quotients(probe, nested, ladder.theta, points, evaluated, ladder.noise)
-    size = h.astype(np.float64)
-    truncation = _shown(ladder, rungs, trusted, size, found.value, found.roundoff + found.kink)
-    if nested.embedded is not None:
-        lesser = nested.embedded
-        columns = [nested.offsets.index(o) for o in lesser.offsets]
-        other = quotients(probe, lesser, ladder.theta, points[:, columns], columns_of(evaluated, columns), ladder.noise)
-        # below six times the scale of the loss the embedded formula has the larger truncation: f5 h**4 / 7680 against
-        # f7 h**6 / 322560 for Richardson's
-        apart = np.abs(found.value - other.value) + found.roundoff / 2 + found.kink
-        truncation = np.fmin(truncation, np.where(size <= trusted, apart, np.inf))
-    return rungs.beside(size, found, truncation)
-
-
-def _shown(ladder: Ladder, rungs: Rungs, trusted: Array, step: Array, value: Array, blur: Array) -> Array:
-    """Truncation at a step h between rungs, where the formula gave ``value`` with an error of at most ``blur``; (m,).
-
-    A rung at a step s above has (s / h)**order times the truncation, so the difference of both values shows it.  A rung below
-    gives an upper limit, the difference plus the rung's bound, and a lower one, the difference minus the noise of both.
-    """
-    both = blur[:, None] + rungs.found.roundoff + rungs.found.kink
-    gap = np.abs(rungs.found.value - value[:, None])
-    growth = (rungs.step / step[:, None]) ** ladder.nested.order
-    shown = np.where((growth >= LEAST_GROWTH) & (rungs.step <= trusted[:, None]), (gap + both) / (growth - 1), np.inf)
-    below = rungs.step < step[:, None]
-    least = np.fmin.reduce(np.where(below, gap + rungs.bound, shown), axis=1, initial=np.inf)
-    most = np.fmax.reduce(np.where(below, gap - both, 0), axis=1, initial=0)
-    return np.maximum(least, most)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -23,13 +23,31 @@ class Crossings(NamedTuple):
     """Kinks near theta along some weights: one entry for each kink, in no order.
 
     row : the weight's position among these weights, intp.
-    distance : the step that reaches the kink, to first order, on either side of theta; >= 0, float64.
+    distance : the step that reaches the kink, to first order; >= 0, float64.
     jump : by how much the derivative with respect to that weight changes there; >= 0, float64.
+    side : 1.0 where steps upwards cross the kink, -1.0 where steps downwards do, 0.0 where both do; float64.
     """
 
     row: Array
     distance: Array
     jump: Array
+    side: Array
+
+    def where(self, which: Array) -> Crossings:
+        """The kinks along the weights ``which`` (bool) alone."""
+        kept = which[self.row]
+        rest = (column[kept] for column in self[1:])
+        return Crossings((np.cumsum(which) - 1)[self.row[kept]], *rest)
+
+    @classmethod
+    def none(cls) -> Crossings:
+        """No kink."""
+        return cls(np.empty(0, np.intp), np.empty(0), np.empty(0), np.empty(0))
+
+    @classmethod
+    def joined(cls, parts: Iterable[Crossings]) -> Crossings:
+        """The kinks of all parts, whose rows count the same weights."""
+        return cls(*(np.concatenate(columns) for columns in zip(cls.none(), *parts, strict=True)))
 
 
 class Evaluations(NamedTuple):

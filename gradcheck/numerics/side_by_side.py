@@ -126,12 +126,12 @@ def _row(problems: Sequence[Problem], scheme: Scheme) -> Problem:
         return losses, deviations
 
     def crossings(index: Array, reach: Array) -> Crossings:
-        found = [Crossings(np.empty(0, np.intp), np.empty(0), np.empty(0))]
+        found: list[Crossings] = []
         for problem, rows, own in each(index):
             assert problem.crossings is not None
             near = problem.crossings(own, reach[rows])
             found.append(near._replace(row=rows[near.row]))
-        return Crossings(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return Crossings.joined(found)
 
     centers = np.repeat(np.array([problem.center for problem in problems], first.theta.dtype), size)
     return Problem(

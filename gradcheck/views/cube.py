@@ -167,13 +167,15 @@ def _coded(column: pd.Series, name: str, steps: Mapping[float | None, str]) -> t
     codes, found = column.factorize(use_na_sentinel=False)
     values = [plain_value(value) for value in found]
     shown = [steps[value] if name == "eps" else facets.value_label(name, value) for value in values]
-    in_order = [shown[values.index(value)] for value in facets.values_of(column, name)]
+    label_of = dict(zip(values, shown, strict=True))
+    in_order = [label_of[value] for value in facets.values_of(column, name)]
     titles = list(dict.fromkeys(in_order))
     if name == "bug":
         titles.sort(key=bug_order)
     elif name == "eps":
         titles = [label for label in dict.fromkeys(steps.values()) if label in titles]
-    place = np.array([titles.index(label) for label in shown], dtype=np.int64)
+    place_of = {label: k for k, label in enumerate(titles)}
+    place = np.array([place_of[label] for label in shown], dtype=np.int64)
     typed = {_typed(value): int(at) for value, at in zip(values[:MOST_TYPED], place, strict=False)}
     other = {text: at for text, at in typed.items() if text != titles[at]}
     return titles, place[codes] if len(codes) else np.zeros(0, np.int64), other

@@ -42,7 +42,7 @@ def cells(first: int, rng: np.random.Generator) -> list[CellRows]:
 
 
 def write(run: Path, parts: int) -> None:
-    """A record as a run stores it, every cell with an id of its own."""
+    """A record as a run stores it, every cell with an id of its own, every fourth with another seed of the data."""
     rng, stamp = np.random.default_rng(0), {PROVENANCE: b'{"schema_version": %d}' % SCHEMA_VERSION}
     known = [cells(k * PART_CELLS, rng) for k in range(min(DIFFERENT, parts))]
     tables = [(cells_table(some), errors_table(some)) for some in known]
@@ -60,6 +60,10 @@ def write(run: Path, parts: int) -> None:
         of_cells, of_errors = tables[k % len(tables)]
         of_cells = of_cells.set_column(0, "cell", pa.array(ids))
         of_errors = of_errors.set_column(0, "cell", pa.array(np.repeat(ids, WEIGHTS)))
+        seeds = np.arange(k * PART_CELLS, (k + 1) * PART_CELLS) // 4
+        for_cells, for_errors = (pa.array(some, pa.int64()) for some in (seeds, np.repeat(seeds, WEIGHTS)))
+        of_cells = of_cells.set_column(of_cells.column_names.index("data_seed"), "data_seed", for_cells)
+        of_errors = of_errors.set_column(of_errors.column_names.index("data_seed"), "data_seed", for_errors)
         digest = put("errors", k, parquet.fill([of_errors], ERRORS.with_metadata(stamp), ERRORS_DICTIONARY))
         weights = {parquet.DIGEST_OF_ERRORS: digest.encode()}
         put("cells", k, parquet.fill([of_cells], CELLS.with_metadata(stamp), CELLS_DICTIONARY, weights))

@@ -28,6 +28,8 @@ from tests.benchmarks.structure import CENTRAL, EPS, D, N, scipy_loop
 CHOSEN: tuple[tuple[str, Model, int, int], ...] = (
     ("logistic, n = 100, d = 10", Logistic(), 100, 10),
     ("mlp 10-5-3-1, n = 100", MLP([5, 3]), 100, 10),
+    ("mlp 10-20-1 with relu, n = 100", MLP([20], "relu"), 100, 10),
+    ("mlp 10-64-32-1 with relu, n = 100", MLP([64, 32], "relu"), 100, 10),
     ("softmax, n = 100, d = 10", Softmax(n_classes=3), 100, 10),
     (f"logistic, n = {N}, d = {D}", Logistic(), N, D),
     ("softmax, n = 2000, d = 100, 10 classes", Softmax(n_classes=10), 2000, 100),

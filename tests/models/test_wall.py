@@ -93,6 +93,7 @@ def test_kinks_are_those_of_the_definition(instance: Instance) -> None:
     assert np.array_equal(found.row[one], expected.row[other])
     np.testing.assert_allclose(found.distance[one], expected.distance[other], rtol=2.0**-40, atol=2.0**-44)
     np.testing.assert_allclose(found.jump[one], expected.jump[other], rtol=2.0**-40, atol=2.0**-44)
+    assert np.array_equal(found.side[one], expected.side[other])
 
 
 def test_a_fast_way_that_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from gradcheck.models.batch import NO_BATCH, Batch
 from gradcheck.models.cross_entropy import LOGIT_LIMIT
 from gradcheck.models.kinks import Kinks
 from gradcheck.models.target import NoTarget
+from gradcheck.numerics.problem import Crossings
 from gradcheck.numerics.schemes import SCHEMES
 
 ABS = OneD("abs", 1.0)
@@ -201,6 +202,7 @@ def test_the_jump_of_a_crossing_is_the_slope_of_what_the_losses_report(layers):
             continue
         h = (distances[0] + min(distances[1], 2 * distances[0])) / 2
         _, bent = net.perturbation.losses(np.array([i]), net.theta[i] + np.array([[h, -h]]))
+        assert jumps[0] == 0 or np.sign(bent[0, 0] - bent[0, 1]) == near.side[mine][order][0]
         # one kink on one side; the distance cancels in h - d, of which 1e-13 stays right at 1% between the kinks
         assert bent.sum() == pytest.approx(jumps[0] * (h - distances[0]), rel=1e-11)
         checked += 1
@@ -237,6 +239,37 @@ def test_which_needs_to_know_where_they_are(scheme, monkeypatch):
     net = net_beside_kinks()
     monkeypatch.setattr(Neighbourhood, "probe", property(lambda self: PROBE(self)._replace(crossings=None)))
     assert worst_ratio(net, scheme) > 100
+
+
+@pytest.mark.parametrize("scheme", ["forward", "backward"])
+@pytest.mark.parametrize("distance", [0.0, 1e-13])
+def test_a_one_sided_formula_is_not_spoilt_by_a_kink_on_the_other_side(scheme, distance, monkeypatch):
+    net = relu_net(0, [6, 4], 10, 3)
+    params = net.model.layout(net.batch).split(net.theta)
+    z = net.model.net.forward(net.theta, net.batch).zs[0]
+    # at 0 a unit is off, so that one side alone crosses
+    params["b1"] += np.resize([distance, -distance], 6) - z[np.arange(6), np.arange(6)]
+    net = Neighbourhood(net.model, net.theta, net.batch)
+    assert worst_ratio(net, scheme) <= 3
+    known = type(net.perturbation).crossings
+
+    def without_sides(self: object, index: np.ndarray, reach: np.ndarray) -> Crossings:
+        found = known(self, index, reach)
+        return found._replace(side=np.zeros_like(found.side))
+
+    monkeypatch.setattr(type(net.perturbation), "crossings", without_sides)
+    # kinks at no distance spoil all steps alike, so that the choice is the same
+    assert (worst_ratio(net, scheme) > 10) == (distance > 0)
+
+
+def test_a_kink_that_nothing_foresees_leaves_a_ladder_that_reaches_far_enough():
+    """The first unit is off for the second example, so that nothing tells how near the second is to its own kink there."""
+    batch = Batch(np.array([[1.0], [-1.0]]), np.array([[1.0], [0.0]]))
+    net = Neighbourhood(MLP([1, 1], "relu"), np.array([0.5, 0.499, 1.0, -0.01, 1.0, 0.1]), batch)
+    near = net.perturbation.crossings(net.index[:1], np.array([0.1]))
+    assert near.jump.tolist() == [0.0]
+    assert net.perturbation.losses(net.index[:1], np.array([[0.48]]))[1][0, 0] > 1e-3
+    assert worst_ratio(net, "five_point") <= 3
 
 
 PROBE = Neighbourhood.probe.fget

@@ -86,7 +86,7 @@ class Perturbation(NetAtTheta):
 
     def crossings(self, index: Array, reach: Array) -> Crossings:
         """The kinks of hidden units that steps up to ``reach`` (m,) cross along the weights of ``index`` (m,)."""
-        found = [Crossings(np.empty(0, np.intp), np.empty(0), np.empty(0))]
+        found: list[Crossings] = []
         net, trace = self.net, self.trace
         last = len(trace.zs) - 1
         size = max(1, POINTS_NUMBERS // (len(self.batch.X) * max(z.shape[1] for z in trace.zs)))
@@ -105,7 +105,7 @@ class Perturbation(NetAtTheta):
                     if deeper + 1 < last:
                         dz = (net.activation.derivative(z) * dz) @ self._weights[deeper + 1]
                 found += [c._replace(row=rows[c.row]) for c in near]
-        return Crossings(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return Crossings.joined(found)
 
     def _located(self, index: Array) -> Iterator[tuple[int, Array, Array, Array]]:
         """For each layer (from 0) with some of these weights: their places in ``index``, and their rows and columns."""
