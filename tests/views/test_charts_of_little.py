@@ -27,7 +27,7 @@ def points(values: tuple[float, ...], steps: tuple[float, ...] = (1e-8,)) -> lis
     return [
         {
             "row": "", "column": f"panel {k}", "scheme": "central", "eps": eps, "step": f"{eps:.0e}",
-            "what": v_curve.ERROR, "value": value, "cells": 1,
+            "what": v_curve.ERROR, "value": value, "beyond": "", "cells": 1,
         }
         for k, value in enumerate(values) for eps in steps
     ]  # fmt: skip
@@ -131,14 +131,14 @@ def test_a_caption_speaks_of_what_is_there(
 ) -> None:
     make(tmp_path)
     cells = Record(tmp_path).cells
-    said = captions.caption("detection", cells, truths(cells))
+    said = captions.describing("detection", captions.shown("detection", cells, truths(cells)))
     assert [text in said for text in ("planted bug, the share", "false alarms", "nobody knows")] == [
         planted,
         correct,
         unknown,
     ]
     assert "white" not in said  # it is black on a dark page
-    assert ("Left of the minimum" in captions.caption("v_curve", cells, truths(cells))) == minimum
+    assert ("minimum" in captions.shown("v_curve", cells, truths(cells)).sentences) == minimum
     assert {row["bug"] for row in cell_data.squares(cells)} == (
         {words.OWN} if unknown else {words.NO_BUG, *(["scale"] * planted)}
     )

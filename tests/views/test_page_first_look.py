@@ -279,7 +279,7 @@ def test_every_seed_that_was_swept_has_a_filter_or_is_said_to_have_none(visit: C
     cells = record_of(seen).cells
     told = seen.page.inner_text("#chosen")
     assert f"data.seed 1: {int((cells['data_seed'] == 1).sum())} cells." in told
-    assert "A square takes all values of data.seed together" in seen.page.inner_text("#together")
+    assert "Each square takes all values of data.seed together." in seen.page.inner_text("#detection-figure figcaption")
     assert "varied data.seed: 0, 1" in repr(gradcheck.load(str(Path(seen.requests[0].removeprefix("file://")).parent)))
     many = visit(many_seeds)
     drop = many.page.locator("#filters select").evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))")
