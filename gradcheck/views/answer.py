@@ -35,7 +35,7 @@ def accused(record: Record, most: int | None) -> Iterator[str]:
     accused_ = (cells["verdict"] == "mismatch") & ~cells["bug_injected"].fillna(False).astype(bool)
     if not accused_.any():
         return
-    told = [name for name in settings_varied(cells) if name != "bug"]
+    told = [name for name in settings_varied(cells) if name != "bug" and not name.startswith("bug_")]
     told[:0] = ["run"] if record.several else []
     shown = [name for name in dict.fromkeys([*_NAMED, *told]) if name in cells]
     wrong = cells.loc[accused_, shown]

@@ -4,7 +4,7 @@ const says = (() => {
   const digits = (value) => (value === 0 ? "0" : padded(value.toExponential(1)));
 
   // All names of a tie, or how many there are and the first of them.
-  const tied = (names) => (names.length <= 4 ? [names.slice(0, -1).join(", "), names.at(-1)].filter(Boolean).join(" and ") : `${names.length} rules (${names.slice(0, 3).join(", ")} …)`);
+  const tied = (names) => (names.length <= 4 ? [names.slice(0, -1).join(", "), names.at(-1)].filter(Boolean).join(" and ") : `${names.length} rules (${names.slice(0, 3).join(", ")} and others, which the table by bug has)`);
   const most = (rows, field) => { const top = Math.max(...rows.map((row) => row[field])); return rows.filter((row) => row[field] === top); };
 
   function rules(points) {

@@ -280,7 +280,11 @@ def looks(cells: pd.DataFrame, told: pd.Series) -> NDArray[np.int64]:
     were caught; then what is partial, what is inconclusive, and what matches; last what was not computed.
     """
     look = told.map({str(truth): _LOOK.get(truth, 0) for truth in Truth}).astype(int)
-    look = look.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 6)
+    wrong, planted = (
+        (told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"),
+        cells["bug_injected"].fillna(False).astype(bool),
+    )
+    look = look.mask(wrong & ~planted, 6).mask(wrong & planted, _LOOK[Truth.CAUGHT])
     rest = cells["verdict"].map(_OF_VERDICT).fillna(0).astype(int)
     failed = (cells["status"] == "failed").astype(int) - 1
     return np.asarray(look.where(look > 0, rest).where(cells["status"] == "ok", failed), dtype=np.int64)

@@ -79,7 +79,8 @@ def curves(
         labelOverlap="parity",
         labelSeparation=6,
     )
-    base = (
+    # without a colour: the same sign for all schemes, in the colour of text
+    plain = (
         alt.Chart(source)
         .transform_calculate(shown=exponential("datum.value", ".2e"))
         .encode(
@@ -87,7 +88,6 @@ def curves(
             y=alt.Y(
                 "value:Q", scale=alt.Scale(type="log", nice=True), axis=decades(7), title="relative to the gradient"
             ),
-            color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"),
             tooltip=[
                 "scheme:N",
                 alt.Tooltip("step:N", title="eps"),
@@ -97,6 +97,7 @@ def curves(
             ],
         )
     )
+    base = plain.encode(color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"))
     dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=[ERROR, BOUND], range=[[1, 0], [5, 4]]), title=None)
     shape = alt.Shape("scheme:N", scale=alt.Scale(domain=list(schemes)), title="scheme")
     lines = (
@@ -111,13 +112,13 @@ def curves(
     )
     at_auto = f"datum.what == '{BOUND}' && !isValid(datum.eps)"
     ticks_of_auto = base.transform_filter(at_auto).mark_tick(thickness=2, size=14, orient="horizontal", opacity=1)
-    return (lines + points + ticks_of_auto + _beyond(base, height) + _room(base)).properties(width=width, height=height)
+    return (lines + points + ticks_of_auto + _beyond(plain, height) + _room(base)).properties(
+        width=width, height=height
+    )
 
 
-def _beyond(base: alt.Chart, height: int) -> alt.LayerChart:
+def _beyond(plain: alt.Chart, height: int) -> alt.LayerChart:
     """A sign at the edge of the panel for each median that the axis has no place for: why a line ends."""
-    plain = base.copy()
-    plain.encoding.color = alt.Undefined  # the same sign for all schemes, in the colour of text
     signs = [
         plain.transform_filter(f"datum.beyond === '{sign}'")
         .mark_text(fontSize=13)
