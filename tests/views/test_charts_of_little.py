@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import shown
 from constructed import one_cell, planned, result, rows
 from visits import Visit
 
@@ -144,7 +145,7 @@ def test_a_caption_speaks_of_what_is_there(
     )
 
 
-def test_a_page_of_little_says_what_it_shows(visit: Callable[..., Visit]) -> None:
+def test_a_page_of_little_says_what_it_shows(visit: Callable[..., Visit], capsys: pytest.CaptureFixture[str]) -> None:
     seen = visit(unjudged)
     assert seen.page.inner_text("h1") == "Nothing could be judged."
     assert seen.page.inner_text("#detection-heading") == "What was found"
@@ -165,3 +166,7 @@ def test_a_page_of_little_says_what_it_shows(visit: Callable[..., Visit]) -> Non
     assert "6 of 12 correct gradients ok, 6 not judged enough." in other.page.inner_text("#chosen")
     mine = visit(own)
     assert "your gradient" in mine.page.locator("#chart-detection svg text").all_text_contents()
+    assert "no bug" not in str(mine.page.text_content("body main")) + mine.page.inner_text("header")
+    run = Path(mine.requests[0].removeprefix("file://").partition("#")[0]).parent
+    assert "your gradient" in shown(capsys, run)
+    assert "no bug" not in shown(capsys, run, "--all")
