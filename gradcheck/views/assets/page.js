@@ -266,7 +266,8 @@
     if (whole) {
       const figures = { rules: cube.rulePoints(mask), v_curve: cube.vPoints(mask), histogram: cube.histogram(mask) };
       for (const name of Object.keys(figures)) say(find(`says-${name}`), says[name](figures[name]));
-      curve.fill(cube.curveTable(figures.v_curve, mask));
+      drawn.curve = () => curve.fill(cube.curveTable(figures.v_curve, mask));
+      if (find("curve-details").open) drawn.curve(); // else when it is opened: a filter is answered sooner
       for (const [name, data] of Object.entries({ ...figures, detection: drawn.data, weights: null })) {
         described[name] = captions.describing(name, mask, data);
         find(`${name}-figure`).querySelector("figcaption > span").textContent = `${described[name]} `;
@@ -304,6 +305,7 @@
     savers.push(() => { bar.setAttribute("aria-label", `save: ${title()}`); [...bar.children].forEach((one) => one.setAttribute("aria-label", `${one.textContent}: ${title()}`)); });
   }
 
+  find("curve-details").addEventListener("toggle", () => drawn.curve());
   find("theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = charts.theme() === "dark" ? "light" : "dark";
     again();
