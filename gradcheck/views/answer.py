@@ -18,7 +18,7 @@ from gradcheck.views.matrix import Facet, Matrix, Square, named
 from gradcheck.views.numbers import counted
 from gradcheck.views.record import Record
 from gradcheck.views.tally import in_order
-from gradcheck.views.words import NO_BUG, column, error, percent, setting, steps
+from gradcheck.views.words import NO_BUG, Names, column, error, percent, setting
 from gradcheck.views.worst import Worst
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def accused(record: Record, most: int | None) -> Iterator[str]:
     accused_ = (cells["verdict"] == "mismatch") & ~cells["bug_injected"].fillna(False).astype(bool)
     if not accused_.any():
         return
-    told = [name for name in settings_varied(cells) if name != "bug"]
+    told = [name for name in settings_varied(cells) if name != "bug" and not name.startswith("bug_")]
     told[:0] = ["run"] if record.several else []
     shown = [name for name in dict.fromkeys([*_NAMED, *told]) if name in cells]
     wrong = cells.loc[accused_, shown]
@@ -47,7 +47,7 @@ def accused(record: Record, most: int | None) -> Iterator[str]:
     yield Title(f"\n{title}{_first(len(chosen), len(wrong))}")
     names = record.worst_weights(chosen)
     for row in records(chosen):
-        where = named(told, [row[name] for name in told]) or str(row["model"])
+        where = named(told, [row[name] for name in told], record.names) or str(row["model"])
         yield f" {printable(row['cell'])}  {where}: {_worst(row, names)}"
 
 
@@ -137,7 +137,7 @@ def _share(square: Square, planted: bool) -> Told:
 def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator[str]:
     """The mismatches by what the mistake looks like, the commonest first: how many cells, and their values of some settings.
 
-    keys : the axes of the grid.
+    keys : all that was swept.   most : so many of them, with few values of each key; None: all.
     """
     cells = record.cells
     shown = [name for name in dict.fromkeys([*_NAMED, *keys]) if name in cells]
@@ -154,7 +154,8 @@ def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator
         row, of_kind = wrong.loc[[place]], kinds == kind
         (example,) = records(row)
         spread = [
-            _spread(name, {plain_value(v) for v in wrong.loc[of_kind, name].unique()}, values[name]) for name in keys
+            _spread(name, {plain_value(v) for v in wrong.loc[of_kind, name].unique()}, values[name], record.names, most)
+            for name in keys
         ]
         yield f" {printable(kind)}: {'; '.join([counted(int(counts[kind]), 'cell'), *filter(None, spread)])}"
         yield f"   such as {printable(example['cell'])}: {_worst(example, record.worst_weights(row))}"
@@ -167,19 +168,21 @@ def _middle(cells: pd.DataFrame) -> object:
     return own.idxmin()
 
 
-def _spread(name: str, values: set[Any], of: set[Any]) -> str:
-    """The values of a setting among some cells: ``scale and sign_flip``, ``all 3 schemes``, ``eps 1e-06 to 1e-02``."""
+def _spread(name: str, values: set[Any], of: set[Any], names: Names, most: int | None) -> str:
+    """The values of a setting among some cells: ``bug scale, sign_flip``, ``every scheme``, ``eps 1e-02 to 1e-06``.
+
+    most : where it is None all values are said.
+    """
     if len(of) < 2:
         return ""
     title = column(name)
     if len(values) == len(of) > 2:
         return f"every {title}"
     numbers = [value for value in sorted(values, key=partial(in_order, name)) if isinstance(value, int | float)]
-    named_ = steps(of) if name == "eps" else None
-    words = [setting(name, value, named_) for value in numbers]
-    if len(numbers) > FEW:
+    words = [setting(name, value, names) for value in numbers]
+    if len(numbers) > FEW and most is not None:
         words = [f"{words[0]} to {words[-1]}"]
-    words += [setting(name, value) for value in sorted((v for v in values if v not in numbers), key=str)]
-    if len(words) > 2 * FEW:
+    words += [setting(name, value, names) for value in sorted((v for v in values if v not in numbers), key=str)]
+    if len(words) > 2 * FEW and most is not None:
         words = [*words[:FEW], f"{len(words) - FEW} more"]
     return f"{title} {', '.join(words)}"

@@ -23,11 +23,14 @@ _PRECISE = ("analytic", "numeric", "weight", "step")
 def cell_view(record: Record, start: str, most: int | None = BLOCK_WEIGHTS) -> list[Table | str]:
     """One cell: what it is, its verdict, and at most so many of its weights (None: all of them)."""
     row = record.cell(start)
-    facts = ", ".join(words.setting(name, row[name]) for name in ("model", "data", "bug", "scheme", "dtype"))
+    facts = ", ".join(
+        words.setting(name, row[name], record.names) for name in ("model", "data", "bug", "scheme", "dtype")
+    )
+    step = words.setting("eps", row["eps"], record.names)
     within = f" of {printable(row['run'])}" if record.several else ""
     verdict = row["verdict"] or row["status"]
     blocks: list[Table | str] = [
-        f"cell {printable(row['cell'])}{within}: {facts}, eps {words.setting('eps', row['eps'])}",
+        f"cell {printable(row['cell'])}{within}: {facts}, eps {step}",
         f"{printable(verdict).upper()}  {printable(row['diagnosis'] or row['message'] or '')}".rstrip(),
     ]
     n = row["n_weights"] or 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gradcheck.experiment.truth import Truth
 from gradcheck.numerics.verdict import OF_MANY
-from gradcheck.views import facets, words
+from gradcheck.views import facets, naming, words
 from gradcheck.views.axes import BASE, axes
 from gradcheck.views.charts.cell_data import bug_order, eps_labels, not_enough
 from gradcheck.views.charts.weight_data import ErrorCounts
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MOST_COMBINATIONS = 10_000
 MOST_TYPED = 1000  # values of a key
 MOST_MEDIANS = 100_000  # cells whose error and bound are held one by one
-ALWAYS = ("bug", "eps", "dtype", "scheme", "model")  # whether they were swept or not
 KINDS = ("correct", "planted", "unknown")  # what is known of a gradient
 STATUSES = (*OF_MANY, "failed", "skipped")
 Codes = NDArray[np.int64]
@@ -39,7 +38,8 @@ Packed = list[str]
 class Key(TypedDict):
     """A key of the combinations: its values in order.
 
-    swept : whether it makes a drop-down.   panels : whether it makes panels of the picture too.
+    swept : whether it makes a drop-down.   axis : whether no other key tells its value.   panels : whether it makes panels of
+    charts.
     typed : what a run calls a value that is shown otherwise: the place of the value.
     """
 
@@ -47,6 +47,7 @@ class Key(TypedDict):
     title: str
     values: list[str]
     swept: bool
+    axis: bool
     panels: bool
     typed: dict[str, int]
 
@@ -123,23 +124,25 @@ class Combinations(NamedTuple):
 
 
 def combinations(cells: pd.DataFrame, told: pd.Series) -> Combinations:
-    """The combinations of the keys by which the page tells cells apart; at most MOST_COMBINATIONS, unless ALWAYS has more.
+    """The combinations of the keys by which the page tells cells apart; at most MOST_COMBINATIONS, unless those of
+    `facets.ALWAYS` are more.
 
     told : the truth of each cell.
     """
     keys, columns = [], []
-    labels = eps_labels(cells)
+    run = naming.named(cells)
+    labels = eps_labels(cells, run)
     kind = told.map({str(truth): KINDS.index(_kind(truth)) for truth in Truth}).to_numpy(np.int64)
     which, size = np.unique(kind, return_inverse=True)[1], 1
     aggregated: list[Apart] = []
     found = axes(cells[cells["status"] == "ok"])
     # panels take seeds together, a filter tells them apart
     names, seeds = found.names, list(found.seeds)
-    for name in dict.fromkeys((*BASE, *names, *ALWAYS, *seeds)):
-        titles, codes, typed = _coded(cells[name], name, labels)
+    for name in dict.fromkeys((*BASE, *names, *facets.ALWAYS, *seeds)):
+        titles, codes, typed = _coded(cells[name], name, labels, run)
         paired = np.unique(which * (len(titles) + 1) + codes, return_inverse=True)[1]
         many = int(paired.max(initial=-1)) + 1
-        if name not in ALWAYS and (many > MOST_COMBINATIONS or len(titles) > facets.MOST_CHOICES):
+        if name not in facets.ALWAYS and (many > MOST_COMBINATIONS or len(titles) > facets.MOST_CHOICES):
             aggregated.append({"title": words.column(name), "values": len(titles)})
             continue
         which, size = paired, many
@@ -148,7 +151,8 @@ def combinations(cells: pd.DataFrame, told: pd.Series) -> Combinations:
             "title": words.column(name),
             "values": titles,
             "swept": len(titles) > 1,
-            "panels": name not in (*BASE, *seeds) and 1 < len(titles) <= facets.MOST_VALUES,
+            "axis": name in (*BASE, *names, *seeds),
+            "panels": name in names and 1 < len(titles) <= facets.MOST_VALUES,
             "typed": typed,
         }
         keys.append(made)
@@ -162,11 +166,13 @@ def _kind(truth: Truth) -> str:
     return "unknown" if truth is Truth.UNKNOWN else "planted" if truth.planted else "correct"
 
 
-def _coded(column: pd.Series, name: str, steps: Mapping[float | None, str]) -> tuple[list[str], Codes, dict[str, int]]:
+def _coded(
+    column: pd.Series, name: str, steps: Mapping[float | None, str], run: words.Names
+) -> tuple[list[str], Codes, dict[str, int]]:
     """The names of the values of a key, in order, which of them each cell has, and what a run calls them otherwise."""
     codes, found = column.factorize(use_na_sentinel=False)
     values = [plain_value(value) for value in found]
-    shown = [steps[value] if name == "eps" else facets.value_label(name, value) for value in values]
+    shown = [steps[value] if name == "eps" else facets.value_label(name, value, run) for value in values]
     label_of = dict(zip(values, shown, strict=True))
     in_order = [label_of[value] for value in facets.values_of(column, name)]
     titles = list(dict.fromkeys(in_order))

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence, Set
 from gradcheck.columns.weights import SCHEMA_VERSION
 from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.experiment.replay.difference import Changed, Difference, Number, Where
-from gradcheck.numerics.steps import Step, eps_text, from_stored
+from gradcheck.numerics.steps import Step, from_stored
 from gradcheck.printable import printable
+from gradcheck.views import words
+from gradcheck.views.axes import BASE
 from gradcheck.views.frames import weight_name
 from gradcheck.views.layout import Table
 from gradcheck.views.numbers import counted, in_json
@@ -69,12 +71,14 @@ def _changed(title: str, rows: Sequence[Changed], count: int, most: int | None) 
     shown = rows[:most]
     axes = [name for name in rows[0].axes if _told(name, {row.axes[name] for row in rows})]
     weight = ["weight"] if rows[0].where else []
+    unplanted = {row.axes["model"] for row in rows if row.axes["bug"] == "none"}
+    named = words.names((), unplanted)
     header = ["cell", *weight, *axes, "first", "second"]
     table = [
         [
             row.cell,
             *([_weight(row.where)] if row.where else []),
-            *(eps_text(_step(row)) if name == "eps" else row.axes[name] for name in axes),
+            *(words.setting(name, row.axes[name], named) if name in BASE else row.axes[name] for name in axes),
             row.first,
             row.second,
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +13,8 @@ import numpy as np
 from gradcheck.errors import BadInput
 from gradcheck.numerics.steps import AUTO, stored
 from gradcheck.printable import printable
-from gradcheck.views import words
-from gradcheck.views.axes import BASE, SHOWN_FIRST, axes
+from gradcheck.views import naming, words
+from gradcheck.views.axes import BASE, SHOWN_FIRST, axes, differs
 from gradcheck.views.frames import plain_value
 from gradcheck.views.layout import cut
 from gradcheck.views.tally import order
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST_VALUES = 24  # a key with more values than that makes no panels
 MOST_CHOICES = 50  # and with more than that no drop-down
 MOST_PANELS = 48  # of one chart
+ALWAYS = ("bug", "eps", "dtype", "scheme", "model")  # what is said of a cell, whether it was swept or not
 NAME = 60  # characters of a name in a chart
 
 
@@ -50,18 +51,26 @@ def label(text: object) -> str:
     return "-" if text is None else cut(printable(text), NAME)
 
 
-def value_label(name: str, value: object) -> str:
-    """The value of a key as a chart shows it; of a long folder the end, where runs differ."""
+def value_label(name: str, value: object, names: words.Names = words.PLAIN) -> str:
+    """The value of a key as a chart shows it; of a long folder the end, where runs differ.
+
+    names : those of the run.
+    """
     if name == "run":
         text = printable(value)
         return text if len(text) <= NAME else "…" + text[1 - NAME :]
-    return label(words.setting(name, value))
+    return label(words.setting(name, value, names))
 
 
-def panels(cells: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The keys that make the rows and those that make the columns of a chart, unless others are asked for."""
+def panels(cells: pd.DataFrame, but: Collection[str] = ()) -> tuple[list[str], list[str]]:
+    """The keys that make the rows and those that make the columns of a chart, unless others are asked for.
+
+    but : keys that a panel tells apart within itself.
+    """
     found, n = [], 1
     for name in swept(cells):
+        if name in but:
+            continue
         many = cells[name].nunique(dropna=False)
         if many <= MOST_VALUES and n * many <= MOST_PANELS:
             found.append(name)
@@ -70,11 +79,18 @@ def panels(cells: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [name for name in found if name not in columns], columns
 
 
+def together(cells: pd.DataFrame, apart: Collection[str]) -> list[str]:
+    """The keys that were swept, seeds too, and that a chart takes together: all but those that it tells apart."""
+    done = cells[cells["status"] == "ok"]
+    found = axes(done)
+    return [name for name in (*BASE, *found.names, *found.seeds) if name not in apart and differs(done[name])]
+
+
 def with_panels(cells: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
     """The cells with `row` and `column`, the names of their panels, as ordered categories; one panel has no name."""
     import pandas as pd
 
-    made = {}
+    made, run = {}, naming.named(cells) if {*BASE} & {*rows, *columns} else words.PLAIN
     for place, names in (("row", rows), ("column", columns)):
         if not names or cells.empty:
             made[place] = pd.Categorical([""] * len(cells), categories=[""])
@@ -84,7 +100,8 @@ def with_panels(cells: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]
         present = cells[list(names)].iloc[first]
         keys = [tuple(map(plain_value, key)) for key in present.itertuples(index=False, name=None)]
         shown = [
-            " · ".join(_told(name, value, len(names)) for name, value in zip(names, key, strict=True)) for key in keys
+            " · ".join(_told(name, value, len(names), run) for name, value in zip(names, key, strict=True))
+            for key in keys
         ]
         sort = sorted(
             range(len(keys)), key=lambda i: [_in_order(name, v) for name, v in zip(names, keys[i], strict=True)]
@@ -94,9 +111,15 @@ def with_panels(cells: pd.DataFrame, rows: Sequence[str], columns: Sequence[str]
     return cells.assign(**made)
 
 
-def _told(name: str, value: object, of: int) -> str:
+def told(name: str, value: object, names: words.Names) -> str:
+    """A value of a key in a list of settings; with its key where it does not say what it is."""
+    text = value_label(name, value, names)
+    return text if name in SHOWN_FIRST or name == "bug" else f"{words.column(name)} {text}"
+
+
+def _told(name: str, value: object, of: int, run: words.Names) -> str:
     """A value in the name of a panel; with its key where it does not say what it is."""
-    text = value_label(name, value)
+    text = value_label(name, value, run)
     return text if name in SHOWN_FIRST or (isinstance(value, str) and of == 1) else f"{words.column(name)} {text}"
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradcheck.experiment.truth import COLUMNS, Truth, truths
+from gradcheck.views import naming
 from gradcheck.views.axes import BASE, Axes, axes, is_seed, settings_varied
 from gradcheck.views.frames import plain_value
 from gradcheck.views.tally import in_order
-from gradcheck.views.words import NO_BUG, column, setting, steps
+from gradcheck.views.words import Names, column, setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,10 +105,10 @@ def matrix(cells: pd.DataFrame) -> Matrix:
         square = squares.get(tuple(place), Square({}))
         squares[tuple(place)] = Square(square.told | {str(truth): int(size)}, square.wrong + int(accused))
     paired = tuple(one for one in of_grid.paired if not is_seed(one[0]))  # seeds are taken together
-    return replace(_arranged(found, squares), paired=paired)
+    return replace(_arranged(found, squares, naming.named(cells)), paired=paired)
 
 
-def _arranged(found: Places, squares: dict[tuple[Any, ...], Square]) -> Matrix:
+def _arranged(found: Places, squares: dict[tuple[Any, ...], Square], names: Names) -> Matrix:
     n, m = len(found.facets), len(found.facets) + len(found.rows)
 
     def ordered(names: Sequence[str], values: set[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -123,30 +124,31 @@ def _arranged(found: Places, squares: dict[tuple[Any, ...], Square]) -> Matrix:
     for facet in ordered(found.facets, set(rows_of)):
         own = ordered(found.rows, rows_of[facet])
         rows = {
-            (_row(found.rows, row), row[-1]): [squares.get((*facet, *row[:-1], *value, row[-1])) for value in along]
+            (_row(found.rows, row, names), row[-1]): [
+                squares.get((*facet, *row[:-1], *value, row[-1])) for value in along
+            ]
             for row in own
         }
-        facets.append(Facet(named(found.facets, facet), rows))
-    named_ = steps(value[0] for value in along) if found.column == "eps" else None
-    columns = [setting(found.column, value[0], named_) for value in along] if found.column else ["all"]
+        facets.append(Facet(named(found.facets, facet, names), rows))
+    columns = [setting(found.column, value[0], names) for value in along] if found.column else ["all"]
     return Matrix(found, columns, facets)
 
 
-def named(names: Sequence[str], values: Sequence[object]) -> str:
+def named(keys: Sequence[str], values: Sequence[object], names: Names) -> str:
     """Settings in words: ``central, float32, data.n=100``."""
     words = []
-    for name, value in zip(names, values, strict=True):
-        said = setting(name, value)
+    for name, value in zip(keys, values, strict=True):
+        said = setting(name, value, names)
         plain = isinstance(value, str) and name in ("run", "model", "scheme", "dtype", "bug", "init")
-        words.append(said if plain or said in (NO_BUG, "no data") else f"{column(name)}={said}")
+        words.append(said if plain or (name, value) == ("data", "none") else f"{column(name)}={said}")
     return ", ".join(words)
 
 
-def _row(names: Sequence[str], values: Sequence[object]) -> str:
+def _row(keys: Sequence[str], values: Sequence[object], names: Names) -> str:
     """A bug, with the settings of its own that differ."""
     own = [
         f"{column(name).partition('.')[2]}={setting(name, value)}"
-        for name, value in zip(names[1:], values[1:-1], strict=True)
+        for name, value in zip(keys[1:], values[1:-1], strict=True)
         if plain_value(value) is not None
     ]
-    return " ".join([setting("bug", values[0]), *own])
+    return " ".join([setting("bug", values[0], names), *own])

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gradcheck.experiment.truth import Truth
-from gradcheck.views import facets, words
+from gradcheck.views import facets, naming, words
 from gradcheck.views.axes import BASE, axes
-from gradcheck.views.frames import plain_value
 from gradcheck.views.matrix import matrix
 from gradcheck.views.numbers import counted
 from gradcheck.views.sentence import answer
@@ -49,11 +48,11 @@ def _heading(cells: pd.DataFrame) -> str:
 def _varied(cells: pd.DataFrame) -> list[str]:
     """A line for each key that was swept, with its values; then those of the seeds and of keys paired with another one."""
     of_grid = axes(cells[cells["status"] == "ok"])
-    steps = words.steps(plain_value(value) for value in cells["eps"].unique())
+    names = naming.named(cells)
     lines = []
     for name in (*BASE, *of_grid.names, *of_grid.seeds, *(paired for paired, _ in of_grid.paired)):
         found = facets.values_of(cells[name], name)
-        values = [words.setting(name, v, steps) if name == "eps" else facets.value_label(name, v) for v in found]
+        values = [facets.value_label(name, v, names) for v in found]
         if len(values) > 1:
             more = f", … ({len(values):,} values)" if len(values) > _MOST_VALUES else ""
             lines.append(f"varied {words.column(name)}: {', '.join(values[:_MOST_VALUES])}{more}")

@@ -44,7 +44,17 @@ SHOWN_CELLS = 5000  # rows in the table of cells
 SHOWN_ROWS = 1_300_000  # characters of the table of cells
 MAX_ROWS = 2000  # in the table of cells without a result
 MAX_WEIGHTS = 60_000  # that can be drawn, of all cells
-SCRIPTS = ("cube.js", "matrix.js", "table.js", "labels.js", "charts.js", "says.js", "address.js", "page.js")
+SCRIPTS = (
+    "cube.js",
+    "matrix.js",
+    "table.js",
+    "labels.js",
+    "charts.js",
+    "says.js",
+    "captions.js",
+    "address.js",
+    "page.js",
+)
 _FIRST = ("cell", "outcome", "diagnosis")
 _RESOLUTIONS = ("max_resolution", "median_resolution")
 
@@ -157,7 +167,7 @@ class Page:
             "name": again.names(self._record),
             "heading": self._record.heading.removeprefix(f"{printable(self._record.name)}: ").splitlines(),
             "cube": counts,
-            "steps": _step_names(cells),
+            "steps": _step_names(self._record.names),
             "bins": cube.bins(self._errors),
             "verdicts": list(VERDICTS),
             "largest": words.LARGEST,
@@ -168,14 +178,19 @@ class Page:
             "words": {
                 "accused": cell_data.ACCUSED,
                 "not accused": words.NOT_ACCUSED,
-                "no bug": words.NO_BUG,
+                "no bug": self._record.names.unplanted,
                 "not judged": words.NOT_JUDGED,
-                "not ok": words.NOT_OK,
-                "own": words.OWN,
                 "not judged enough": words.NOT_ENOUGH,
             },
             "charts": specifications(keys["scheme"], counts["medians"]["steps"], span),
-            "captions": {name: captions.caption(name, cells, self._told) for name in captions.CAPTIONS},
+            "captions": {
+                "charts": captions.CHARTS,
+                "sentences": captions.SENTENCES,
+                "each": captions.EACH,
+                "curve": captions.CURVE,
+                "beyond": [cell_data.INFINITE, cell_data.ZERO],
+            },
+            "tools": self._record.tools,
             "themes": THEMES,
             "cells": self._cell_table(),
             "weights": self._weights(),
@@ -207,8 +222,9 @@ class Page:
         settings = [*own, "n_weights"]
         same = [name for name in settings if len(frame) and everything[name].nunique(dropna=False) == 1]
         rest = [name for name in frame.columns if name not in (*_FIRST, *same)]
-        table = _table(frame[[*_FIRST, *rest]], len(everything), self._combinations.of_cell[self._places])
-        table["constant"] = _constant(frame[same])
+        names = self._record.names
+        table = _table(frame[[*_FIRST, *rest]], len(everything), self._combinations.of_cell[self._places], names)
+        table["constant"] = _constant(frame[same], names)
         taken, room = 0, SHOWN_ROWS
         while taken < len(table["rows"]) and room > 0:
             room -= len(json.dumps(table["rows"][taken]))
@@ -283,14 +299,14 @@ def _visible(cells: pd.DataFrame) -> list[list[float | None] | None]:
     ]
 
 
-def _step_names(cells: pd.DataFrame) -> list[tuple[float, str]]:
-    """The steps that filters and pictures call by fewer digits than they have, where each has a name of its own."""
-    named = {step: name for step, name in cell_data.eps_labels(cells).items() if step is not None}
-    apart = len(set(named.values())) == len(named)
-    return [(step, name) for step, name in named.items() if float(name) != step] if apart else []
+def _step_names(names: words.Names) -> list[tuple[float, str]]:
+    """The steps whose names have fewer digits than they have."""
+    return [(step, name) for step, name in names.steps.items() if step is not None and float(name) != step]
 
 
-def _table(frame: pd.DataFrame, of: int, combination: Sequence[int] | cube.Codes) -> PageTable:
+def _table(
+    frame: pd.DataFrame, of: int, combination: Sequence[int] | cube.Codes, names: words.Names = words.PLAIN
+) -> PageTable:
     """Columns and rows; numbers stay numbers, an infinite one is a string, text is made harmless and cut."""
     found = records(frame)
     if "eps" in frame:
@@ -298,24 +314,24 @@ def _table(frame: pd.DataFrame, of: int, combination: Sequence[int] | cube.Codes
     return {
         "columns": [printable(name) for name in frame.columns],
         "titles": [printable(words.column(name)) for name in frame.columns],
-        "rows": [[_value(name, value) for name, value in row.items()] for row in found],
+        "rows": [[_value(name, value, names) for name, value in row.items()] for row in found],
         "of": of,
         "combination": cube.packed(combination),
         "constant": [],
     }
 
 
-def _constant(frame: pd.DataFrame) -> list[list[object]]:
+def _constant(frame: pd.DataFrame, names: words.Names) -> list[list[object]]:
     """Column, title and value of what is the same in every row."""
-    one = _table(frame.head(1), 1, [0])
+    one = _table(frame.head(1), 1, [0], names)
     values = one["rows"][0] if one["rows"] else []
     return [list(row) for row in zip(one["columns"], one["titles"], values, strict=True)]
 
 
-def _value(name: str, value: object) -> object:
+def _value(name: str, value: object, names: words.Names) -> object:
     if value is None or isinstance(value, (bool, int, float, list)):
         return in_json(value)
-    return words.NO_BUG if name == "bug" and value == "none" else cut(printable(value), again.TEXT)
+    return names.unplanted if name == "bug" and value == "none" else cut(printable(value), again.TEXT)
 
 
 def _script(text: str) -> str:

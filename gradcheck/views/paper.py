@@ -6,32 +6,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from gradcheck.columns import store
 from gradcheck.errors import BadInput
 from gradcheck.experiment.truth import PLANTED, Truth, truths
-from gradcheck.numerics.steps import eps_text, from_stored
+from gradcheck.numerics.steps import AUTO
 from gradcheck.printable import printable
-from gradcheck.views import citation, facets, words
-from gradcheck.views.axes import BASE
+from gradcheck.views import again, citation, facets, words
+from gradcheck.views.axes import BASE, SECTIONS, axes
 from gradcheck.views.charts import captions, cell_data, drawing, weight_data
 from gradcheck.views.frames import plain_value
-from gradcheck.views.numbers import counted
 from gradcheck.views.record import Record
 from gradcheck.views.sentence import answer
+from gradcheck.views.tally import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
     from altair.typing import ChartType
 
-# The columns of the numbers of a square, by what became of its cells.
+# The columns of the numbers of a square: how many of its cells have each of the shares of the picture, and none of them.
 _COUNTS = {
     "caught": Truth.CAUGHT,
     "cannot_be_told": Truth.CANNOT_BE_TOLD,
     "missed": Truth.MISSED,
     "false_alarms": Truth.FALSE_ALARM,
-    "right": Truth.RIGHT,
-    "truth_unknown": Truth.UNKNOWN,
+    "mismatch_truth_unknown": Truth.UNKNOWN,
+    "not_judged_enough": words.NOT_ENOUGH,
+    "not_accused": words.NOT_ACCUSED,
 }
+_SECTIONS = tuple(f"{section}_" for section in SECTIONS)
 
 
 class Figure(NamedTuple):
@@ -47,8 +51,6 @@ def figures(record: Record, bins: Sequence[weight_data.Bin], cell: str | None) -
 
     bins : the relative errors of all weights.   cell : whose weights are drawn, where there is one.
     """
-    import pandas as pd
-
     from gradcheck.views.charts.detection import detection
     from gradcheck.views.charts.histogram import histogram
     from gradcheck.views.charts.pieces import empty
@@ -58,57 +60,78 @@ def figures(record: Record, bins: Sequence[weight_data.Bin], cell: str | None) -
 
     cells = record.cells
     rows, columns = facets.panels(cells)
-    own, runs = weight_data.drawn_weights(record.weights(cell)) if cell else [], ["run"] if record.several else []
-    points, curve = cell_data.rule_points(cells), cell_data.v_points(cells, runs)
+    curve_rows, curve_columns = captions.curve_panels(cells)
+    own, points = weight_data.drawn_weights(record.weights(cell)) if cell else [], cell_data.rule_points(cells)
     drawn: dict[str, tuple[ChartType, pd.DataFrame]] = {
-        "detection": (detection(cell_data.squares(cells, rows, columns)), squares(cells, [*rows, *columns])),
-        "v_curve": (v_curve(curve), _curve(curve, bool(runs))),
-        "rules": (rules(points), pd.DataFrame(points).drop(columns=["row", "column"], errors="ignore")),
-        "histogram": (histogram(bins), pd.DataFrame(bins).drop(columns=["start", "end"], errors="ignore")),
-        "weights": (
-            weights(own) if own else empty("No weights here."),
-            pd.DataFrame(own).drop(columns=["row", "column"], errors="ignore"),
+        "detection": (
+            detection(cell_data.squares(cells, rows, columns)),
+            in_words(squares(cells, [*columns, *rows]), record.names),
         ),
+        "v_curve": (
+            v_curve(cell_data.v_points(cells, curve_rows, curve_columns)),
+            in_words(cell_data.medians(cell_data.of_curves(cells), [*curve_columns, *curve_rows]), record.names),
+        ),
+        "rules": (rules(points), _numbers(points, alarms="false_alarm_share", found="caught_share")),
+        "histogram": (histogram(bins), _numbers(bins)),
+        "weights": (weights(own) if own else empty("No weights here."), _numbers(own, order="flat_index")),
     }
     return {name: Figure(chart, caption(record, name, cell), numbers) for name, (chart, numbers) in drawn.items()}
 
 
-def _curve(points: Sequence[cell_data.VPoint], several: bool) -> pd.DataFrame:
+def _numbers(rows: Sequence[Mapping[str, object]], **names: str) -> pd.DataFrame:
+    """The numbers of a chart, without the places where they are drawn."""
     import pandas as pd
 
-    named = pd.DataFrame(points).rename(columns={"row": "run", "column": "dtype"})
-    return named if several else named.drop(columns="run", errors="ignore")
+    return pd.DataFrame(rows).drop(columns=["row", "column", "start", "end"], errors="ignore").rename(columns=names)
 
 
 def caption(record: Record, name: str, cell: str | None) -> str:
     """What a figure shows, of how many cells of which run, made with what."""
     cells = record.cells
     told = truths(cells)
-    said = [captions.caption(name, cells, told)]
+    said = [captions.describing(name, captions.shown(name, cells, told))]
     if name == "detection":
-        rows, columns = facets.panels(cells)
-        keys = [words.column(key) for key in (*columns, *rows)]
-        said += [f"Panels by {', '.join(keys)}."] if keys else []
         said.append(answer(cells, told))
     if name == "weights" and cell:
-        row = record.cell(cell)
-        keys = ["model", "bug", "scheme", "dtype", "eps"]
-        said.append(f"Cell {cell}: {', '.join(f'{key} {words.setting(key, row[key])}' for key in keys)}.")
-    computed = int((cells["status"] == "ok").sum())
-    tools = record.runs[0].tools
-    return " ".join([*said, f"{counted(computed, 'cell')} of {printable(record.name)}{f'; {tools}' if tools else ''}."])
+        said.append(of_cell(record, cell))
+    return " ".join([*said, captions.source(int((cells["status"] == "ok").sum()), again.names(record), record.tools)])
+
+
+def of_cell(record: Record, cell: str) -> str:
+    """A cell with its settings, its verdict, and what is said of it."""
+    row, found = record.cell(cell), axes(record.cells)
+    keys = dict.fromkeys((*BASE, *found.names, *facets.ALWAYS, *found.seeds))
+    settings = [facets.told(key, row[key], record.names) for key in keys]
+    return f"Cell {cell}: {', '.join(settings)}; {row['verdict']}. {printable(row['diagnosis'] or '')}".rstrip()
 
 
 def squares(cells: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """By the keys of the panels, bug and step: how many cells were caught, cannot be told, were missed, were accused."""
     done = cells[cells["status"] == "ok"]
-    by = [*keys, *BASE]
-    counts = done[by].assign(**{name: truths(done) == truth for name, truth in _COUNTS.items()}, cells=1)
+    by, became = [*keys, *BASE], cell_data.became(done)
+    counts = done[by].assign(**{name: became == what for name, what in _COUNTS.items()}, cells=1)
     found = counts.groupby(by, dropna=False, sort=False)[["cells", *_COUNTS]].sum().reset_index()
     planted = found[[name for name, truth in _COUNTS.items() if truth in PLANTED]].sum(axis=1)
     found["caught_share"] = (found["caught"] / planted).where(planted > 0)
-    found["eps"] = [eps_text(from_stored(plain_value(value))) for value in found["eps"]]
-    return found.sort_values(by, key=lambda column: column.map(str), ignore_index=True)
+    order = [
+        [in_order(name, plain_value(value)) for name, value in zip(by, row, strict=True)] for row in found[by].values
+    ]
+    return found.iloc[sorted(range(len(found)), key=order.__getitem__)].reset_index(drop=True)
+
+
+def in_words(frame: pd.DataFrame, names: words.Names) -> pd.DataFrame:
+    """Settings as a command line names them, with values in the words of all views; a step has all its digits."""
+    made = frame.astype({name: object for name in BASE if name in frame})
+    if "eps" in made:
+        made["eps"] = [_digits(plain_value(value)) for value in frame["eps"]]
+    if "bug" in made:
+        made["bug"] = [words.setting("bug", value, names) for value in frame["bug"]]
+    return made.rename(columns={name: words.column(name) for name in frame if name.startswith(_SECTIONS)})
+
+
+def _digits(step: float | None) -> str:
+    """``1e-04``, ``3.1622776601683795e-02``: as the page has it in a CSV."""
+    return AUTO if step is None else np.format_float_scientific(step, trim="-", exp_digits=2)
 
 
 def write(made: Mapping[str, Figure], folder: Path) -> list[Path]:

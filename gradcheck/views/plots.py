@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from gradcheck.errors import BadInput
@@ -63,14 +63,14 @@ class Plots:
     def v_curve(self, *, row: Keys = AUTO, column: Keys = AUTO, **where: object) -> ChartType:
         """Observed error and bound against eps, a line for each scheme (`cell_data.v_points`).
 
-        ``"auto"`` makes a column of panels for each dtype, and a row for each run.
+        ``"auto"`` makes panels of all other keys that were swept; a median takes together what is left, such as seeds.
         """
         require_altair()
+        from gradcheck.views.charts.captions import curve_panels
         from gradcheck.views.charts.v_curve import v_curve
 
-        row = (["run"] if "run" in self._source.cells else None) if row == AUTO else row
-        column = "dtype" if column == AUTO else column
-        return v_curve(cell_data.v_points(*self._panels("plot.v_curve", row, column, where)))
+        cells, rows, columns = self._panels("plot.v_curve", row, column, where, curve_panels)
+        return v_curve(cell_data.v_points(cells, rows, columns))
 
     def histogram(self) -> ChartType:
         """Relative errors of all weights by verdict; reads ``errors`` once, in bounded memory."""
@@ -102,11 +102,16 @@ class Plots:
         return weights(weight_data.drawn_weights(kept, *names))
 
     def _panels(
-        self, call: str, row: Keys, column: Keys, where: dict[str, object]
+        self,
+        call: str,
+        row: Keys,
+        column: Keys,
+        where: dict[str, object],
+        panels: Callable[[pd.DataFrame], tuple[list[str], list[str]]] = facets.panels,
     ) -> tuple[pd.DataFrame, list[str], list[str]]:
-        """The cells that are chosen, and the keys of their panels."""
+        """The cells that are chosen, and the keys of their panels.  panels : those of ``"auto"``."""
         cells = facets.chosen(self._source.cells, where, call)
-        rows, columns = facets.panels(cells)
+        rows, columns = panels(cells)
         rows = rows if row == AUTO else facets.checked(row, cells, f"{call}: row")
         columns = columns if column == AUTO else facets.checked(column, cells, f"{call}: column")
         return cells, [name for name in rows if row != AUTO or name not in columns], columns

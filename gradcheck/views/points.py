@@ -7,31 +7,19 @@ each value of each setting alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import NamedTuple, TypeAlias, cast
+from typing import cast
 
 from gradcheck.columns.weights import AXES
 from gradcheck.views.axes import BUG_AND_MODEL, SETTING_NAMES, Axes, chosen, in_order, is_seed
 from gradcheck.views.group import CellRow, Group
+from gradcheck.views.values import EXACT, ByPoint, ByValue, Point, Value, fewer
 
 MOST = 1000  # points that are told apart, and values of one setting
 ALWAYS = tuple(name for name in (*AXES.names, "match_at", "accept", "min_judged") if not is_seed(name))
 SEEDS = tuple(name for name in SETTING_NAMES if is_seed(name))
-
-
-class Span(NamedTuple):
-    """All values of a setting that has more than MOST; the ends of those that are numbers."""
-
-    low: float | None = None
-    high: float | None = None
-
-
-Value: TypeAlias = str | float | Span | None
-Point: TypeAlias = tuple[Value, ...]
-ByPoint: TypeAlias = dict[tuple[Point, bool], Group]  # by the values of some settings, and whether a bug was planted
-ByValue: TypeAlias = dict[tuple[Value, bool], Group]
 
 
 @dataclass
@@ -40,16 +28,17 @@ class Swept:
 
     axes : of the grid, besides bug and step.
     keys : all that differ: bug and step, the axes, and the keys that are paired with one, in the order of a table.
-    points : by the values of all keys; None where there are more than MOST.
-    by_key : for each key by its values.
-    seeds : the smallest and the largest of each seed that differs.
+    seeds : those that differ.
+    points : by the values of all keys; None where there are more than MOST.   with_seeds : by those of all keys and seeds.
+    by_key : for each key and seed by its values, of which neighbours are taken together where there are more than MOST.
     """
 
     axes: Axes
     keys: tuple[str, ...]
+    seeds: tuple[str, ...]
     points: ByPoint | None
+    with_seeds: ByPoint | None
     by_key: dict[str, ByValue]
-    seeds: dict[str, tuple[float, float]]
 
 
 def keys_of(axes: Axes, differ: Collection[str]) -> tuple[str, ...]:
@@ -59,6 +48,14 @@ def keys_of(axes: Axes, differ: Collection[str]) -> tuple[str, ...]:
         keys += [name] if name in differ else []
         keys += [other for other, teller in axes.paired if teller == name and not is_seed(other)]
     return tuple(keys)
+
+
+def by_some(points: ByPoint, places: Sequence[int]) -> ByPoint:
+    """The counts of some points by their values at some places."""
+    found: ByPoint = {}
+    for (point, planted), group in points.items():
+        found.setdefault((tuple(point[i] for i in places), planted), Group()).merge(group)
+    return found
 
 
 def by_value(points: ByPoint, place: int, found: ByValue) -> ByValue:
@@ -79,42 +76,66 @@ def _total(some: Iterable[tuple[tuple[object, bool], Group]]) -> dict[bool, Grou
 class Points:
     """Counts of cells.
 
-    names : the columns of the settings that may differ, seeds apart.
+    Points are told apart by seeds too as long as there are at most MOST; then seeds are counted on their own.
+
+    names : the columns of the settings that may differ.
     """
 
     def __init__(self, names: Sequence[str] = SETTING_NAMES) -> None:
         self.names = tuple(dict.fromkeys(name for name in (*ALWAYS, *names) if not is_seed(name)))
+        self._seeds = tuple(dict.fromkeys(name for name in (*SEEDS, *names) if is_seed(name)))
+        self._told = (*self.names, *self._seeds)  # what the points that are held are told apart by
         self._held: ByPoint = {}
+        self._by_seed: dict[str, ByValue] = {}  # once seeds are counted on their own
+        self._same: dict[str, Value] = {}  # then those that were the same so far
         self._folded: dict[str, ByValue] | None = None  # where there are more points than are told apart
-        self._spans: dict[str, Span] = {}  # of settings with very many values
+        self._digits: dict[str, int] = {}  # of settings with more than MOST values
         self._tells: _Tells | None = None  # made when it is needed
-        self._seeds: dict[str, tuple[float, float]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._held)
 
     def add(self, row: CellRow, planted: bool, caught: bool | None) -> None:
         """Count a computed cell: whether a bug was planted, and whether it was caught (`Group.add`)."""
         get = cast("Mapping[str, Value]", row).get
-        point = tuple([get(name) for name in self.names])
+        point = tuple([get(name) for name in self._told])
         try:
             group = self._held.get((point, planted))
         except TypeError:  # a list
             point = tuple(json.dumps(value) if isinstance(value, list | dict) else value for value in point)
             group = self._held.get((point, planted))
+        if group is None and len(self._held) >= MOST:
+            self._make_room()
+            point = point[: len(self._told)]
+        if self._by_seed:
+            self._add_seeds(row, planted, caught)
         if group is None:
-            if len(self._held) >= MOST:
-                self._fold()
-            group = self._held[point, planted] = Group()
+            group = self._held.setdefault((point, planted), Group())
         group.add(row, caught)
-        for name in SEEDS:
-            if (seed := get(name)) is not None:
-                self._add_seed(name, cast("float", seed))
 
-    def _add_seed(self, name: str, seed: float) -> None:
-        low, high = self._seeds.setdefault(name, (seed, seed))
-        if not low <= seed <= high:
-            self._seeds[name] = min(low, seed), max(high, seed)
+    def _add_seeds(self, row: CellRow, planted: bool, caught: bool | None) -> None:
+        get = cast("Mapping[str, Value]", row).get
+        for name, found in self._by_seed.items():
+            value = get(name)
+            if name in self._same:
+                if value == self._same[name]:
+                    continue
+                same, so_far = self._same.pop(name), _total(self._all())
+                found |= {(same, of): group for of, group in so_far.items()}
+            found.setdefault((value, planted), Group()).add(row, caught)
+            if len(found) > 4 * MOST:
+                self._by_seed[name] = self._shortened(name, found)
+
+    def _make_room(self) -> None:
+        """Count seeds on their own; where they are so already, or where that is not enough, each value alone."""
+        if len(self._told) > len(self.names):
+            for place, name in enumerate(self._seeds, len(self.names)):
+                found = by_value(self._held, place, {})
+                values = {value for value, _ in found}
+                # a seed that stays the same is not counted cell by cell
+                self._by_seed[name] = found if len(values) > 1 else {}
+                if len(values) == 1:
+                    self._same[name] = values.pop()
+            self._told, self._held = self.names, by_some(self._held, range(len(self.names)))
+        if len(self._held) >= MOST:
+            self._fold()
 
     def _fold(self) -> None:
         """Count the points that are held by each of their values alone."""
@@ -129,32 +150,32 @@ class Points:
                 found = by_value({((value,), of): group for of, group in total.items()}, 0, folded[name])
             else:
                 found = by_value(self._held, place, folded[name])
-            if name in self._spans or len(found) > 2 * MOST or len({value for value, _ in found}) > MOST:
+            folded[name] = self._shortened(name, found)
+            if name in self._digits:
                 tells.forget(name)
-                folded[name] = self._together(name, found)
         self._held = {}
 
-    def _together(self, name: str, found: ByValue) -> ByValue:
-        """The counts of all values of a setting in one."""
-        together: ByValue = {}
-        low, high = self._spans.get(name, Span())
-        for (value, planted), group in found.items():
-            together.setdefault((Span(), planted), Group()).merge(group)
-            if isinstance(value, int | float):
-                low, high = min(value, value if low is None else low), max(value, value if high is None else high)
-        self._spans[name] = Span(low, high)
-        return together
+    def _shortened(self, name: str, found: ByValue) -> ByValue:
+        """The counts of a setting, of which neighbours are taken together where there are more than MOST values."""
+        kept, digits = fewer(found, MOST, self._digits.get(name, EXACT))
+        if digits < EXACT:
+            self._digits[name] = digits
+        return kept
 
     def values(self, name: str) -> list[Value]:
-        """The values of a setting."""
+        """The values of a setting that is no seed."""
         place = self.names.index(name)
         known = [value for value, _ in self._folded[name]] if self._folded else []
         return list(dict.fromkeys([*known, *(point[place] for point, _ in self._held)]))
 
     def total(self, planted: bool) -> Group:
         """The counts of all cells with a planted bug, or of those without."""
-        folded = self._folded[self.names[0]] if self._folded else {}
-        return _total((*self._held.items(), *folded.items())).get(planted, Group())
+        return _total(self._all()).get(planted, Group())
+
+    def _all(self) -> Iterator[tuple[tuple[object, bool], Group]]:
+        """Groups in which each cell is once."""
+        yield from self._held.items()
+        yield from self._folded[self.names[0]].items() if self._folded else ()
 
     def swept(self) -> Swept:
         """The counts by what was swept."""
@@ -164,23 +185,21 @@ class Points:
         if tells is None:
             tells = _Tells(self.names)
             tells.learn([point for point, _ in self._held])
-        seeds = {name: ends for name, ends in self._seeds.items() if ends[0] != ends[1]}
         differ = [name for name in self.names if tells.differs(name)]
         found = chosen([name for name in in_order(self.names) if name in differ], tells)
-        keys = keys_of(found, differ)
-        places = [self.names.index(name) for name in keys]
-        if self._folded is None:
-            points: ByPoint = {}
-            for (point, planted), group in self._held.items():
-                points.setdefault((tuple(point[i] for i in places), planted), Group()).merge(group)
-            by_key = {name: by_value(self._held, i, {}) for name, i in zip(keys, places, strict=True)}
-            return Swept(found, keys, points, by_key, seeds)
-        by_key = {
-            name: {(self._spans.get(name, value), of): group for (value, of), group in some.items()}
-            for name, some in self._folded.items()
-            if name in keys
+        apart = {name: self._shortened(name, some) for name, some in self._by_seed.items()} or {
+            name: by_value(self._held, place, {}) for place, name in enumerate(self._seeds, len(self.names))
         }
-        return Swept(found, keys, None, by_key, seeds)
+        seeds = {name: some for name, some in apart.items() if len({v for v, _ in some if v is not None}) > 1}
+        keys = keys_of(found, differ)
+        if self._folded is not None:
+            by_key = {name: some for name, some in self._folded.items() if name in keys}
+            return Swept(found, keys, tuple(seeds), None, None, by_key | seeds)
+        places = [self._told.index(name) for name in (*keys, *(seeds if not self._by_seed else ()))]
+        by_key = {name: by_value(self._held, place, {}) for name, place in zip(keys, places, strict=False)} | seeds
+        points = by_some(self._held, places[: len(keys)])
+        with_seeds = None if self._by_seed else by_some(self._held, places)
+        return Swept(found, keys, tuple(seeds), points, with_seeds, by_key)
 
 
 class _Tells:

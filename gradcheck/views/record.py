@@ -16,6 +16,7 @@ from gradcheck.numerics.verdict import ACCEPTED, EXEMPT, OF_MANY
 from gradcheck.printable import printable
 from gradcheck.views import words
 from gradcheck.views.frames import plain_value, records, rule_counts
+from gradcheck.views.naming import named
 from gradcheck.views.numbers import counted, larger
 from gradcheck.views.recorded import Recorded, cells_of
 from gradcheck.views.runs import frame_of, with_missed
@@ -61,6 +62,16 @@ class Record:
     def provenance(self) -> Mapping[str, object]:
         """How the run was made; of several, by their names."""
         return {one.name: one.provenance for one in self.runs} if self.several else self.runs[0].provenance
+
+    @cached_property
+    def names(self) -> words.Names:
+        """What the views call the values of these cells."""
+        return named(self.cells)
+
+    @property
+    def tools(self) -> str:
+        """What the first run was made with; empty where nothing is known."""
+        return self.runs[0].tools
 
     @property
     def notes(self) -> list[str]:

@@ -17,10 +17,10 @@ from gradcheck.printable import printable
 from gradcheck.views import words
 from gradcheck.views.layout import Table, plain
 from gradcheck.views.numbers import counted
-from gradcheck.views.points import Value
 from gradcheck.views.reasons import listed
-from gradcheck.views.swept_table import table
+from gradcheck.views.swept_table import swept_tables
 from gradcheck.views.tally import Tally, in_order
+from gradcheck.views.values import Value
 from gradcheck.views.worst import Worst
 
 _PLURAL = {
@@ -60,8 +60,12 @@ def screen(
 ) -> list[Table | str]:
     """The same as text and a table, for a terminal."""
     tally = rows if isinstance(rows, Tally) else Tally(rows)
-    tables = [table(tally)] if tally.widths else []
-    return [headline(tally), *tables, *verdicts(tally), *_next(tally, places.at(run_dir), overrides, planned)]
+    return [
+        headline(tally),
+        *swept_tables(tally),
+        *verdicts(tally),
+        *_next(tally, places.at(run_dir), overrides, planned),
+    ]
 
 
 def headline(tally: Tally) -> str:
@@ -71,7 +75,7 @@ def headline(tally: Tally) -> str:
         return f"{cells}, none computed"
     low, high = tally.widths
     weights = counted(low, "weight") if low == high else f"{low:,} to {high:,} weights"
-    values = {axis: _values(tally, axis) for axis in ("model", "data", "init", "bug", "scheme", "dtype")}
+    values = {axis: _values(tally, axis) for axis in _PLURAL}
     named = [_named(axis, values[axis], tally) for axis in ("model", "data", "bug", "scheme", "dtype")]
     if len(values["init"]) > 1:
         named.insert(2, _named("init", values["init"], tally))
@@ -87,8 +91,8 @@ def _named(axis: str, values: Sequence[Value], tally: Tally) -> str:
     """The values of an axis in the headline, or how many there are."""
     if len(values) > 3:
         without = axis == "bug" and "none" in values
-        return f"{f'{words.NO_BUG} and ' if without else ''}{len(values) - without} {_PLURAL[axis]}"
-    names = [printable(words.setting(axis, value)) for value in values]
+        return f"{f'{tally.names.unplanted} and ' if without else ''}{len(values) - without} {_PLURAL[axis]}"
+    names = [printable(words.setting(axis, value, tally.names)) for value in values]
     if axis == "data" and len(tally.sizes) == 1 and len(values) == 1 and None not in next(iter(tally.sizes)):
         n, d = next(iter(tally.sizes))
         return f"{names[0]} (n={n}, d={d})"

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from gradcheck.views import words
 from gradcheck.views.group import Group
 from gradcheck.views.layout import Table
-from gradcheck.views.points import ByPoint, Span, Swept, Value
+from gradcheck.views.points import Swept
 from gradcheck.views.tally import Tally, in_order
+from gradcheck.views.values import ByPoint, Span, Value, is_number
 
 MAX_ROWS = 12  # of the points of a grid
 MAX_VALUES = 14  # rows of the values of its keys, where there are more points than that
@@ -19,30 +20,40 @@ LEAST = 2  # rows of a key, unless MORE are
 MORE = {"bug": 4, "eps": 3}
 
 
-def table(tally: Tally) -> Table:
-    """What was found, by point of the grid; where these are many, by each value of each key that was swept."""
+def swept_tables(tally: Tally, most: int | None = MAX_VALUES) -> list[Table]:
+    """What was found, by point of the grid, seeds too where these are few points; of more, by each value of each seed as well;
+    and where there are many points without seeds, by each value of each key that was swept.
+
+    most : about so many rows of values, of which neighbours share one; None: a row for each.
+    """
+    if tally.widths is None:
+        return []
     swept = tally.swept
-    if swept.points is not None and len({point for point, _ in swept.points}) <= MAX_ROWS:
-        return _by_point(swept.points, swept, tally)
-    return _by_key(swept)
+    if _few(swept.with_seeds):
+        return [_by_point(swept.with_seeds or {}, (*swept.keys, *swept.seeds), tally)]
+    if _few(swept.points):
+        return [_by_point(swept.points or {}, swept.keys, tally), _by_key(swept, swept.seeds, tally.names, most)]
+    return [_by_key(swept, (*swept.keys, *swept.seeds), tally.names, most)]
 
 
-def _by_point(found: ByPoint, swept: Swept, tally: Tally) -> Table:
-    keys = swept.keys
+def _few(points: ByPoint | None) -> bool:
+    return points is not None and len({point for point, _ in points}) <= MAX_ROWS
+
+
+def _by_point(found: ByPoint, keys: Sequence[str], tally: Tally) -> Table:
     groups: dict[tuple[Value, ...], Group] = {}
     for (point, _), group in found.items():
         groups.setdefault(point, Group()).merge(group)
     points = sorted(groups, key=lambda point: [in_order(k, v) for k, v in zip(keys, point, strict=True)])
-    steps = words.steps({value for value in tally.points.values("eps") if isinstance(value, float)})
-    labels = [[words.setting(key, value, steps) for key, value in zip(keys, point, strict=True)] for point in points]
+    labels = [
+        [words.setting(key, value, tally.names) for key, value in zip(keys, point, strict=True)] for point in points
+    ]
     header = [words.column(key) for key in keys]
     if not keys:  # a step is worth a column even where it is the only one
-        header, labels = ["eps"], [[words.setting("eps", tally.points.values("eps")[0], steps)]]
+        header, labels = ["eps"], [[words.setting("eps", tally.points.values("eps")[0], tally.names)]]
     rows = [[*label, *row] for label, row in zip(labels, _figures([groups[point] for point in points]), strict=True)]
     texts = {name for i, name in enumerate(header) if any(isinstance(point[i], str) for point in points if keys)}
-    return Table(
-        "", [*header, *_names([*groups.values()])], rows, _note(rows, swept), frozenset(texts), keys=len(header)
-    )
+    return Table("", [*header, *_names([*groups.values()])], rows, _note(rows), frozenset(texts), keys=len(header))
 
 
 class _Line(NamedTuple):
@@ -53,11 +64,10 @@ class _Line(NamedTuple):
     found: dict[bool, Group]
 
 
-def _by_key(swept: Swept) -> Table:
-    taken = {key: _by_value(swept, key) for key in swept.keys}
-    rows_of = _rows_of({key: len(found) for key, found in taken.items()})
-    steps = words.steps({value for value in taken.get("eps", ()) if isinstance(value, float)})
-    lines = [line for key, found in taken.items() for line in _lines(key, found, rows_of[key], steps)]
+def _by_key(swept: Swept, keys: Sequence[str], run: words.Names, most: int | None) -> Table:
+    taken = {key: _by_value(swept, key) for key in keys}
+    rows_of = _rows_of({key: len(found) for key, found in taken.items()}, most)
+    lines = [line for key, found in taken.items() for line in _lines(key, found, rows_of[key], run)]
     correct = any(False in line.found for line in lines)
     shown = [line.found.get(False) if correct else line.found.get(True) for line in lines]
     names = _names([group for group in shown if group is not None])
@@ -70,9 +80,9 @@ def _by_key(swept: Swept) -> Table:
     ]
     header = ["key", "value", *names, *(["caught"] if any(caught) else [])]
     both = correct and any(True in line.found for line in lines)
-    note = [f"match to {words.VISIBLE_FROM}: cells with {words.NO_BUG}"] if both else []
+    note = [f"match to {words.VISIBLE_FROM}: cells with {run.unplanted}"] if both else []
     return Table(
-        "", header, rows, "; ".join([*note, *filter(None, [_note(rows, swept)])]), frozenset({"key", "value"}), keys=2
+        "", header, rows, "; ".join([*note, *filter(None, [_note(rows)])]), frozenset({"key", "value"}), keys=2
     )
 
 
@@ -80,13 +90,13 @@ def _by_value(swept: Swept, key: str) -> dict[Value, dict[bool, Group]]:
     found: dict[Value, dict[bool, Group]] = {}
     for (value, planted), group in swept.by_key[key].items():
         found.setdefault(value, {})[planted] = group
-    return {value: found[value] for value in sorted(found, key=partial(in_order, key))}
+    return {value: found[value] for value in sorted(found, key=lambda value: in_order(key, _first(value)))}
 
 
-def _rows_of(values: Mapping[str, int]) -> dict[str, int]:
+def _rows_of(values: Mapping[str, int], most: int | None) -> dict[str, int]:
     """How many rows each key gets, by the number of its values: the key with most rows gives way first."""
     rows = dict(values)
-    while sum(rows.values()) > MAX_VALUES:
+    while most is not None and sum(rows.values()) > most:
         wide = {key: n for key, n in rows.items() if n > MORE.get(key, LEAST)}
         if not wide:
             break
@@ -94,12 +104,10 @@ def _rows_of(values: Mapping[str, int]) -> dict[str, int]:
     return rows
 
 
-def _lines(
-    key: str, found: Mapping[Value, dict[bool, Group]], most: int, steps: Mapping[float | None, str]
-) -> list[_Line]:
+def _lines(key: str, found: Mapping[Value, dict[bool, Group]], most: int, run: words.Names) -> list[_Line]:
     """The values of a key in so many rows: of numbers neighbours are taken together, of others the last ones."""
     values = list(found)
-    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    numbers = [value for value in values if is_number(_first(value))]
     others = [value for value in values if value not in numbers]
     together: list[list[Value]]
     if len(values) <= most:
@@ -118,21 +126,21 @@ def _lines(
         for value in some:
             for planted, group in found[value].items():
                 merged.setdefault(planted, Group()).merge(group)
-        lines.append(_Line(key, _said(key, some, len(some) == len(values), steps), merged))
+        lines.append(_Line(key, _said(key, some, len(some) == len(values), run), merged))
     return lines
 
 
-def _said(key: str, values: Sequence[Value], whole: bool, steps: Mapping[float | None, str]) -> str:
+def _said(key: str, values: Sequence[Value], whole: bool, run: words.Names) -> str:
     """Some values of a key in words: ``1e-02``, ``1e-02 to 1e-05``, ``no bug``, ``12 others``."""
-    first, last = values[0], values[-1]
-    if isinstance(first, Span):
-        if first.low is None:
-            return "very many values"
-        return f"{words.setting(key, first.low)} to {words.setting(key, first.high)}"
+    if values == [Span()]:
+        return "very many values"
+    if all(is_number(_first(value)) for value in values):
+        known = [end for value in values for end in (value if isinstance(value, Span) else (value, value))]
+        ends = sorted(known, key=partial(in_order, key))
+        said = [words.setting(key, end, run) for end in (ends[0], ends[-1])]
+        return said[0] if ends[0] == ends[-1] else " to ".join(said)
     if len(values) == 1:
-        return words.setting(key, first, steps)
-    if all(isinstance(value, int | float) for value in values):
-        return f"{words.setting(key, first, steps)} to {words.setting(key, last, steps)}"
+        return words.setting(key, values[0], run)
     return f"{len(values):,} {'values' if whole else 'others'}"
 
 
@@ -159,10 +167,11 @@ def _figures(groups: Sequence[Group | None]) -> list[list[object]]:
     ]
 
 
-def _note(rows: Sequence[Sequence[object]], swept: Swept) -> str:
-    """What is taken together, and what a star means."""
-    seeds = [f"{words.column(name)} {low:g} to {high:g}" for name, (low, high) in swept.seeds.items()]
-    said = [f"together: {', '.join(seeds)}"] if seeds else []
-    if any(str(value).endswith("*") for row in rows for value in row[1:]):
-        said.append(words.HALF)
-    return "; ".join(said)
+def _first(value: Value) -> str | float | None:
+    """A value, or the lower end of several."""
+    return value.low if isinstance(value, Span) else value
+
+
+def _note(rows: Sequence[Sequence[object]]) -> str:
+    """What a star means."""
+    return words.HALF if any(str(value).endswith("*") for row in rows for value in row[1:]) else ""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, overload
 from gradcheck.experiment.config.columns import FUNCTIONS
 from gradcheck.printable import printable
 from gradcheck.views import answer, summary, words
-from gradcheck.views.frames import plain_value, records
+from gradcheck.views.frames import records
 from gradcheck.views.layout import Table
 from gradcheck.views.matrix import matrix
 from gradcheck.views.record import Record
-from gradcheck.views.swept_table import table
+from gradcheck.views.swept_table import swept_tables
 from gradcheck.views.worst import Worst
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SCREEN = 200  # rows of matrices on a terminal
 _PIECE = 10_000  # rows that are Python values at the same time
+VALUES = 40  # rows of the values of the keys that were swept
 LISTED = 20  # entries of a list on a terminal
 
 
@@ -39,8 +40,11 @@ def overview(
         blocks.append(_verdict_table(record, by))
     else:
         found = matrix(record.cells)
-        blocks += [table(record.tally)] if record.tally.widths else []
-        blocks += [*answer.matrices(found, rows), *answer.diagnoses(record, found.axes.names, entries)]
+        computed = record.tally.widths is not None
+        blocks += swept_tables(record.tally, VALUES if entries else None)
+        blocks += answer.matrices(found, rows)
+        swept = record.tally.swept if computed else None
+        blocks += answer.diagnoses(record, (*swept.keys, *swept.seeds), entries) if swept else []
     tables = [*([_worst_table(record)] if every else []), _rule_table(record), _problem_table(record)]
     return [*blocks, *(one for table in tables if table.rows for one in ("\n", _cut(table, entries)))]
 
@@ -63,17 +67,16 @@ def _verdict_table(record: Record, by: Sequence[str]) -> Table:
         if not any(row[name] for row in rows)
     ]
     header = [name for name in frame.columns if name not in (*unused, "half_visible_from")]
-    steps = words.steps(plain_value(value) for value in record.cells["eps"].unique())
-    shown = [[_figure(row, name, by, steps) for name in header] for row in rows]
+    shown = [[_figure(row, name, by, record.names) for name in header] for row in rows]
     note = words.HALF if any(str(value).endswith("*") for row in shown for value in row[len(by) :]) else ""
     title = f"cells by {', '.join(map(words.column, by))}"
     left = frozenset(words.column(name) for name in by if name != "eps")
     return Table(title, [words.column(name) for name in header], shown, note, left, keys=len(by))
 
 
-def _figure(row: Mapping[str, Any], name: str, by: Sequence[str], steps: Mapping[float | None, str]) -> object:
+def _figure(row: Mapping[str, Any], name: str, by: Sequence[str], names: words.Names) -> object:
     if name in by:
-        return words.setting(name, row[name], steps)
+        return words.setting(name, row[name], names)
     if name == "visible_from":
         return words.visible_from(row[name], row["half_visible_from"])
     return words.error(row[name]) if name == "worst_rel_err" else row[name]
@@ -90,14 +93,14 @@ def _worst_table(record: Record) -> Table:
     header = [header[i] for i in kept]
     frame = record.worst(functions)
     weights = record.worst_weights(frame)
-    rows = _Rows(frame, lambda row: list(itemgetter(*kept)(_worst_row(row, weights))))
+    rows = _Rows(frame, lambda row: list(itemgetter(*kept)(_worst_row(row, weights, record.names))))
     return Table("mismatches, the worst weight of each cell", header, rows, left=frozenset(header) - {"rel_err", "eps"})
 
 
-def _worst_row(row: Mapping[str, Any], weights: Mapping[str, Worst]) -> list[object]:
+def _worst_row(row: Mapping[str, Any], weights: Mapping[str, Worst], names: words.Names) -> list[object]:
     return [
-        *(row.get(name) for name in ("cell", "run", "model", *FUNCTIONS, "bug")),
-        words.setting("eps", row["eps"]),
+        *(row.get(name) for name in ("cell", "run", "model", *FUNCTIONS)),
+        *(words.setting(name, row[name], names) for name in ("bug", "eps")),
         weights[row["cell"]].name,
         words.error(weights[row["cell"]].rel_err),
         row["diagnosis"],

@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from gradcheck.experiment.config.schema import FAIL_ON
 from gradcheck.experiment.truth import PLANTED, UNKNOWN_MODELS, Truth, truths
 from gradcheck.numerics.verdict import VERDICTS
-from gradcheck.views import points
+from gradcheck.views import points, words
 from gradcheck.views.axes import Axes, axes, differs, in_order, is_seed
 from gradcheck.views.frames import plain_value, records
 from gradcheck.views.group import CellRow, Group
 from gradcheck.views.numbers import larger
-from gradcheck.views.points import ByPoint, Span, Swept, Value, by_value, keys_of
+from gradcheck.views.points import Swept, by_value, keys_of
 from gradcheck.views.tally import Tally
+from gradcheck.views.values import ByPoint, ByValue, Value, spans
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +43,9 @@ def tallied(cells: pd.DataFrame) -> Tally:
     for status in ("skipped", "failed"):
         if tally.status[status]:
             tally.problems[status] = str(_first(cells[cells["status"] == status])["message"])
+    steps = cells["eps"].unique()
+    tally.steps = {plain_value(step) for step in steps[: words.MOST_STEPS + 1]}
+    tally.unplanted = {*cells.loc[cells["bug"] == "none", "model"].unique()}
     # of a million cells all columns would take a gigabyte
     done = cells if tally.status["ok"] == len(cells) else cells.loc[cells["status"] == "ok", _columns(cells)]
     if len(done):
@@ -84,6 +90,8 @@ class _Points:
         found = axes(done)
         # all seeds are counted, whichever follows from another
         found = found._replace(seeds=(), paired=tuple(one for one in found.paired if not is_seed(one[0])))
+        seeds = [str(name) for name in done if is_seed(str(name)) and done[name].nunique() > 1]
+        seeds.sort(key=lambda name: (*points.SEEDS, *seeds).index(name))
         keys = keys_of(found, [name for name in ("bug", "eps", *found.names) if differs(done[name])])
         self._values = {
             name: [plain_value(value) for value in (done[name] if differs(done[name]) else done[name].head(1)).unique()]
@@ -91,16 +99,14 @@ class _Points:
             if name in done
         }
         seen = visible(done)
-        self._frame = done[list(dict.fromkeys([*keys, *_SUMS[:-2], "max_rel_err", "accept"]))].assign(
+        self._frame = done[list(dict.fromkeys([*keys, *seeds, *_SUMS[:-2], "max_rel_err", "accept"]))].assign(
             _injected=injected,
             _every=seen["every"],
             _half=seen["half"],
             _planted=told.isin([str(one) for one in PLANTED]),
             _caught=told == Truth.CAUGHT,
         )
-        known = [str(name) for name in done if is_seed(str(name)) and done[name].notna().any()]
-        seeds = {name: (int(done[name].min()), int(done[name].max())) for name in known}
-        self._swept = self._counted(found, keys, {name: ends for name, ends in seeds.items() if ends[0] != ends[1]})
+        self._swept = self._counted(found, keys, tuple(seeds))
         self._totals = {planted: group for (_, planted), group in self._grouped(()).items()}
         del self._frame
 
@@ -113,23 +119,28 @@ class _Points:
     def swept(self) -> Swept:
         return self._swept
 
-    def _counted(self, of_grid: Axes, keys: tuple[str, ...], seeds: dict[str, tuple[float, float]]) -> Swept:
-        few = self._frame[[*keys, "_injected"]].drop_duplicates().shape[0] <= points.MOST
-        found = self._grouped(keys) if few else None
+    def _counted(self, of_grid: Axes, keys: tuple[str, ...], seeds: tuple[str, ...]) -> Swept:
+        with_seeds, points_ = self._few((*keys, *seeds)), self._few(keys)
         by_key = {
-            name: self._of(name) if found is None else by_value(found, place, {}) for place, name in enumerate(keys)
+            name: self._of(name) if points_ is None or name in seeds else by_value(points_, place, {})
+            for place, name in enumerate((*keys, *seeds))
         }
-        return Swept(of_grid, keys, found, by_key, seeds)
+        return Swept(of_grid, keys, seeds, points_, with_seeds, by_key)
 
-    def _of(self, name: str) -> dict[tuple[Value, bool], Group]:
-        """The counts by the values of a key; of very many values together."""
-        found = {(point[0], planted): group for (point, planted), group in self._grouped((name,)).items()}
-        values = {value for value, _ in found}
-        if len(values) <= points.MOST:
-            return found
-        numbers = [value for value in values if isinstance(value, int | float)]
-        span = Span(min(numbers), max(numbers)) if numbers else Span()
-        return {(span, of): group for (_, of), group in self._grouped(()).items()}
+    def _few(self, keys: Sequence[str]) -> ByPoint | None:
+        """The counts by the values of keys, where these are not too many."""
+        few = self._frame[[*keys, "_injected"]].drop_duplicates().shape[0] <= points.MOST
+        return self._grouped(keys) if few else None
+
+    def _of(self, name: str) -> ByValue:
+        """The counts by the values of a key; of very many values neighbours are taken together."""
+        code, values = self._frame[name].factorize(use_na_sentinel=False)
+        shown = spans([plain_value(value) for value in values], points.MOST)
+        kept = list(dict.fromkeys(shown.values()))
+        place = {value: i for i, value in enumerate(kept)}
+        self._frame["_value"] = np.array([place[one] for one in shown.values()], dtype=np.int64)[code]
+        grouped = self._grouped(("_value",))
+        return {(kept[cast("int", at)], planted): group for ((at,), planted), group in grouped.items()}
 
     def _grouped(self, keys: Sequence[str]) -> ByPoint:
         grouped = self._frame.groupby([*keys, "_injected"], dropna=False, sort=False)

@@ -13,7 +13,8 @@ from gradcheck.views import words
 from gradcheck.views.axes import SETTING_NAMES
 from gradcheck.views.group import CellRow, Group
 from gradcheck.views.numbers import or_zero
-from gradcheck.views.points import Points, Swept, Value
+from gradcheck.views.points import Points, Swept
+from gradcheck.views.values import Value
 from gradcheck.views.worst import Worst
 
 TALLY_COLUMNS = (
@@ -48,6 +49,8 @@ class Tally:
         self.weights = 0
         self.checked = 0  # cells without an injected bug that were computed
         self.failing = dict.fromkeys(FAIL_ON, 0)  # cells without an injected bug that make a run fail, by `fail_on`
+        self.steps: set[object] = set()  # as they are stored; of more than MOST_STEPS not all
+        self.unplanted: set[object] = set()  # the models of cells without a planted bug
         self._one_by_one = Points(names)
         self.points: Grouped = self._one_by_one
         self.sizes: set[tuple[int | None, int | None]] = set()  # (n, d) of the data, two of them at most
@@ -66,6 +69,12 @@ class Tally:
     def cells(self) -> int:
         """How many cells were counted."""
         return sum(self.status.values())
+
+    @property
+    def names(self) -> words.Names:
+        """What the run calls its values (`naming.named`)."""
+        few = self.steps if len(self.steps) <= words.MOST_STEPS else set[object]()
+        return words.names(cast("set[float | None]", few), self.unplanted)
 
     @property
     def correct(self) -> Group:
@@ -90,6 +99,10 @@ class Tally:
         row = cast("CellRow", cell)  # as the schema has it
         status = row["status"]
         self.status[status] = self.status.get(status, 0) + 1
+        if len(self.steps) <= words.MOST_STEPS:
+            self.steps.add(row.get("eps"))
+        if row.get("bug") == "none":
+            self.unplanted.add(row.get("model"))
         if status != "ok":
             if row["cell"] < self._first.setdefault(status, "~"):  # cells are done in any order
                 self._first[status], self.problems[status] = row["cell"], str(row.get("message"))

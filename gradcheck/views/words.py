@@ -6,10 +6,11 @@ The glossary in the README of this room explains each word.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
-from gradcheck.experiment.truth import PLANTED, Truth
+from gradcheck.experiment.truth import PLANTED, UNKNOWN_MODELS, Truth
 from gradcheck.numerics.steps import eps_text, from_stored
 from gradcheck.printable import printable
 from gradcheck.views.frames import weight_name
@@ -20,7 +21,7 @@ VISIBLE_FROM: Final = "visible from"
 WORST: Final = "worst rel_err"
 NEVER: Final = "never"
 NO_BUG: Final = "no bug"
-OWN: Final = "your gradient"  # of somebody's own function, without a planted bug
+OWN: Final = "your gradient"  # without a planted bug, where all such gradients are of somebody's own functions
 NOT_OK: Final = "not ok"
 NOT_ACCUSED: Final = "not accused"  # what is left of correct gradients, and of those that nobody knows
 NOT_ENOUGH: Final = "not judged enough"  # not accused, and not ok
@@ -28,6 +29,7 @@ UNJUDGED: Final = ("inconclusive", "nondifferentiable")  # verdicts of cells of 
 _STATUS: Final[Mapping[str, str]] = {"ok": "computed"}
 # No error of a gradient is larger than twice the larger of analytic and numeric: beyond that none is certain to be seen.
 LARGEST: Final = 2.0
+MOST_STEPS: Final = 1000  # of a run that have names with fewer digits
 # What a column of a table is called where its own name is not what a person would say.
 _COLUMNS: Final[Mapping[str, str]] = {
     "max_resolution": VISIBLE_FROM,
@@ -58,6 +60,28 @@ def status(name: str) -> str:
     return _STATUS.get(name, printable(name))
 
 
+class Names(NamedTuple):
+    """What the views of a run call its values: each step, and a gradient without a planted bug.
+
+    steps : names of the steps that have fewer digits than the steps themselves (`steps`).
+    """
+
+    steps: Mapping[float | None, str] = MappingProxyType({})
+    unplanted: str = NO_BUG
+
+
+PLAIN: Final = Names()
+
+
+def names(values: Iterable[float | None], models: Collection[object]) -> Names:
+    """The names in a run.
+
+    values : its steps, as they are stored.   models : of its cells without a planted bug.
+    """
+    own = bool(models) and all(model in UNKNOWN_MODELS for model in models)
+    return Names(steps(values), OWN if own else NO_BUG)
+
+
 def steps(values: Iterable[float | None]) -> dict[float | None, str]:
     """The names of some steps, as they are stored: ``1e-04``, ``auto``, as many digits as tell them apart."""
     known = list(dict.fromkeys(None if value is None or value != value else float(value) for value in values))
@@ -71,18 +95,18 @@ def steps(values: Iterable[float | None]) -> dict[float | None, str]:
     return {value: eps_text(from_stored(None)) if value is None else names[value] for value in known}
 
 
-def setting(name: str, value: object, named: Mapping[float | None, str] | None = None) -> str:
+def setting(name: str, value: object, names: Names = PLAIN) -> str:
     """The value of a setting: ``no bug``, ``no data``, ``auto``, ``1e-04``, ``sigmoid``, ``-`` where there is none.
 
-    named : of all steps that are told apart the names (`steps`).
+    names : those of the run.
     """
     if name == "eps":
         step = float(value) if isinstance(value, int | float) and value == value else None
-        return (named or {}).get(step) or eps_text(from_stored(step))
+        return names.steps.get(step) or eps_text(from_stored(step))
     if value is None or value != value:
         return "-"
     if value == "none":
-        return {"bug": NO_BUG, "data": "no data"}.get(name, "none")
+        return {"bug": names.unplanted, "data": "no data"}.get(name, "none")
     if isinstance(value, bool):
         return "yes" if value else "no"
     return printable(f"{value:g}" if isinstance(value, float) else value)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import shown
 from constructed import one_cell, planned, result, rows
 from visits import Visit
 
@@ -27,7 +28,7 @@ def points(values: tuple[float, ...], steps: tuple[float, ...] = (1e-8,)) -> lis
     return [
         {
             "row": "", "column": f"panel {k}", "scheme": "central", "eps": eps, "step": f"{eps:.0e}",
-            "what": v_curve.ERROR, "value": value, "cells": 1,
+            "what": v_curve.ERROR, "value": value, "beyond": "", "cells": 1,
         }
         for k, value in enumerate(values) for eps in steps
     ]  # fmt: skip
@@ -131,20 +132,20 @@ def test_a_caption_speaks_of_what_is_there(
 ) -> None:
     make(tmp_path)
     cells = Record(tmp_path).cells
-    said = captions.caption("detection", cells, truths(cells))
+    said = captions.describing("detection", captions.shown("detection", cells, truths(cells)))
     assert [text in said for text in ("planted bug, the share", "false alarms", "nobody knows")] == [
         planted,
         correct,
         unknown,
     ]
     assert "white" not in said  # it is black on a dark page
-    assert ("Left of the minimum" in captions.caption("v_curve", cells, truths(cells))) == minimum
+    assert ("minimum" in captions.shown("v_curve", cells, truths(cells)).sentences) == minimum
     assert {row["bug"] for row in cell_data.squares(cells)} == (
         {words.OWN} if unknown else {words.NO_BUG, *(["scale"] * planted)}
     )
 
 
-def test_a_page_of_little_says_what_it_shows(visit: Callable[..., Visit]) -> None:
+def test_a_page_of_little_says_what_it_shows(visit: Callable[..., Visit], capsys: pytest.CaptureFixture[str]) -> None:
     seen = visit(unjudged)
     assert seen.page.inner_text("h1") == "Nothing could be judged."
     assert seen.page.inner_text("#detection-heading") == "What was found"
@@ -165,3 +166,7 @@ def test_a_page_of_little_says_what_it_shows(visit: Callable[..., Visit]) -> Non
     assert "6 of 12 correct gradients ok, 6 not judged enough." in other.page.inner_text("#chosen")
     mine = visit(own)
     assert "your gradient" in mine.page.locator("#chart-detection svg text").all_text_contents()
+    assert "no bug" not in str(mine.page.text_content("body main")) + mine.page.inner_text("header")
+    run = Path(mine.requests[0].removeprefix("file://").partition("#")[0]).parent
+    assert "your gradient" in shown(capsys, run)
+    assert "no bug" not in shown(capsys, run, "--all")

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from constructed import rows
 from visits import Visit, many_axes
 
+from gradcheck.experiment.results.writer import Writer
 from gradcheck.experiment.truth import truths
 from gradcheck.views import cube, facets, paper, words
-from gradcheck.views.charts import cell_data, weight_data
+from gradcheck.views.charts import captions, cell_data, weight_data
 from gradcheck.views.record import Record
 from gradcheck.views.sentence import answer
 
@@ -189,6 +191,10 @@ def test_a_square_of_the_address_that_is_not_drawn_is_none(visit: Callable[..., 
 # --- what the browser adds up ---------------------------------------------------------------------------------------
 
 
+# the points of the V curve, each with the names of the keys that make panels
+CURVES = "cube.vPoints(mask).map((row) => ({ ...row, panels: cube.curveFacets(mask).map(({ key }) => key.title) }))"
+
+
 def ask(seen: Visit, code: str, chosen: dict[str, int]) -> Any:
     return seen.page.evaluate(f"(chosen) => {{ const mask = cube.chosen(chosen); return {code}; }}", chosen)
 
@@ -226,7 +232,7 @@ def test_the_page_adds_up_to_what_python_says_of_the_same_cells(visit: Callable[
         for row in ask(seen, "cube.rulePoints(mask)", chosen):
             if row["correct"] or row["planted"]:
                 assert {name: row[name] for name in mine[row["rule"]]} == mine[row["rule"]]
-        compare_curves(ask(seen, "cube.vPoints(mask)", chosen), cells)
+        compare_curves(ask(seen, CURVES, chosen), cells)
         compare_bins(ask(seen, "cube.histogram(mask)", chosen), record, cells)
     wrong = "(cube.truths.caught[cube.truths.caught.findIndex((n) => n)] += BY, cube.answer(mask))"  # the planted fault
     assert ask(seen, wrong.replace("BY", "1"), {}) != answer(record.cells)
@@ -239,7 +245,7 @@ def compare_squares(found: dict[str, Any], cells: Any) -> None:
     expected = {}
     for row in paper.squares(cells, keys[:-2]).to_dict("records"):
         counts = [row[name] for name in ("caught", "cannot_be_told", "missed", "false_alarms")]
-        expected[tuple(facets.value_label(key, row[key]) if key != "eps" else row[key] for key in keys)] = [
+        expected[tuple(facets.value_label(key, row[key]) for key in keys)] = [
             *counts,
             row["cells"],
         ]
@@ -261,13 +267,15 @@ def compare_squares(found: dict[str, Any], cells: Any) -> None:
     whole = paper.squares(cells, [])
     names_ = ["caught", "cannot_be_told", "missed", "false_alarms", "cells"]
     assert by_square == {
-        (facets.value_label("bug", row["bug"]), row["eps"]): [int(row[name]) for name in names_]
+        (facets.value_label("bug", row["bug"]), words.setting("eps", row["eps"])): [int(row[name]) for name in names_]
         for row in whole.to_dict("records")
     }
 
 
 def compare_curves(found: list[dict[str, Any]], cells: Any) -> None:
-    mine = {(row["column"], row["scheme"], row["eps"], row["what"]): row for row in cell_data.v_points(cells)}
+    keys = [name for name in cells if words.column(name) in found[0]["panels"]] if found else []
+    keys.sort(key=lambda name: found[0]["panels"].index(words.column(name)))
+    mine = {(row["column"], row["scheme"], row["eps"], row["what"]): row for row in cell_data.v_points(cells, (), keys)}
     computed = cells[cells["status"] == "ok"]
     if (
         computed.empty or computed["bug_injected"].all()
@@ -278,7 +286,8 @@ def compare_curves(found: list[dict[str, Any]], cells: Any) -> None:
         own = mine[row["column"], row["scheme"], row["eps"], row["what"]]
         # the page holds them in single precision, whose unit roundoff is 6e-8
         assert row["cells"] == own["cells"]
-        assert math.isclose(row["value"], own["value"], rel_tol=1.2e-7)
+        assert row["beyond"] == own["beyond"]
+        assert row["value"] == own["value"] or math.isclose(row["value"], own["value"], rel_tol=1.2e-7)
 
 
 def compare_bins(found: list[dict[str, Any]], record: Record, cells: Any) -> None:
@@ -320,14 +329,71 @@ def test_tables_are_saved_as_csv_and_charts_for_a_paper(visit: Callable[..., Vis
     for name in ("detection", *CHARTS):
         svg = saved(seen, f"#{name}-figure button:text-is('SVG')").decode()
         assert svg.startswith("<svg")
-        assert "dtype float32" in svg.split("</desc>")[0] or name == "weights"
+        assert "(float32); gradcheck" in svg.split("</desc>")[0]
     # Chromium lets a page save ten files
     assert saved(seen, "#weights-figure button:text-is('caption')").decode().strip() in svg.replace("&#38;", "&")
     assert saved(seen, "#rules-figure button:text-is('PNG')").startswith(b"\x89PNG")
 
 
+def test_a_caption_of_the_page_is_that_of_a_paper(visit: Callable[..., Visit]) -> None:
+    seen = visit(axes, fresh=True)
+    record = Record(Path(seen.requests[0].removeprefix("file://").partition("#")[0]).parent)
+    texts_ = {
+        name: saved(seen, f"#{name}-figure button:text-is('caption')").decode() for name in ("detection", *CHARTS)
+    }
+    cell = seen.page.inner_text("#find-cell")
+    assert texts_ == {name: f"{paper.caption(record, name, cell)}\n" for name in texts_}
+    assert "Panels by dtype, model, data.n." in texts_["v_curve"]
+    seen.choose("dtype", "float32")
+    seen.choose("model", "mlp")
+    told = saved(seen, "#v_curve-figure button:text-is('caption')").decode()
+    assert "Panels by data.n." in told
+    assert "(float32, mlp); gradcheck" in told
+
+
+def open_bounds(folder: Path) -> None:
+    """Two dtypes and two models; in one panel two bounds are infinite, in another an error is 0."""
+    with Writer(folder, {}) as writer:
+        for i, (dtype, model, eps) in enumerate(
+            itertools.product(("float32", "float64"), ("logistic", "mlp"), (1e-2, 1e-4, 1e-6))
+        ):
+            made = rows(i).cell | {
+                "dtype": dtype,
+                "model": model,
+                "eps": eps,
+                "median_rel_err": 1e-7,
+                "median_resolution": 1e-5,
+            }
+            if (dtype, model) == ("float32", "mlp") and eps < 1e-3:
+                made["median_resolution"] = math.inf
+            if (dtype, model, eps) == ("float64", "logistic", 1e-4):
+                made["median_rel_err"] = 0.0
+            writer.add(rows(i)._replace(cell=made))
+
+
+def test_a_line_that_ends_has_a_sign_in_its_own_panel(visit: Callable[..., Visit]) -> None:
+    seen = visit(open_bounds)
+    points = seen.page.evaluate("cube.vPoints(cube.chosen({})).filter((row) => row.beyond)")
+    assert points
+    drawn = seen.page.locator("#chart-v_curve svg text").all_text_contents()
+    for sign in ("∞", "0"):
+        assert drawn.count(sign) == sum(row["beyond"] == sign for row in points), sign
+    assert [drawn.count(sign) for sign in ("∞", "0")] == [2, 1]
+    told = seen.page.inner_text("#says-v_curve")
+    assert "No bound in half of the weights: float32 · mlp, central at eps 1e-04, 1e-06." in told
+    cells = Record(Path(seen.requests[0].removeprefix("file://").partition("#")[0]).parent).cells
+    sentences = captions.shown("v_curve", cells, truths(cells))
+    assert {"∞", "0"} <= {*sentences.sentences}
+    numbers = paper.in_words(cell_data.medians(cell_data.of_curves(cells), ["dtype", "model"]), words.PLAIN)
+    assert sorted(numbers["value"])[0] == 0
+    assert np.isinf(numbers["value"]).sum() == 2
+
+
 def test_a_formula_in_a_text_is_no_formula_in_a_spreadsheet(visit: Callable[..., Visit]) -> None:
     seen = visit(axes)
+    values = "[[1, 1e-4, 'scale'], [2, 0.03162277660168379, 'no bug']]"
+    settings = seen.page.evaluate(f"csv(['data_seed', 'eps', 'bug'], {values}, ['data.seed', 'eps', 'bug'])")
+    assert settings == "data.seed,eps,bug\n1,1e-04,scale\n2,3.162277660168379e-02,no bug\n"
     found = seen.page.evaluate("csv(['a'], [['=1+1'], ['-2e5'], [-2e5], ['-inf'], ['a,\"b'], [null]])")
     assert json.dumps(found) == json.dumps('a\n\'=1+1\n\'-2e5\n-200000\n-inf\n"a,""b"\n\n')
 

@@ -27,7 +27,7 @@ from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.writer import Writer
 from gradcheck.experiment.truth import Truth, truths
 from gradcheck.numerics.schemes import SCHEMES
-from gradcheck.views import again, citation, facets, page, paper
+from gradcheck.views import again, citation, facets, page, paper, words
 from gradcheck.views.charts import cell_data, drawing, weight_data
 from gradcheck.views.charts.theme import scheme_colours
 from gradcheck.views.record import Record
@@ -183,7 +183,7 @@ def test_runs_say_what_they_are(run: Path, tmp_path: Path) -> None:
     ],
 )
 def test_steps_are_named_shortly_but_apart(steps: list[float], labels: list[str]) -> None:
-    found = cell_data.eps_labels(pd.DataFrame({"eps": [*steps, None]}))
+    found = cell_data.eps_labels(pd.DataFrame({"eps": [*steps, None]}), words.names(steps, ()))
     assert list(dict.fromkeys(found.values())) == [*labels, "auto"]
 
 
@@ -367,9 +367,20 @@ def test_a_paper_has_figures_captions_numbers_and_a_citation(tmp_path: Path) -> 
     squares = pd.read_csv(folder / "detection.csv")
     assert squares["cells"].sum() == len(done)
     assert squares["caught"].sum() == (truths(done) == Truth.CAUGHT).sum()
-    one = squares.iloc[0]
+    shares = [
+        "caught",
+        "cannot_be_told",
+        "missed",
+        "false_alarms",
+        "mismatch_truth_unknown",
+        "not_judged_enough",
+        "not_accused",
+    ]
+    assert (squares[shares].sum(axis=1) == squares["cells"]).all()
+    assert set(squares["bug"]) == {"no bug", *done["bug"]} - {"none"}
+    one = squares.iloc[-1]
     own = done[(done["bug"] == one["bug"]) & (done["scheme"] == one["scheme"]) & (done["dtype"] == one["dtype"])]
-    own = own[(own["model"] == one["model"]) & (own["data_n"] == one["data_n"])]
+    own = own[(own["model"] == one["model"]) & (own["data_n"] == one["data.n"])]
     own = own[own["eps"].isna() if one["eps"] == "auto" else own["eps"] == float(one["eps"])]
     assert len(own) == one["cells"]
     rules = pd.read_csv(folder / "rules.csv").set_index("rule")

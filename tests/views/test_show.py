@@ -50,6 +50,20 @@ def test_the_tables_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "bug=dropped_bias: no bias here" in text
 
 
+def test_a_step_has_one_name_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    with Writer(folder, {}) as writer:
+        for i, eps in enumerate((1e-1, 10**-1.5, 1e-2)):
+            for bug in ("none", "scale"):
+                made = rows(i, "mismatch", bug)
+                writer.add(made._replace(cell=made.cell | {"eps": eps}))
+    cell = next(c for c, e in Record(folder).cells[["cell", "eps"]].itertuples(index=False) if 0.02 < e < 0.05)
+    for options in ((), ("--all",), ("--by", "eps"), ("--cell", cell)):
+        text = shown(capsys, folder, *options)
+        assert "3e-02" in text, options
+        assert "3.162278e-02" not in text, options
+
+
 def test_counts_of_verdicts_add_up(run: Path) -> None:
     record = Record(run)
     frame = record.verdicts(("bug",)).set_index("bug")

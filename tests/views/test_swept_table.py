@@ -13,12 +13,14 @@ from constructed import rows as cell_of
 from gradcheck.experiment.results.rows import CELLS
 from gradcheck.experiment.truth import Truth, truth
 from gradcheck.views import points, words
+from gradcheck.views.group import Group
 from gradcheck.views.layout import Table
-from gradcheck.views.points import Span, Swept
+from gradcheck.views.points import Swept
 from gradcheck.views.summary import headline
-from gradcheck.views.swept_table import MAX_ROWS, MAX_VALUES, table
+from gradcheck.views.swept_table import MAX_ROWS, MAX_VALUES, swept_tables
 from gradcheck.views.tallied import tallied
 from gradcheck.views.tally import Tally
+from gradcheck.views.values import EXACT, Span, fewer, spans
 
 KEYS: dict[str, list[Any]] = {
     "bug": ["none", "scale", "sign_flip", *(f"bug_{k}" for k in range(10))],
@@ -85,13 +87,24 @@ def sums(shown: Table, key: str | None) -> dict[str, int]:
     return found
 
 
+def correct_or_all(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cells without a planted bug; where each has one, all."""
+    return [cell for cell in cells if cell["bug"] == "none"] or cells
+
+
 @pytest.mark.parametrize("seed", range(24))
 def test_every_swept_key_is_in_the_table_and_its_rows_add_up(seed: int) -> None:
     cells, swept = grid(random.Random(seed))
-    shown = table(Tally(cells))
+    shown, *of_seeds = swept_tables(Tally(cells))
     cells = [cell for cell in cells if cell["status"] == "ok"]
-    names = {words.column(name) for name in swept}
+    names = {words.column(name) for name in (*swept, "init_seed")}
+    if len({cell["init_seed"] for cell in cells}) < 2:
+        names.remove("init.seed")
     if shown.header[0] != "key":
+        if of_seeds:
+            names.remove("init.seed")
+            assert {row[0] for row in of_seeds[0].rows} == {"init.seed"}
+            assert sums(of_seeds[0], None)["match"] == sum(cell["n_match"] for cell in correct_or_all(cells))
         assert len(shown.rows) <= MAX_ROWS
         assert names <= {*shown.header[: shown.keys]}
         want = {name: sum(cell[f"n_{name}"] for cell in cells) for name in COUNTS[:2]}
@@ -99,10 +112,9 @@ def test_every_swept_key_is_in_the_table_and_its_rows_add_up(seed: int) -> None:
         return
     assert {row[0] for row in shown.rows} == names
     assert len(shown.rows) <= max(MAX_VALUES, 2 * len(names) + 3)
-    correct = [cell for cell in cells if cell["bug"] == "none"]
     planted = [truth(cell) for cell in cells if cell["bug"] != "none"]
     known = [one for one in planted if one is not Truth.UNKNOWN]
-    want = {name: sum(cell[f"n_{name}"] for cell in correct or cells) for name in COUNTS[:2]}
+    want = {name: sum(cell[f"n_{name}"] for cell in correct_or_all(cells)) for name in COUNTS[:2]}
     if known:
         want |= {"caught": known.count(Truth.CAUGHT), "planted": len(known)}
     for name in names:
@@ -110,7 +122,7 @@ def test_every_swept_key_is_in_the_table_and_its_rows_add_up(seed: int) -> None:
 
 
 def apart(found: Swept) -> object:
-    return found.axes, found.keys, found.by_key, found.seeds
+    return found.axes, found.keys, found.seeds, found.by_key
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -118,6 +130,10 @@ def test_what_is_counted_does_not_depend_on_who_counts(seed: int, monkeypatch: p
     """Row by row, from a frame, in any order, and where more points are there than are told apart."""
     draw = random.Random(seed)
     cells, swept = grid(draw)
+    if seed % 2:  # two seeds, of which one stays the same for long and the other has very many values
+        cells = [
+            cell | {"data_seed": i // 60, "init_seed": 0 if i < len(cells) // 2 else 3} for i, cell in enumerate(cells)
+        ]
     one_by_one, at_once = Tally(cells).swept, tallied(frame(cells)).swept
     assert one_by_one == at_once
     assert headline(Tally(cells)) == headline(tallied(frame(cells)))
@@ -141,12 +157,46 @@ def test_very_many_values_of_a_key_take_one_row_and_little_memory(monkeypatch: p
     tally = Tally(cells)
     assert len(tally.points._held) <= 50  # type: ignore[attr-defined]
     found = tally.swept
-    assert list(found.by_key["data_n"]) == [(Span(1, 700), False)]
-    assert found.by_key["data_n"][Span(1, 700), False].counts["match"] == 6 * 2100
+    held = found.by_key["data_n"]
+    assert len(held) <= 50
+    assert sum(group.counts["match"] for group in held.values()) == 6 * 2100
+    assert held[Span(600, 699), False].counts["match"] == 6 * 300
+    assert held[7, False].counts["match"] == 6 * 3
     assert {value for value, _ in found.by_key["scheme"]} == {"s0", "s1", "s2"}
-    rows = [list(row[:3]) for row in table(tally).rows]
-    assert ["data.n", "1 to 700", 12600] in rows
+    rows = [list(row[:3]) for row in swept_tables(tally)[0].rows]
+    of_n = [row for row in rows if row[0] == "data.n"]
+    assert len(of_n) >= 2
+    assert (str(of_n[0][1]).split(" to ")[0], str(of_n[-1][1]).split(" to ")[-1]) == ("1", "700")
+    assert sum(int(str(row[2])) for row in of_n) == 12600
     assert found == tallied(frame(cells)).swept
+    every = [row for row in swept_tables(tally, None)[0].rows if row[0] == "data.n"]
+    assert len(every) == len(held)  # in a file no two rows are one
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_neighbours_are_the_same_in_whatever_order_values_come(seed: int) -> None:
+    draw = random.Random(seed)
+    whole = seed % 2 == 0
+    values: list[Any] = [
+        draw.randrange(-50, 9000) if whole else draw.uniform(0.1, 1) * 10.0 ** draw.randint(-4, 3) for _ in range(900)
+    ]
+    values = list(dict.fromkeys([*values, None, "kind"]))
+    shown = spans(values, 100)
+    assert set(shown) == set(values)
+    assert 20 < len({*shown.values()}) <= 100
+    for value, one in shown.items():
+        assert one == value or (isinstance(one, Span) and one.low <= value <= one.high), value  # type: ignore[operator]
+    apart = [one for one in {*shown.values()} if isinstance(one, Span)]
+    assert not any(a is not b and a.low <= b.low <= a.high for a in apart for b in apart)  # type: ignore[operator]
+    draw.shuffle(values)
+    found: Any = {}
+    digits = EXACT
+    for start in range(0, len(values), 150):
+        for value in values[start : start + 150]:
+            found.setdefault((value, False), Group()).add(cell_of(0).cell)
+        found, digits = fewer(found, 100, digits)
+    assert {value for value, _ in found} == {*shown.values()}
+    assert sum(group.counts["match"] for group in found.values()) == sum(Group().counts.values()) + 6 * len(values)
 
 
 def test_steps_are_named_shortly_but_apart() -> None:

@@ -90,20 +90,32 @@ const cube = (() => {
 
   const told = (key, code) => (FIRST_KEYS.includes(key.name) ? key.values[code] : `${key.title} ${key.values[code]}`);
 
-  // Panels of squares, bug by step: of each square the counts of the shares, and of all its cells.
-  function detection(mask) {
-    const bugs = present("bug", mask), steps = present("eps", mask), parts = content.shares.length + 1, facets = [];
+  // The keys whose values make panels of the chosen cells, as far as there is room for panels, with these values.
+  function facets(mask, but = []) {
+    const found = [];
     let many = 1;
     for (const key of keys) {
-      if (!key.panels) continue;
+      if (!key.panels || but.includes(key.name)) continue;
       const values = present(key.name, mask);
       if (values.length > 1 && many * values.length <= content.panels.most) {
-        facets.push({ key, values });
+        found.push({ key, values });
         many *= values.length;
       }
     }
-    const columns = facets.length && facets[0].key.name !== "run" ? facets[0].values.length : 1;
-    const order = columns > 1 ? [...facets.slice(1), facets[0]] : facets; // what changes fastest stands last
+    return found;
+  }
+
+  // The names of the keys that vary among the chosen cells, and that a chart takes together: all but those that it tells apart.
+  const together = (mask, apart) => [...keys.filter(({ name, axis }) => axis && !apart.includes(name) && present(name, mask).length > 1), ...content.cube.aggregated].map(({ title }) => title);
+
+  // Whether computed cells of each kind are chosen.
+  const kinds = (mask) => [0, 1, 2].map((of) => kind.some((one, i) => one === of && mask[i] && ok[i]));
+
+  // Panels of squares, bug by step: of each square the counts of the shares, and of all its cells.
+  function detection(mask) {
+    const bugs = present("bug", mask), steps = present("eps", mask), parts = content.shares.length + 1, apart = facets(mask);
+    const many = apart.reduce((n, { values }) => n * values.length, 1), columns = apart.length && apart[0].key.name !== "run" ? apart[0].values.length : 1;
+    const order = columns > 1 ? [...apart.slice(1), apart[0]] : apart; // what changes fastest stands last
     const at = (values) => { const found = []; values.forEach((code, i) => { found[code] = i; }); return found; };
     const ofBug = at(bugs), ofStep = at(steps), of = order.map(({ values }) => at(values));
     const squares = bugs.length * steps.length, counts = new Float64Array(many * squares * parts);
@@ -122,13 +134,10 @@ const cube = (() => {
       let rest = p;
       const values = {};
       [...order].reverse().forEach(({ key, values: those }) => { values[key.name] = those[rest % those.length]; rest = Math.floor(rest / those.length); });
-      panels.push({ values, title: facets.map(({ key }) => told(key, values[key.name])).join(" · "), counts: own });
+      panels.push({ values, title: apart.map(({ key }) => told(key, values[key.name])).join(" · "), counts: own });
     }
     const names = (key, list) => list.map((code) => keys[place[key]].values[code]);
-    // whether somebody's own gradient has a bug is asked
-    const none = keys[place.bug].values.indexOf(content.words["no bug"]), own = !kind.some((known, i) => known !== 2 && mask[i] && ok[i] && codes[place.bug][i] === none);
-    const bugNames = names("bug", bugs).map((name, b) => (bugs[b] === none && own ? content.words.own : name));
-    return { panels, columns, bugs, steps, bugNames, stepNames: names("eps", steps), parts };
+    return { panels, columns, facets: apart.map(({ key }) => key), bugs, steps, bugNames: names("bug", bugs), stepNames: names("eps", steps), parts };
   }
 
   function median(values) { // of [value, weight], sorted
@@ -137,13 +146,29 @@ const cube = (() => {
     return (nth(Math.floor((all - 1) / 2)) + nth(Math.ceil((all - 1) / 2))) / 2;
   }
 
-  // Medians of error and bound by dtype, scheme and step.
+  // The same as a table.
+  function curveTable(points, mask) {
+    const apart = curveFacets(mask).map(({ key }) => key), columns = ["scheme", "eps", "what", "value", "cells"];
+    const value = (row) => (row.beyond ? (row.beyond === content.captions.beyond[0] ? "inf" : 0) : row.value);
+    return { columns: [...apart.map(({ name }) => name), ...columns], titles: [...apart.map(({ title }) => title), ...columns], rows: points.map((row) => [...row.values, row.scheme, row.eps ?? "auto", row.what, value(row), row.cells]) };
+  }
+
+  // The chosen combinations of which there are medians: those without a planted bug, unless every cell has one.
+  const curved = new Uint8Array(size);
+  medians.combination.forEach((combination) => { curved[combination] = 1; });
+  const ofCurves = (mask) => mask.map((yes, i) => yes && curved[i]);
+  const curveFacets = (mask) => facets(ofCurves(mask), ["scheme"]);
+
+  // Medians of error and bound by panel, scheme and step.
   function vPoints(mask) {
-    const groups = new Map(), { steps } = medians, dtypes = keys[place.dtype].values, schemes = keys[place.scheme].values;
+    const groups = new Map(), { steps } = medians, schemes = keys[place.scheme].values, apart = curveFacets(mask), panels = new Map();
+    const panel = new Int32Array(size);
+    for (const { key, values } of apart) for (let i = 0; i < size; i++) panel[i] = panel[i] * values.length + values.indexOf(codes[place[key.name]][i]);
     const known = steps.filter((one) => one), auto = (known.length ? Math.max(...known) : 1 / 8) * 8;
     medians.combination.forEach((combination, i) => {
       if (!mask[combination]) return;
-      const key = (codes[place.dtype][combination] * schemes.length + codes[place.scheme][combination]) * steps.length + medians.step[i];
+      const key = (panel[combination] * schemes.length + codes[place.scheme][combination]) * steps.length + medians.step[i];
+      if (!panels.has(panel[combination])) panels.set(panel[combination], apart.map(({ key: one }) => [one, codes[place[one.name]][combination]]));
       if (!groups.has(key)) groups.set(key, { error: [], bound: [], cells: 0 });
       const group = groups.get(key);
       group.cells += medians.weight[i];
@@ -151,11 +176,12 @@ const cube = (() => {
     });
     const rows = [];
     for (const [key, group] of [...groups].sort(([a], [b]) => a - b)) {
-      const eps = steps[key % steps.length], rest = Math.floor(key / steps.length);
+      const eps = steps[key % steps.length], rest = Math.floor(key / steps.length), own = panels.get(Math.floor(rest / schemes.length));
       for (const what of medians.bounds_alone ? ["bound"] : ["error", "bound"]) {
         const value = median(group[what].sort(([a], [b]) => a - b));
-        if (Number.isFinite(value) && value > 0) {
-          rows.push({ row: "", column: dtypes[Math.floor(rest / schemes.length)], scheme: schemes[rest % schemes.length], eps, step: stepName(eps), x: eps === null ? auto : eps, what: what === "error" ? "observed error" : "bound", value, cells: group.cells });
+        const beyond = value === Infinity ? content.captions.beyond[0] : value === 0 ? content.captions.beyond[1] : "";
+        if (!Number.isNaN(value)) {
+          rows.push({ row: "", column: own.map(([one, code]) => told(one, code)).join(" · "), values: own.map(([one, code]) => one.values[code]), scheme: schemes[rest % schemes.length], eps, step: stepName(eps), x: eps === null ? auto : eps, what: what === "error" ? "observed error" : "bound", value: beyond ? null : value, beyond, cells: group.cells });
         }
       }
     }
@@ -242,5 +268,5 @@ const cube = (() => {
     return { columns, titles: columns.map((name) => name.replaceAll("_", " ")), rows };
   }
 
-  return { keys, place, chosen, answer, cells, present, detection, vPoints, rulePoints, histogram, verdicts, ruleTable, total, truths, told, values };
+  return { keys, place, chosen, answer, cells, present, together, kinds, ofCurves, curveFacets, detection, vPoints, curveTable, rulePoints, histogram, verdicts, ruleTable, total, truths, told, values };
 })();

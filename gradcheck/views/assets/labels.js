@@ -87,5 +87,5 @@ const labels = (() => {
     return found;
   }
 
-  return { linesOf, placed, parts };
+  return { parts };
 })();

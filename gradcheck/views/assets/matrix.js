@@ -173,7 +173,7 @@ const matrix = (() => {
     return null;
   }
 
-  const list = (names, most) => names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
+  const list = (names, most) => names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more, which the table of verdicts has` : "");
 
   // What the shares of a panel's steps say of the planted bugs.
   function caughtAt(steps) {
@@ -185,12 +185,24 @@ const matrix = (() => {
     return `the largest share, ${of.length > 1 ? share(best[0].n, best[0].of) : of[0]}${best.length > 1 ? " each" : ""}, is caught at ${best.length === steps.length && best.length > 1 ? "every step" : `eps ${names(best, 4)}`}`;
   }
 
-  // The gradients without a planted bug in words.
+  // The gradients in words of which it is not known that they are wrong: those without a planted bug, and those of which nobody
+  // knows what was right before one was planted.
   function unplanted(data) {
-    const [, , , alarms, unknown, little] = content.shares.map((_, s) => sum(data, s)), n = (one) => one.toLocaleString("en");
-    let all = 0;
-    data.panels.forEach(({ counts }) => { for (let i = 0; i < counts.length; i += data.parts) all += counts[i] + counts[i + 1] + counts[i + 2] ? 0 : counts[i + data.parts - 1]; });
-    const accused = alarms + unknown, lacking = content.words["not judged enough"];
+    const n = (one) => one.toLocaleString("en"), found = { without: [0, 0, 0], unknown: [0, 0] };
+    data.panels.forEach(({ counts }) => {
+      for (let i = 0; i < counts.length; i += data.parts) {
+        const of = counts[i + data.parts - 1], bug = data.bugNames[Math.floor(i / data.parts / data.steps.length)];
+        if (counts[i] + counts[i + 1] + counts[i + 2]) continue;
+        if (bug === content.words["no bug"]) [of, counts[i + 3] + counts[i + 4], counts[i + 5]].forEach((one, k) => { found.without[k] += one; });
+        else [of, counts[i + 4]].forEach((one, k) => { found.unknown[k] += one; });
+      }
+    });
+    const [of, wrong] = found.unknown;
+    return [ofCorrect(...found.without), of ? `Of ${counted(of, "cell")} with a bug planted into your own functions ${n(wrong)} ${wrong === 1 ? "is" : "are"} a mismatch.` : ""].filter(Boolean).join(" ");
+  }
+
+  function ofCorrect(all, accused, little) {
+    const n = (one) => one.toLocaleString("en"), lacking = content.words["not judged enough"];
     if (all === 1) return `The gradient without a planted bug ${accused ? "is a mismatch" : little ? `was ${lacking}` : "is no mismatch"}.`;
     return all ? `Of ${n(all)} gradients without a planted bug ${accused ? n(accused) : "none"} ${accused > 1 ? "are" : "is"} a mismatch${little ? `, ${n(little)} ${little > 1 ? "were" : "was"} ${lacking}` : ""}.` : "";
   }

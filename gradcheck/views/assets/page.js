@@ -2,7 +2,7 @@
 (() => {
   const find = (id) => document.getElementById(id);
   const state = { filter: {}, square: null, cell: null, cursor: null, unknown: [] };
-  const { keys, place: placeOf } = cube, drawn = { data: null, place: null, svg: null }, savers = [];
+  const { keys, place: placeOf } = cube, drawn = { data: null, place: null, svg: null }, savers = [], described = {};
   const VEGA = ["rules", "v_curve", "histogram", "weights"];
 
   // ------------------------------------------------------------------------------------------------ what can be chosen
@@ -29,6 +29,9 @@
   // ----------------------------------------------------------------------------------------------------------- address
 
   const named = (codes) => Object.entries(codes).map(([name, code]) => [name, keys[placeOf[name]].values[code]]);
+  // A setting in words: its value, with its name where that is not clear.
+  const told = (name, title, value) => (FIRST_KEYS.includes(name) || name === "bug" ? value : `${title} ${value}`);
+  const filterWords = () => named(state.filter).map(([name, value]) => told(name, keys[placeOf[name]].title, value)).join(", ");
 
   function toAddress() {
     const said = new URLSearchParams(named(state.filter));
@@ -54,6 +57,7 @@
 
   const cells = table("cells", "The cells, what deserves a look first on top", { pick: choose, long: ["diagnosis"], clear });
   const rules = table("rules", "What each rule says of the cells of each bug", { clear });
+  const curve = table("curve", "Medians of error and bound by scheme and step", { clear });
   const verdicts = table("verdicts", "Cells by verdict", { clear });
   const problems = table("problems", "Cells without a result, by reason", { long: ["message"], clear });
   const ofCell = table("weights", "The weights of the cell");
@@ -69,14 +73,15 @@
     let start = 0;
     ids.forEach((cell, i) => { at.set(cell, { start, n: each[i], of: counts[i], accept: accept[i] }); start += each[i]; });
     const known = (value) => (Number.isFinite(value) ? value : null);
-    const told = (value) => (Number.isNaN(value) ? null : Number.isFinite(value) ? value : value > 0 ? "inf" : "-inf");
+    const written = (value) => (Number.isNaN(value) ? null : Number.isFinite(value) ? value : value > 0 ? "inf" : "-inf");
+    const weight = (i, some) => ({ weight: names[name[i]], verdict: content.verdicts[verdict[i]] || "-", reason: reason[i] ? reasons[reason[i] - 1] : null, ...some });
     return {
       has: (cell) => at.has(cell) && at.get(cell).n > 0,
       of: (cell) => at.get(cell).of,
-      table: (cell) => ofWeights(at.get(cell), (i) => ({ weight: names[name[i]], verdict: content.verdicts[verdict[i]] || "-", reason: reason[i] ? reasons[reason[i] - 1] : null, ...Object.fromEntries(Object.keys(columns).map((one) => [one === "weight" ? "value" : one, columns[one][i]])) }), told),
-      rows: (cell) => Array.from({ length: at.get(cell).n }, (_, k) => {
-        const i = at.get(cell).start + k;
-        return { row: "", column: "", weight: names[name[i]], order: k, ...Object.fromEntries(DRAWN.map((one) => [one, known(columns[one][i])])), verdict: content.verdicts[verdict[i]] || "-", reason: reason[i] ? reasons[reason[i] - 1] : null };
+      table: (cell) => ofWeights(at.get(cell), (i) => weight(i, Object.fromEntries(Object.keys(columns).map((one) => [one === "weight" ? "value" : one, columns[one][i]]))), written),
+      rows: (cell) => Array.from({ length: at.get(cell).n }, (_, order) => {
+        const i = at.get(cell).start + order;
+        return weight(i, { row: "", column: "", order, ...Object.fromEntries(DRAWN.map((one) => [one, known(columns[one][i])])) });
       }),
     };
   })();
@@ -191,13 +196,11 @@
 
   // ----------------------------------------------------------------------------------------------------- one cell, status
 
-  const told = ([name, title, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? shown(value, name) : `${title} ${shown(value, name)}`);
-
   // The settings of a cell in the order of the keys, those too that are the same in every cell.
   function settings(row) {
     const own = content.cells.columns.map((name, k) => [name, content.cells.titles[k], row[k]]);
     return [...own, ...content.cells.constant].filter(([name]) => placeOf[name] !== undefined).sort(([a], [b]) => placeOf[a] - placeOf[b])
-      .map(told).join(", ");
+      .map(([name, title, value]) => told(name, title, shown(value, name))).join(", ");
   }
 
   function weights() {
@@ -228,9 +231,8 @@
 
   // What is chosen and what was found there; what of an address was not understood.
   function status() {
-    const some = named(state.filter), mask = cube.chosen(state.filter);
-    const told = some.map(([name, value]) => (FIRST_KEYS.includes(name) || name === "bug" ? value : `${keys[placeOf[name]].title} ${value}`)).join(", ");
-    find("chosen").textContent = [some.length ? `${told}: ${counted(cube.cells(mask).all, "cell")}. ${cube.answer(mask)}` : "", address.says(state.unknown)].filter(Boolean).join(" ");
+    const some = filterWords(), mask = cube.chosen(state.filter);
+    find("chosen").textContent = [some ? `${some}: ${counted(cube.cells(mask).all, "cell")}. ${cube.answer(mask)}` : "", address.says(state.unknown)].filter(Boolean).join(" ");
   }
 
   async function changed(whole = true) {
@@ -245,6 +247,7 @@
       find("detection-figure").hidden = !computed;
       picture(mask);
       say(find("says-detection"), computed ? matrix.says(drawn.data) : "No cell was computed.");
+      find("detection-heading").textContent = cube.kinds(mask)[1] || cube.present("bug", mask).length > 1 ? "Which bug is caught at which step" : cube.present("eps", mask).length > 1 ? "What was found at which step" : "What was found";
       verdicts.fill(cube.verdicts(mask, by));
       rules.fill(cube.ruleTable(mask));
       problems.fill(reasons(mask));
@@ -263,6 +266,12 @@
     if (whole) {
       const figures = { rules: cube.rulePoints(mask), v_curve: cube.vPoints(mask), histogram: cube.histogram(mask) };
       for (const name of Object.keys(figures)) say(find(`says-${name}`), says[name](figures[name]));
+      drawn.curve = () => curve.fill(cube.curveTable(figures.v_curve, mask));
+      if (find("curve-details").open) drawn.curve(); // else when it is opened: a filter is answered sooner
+      for (const [name, data] of Object.entries({ ...figures, detection: drawn.data, weights: null })) {
+        described[name] = captions.describing(name, mask, data);
+        find(`${name}-figure`).querySelector("figcaption > span").textContent = `${described[name]} `;
+      }
       figures.rules = figures.rules.filter((row) => row.alarms !== null && row.found !== null);
       for (const name of Object.keys(figures)) done.push(charts.update(name, figures[name]));
     }
@@ -278,11 +287,10 @@
   function captioned(name) {
     const figure = find(`${name}-figure`), caption = add(figure, "figcaption");
     const text = () => {
-      const some = named(state.filter).map(([key, value]) => `${keys[placeOf[key]].title} ${value}`).join(", ");
-      const { computed } = cube.cells(cube.chosen(state.filter));
-      return name === "weights" ? `${content.captions[name]} ${find("weights-note").textContent}` : `${content.captions[name]} ${counted(computed, "cell")} of ${content.name}${some ? `: ${some}` : ""}.`;
+      const mask = cube.chosen(state.filter), more = name === "detection" ? cube.answer(mask) : name === "weights" ? find("weights-note").textContent.trim() : "";
+      return [described[name], more, captions.source(cube.cells(mask).computed, filterWords())].filter(Boolean).join(" ");
     };
-    add(caption, "span", `${content.captions[name]} `);
+    add(caption, "span");
     const drawing = async () => (name === "detection" ? new XMLSerializer().serializeToString(paper()) : charts.described(await charts.forPaper(name), text()));
     const paper = () => { const svg = matrix.draw(drawn.data, matrix.layout(drawn.data, 760), "paper", text()); svg.setAttribute("xmlns", "http://www.w3.org/2000/svg"); return svg; };
     const title = () => figure.closest("section").querySelector("h2").textContent.trim();
@@ -297,6 +305,7 @@
     savers.push(() => { bar.setAttribute("aria-label", `save: ${title()}`); [...bar.children].forEach((one) => one.setAttribute("aria-label", `${one.textContent}: ${title()}`)); });
   }
 
+  find("curve-details").addEventListener("toggle", () => drawn.curve());
   find("theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = charts.theme() === "dark" ? "light" : "dark";
     again();
@@ -316,14 +325,9 @@
   window.addEventListener("hashchange", go);
 
   document.querySelector("h1").textContent = content.answer;
-  if (!keys[placeOf.bug].values.some((name) => name !== content.words["no bug"])) find("detection-heading").textContent = keys[placeOf.eps].swept ? "What was found at which step" : "What was found";
   find("name").textContent = content.name;
   content.heading.forEach((line) => add(find("heading"), "div", line));
-  const together = keys.filter((key) => key.swept && !key.panels && key.name !== "bug" && key.name !== "eps"), apart = content.cube.aggregated;
-  find("together").textContent = [
-    together.length ? `A square takes all values of ${together.map(({ title }) => title).join(", ")} together; the drop-down chooses one.` : "",
-    ...apart.map(({ title, values }) => `${title} has ${values.toLocaleString("en")} values, too many for a drop-down: they are taken together.`),
-  ].filter(Boolean).join(" ");
+  find("together").textContent = content.cube.aggregated.map(({ title, values }) => `${title} has ${values.toLocaleString("en")} values, too many for a drop-down: they are taken together.`).join(" ");
   find("same").textContent = content.cells.constant.length ? `The same in every cell: ${content.cells.constant.map(([name, title, value]) => (name === "bug" ? shown(value, name) : `${title} ${shown(value, name)}`)).join(", ")}.` : "";
   find("cells-note").textContent = (of > rows.length ? `${rows.length.toLocaleString("en")} of ${of.toLocaleString("en")} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Order: correct gradients that were accused, other mismatches, partial, inconclusive, match; the first one is shown below. Enter or a click on a row shows its weights, Escape leads back to the row.";
   cells.fill(content.cells);

@@ -1,9 +1,10 @@
 // What the charts that Vega draws show, in words.
 const says = (() => {
+  const SAID = 9; // curves in a sentence
   const digits = (value) => (value === 0 ? "0" : padded(value.toExponential(1)));
 
   // All names of a tie, or how many there are and the first of them.
-  const tied = (names) => (names.length <= 4 ? [names.slice(0, -1).join(", "), names.at(-1)].filter(Boolean).join(" and ") : `${names.length} rules (${names.slice(0, 3).join(", ")} …)`);
+  const tied = (names) => (names.length <= 4 ? [names.slice(0, -1).join(", "), names.at(-1)].filter(Boolean).join(" and ") : `${names.length} rules (${names.slice(0, 3).join(", ")} and others, which the table by bug has)`);
   const most = (rows, field) => { const top = Math.max(...rows.map((row) => row[field])); return rows.filter((row) => row[field] === top); };
 
   function rules(points) {
@@ -25,9 +26,15 @@ const says = (() => {
 
   function curves(points) {
     const best = new Map();
-    points.filter((row) => row.what === "observed error").forEach((row) => { const key = `${row.column}, ${row.scheme}`; if (!best.has(key) || best.get(key).value > row.value) best.set(key, row); });
-    const list = [...best].slice(0, 9).map(([key, row]) => `${key} ${digits(row.value)} at eps ${row.step}`);
-    return list.length ? `Least observed error: ${list.join("; ")}${best.size > 9 ? `; and ${best.size - 9} more` : ""}.` : points.length ? "Every chosen cell has a planted bug: there are bounds alone." : "No chosen cell has an error to draw.";
+    const curve = (row) => [row.column, row.scheme].filter(Boolean).join(", "), open = new Map();
+    points.filter((row) => row.what === "observed error").forEach((row) => { const key = curve(row); if (!best.has(key) || best.get(key).value > row.value) best.set(key, row); });
+    points.filter((row) => row.beyond === content.captions.beyond[0]).forEach((row) => open.set(curve(row), [...(open.get(curve(row)) || []), row.step]));
+    const list = (all) => all.slice(0, SAID).join("; ") + (all.length > SAID ? `; ${all.length - SAID} more are in the table below` : "");
+    const said = [];
+    if (best.size) said.push(`Least observed error: ${list([...best].map(([key, row]) => `${key} ${digits(row.value || 0)} at eps ${row.step}`))}.`);
+    else said.push(points.length ? "Every chosen cell has a planted bug: there are bounds alone." : "No chosen cell has an error to draw.");
+    if (open.size) said.push(`No bound in half of the weights: ${list([...open].map(([key, steps]) => `${key} at eps ${steps.join(", ")}`))}.`);
+    return said.join(" ");
   }
 
   function histogram(bins) {

@@ -79,11 +79,13 @@ function field(value) {
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-// A table as CSV: numbers in full, what is visible in half of the weights in a column of its own.
-function csv(columns, rows) {
+// A table as CSV: numbers in full, settings named as in a command line, what is visible in half of the weights in a column of its own.
+function csv(columns, rows, titles = columns) {
   const two = columns.map((_, i) => rows.some((row) => Array.isArray(row[i])));
-  const names = columns.flatMap((name, i) => (two[i] ? [name, `half_${name}`] : [name]));
-  const values = rows.map((row) => row.flatMap((value, i) => (two[i] ? value || [null, null] : [value])));
+  const named = columns.map((name, i) => (/^(model|data|init|bug)_/.test(name) ? titles[i] : name));
+  const names = named.flatMap((name, i) => (two[i] ? [name, `half_${name}`] : [name]));
+  const one = (value, i) => (columns[i] === "eps" && typeof value === "number" ? exponential(value) : value);
+  const values = rows.map((row) => row.flatMap((value, i) => (two[i] ? value || [null, null] : [one(value, i)])));
   return [names, ...values].map((row) => row.map(field).join(",")).join("\n") + "\n";
 }
 
@@ -118,7 +120,7 @@ function table(id, caption, { pick, long = [], clear } = {}) {
   input.setAttribute("aria-label", `search ${caption}`);
   const count = add(bar, "span", null, "count");
   count.setAttribute("role", "status");
-  button(bar, "CSV", () => save(`${id}.csv`, "text/csv", csv(state.columns, chosen().map((i) => state.rows[i])))).setAttribute("aria-label", `${caption} as CSV`);
+  button(bar, "CSV", () => save(`${id}.csv`, "text/csv", csv(state.columns, chosen().map((i) => state.rows[i]), state.titles))).setAttribute("aria-label", `${caption} as CSV`);
   const empty = add(place, "p", "Nothing here is left. ", "empty");
   button(empty, "clear the filter", () => { input.value = ""; state.words = []; if (clear) clear(); draw(); });
   const around = add(place, "div", null, "around"), scroll = add(around, "div", null, "scroll"), grid = add(scroll, "table");

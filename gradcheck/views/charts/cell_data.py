@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from gradcheck.experiment.truth import COLUMNS, PLANTED, Truth, truths
 from gradcheck.numerics.steps import AUTO
 from gradcheck.views import words
+from gradcheck.views.axes import BASE, settings_varied
 from gradcheck.views.facets import label, value_label, with_panels
 from gradcheck.views.frames import plain_value, records, rule_counts
+from gradcheck.views.naming import named
 from gradcheck.views.numbers import counted
 from gradcheck.views.tally import order
 from gradcheck.views.words import NOT_ACCUSED, NOT_ENOUGH
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_EPS = 40  # more steps than that are taken together by decade
 MAX_NAMES = 60  # bugs in one chart
+INFINITE, ZERO = "∞", "0"  # medians for which a logarithmic axis has no place
+_OF_CURVES = ("status", "scheme", "bug_injected", "median_rel_err", "median_resolution")
 ACCUSED = "mismatch, truth unknown"  # the share of the gradients that nobody knows which were accused
 # The shares of a square, in the order in which they are drawn.
 SHARES = (Truth.CAUGHT, Truth.CANNOT_BE_TOLD, Truth.MISSED, Truth.FALSE_ALARM, Truth.UNKNOWN, NOT_ENOUGH)
@@ -43,7 +47,8 @@ class VPoint(InPanel):
     eps: float | None  # None: auto
     step: str  # its name
     what: str  # observed error, bound
-    value: float
+    value: float | None  # None where a logarithmic axis has no place for it
+    beyond: str  # INFINITE or ZERO there, else ""
     cells: int
 
 
@@ -81,48 +86,68 @@ class RulePoint(InPanel):
     found: float | None  # caught / planted
 
 
-def v_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] = ("dtype",)) -> list[VPoint]:
+def of_curves(cells: pd.DataFrame) -> pd.DataFrame:
+    """The computed cells without a planted bug; where each has one, all that were computed."""
+    done = cells["status"] == "ok"
+    correct = done & ~cells["bug_injected"].fillna(False).astype(bool)
+    names = dict.fromkeys([*settings_varied(cells), *BASE, "model", *_OF_CURVES, *(["run"] if "run" in cells else [])])
+    return cells.loc[correct if correct.any() else done, list(names)]
+
+
+def v_points(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] = ()) -> list[VPoint]:
     """Error and bound against the step, relative to the gradient: medians over the cells without a planted bug.
 
     One row for each panel, scheme, eps and `what`: ``observed error``, the median of `median_rel_err`, and
     ``bound``, the median of ``median_resolution / 2``.  The latter is bound / max(|analytic|, |numeric|), and never below
     the `rel_err` that it allows.  Where every cell has a planted bug there are bounds alone.
     """
-    keys = ["row", "column", "scheme", "eps"]
-    done = _done(cells, ["scheme", "eps", *row, *column, "bug_injected", "median_rel_err", "median_resolution"])
-    done = with_panels(done, row, column)
-    correct = done[~done["bug_injected"].fillna(False).astype(bool)]
-    measured = {"observed error": correct["median_rel_err"], "bound": correct["median_resolution"] / 2}
-    if correct.empty:
-        correct, measured = done, {"bound": done["median_resolution"] / 2}
+    names = named(cells)
+    own = of_curves(cells)
+    own = with_panels(own.assign(**{name: cells.loc[own.index, name] for name in (*row, *column)}), row, column)
     rows: list[VPoint] = []
-    for what, values in measured.items():
-        groups = correct[keys].assign(value=values).groupby(keys, dropna=False, sort=True, observed=True)["value"]
-        for group in records(groups.agg(["median", "size"]).reset_index()):
-            value = group["median"]
-            if value is not None and math.isfinite(value) and value > 0:  # there is no 0 on a log axis
-                rows.append(
-                    {
-                        "row": group["row"],
-                        "column": group["column"],
-                        "scheme": label(group["scheme"]),
-                        "eps": group["eps"],
-                        "step": words.setting("eps", group["eps"]),
-                        "what": what,
-                        "value": value,
-                        "cells": group["size"],
-                    }
-                )
+    for group in records(medians(own, ["row", "column"])):
+        value = group["value"]
+        beyond = INFINITE if math.isinf(value) else "" if value else ZERO
+        rows.append(
+            {
+                "row": group["row"],
+                "column": group["column"],
+                "scheme": label(group["scheme"]),
+                "eps": group["eps"],
+                "step": words.setting("eps", group["eps"], names),
+                "what": group["what"],
+                "value": None if beyond else value,
+                "beyond": beyond,
+                "cells": group["cells"],
+            }
+        )
     return rows
 
 
-def eps_labels(cells: pd.DataFrame) -> dict[float | None, str]:
+def medians(own: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The medians of the error and of the bound of the cells of a V curve (`of_curves`), by some keys, scheme and step."""
+    import pandas as pd
+
+    keys = [*by, "scheme", "eps"]
+    measured = {"bound": own["median_resolution"] / 2}
+    if not own["bug_injected"].fillna(False).any():
+        measured = {"observed error": own["median_rel_err"], **measured}
+    found = []
+    for what, values in measured.items():
+        groups = own[keys].assign(value=values).groupby(keys, dropna=False, sort=True, observed=True)["value"]
+        found.append(groups.agg(value="median", cells="size").reset_index().assign(what=what))
+    return pd.concat(found, ignore_index=True).dropna(subset="value")[[*keys, "what", "value", "cells"]]
+
+
+def eps_labels(cells: pd.DataFrame, names: words.Names) -> dict[float | None, str]:
     """The names of the steps of some cells, in the order of all views: large steps first, auto last.
 
-    A name has as many digits as tell the steps apart; more than MAX_EPS steps are taken together by decade.
+    More than MAX_EPS steps are taken together by decade.
+
+    names : those of the run.
     """
     known = sorted({float(value) for value in cells["eps"].dropna()}, key=partial(order, "eps"))
-    labels = words.steps(known)
+    labels: dict[float | None, str] = {value: words.setting("eps", value, names) for value in known}
     if len(known) > MAX_EPS:
         labels = {value: f"1e{math.floor(math.log10(value)):+03d} …" if value > 0 else "0" for value in known}
     if cells["eps"].isna().any():
@@ -138,15 +163,13 @@ def squares(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] 
     was judged.  A square without a share has one row, whose count is 0.
     """
     done = with_panels(_done(cells, ["bug", "eps", "ok", *row, *column, *COLUMNS]), row, column)
-    labels, told = eps_labels(done), truths(done)
-    harmless = (told == Truth.RIGHT) | ((told == Truth.UNKNOWN) & (done["verdict"] != "mismatch"))
-    names = {bug: value_label("bug", plain_value(bug)) for bug in done["bug"].unique()}
-    if (told[done["bug"] == "none"] == Truth.UNKNOWN).all():
-        names["none"] = words.OWN  # whether it has a bug is asked
+    run = named(cells)
+    labels = eps_labels(done, run)
+    names = {bug: value_label("bug", plain_value(bug), run) for bug in done["bug"].unique()}
     frame = done[["row", "column"]].assign(
         bug=[names[bug] for bug in done["bug"]],
         eps=[labels[None if math.isnan(value) else value] for value in done["eps"].astype(float)],
-        told=told.where(~harmless, NOT_ACCUSED).where(~(harmless & not_enough(done)), NOT_ENOUGH),
+        told=became(done),
     )
     counts: dict[tuple[str, str, str, str], dict[str, int]] = {}
     for key, n in frame.groupby(["row", "column", "bug", "eps", "told"], observed=True).size().items():
@@ -170,6 +193,13 @@ def squares(cells: pd.DataFrame, row: Sequence[str] = (), column: Sequence[str] 
                 }
             )
     return rows
+
+
+def became(done: pd.DataFrame) -> pd.Series:
+    """What became of each of some computed cells, in the words of the picture: one of SHARES, or NOT_ACCUSED."""
+    told = truths(done)
+    harmless = (told == Truth.RIGHT) | ((told == Truth.UNKNOWN) & (done["verdict"] != "mismatch"))
+    return told.where(~harmless, NOT_ACCUSED).where(~(harmless & not_enough(done)), NOT_ENOUGH)
 
 
 def bug_order(name: str) -> tuple[bool, str]:
@@ -250,7 +280,11 @@ def looks(cells: pd.DataFrame, told: pd.Series) -> NDArray[np.int64]:
     were caught; then what is partial, what is inconclusive, and what matches; last what was not computed.
     """
     look = told.map({str(truth): _LOOK.get(truth, 0) for truth in Truth}).astype(int)
-    look = look.mask((told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"), 6)
+    wrong, planted = (
+        (told == Truth.UNKNOWN) & (cells["verdict"] == "mismatch"),
+        cells["bug_injected"].fillna(False).astype(bool),
+    )
+    look = look.mask(wrong & ~planted, 6).mask(wrong & planted, _LOOK[Truth.CAUGHT])
     rest = cells["verdict"].map(_OF_VERDICT).fillna(0).astype(int)
     failed = (cells["status"] == "failed").astype(int) - 1
     return np.asarray(look.where(look > 0, rest).where(cells["status"] == "ok", failed), dtype=np.int64)

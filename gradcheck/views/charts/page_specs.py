@@ -29,7 +29,7 @@ def specifications(
     curves = v_curve.curves(source, named, v_curve.domain(known, auto), auto, 300)
     charts = {
         "rules": rules.plane(source, 560, 340),
-        "v_curve": curves.facet(alt.Facet("column:N", title=None), columns=2, spacing=12),
+        "v_curve": curves.facet(alt.Facet("column:N", sort=None, title=None), columns=2, spacing=12),
         "histogram": histogram.by_title(
             histogram.bars(source, VERDICTS, bins or DEFAULT_BINS, 620), list(histogram.TITLES.values())
         ),

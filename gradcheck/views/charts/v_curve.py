@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from gradcheck.numerics.schemes import SCHEMES
-from gradcheck.views.charts.cell_data import VPoint
+from gradcheck.views.charts.cell_data import INFINITE, ZERO, VPoint
 from gradcheck.views.charts.pieces import colour_scale, data, decades, empty, exponential, in_panels
 from gradcheck.views.charts.theme import scheme_colours
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from altair.typing import ChartType
 
 ERROR, BOUND = "observed error", "bound"
+WIDTH = 960  # of all panels of a row together
 _ASIDE = 8.0  # how many times the largest step stands the place of eps=auto
 
 
@@ -31,9 +32,10 @@ def v_curve(rows: Sequence[VPoint]) -> ChartType:
     auto = place_of_auto(steps) if any(row["eps"] is None for row in rows) else None
     present = {row["scheme"] for row in rows}
     schemes = [name for name in SCHEMES if name in present] + sorted(present - set(SCHEMES))
-    many = len({row["column"] for row in rows}) > 1
+    columns = len({row["column"] for row in rows})
+    width = 520 if columns == 1 else max(150, min(300, WIDTH // columns))
     placed = [{**row, "x": auto if row["eps"] is None else row["eps"]} for row in rows]
-    return in_panels(curves(data(placed), schemes, domain(steps, auto), auto, 300 if many else 520), rows)
+    return in_panels(curves(data(placed), schemes, domain(steps, auto), auto, width), rows)
 
 
 def place_of_auto(steps: Sequence[float]) -> float:
@@ -59,7 +61,12 @@ def _ticks(span: tuple[float, float], auto: float | None) -> list[float]:
 
 
 def curves(
-    source: alt.Data, schemes: Sequence[str], span: tuple[float, float], auto: float | None, width: int
+    source: alt.Data,
+    schemes: Sequence[str],
+    span: tuple[float, float],
+    auto: float | None,
+    width: int,
+    height: int = 300,
 ) -> alt.LayerChart:
     """The curves of one panel.
 
@@ -72,7 +79,8 @@ def curves(
         labelOverlap="parity",
         labelSeparation=6,
     )
-    base = (
+    # without a colour: the same sign for all schemes, in the colour of text
+    plain = (
         alt.Chart(source)
         .transform_calculate(shown=exponential("datum.value", ".2e"))
         .encode(
@@ -80,7 +88,6 @@ def curves(
             y=alt.Y(
                 "value:Q", scale=alt.Scale(type="log", nice=True), axis=decades(7), title="relative to the gradient"
             ),
-            color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"),
             tooltip=[
                 "scheme:N",
                 alt.Tooltip("step:N", title="eps"),
@@ -90,9 +97,14 @@ def curves(
             ],
         )
     )
+    base = plain.encode(color=alt.Color("scheme:N", scale=colour_scale(scheme_colours(), schemes), title="scheme"))
     dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=[ERROR, BOUND], range=[[1, 0], [5, 4]]), title=None)
     shape = alt.Shape("scheme:N", scale=alt.Scale(domain=list(schemes)), title="scheme")
-    lines = base.transform_filter("isValid(datum.eps)").mark_line(strokeWidth=1.6).encode(strokeDash=dash)
+    lines = (
+        base.transform_filter("isValid(datum.eps) && isValid(datum.value)")
+        .mark_line(strokeWidth=1.6)
+        .encode(strokeDash=dash)
+    )
     points = (
         base.transform_filter(f"datum.what == '{ERROR}'")
         .mark_point(filled=True, size=38, opacity=1)
@@ -100,7 +112,22 @@ def curves(
     )
     at_auto = f"datum.what == '{BOUND}' && !isValid(datum.eps)"
     ticks_of_auto = base.transform_filter(at_auto).mark_tick(thickness=2, size=14, orient="horizontal", opacity=1)
-    return (lines + points + ticks_of_auto + _room(base)).properties(width=width, height=300)
+    return (lines + points + ticks_of_auto + _beyond(plain, height) + _room(base)).properties(
+        width=width, height=height
+    )
+
+
+def _beyond(plain: alt.Chart, height: int) -> alt.LayerChart:
+    """A sign at the edge of the panel for each median that the axis has no place for: why a line ends."""
+    signs = [
+        plain.transform_filter(f"datum.beyond === '{sign}'")
+        .mark_text(fontSize=13)
+        .encode(text="beyond:N", y=alt.value(at))
+        for sign, at in ((INFINITE, 8), (ZERO, height - 7))
+    ]
+    layered = alt.layer(*signs)
+    assert isinstance(layered, alt.LayerChart)  # as layers of one panel are
+    return layered
 
 
 def _room(base: alt.Chart) -> alt.Chart:
@@ -109,8 +136,8 @@ def _room(base: alt.Chart) -> alt.Chart:
     return (
         base.transform_joinaggregate(least="min(value)", most="max(value)", groupby=["row", "column"])
         .transform_calculate(
-            foot=power.format("floor(log(datum.least / 2) / LN10)"),
-            top=power.format("ceil(log(2 * datum.most) / LN10)"),
+            foot=power.format("floor(log((datum.least || 1) / 2) / LN10)"),
+            top=power.format("ceil(log(2 * (datum.most || 1)) / LN10)"),
         )
         .mark_rule(opacity=0)
         .encode(y=alt.Y("foot:Q"), y2="top:Q")
