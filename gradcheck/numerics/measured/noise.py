@@ -38,6 +38,12 @@ DEGREE = 4
 WIDE = 2.0**-21
 # Noise that seems so many times louder there is measured anew with that spacing: F(8, 5) exceeds 14 five times in a thousand.
 LOUDER = 3.0
+# A loss that bends more is smooth all the same if a polynomial of this degree leaves no more than the near points show.
+BENT = 6
+# Points of a near line, on which a smooth loss is a parabola, that tell the noise as well as all, and that tell its size.
+NARROW, FEW = 16, 11
+# A jump that is so many times smaller than what a smooth loss leaves there is not sought beneath it.
+SMALLER = 4.0
 # The first spacing in units of u times the scale: 2**12 spacings of the numbers, so that every intermediate is rounded anew.
 SPACING = 2.0**12
 # By how much a spacing is changed, how often, and the largest one in units of the scale.
@@ -59,14 +65,12 @@ SIZES = 16.0
 
 
 def basis(places: Array, degree: int) -> Array:
-    """An orthonormal basis (p, degree + 1) of the polynomials at ascending places (p,)."""
-    span = places[-1] - places[0]
+    """An orthonormal basis (p, degree + 1) of the polynomials at places (p,), of which the first is the lowest."""
+    span = places.max() - places[0]
     return np.linalg.qr(np.vander((places - places[0]) / span * 2 - 1, degree + 1))[0]
 
 
 BASIS = basis(np.array(PLACES), DEGREE)
-# A parabola at the points by which a spacing is judged.
-JUDGED_BASIS = basis(np.arange(float(JUDGED)), 2)
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,19 @@ def settled(values: Array) -> bool:
     return False
 
 
+def straight(values: Array) -> bool:
+    """Whether values at equal distances rise by the same, to the bit: a smaller spacing would show no more of the noise."""
+    return not np.diff(values, 2).any()
+
+
 def plateau(values: Array) -> bool:
     """Whether at least half of the neighbouring values are equal, so that the spacing is too small to show the noise."""
     return bool(2 * np.count_nonzero(np.diff(values) == 0) >= len(values) - 1)
+
+
+def freedom(polynomials: Array) -> float:
+    """Degrees of freedom that the polynomials of a ``basis`` leave."""
+    return float(polynomials.shape[0] - polynomials.shape[1])
 
 
 def residual(values: Array, polynomials: Array = BASIS) -> float:
@@ -119,8 +133,7 @@ def residual(values: Array, polynomials: Array = BASIS) -> float:
     centred = (values - values[0]).astype(np.float64)
     size = float(np.abs(centred).max()) or 1.0
     rest = centred / size - polynomials @ (polynomials.T @ (centred / size))
-    points, coefficients = polynomials.shape
-    return size * math.sqrt(float(rest @ rest) / (points - coefficients))
+    return size * math.sqrt(float(rest @ rest) / freedom(polynomials))
 
 
 def measured_noise(
@@ -135,14 +148,18 @@ def measured_noise(
     unit = float(np.finfo(theta.dtype).eps) / 2
     rng = np.random.default_rng(theta.size)
     span = np.maximum(scale, np.abs(theta.astype(np.float64)))
+
+    def moved(values: Array) -> bool:
+        level = np.median(np.abs(np.atleast_2d(values)), axis=0).astype(np.float64)
+        return bool(np.isfinite(level).all() and (np.abs(level - size) > CHANGED * np.maximum(level, size)).any())
+
     for signs in directions(theta, *limits, (BESIDE + PLACES[-1] * WIDE) * span, rng):
         if not signs.any():
             continue
-        found = _along(evaluate, theta, signs * span, unit, floor, BESIDE)
+        zeros = bool(((theta == 0) & (signs != 0)).any())
+        found = _along(evaluate, theta, signs * span, unit, floor, BESIDE, moved if zeros else None)
         if found is not None:
-            zeros = ((theta == 0) & (signs != 0)).any()
-            elsewhere = np.abs(found.level - size) > CHANGED * np.maximum(found.level, size)
-            if zeros and np.isfinite(found.level).all() and elsewhere.any():
+            if zeros and moved(found.level):
                 nearer = _along(evaluate, theta, signs * span, unit, floor, NEARER)
                 found = replace(nearer, power=_power(nearer, found)) if nearer else found
             return found
@@ -161,8 +178,19 @@ def _power(near: Noise, far: Noise) -> Array:
     return np.clip(np.where(seen, power, ROOT), ROOT, PROPORTIONAL)
 
 
-def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Array, distance: float) -> Noise | None:
-    """The noise along one line that begins so far from theta; None where the function is not finite on it."""
+def _along(
+    evaluate: Values,
+    theta: Array,
+    reach: Array,
+    unit: float,
+    floor: Array,
+    distance: float,
+    left: Callable[[Array], bool] | None = None,
+) -> Noise | None:
+    """The noise along one line that begins so far from theta; None where the function is not finite on it.
+
+    left : whether a nearer line is to be laid, by some values (p, k) of this one.
+    """
     known: dict[float, Array] = {}
 
     def values(spacing: float, places: tuple[float, ...]) -> Array | None:
@@ -190,7 +218,11 @@ def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Arr
             flat = [plateau(column) for column in some.T]
             if 2 * sum(flat) <= len(flat):
                 best = spacing
-                good = [settled(c) for c, f in zip(some.T, flat, strict=True) if not f]
+                if left is not None and left(some):
+                    # this line only tells with what power the noise grows
+                    seen = _narrow(values, spacing, FEW)
+                    return None if seen is None else _noise(*seen, floor)
+                good = [settled(c) or straight(c) for c, f in zip(some.T, flat, strict=True) if not f]
                 if 2 * sum(good) >= len(good) or spacing <= 16 * unit or (shrunk and spacing > SPACING * unit):
                     break
                 spacing, shrunk = spacing / FACTOR, True
@@ -200,19 +232,23 @@ def _along(evaluate: Values, theta: Array, reach: Array, unit: float, floor: Arr
         spacing *= FACTOR
     if best is None:
         return None if not known else _unknown(floor)
-    seen = _widely(values, best) if distance >= BESIDE and JUDGED * best < WIDE else None
+    seen = _widely(values, best, floor) if distance >= BESIDE and JUDGED * best < WIDE else None
     if seen is None:
         found = values(best, PLACES)
         if found is None:
             return None
-        seen = np.array([residual(column) for column in found.T]), found
-    deviation, found = seen
+        seen = *_residuals(found, BASIS), found
+    return _noise(*seen, floor)
+
+
+def _noise(deviation: Array, degrees: float, found: Array, floor: Array) -> Noise:
+    """The noise by the values of a line."""
     level = np.median(np.abs(found), axis=0).astype(np.float64)
-    return Noise(np.fmax(deviation, floor), float(POINTS - DEGREE - 1), level, np.full(level.shape, ROOT))
+    return Noise(np.fmax(deviation, floor), degrees, level, np.full(level.shape, ROOT))
 
 
-def _widely(values: Spaced, spacing: float) -> tuple[Array, Array] | None:
-    """The deviations of the noise, by points with this spacing and others that lie wider, and the values.
+def _widely(values: Spaced, spacing: float, floor: Array) -> tuple[Array, float, Array] | None:
+    """The deviations of the noise, by points with this spacing and others that lie wider, their degrees, and the values.
 
     None where the function is not finite at them.
     """
@@ -220,27 +256,35 @@ def _widely(values: Spaced, spacing: float) -> tuple[Array, Array] | None:
     # all points the same, and whatever is computed of them would be rounded alike
     times = round(WIDE / spacing) | 1
     wide = tuple(times * place for place in PLACES)
-    near, far = values(spacing, PLACES[:JUDGED]), values(spacing, wide[JUDGED:])
-    if near is None or far is None:
-        return None
-    found = np.concatenate([near, far])
-    both = basis(np.array([*PLACES[:JUDGED], *wide[JUDGED:]]), DEGREE)
-    deviation = np.array([residual(column, both) for column in found.T])
-    louder = deviation > LOUDER * np.array([residual(column, JUDGED_BASIS) for column in near.T])
-    if not louder.any():
-        return deviation, found
-    narrow = values(spacing, PLACES)
-    if narrow is None:
-        return None
-    quiet = np.array([residual(column) for column in narrow.T])
-    louder = deviation > LOUDER * quiet
-    again = values(spacing, wide) if louder.any() else None
-    if again is None or not all(_jumps(values, spacing, wide, k, quiet[k]) for k in np.flatnonzero(louder).tolist()):
-        return quiet, narrow
-    return np.array([residual(column) for column in again.T]), again
+    # a polynomial of higher degree takes more points for the same degrees of freedom
+    for number, degree in ((JUDGED, DEGREE), (JUDGED + BENT - DEGREE, BENT)):
+        places = (*PLACES[:number], *wide[JUDGED:])
+        found = values(spacing, places)
+        if found is None:
+            return None
+        smooth, near = basis(np.array(places), degree), basis(np.array(PLACES[:number]), 2)
+        deviation = np.array([residual(column, smooth) for column in found.T])
+        quiet = np.fmax([residual(column[:number], near) for column in found.T], floor)
+        louder = np.flatnonzero(deviation > LOUDER * quiet).tolist()
+        if not louder:
+            return deviation, freedom(smooth), found
+    if all(_jumps(values, spacing, places, k, max(LOUDER * quiet[k], deviation[k] / SMALLER)) for k in louder):
+        again = values(spacing, wide)
+        return None if again is None else (*_residuals(again, BASIS), again)
+    return _narrow(values, spacing, NARROW)
 
 
-def _jumps(values: Spaced, spacing: float, places: tuple[float, ...], output: int, noise: float) -> bool:
+def _narrow(values: Spaced, spacing: float, number: int) -> tuple[Array, float, Array] | None:
+    """The deviations by some points of a near line, on which a smooth loss is a parabola, their degrees, and the values."""
+    found = values(spacing, PLACES[:number])
+    return None if found is None else (*_residuals(found, basis(np.array(PLACES[:number]), 2)), found)
+
+
+def _residuals(found: Array, polynomials: Array) -> tuple[Array, float]:
+    return np.array([residual(column, polynomials) for column in found.T]), freedom(polynomials)
+
+
+def _jumps(values: Spaced, spacing: float, places: tuple[float, ...], output: int, least: float) -> bool:
     """Whether an output jumps between places, as a loss of few digits does; else it only moves faster than it was guessed."""
     known, order = values(spacing, places), np.argsort(places)
     if known is None:
@@ -253,7 +297,7 @@ def _jumps(values: Spaced, spacing: float, places: tuple[float, ...], output: in
         return math.floor((low + high) / 2 * PARTS) / PARTS
 
     # less one end, in the dtype of the values: float64 would round longdouble values that are nearly equal
-    halves = jump(between, (0.0, float(ends[1] - ends[0])), middle, LOUDER * noise)
+    halves = jump(between, (0.0, float(ends[1] - ends[0])), middle, least)
     try:
         place = next(halves)
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +119,23 @@ def test_white_noise_is_measured_as_what_it_is(sigma: float, seed: int) -> None:
     found = measured(lambda x: float(np.exp(x).sum() + sigma * rng.normal()), rng.uniform(-1, 1, 4))
     # a deviation of 13 degrees of freedom lies outside of this once in ten thousand times
     assert sigma / 3 < found.deviation[0] < 3 * sigma
+
+
+@pytest.mark.parametrize(
+    ("loss", "theta", "most"),
+    [
+        # equal rises, to the bit, call for no smaller spacing: only points at other distances show the rounding
+        (lambda x: x[0], [1.3], noise.POINTS),
+        # what a polynomial of higher degree explains needs no search for a jump
+        (lambda x: 1 + math.sin(7e4 * x[0]), [0.7], noise.POINTS + 2),
+    ],
+)
+def test_the_noise_of_a_smooth_loss_takes_few_points(loss: Any, theta: list[float], most: int) -> None:
+    calls = []
+    found = measured(lambda x: calls.append(1) or loss(x), np.array(theta))
+    # two of them are the test's own
+    assert len(calls) - 2 <= most
+    assert found.deviation[0] < 1e-9
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, LONG])
