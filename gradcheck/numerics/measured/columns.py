@@ -35,7 +35,11 @@ ROUNDED = 1e-9
 
 
 class Rungs(NamedTuple):
-    """As ``Rung``, each (m, k): k ascending steps along each of m weights."""
+    """As ``Rung``, each (m, k): k ascending steps along each of m weights.
+
+    growth : of the noise at the step over that beside theta.
+    square : of the next larger step over this one; NaN at the largest.
+    """
 
     step: Array
     value: Array
@@ -43,6 +47,8 @@ class Rungs(NamedTuple):
     arithmetic: Array
     bend: Array
     moved: Array
+    growth: Array
+    square: Array
 
     def at(self, k: int) -> Rungs:
         """Those of one step, each (m,)."""
@@ -54,7 +60,7 @@ class Rungs(NamedTuple):
 
     def of(self, row: int) -> list[Rung]:
         """Those of one weight."""
-        columns = (column[row].tolist() for column in self)
+        columns = (column[row].tolist() for column in self[:6])
         return [Rung(h, v, g, a, b, moved, moved == 0) for h, v, g, a, b, moved in zip(*columns, strict=True)]
 
 
@@ -97,7 +103,9 @@ def rungs(line: Line, x: Array, step: Array, above: Array, below: Array) -> Rung
     moved = np.maximum(np.abs(above), np.abs(below))
     value, gain, bend = (above - below) / (2 * step), math.sqrt(0.5) / step, (above + below) / step
     arithmetic = line.unit * (4 * (np.abs(value) + moved * gain) + np.abs(x[:, None] * bend) / step)
-    return Rungs(step, value, gain * growth(line, moved), arithmetic, bend, moved)
+    more, square = growth(line, moved), np.full(step.shape, np.nan)
+    square[:, :-1] = power(step[:, 1:] / step[:, :-1], 2)
+    return Rungs(step, value, gain * more, arithmetic, bend, moved, more, square)
 
 
 def growth(line: Line, moved: Array) -> Array:
@@ -120,14 +128,22 @@ def spread(line: Line, seen: Rungs) -> Array:
 
 def apart(step: Array) -> Array:
     """Whether ascending steps (m, k) lie so far apart that the difference of two is not mostly noise; bool (m,)."""
-    return np.asarray((step[:, 1:] >= SPACED * step[:, :-1]).all(axis=1))
+    return every(step[:, 1:] >= SPACED * step[:, :-1])
+
+
+def every(rows: Array) -> Array:
+    """Whether all of each row hold; bool (m,).   Of few columns a loop over these is quicker than NumPy's over the rows."""
+    found = rows[:, 0]
+    for k in range(1, rows.shape[1]):
+        found = found & rows[:, k]
+    return found
 
 
 def appraised(line: Line, seen: Rungs) -> Columns:
     """``ladder.appraised`` of two or three rungs that lie apart, none of them silent; each (m, k)."""
     noises = spread(line, seen)
     rung, own = [seen.at(j) for j in range(seen.step.shape[1])], list(noises.T)
-    squares = [power(b.step / a.step, 2.0) for a, b in itertools.pairwise(rung)]
+    squares = [each.square for each in rung]
     first = _smallest(seen, noises, rung, own, squares)
     truncation: list[Array] = []
     kinks: list[Array] = []

@@ -18,9 +18,8 @@ from gradcheck.numerics.measured.columns import (
     apart,
     appraised,
     best,
-    growth,
+    every,
     on_grid,
-    power,
     rungs,
     spread,
 )
@@ -121,11 +120,10 @@ class Screen:
             self._first = seen
             if seen is None:
                 return Pairs(np.empty(0), np.empty(0), np.empty(0))
-            rows = np.isfinite(seen.moved).all(axis=1) & (seen.moved[:, 0] > 0)
-            near, far = seen.some(rows).at(0), seen.some(rows).at(1)
-            square = power(far.step / near.step, 2)
-            second = far.bend * far.step - square * near.bend * near.step
-            return Pairs(far.step / near.step, second, growth(self.line, far.moved))
+            some = seen.some(every(np.isfinite(seen.moved)) & (seen.moved[:, 0] > 0))
+            near, far = some.at(0), some.at(1)
+            second = far.bend * far.step - near.square * near.bend * near.step
+            return Pairs(far.step / near.step, second, far.growth)
 
     def look(self) -> None:
         """Judge the claims whose points were taken: some have ended, some are left, and some want a third quotient."""
@@ -143,7 +141,7 @@ class Screen:
 
     def _judge_two(self, rows: Array, seen: Rungs) -> None:
         claims = self._along.claim
-        still = (seen.moved == 0).all(axis=1) & (claims == 0)
+        still = every(seen.moved == 0) & (claims == 0)
         none = np.full(int(still.sum()), np.inf)
         unmoved = Columns(seen.step[still, 0], seen.value[still, 0], none, none, np.zeros(len(none)))
         self._end(rows[still], unmoved, np.zeros(len(none), dtype=bool))
@@ -156,7 +154,7 @@ class Screen:
         more = third > 0
         self._end_or_leave(rows[~more], found.some(~more))
         h = on_grid(self.line, self._along.x[rows], third)
-        usual = (h > 0) & (h < np.inf) & (h <= self._along.room[rows]) & (h[:, None] != self._steps[rows]).all(axis=1)
+        usual = (h > 0) & (h < np.inf) & (h <= self._along.room[rows]) & every(h[:, None] != self._steps[rows])
         self._leave(rows[more & ~usual])
         self._want(rows[more & usual], h[more & usual][:, None])
 
@@ -173,10 +171,10 @@ class Screen:
 
     def _appraised(self, rows: Array, seen: Rungs) -> tuple[Array, Columns]:
         """The best quotients of the rows at which all is usual; the others are left."""
-        usual = apart(seen.step) & np.isfinite(seen.moved).all(axis=1) & (seen.moved > 0).all(axis=1)
+        usual = apart(seen.step) & every(np.isfinite(seen.moved) & (seen.moved > 0))
         usual &= np.isfinite(self._along.claim[rows])
         found = appraised(self.line, seen.some(usual))
-        known = ~np.isnan(found.bound).any(axis=1)
+        known = every(~np.isnan(found.bound))
         self._leave(np.concatenate([rows[~usual], rows[usual][~known]]))
         return rows[usual][known], best(found.some(known))
 
@@ -193,7 +191,7 @@ class Screen:
     def _order_unknown(self, seen: Rungs) -> Array:
         """``Steps.order_unknown`` of each."""
         near, far = seen.at(0), seen.at(1)
-        rest = np.abs(far.value - near.value) / (power(far.step / near.step, 2) - 1)
+        rest = np.abs(far.value - near.value) / (near.square - 1)
         return np.asarray(rest > spread(self.line, near))
 
     def _resolved(self, found: Columns, size: Array) -> Array:

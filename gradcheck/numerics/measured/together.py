@@ -118,7 +118,10 @@ class Together:
             with np.errstate(all="ignore"):
                 # subtract in the dtype, then convert: float64 would round longdouble losses that are nearly equal
                 changes = (losses - self._problem.center).astype(np.float64)
-            single: Array | slice = slice(None)
+            if screen and group is many:
+                screen.take(changes)
+                continue
+            single = np.ones(len(some), dtype=bool)
             if screen and many and offsets.shape[1] == many.offsets.shape[1]:
                 single = ~np.isin(group.places, many.places, assume_unique=True)
                 screen.take(changes[~single])
