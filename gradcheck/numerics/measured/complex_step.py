@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradcheck.numerics.measured.estimates import CENTRAL, estimates
+from gradcheck.numerics.measured.estimates import estimates
 from gradcheck.numerics.measured.finer import FINER, has_more_digits, in_finer_numbers, left
 from gradcheck.numerics.measured.together import Evaluate
+from gradcheck.numerics.measured.weight import CENTRAL
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.quotients import DEVIATIONS, Estimate
 from gradcheck.numerics.rounding import Rounding, unit_roundoff

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from statistics import median_low
 from typing import NamedTuple
@@ -12,111 +12,31 @@ import numpy as np
 
 from gradcheck.numerics.measured.explore import scouted
 from gradcheck.numerics.measured.finer import ROUNDED
-from gradcheck.numerics.measured.given import RATIO, Given, beside, first_step, given
+from gradcheck.numerics.measured.given import part_of_scale
 from gradcheck.numerics.measured.gradient import with_gradient_noise
-from gradcheck.numerics.measured.ladder import Found
-from gradcheck.numerics.measured.line import Line
-from gradcheck.numerics.measured.pool import pooled
+from gradcheck.numerics.measured.pool import pairs, pooled
+from gradcheck.numerics.measured.screen import Along, Screen
 from gradcheck.numerics.measured.search import search
 from gradcheck.numerics.measured.stairs import jumps
-from gradcheck.numerics.measured.steps import STRIDES_ALLOWED, WINDOWS, Claim, Steps
+from gradcheck.numerics.measured.steps import STRIDES_ALLOWED, WINDOWS
 from gradcheck.numerics.measured.together import Evaluate, Together
+from gradcheck.numerics.measured.weight import CENTRAL, Asked, Weight, common, weight_at
 from gradcheck.numerics.problem import Measured, Problem
 from gradcheck.numerics.quotients import Estimate
 from gradcheck.numerics.rounding import Rounding
-from gradcheck.numerics.schemes import SCHEMES, Scheme
+from gradcheck.numerics.schemes import Scheme
 from gradcheck.numerics.steps import Step
 
 Array = np.ndarray
 
-CENTRAL = SCHEMES["central"]
 # Of MANY weights and more, FIRST are searched before the others, which then begin where those ended.
 MANY, FIRST = 16, 4
 # Further steps that are tried where the first weights showed nothing.
 HIDDEN = 4
-# The part of match_at that is left for the search beside a quotient of first order.
-FIRST_ORDER = 0.1
 # First steps that are off by no more than this are kept.
 OFF = 4.0
-# The search beside a formula goes on where more than this part of match_at is left for it.
-LEFT = 10.0
 # Where one claim of so many agrees with what was found, the weights do not stand on a stair together.
 AGREEING = 4
-
-
-class Asked(NamedTuple):
-    """What is asked of every weight.   least : a claim up to this one may be a rounding error of the others."""
-
-    scheme: Scheme
-    eps: Step
-    match_at: float
-    accept: float
-    least: float
-
-
-class Weight:
-    """One weight under search: what was asked, and what is known.
-
-    own : the formula that was asked for; None where the search's own best quotient is the answer.   start : the first step.
-    """
-
-    def __init__(self, line: Line, claim: Claim, own: Given | None, start: float) -> None:
-        self.line, self.own, self.start = line, own, start
-        self.steps = Steps(line, claim)
-        self.best: Found | None = None
-
-    def begin(self) -> list[float]:
-        """The offsets to be evaluated first."""
-        if self.own is None:
-            return self.steps.wanted(self.start, RATIO * self.start)
-        # steps that leave the domain are not taken
-        mirrored = self.own.mirrored if self.line.side(self.own.step) == 0 else ()
-        return [t for t in (*self.own.offsets, *mirrored) if t]
-
-    def beside(self) -> list[float]:
-        """The offsets to be evaluated beside those of a formula."""
-        if self.own is None:
-            return []
-        self.steps.own = self.own.rungs(self.line)
-        # the error of a quotient of first order, which is added to the bound, takes a part of what is asked for
-        asked = self.steps.claim.match_at * (FIRST_ORDER if self.own.mirrored else 1.0)
-        further = beside(self.steps.own, self.line, asked, self.start)
-        return self.steps.wanted_half(*further) if len(further) == 2 else self.steps.wanted(*further)
-
-    @property
-    def in_vain(self) -> bool:
-        """Whether windows were looked at, and showed neither that the claim is right nor that it is wrong."""
-        return bool(self.steps.windows) and self.hidden
-
-    @property
-    def hidden(self) -> bool:
-        """Whether the search ended without a derivative that shows whether the claim is right."""
-        return self.best is not None and self.steps.claim.undecided(self.best)
-
-    @property
-    def left(self) -> float:
-        """What is left of ``match_at`` for the search, where that ended too early for the formula; 0 where it need not go on.
-
-        The formula's bound is that of the search and the distance between the two.
-        """
-        claim = self.steps.claim
-        if self.best is None or not self.own or not claim.agrees(self.best) or claim.resolved(self.found):
-            return 0.0
-        size = max(abs(claim.value), abs(self.best.value))
-        left = claim.match_at - 2 * (self.found.bound - self.best.bound) / size
-        return left if left > claim.match_at / LEFT else 0.0
-
-    @property
-    def reached(self) -> float:
-        """How far the weight was moved for the derivative that the search found; infinite where it found none."""
-        assert self.best is not None
-        return self.best.step if math.isfinite(self.best.bound) and self.best.step > 0 else math.inf
-
-    @property
-    def found(self) -> Found:
-        """The derivative that was asked for, once the search has ended."""
-        assert self.best is not None
-        return self.own.bounded(self.line, self.best) if self.own else self.best
 
 
 def estimates(
@@ -133,55 +53,99 @@ def estimates(
     asked = Asked(scheme, eps, match_at, accept, least)
     places = np.arange(len(index))
     few = places[:: -(-len(index) // FIRST)] if len(index) >= MANY else places[:0]
-    weights = {int(r): _weight(problem, known, asked, int(index[r])) for r in few}
+    weights = {r: weight_at(problem, known, asked, int(index[r])) for r in few.tolist()}
     first = list(weights.values())
     together = Together(problem, evaluate, index)
     factor = _off(together, weights)
     _searched(together, weights)
-    rest = {int(r): _weight(problem, known, asked, int(index[r]), factor) for r in places if int(r) not in weights}
     vain, hidden = bool(first) and all(w.in_vain for w in first), bool(first) and all(w.hidden for w in first)
-    for weight in rest.values():
+
+    def other(r: int) -> Weight:
+        """A weight that is searched after the first ones, which may have shown that little is to be found."""
+        weight = weight_at(problem, known, asked, int(index[r]), factor)
         weight.steps.windows_allowed = 1 if vain else WINDOWS
         weight.steps.strides_allowed = HIDDEN if hidden else STRIDES_ALLOWED
-    _begun(together, rest)
-    _searched(together, rest)
+        return weight
+
+    others = np.delete(places, few)
+    screen = _screen(problem, known, asked, index, others, factor) if first else None
+    rest = {r: other(r) for r in (screen.left if screen else others.tolist())}
+    _begun(together, rest, screen)
+    _searched(together, rest, screen, other)
     weights |= rest
+    found = _whole(weights, screen, len(index))
     analytic = problem.analytic.astype(np.float64)[index]
-    found = [weight.found for _, weight in sorted(weights.items())]
-    apart = [accused(a, f, accept) for a, f in zip(analytic.tolist(), found, strict=True)]
-    doubted = any(accused(a, f.doubted, accept) for a, f in zip(analytic.tolist(), found, strict=True))
-    if doubted and _on_one_stair(weights):
-        slopes = np.array([w.best.value if w.best else 0.0 for _, w in sorted(weights.items())])
-        moved = np.isfinite(slopes)
-        found = _on_stairs(found, weights, jumps(problem, index[moved], slopes[moved]))
+    apart = accused(analytic, found.value, found.bound, accept)
+    doubted = accused(analytic, found.value, found.bound + found.doubt, accept).any()
+    # a stair that several weights share hides their slopes alike: where many claims agree with what was found there is none,
+    # and a weight alone was moved across its stairs by its own search
+    if doubted and 1 < len(index) > AGREEING * np.count_nonzero(found.agree):
+        moved = np.isfinite(found.slope)
+        found = _on_stairs(found, jumps(problem, index[moved], found.slope[moved]))
     steps = np.full(problem.theta.size, np.inf)
-    steps[index] = [w.reached for _, w in sorted(weights.items())]
+    steps[index] = found.reached
     return _columns(found, apart, match_at), with_gradient_noise(problem, index[apart], steps)
 
 
-def _on_one_stair(weights: dict[int, Weight]) -> bool:
-    """Whether many weights may stand on one stair, so that the slope of a part of the loss is missing from all of them.
+class Whole(NamedTuple):
+    """What was found of all weights, each (m,): as of ``Found``, and what the search beside a formula found.
 
-    A stair that several weights share hides their slopes alike: where many claims agree with what was found there is none.
-    A weight alone was moved across its stairs by its own search.
+    slope, noise : the search's own derivative and its roundoff.   reached : as of ``Weight``.
+    agree : whether the claim agrees with that derivative.
     """
-    agreeing = sum(w.best is not None and w.steps.claim.agrees(w.best) for w in weights.values())
-    return len(weights) > 1 and len(weights) > AGREEING * agreeing
+
+    step: Array
+    value: Array
+    truncation: Array
+    roundoff: Array
+    kink: Array
+    doubt: Array
+    slope: Array
+    noise: Array
+    reached: Array
+    agree: Array
+
+    @property
+    def bound(self) -> Array:
+        """How far each value can be from the derivative."""
+        return self.truncation + self.roundoff
+
+    @property
+    def doubted(self) -> Array:
+        """The bound that an accusation must exceed."""
+        return (self.truncation + self.doubt) + self.roundoff
 
 
-def _on_stairs(found: list[Found], weights: dict[int, Weight], jump: float) -> list[Found]:
+def _whole(weights: dict[int, Weight], screen: Screen | None, count: int) -> Whole:
+    """What was found of all weights, those of the screen among them."""
+    found = np.zeros((len(Whole._fields), count))
+    for places, of, agree in screen.ended if screen else []:
+        reached = np.where(np.isfinite(of.bound) & (of.step > 0), of.step, np.inf)
+        found[:, places] = *of, np.zeros(len(places)), of.value, of.roundoff, reached, agree
+    if weights:
+        found[:, list(weights)] = np.array([_row(weight) for weight in weights.values()]).T
+    return Whole(*found)
+
+
+def _row(weight: Weight) -> tuple[float, ...]:
+    f, best = weight.found, weight.best
+    assert best is not None
+    own = best.value, best.roundoff, weight.reached, float(weight.steps.claim.agrees(best))
+    return f.step, f.value, f.truncation, f.roundoff, f.kink, f.doubt, *own
+
+
+def _on_stairs(found: Whole, jump: float) -> Whole:
     """What was found of a loss that jumps: a stair that is wider than the step hides a slope of the jump over the step.
 
     A stair that is narrower was a part of the noise at that step.
     """
-    more = [max(0.0, jump / w.reached - w.best.roundoff) if w.best else 0.0 for _, w in sorted(weights.items())]
-    return [f._replace(doubt=f.doubt + hidden) for f, hidden in zip(found, more, strict=True)]
+    return found._replace(doubt=found.doubt + np.fmax(0.0, jump / found.reached - found.noise))
 
 
-def _begun(together: Together, weights: dict[int, Weight]) -> None:
+def _begun(together: Together, weights: dict[int, Weight], screen: Screen | None = None) -> None:
     """Evaluate the first points of some weights."""
     steps = {r: w.steps for r, w in weights.items()}
-    together.evaluated({r: w.begin() for r, w in weights.items()}, steps)
+    together.evaluated({r: w.begin() for r, w in weights.items()}, steps, screen)
     together.evaluated({r: w.beside() for r, w in weights.items()}, steps)
 
 
@@ -204,62 +168,85 @@ def _off(together: Together, weights: dict[int, Weight]) -> float:
     return 1.0 if 1 / OFF <= off <= OFF else off * (2.0 if off > 1 else 0.5)
 
 
-def _searched(together: Together, weights: dict[int, Weight]) -> None:
-    """Let the searches of some weights go on until all have ended."""
-    pooled([w.line for w in weights.values()], [w.steps.whole() for w in weights.values()])
-    _ended(together, weights)
+def _searched(
+    together: Together,
+    weights: dict[int, Weight],
+    screen: Screen | None = None,
+    other: Callable[[int], Weight] | None = None,
+) -> None:
+    """Let the searches of some weights go on until all have ended, and those of the weights that the screen leaves.
+
+    other : a weight that it leaves.
+    """
+    lines = [w.line for w in weights.values()]
+    first = pairs(lines, [w.steps.whole() for w in weights.values()])
+    if screen:
+        lines, first = [*lines, screen.line], first.beside(screen.pairs())
+    pooled(lines, first)
+    _ended(together, weights, screen, other)
     again = {r: w for r, w in weights.items() if w.left}
     for weight in again.values():
         weight.steps.claim = replace(weight.steps.claim, match_at=weight.left)
     _ended(together, again)
 
 
-def _ended(together: Together, weights: dict[int, Weight]) -> None:
+def _ended(
+    together: Together,
+    weights: dict[int, Weight],
+    screen: Screen | None = None,
+    other: Callable[[int], Weight] | None = None,
+) -> None:
     """Search the derivatives of some weights."""
+    steps = {r: w.steps for r, w in weights.items()}
     searches = {r: search(w.steps, w.start) for r, w in weights.items()}
-    for r, found in together.ended(searches, {r: w.steps for r, w in weights.items()}).items():
+
+    def begin(r: int) -> None:
+        assert screen is not None
+        assert other is not None
+        weight = weights[r] = other(r)
+        weight.line.noise, weight.line.degrees = screen.line.noise, screen.line.degrees
+        steps[r], searches[r] = weight.steps, weight.retraced(screen.known(r))
+
+    for r, found in together.ended(searches, steps, screen, begin).items():
         weights[r].best = found
 
 
-def accused(claim: float, found: Found, accept: float) -> bool:
-    """Whether a claim lies outside of the bound of a derivative."""
-    return abs(claim - found.value) > found.bound + accept * max(abs(claim), abs(found.value))
+def accused(claim: Array, value: Array, bound: Array, accept: float) -> Array:
+    """Whether claims lie outside of the bounds of derivatives."""
+    apart: Array = np.abs(claim - value) > bound + accept * np.maximum(np.abs(claim), np.abs(value))
+    return apart
 
 
-def _weight(problem: Problem, known: Measured, asked: Asked, i: int, factor: float = 1.0) -> Weight:
-    """A weight whose search begins ``factor`` times the usual first step away."""
-    theta, rounding = problem.theta[i], problem.rounding
-    x, scale, noise = float(theta), float(rounding.length[i]), float(rounding.line[i])
-    below = np.inf if problem.low is None else x - float(problem.low[i])
-    above = np.inf if problem.high is None else float(problem.high[i]) - x
-    # the last operation of the loss rounds by half a spacing at most, by u / sqrt(3) of its size in the mean square
-    floor = 0.5 * rounding.unit * abs(float(problem.center))
-    size = abs(float(problem.center))
-    line = Line(x, scale, rounding.unit, below, above, noise, known.degrees, floor, size, known.level, known.power)
-    claim = Claim(float(problem.analytic[i]), asked.match_at, asked.accept, asked.least)
-    relative = problem.relative_noise or noise / max(abs(float(problem.center)), noise, 5e-324)
-    relative = min(1.0, max(relative, rounding.unit))
-    start = factor * first_step(scale, relative, 2)
-    own = None
-    if not isinstance(asked.eps, str):
-        own = given(asked.scheme, theta, asked.eps)
-    elif asked.scheme is not CENTRAL:
-        own = given(asked.scheme, theta, factor * first_step(scale, relative, asked.scheme.order))
-    return Weight(line, claim, own, start)
+def _screen(
+    problem: Problem, known: Measured, asked: Asked, index: Array, places: Array, factor: float
+) -> Screen | None:
+    """The weights at these places of ``index``, to be screened together.
+
+    None where a formula is asked for, and where the loss did not show its noise, so that each line finds its own.
+    """
+    some = index[places]
+    line, claim, relative = common(problem, known, asked, int(some[0]))
+    usual = isinstance(asked.eps, str) and asked.scheme is CENTRAL and math.isfinite(known.level)
+    if not usual or not (problem.rounding.line[some] == line.noise).all():
+        return None
+    x, room = problem.theta[some].astype(np.float64), np.full(len(some), np.inf)
+    for limit in (problem.low, problem.high):
+        if limit is not None:
+            room = np.minimum(room, np.abs(limit[some].astype(np.float64) - x))
+    start = factor * (problem.rounding.length[some] * part_of_scale(relative, 2))
+    along = Along(places, x, start, problem.analytic[some].astype(np.float64), room)
+    return Screen(along, line, claim)
 
 
-def _columns(found: Sequence[Found], apart: Sequence[bool], match_at: float) -> Estimate:
+def _columns(found: Whole, apart: Array, match_at: float) -> Estimate:
     """What was found as columns.  A kink counts only where it keeps the derivative from being known well enough."""
-    kinks = [0.0 if 2 * f.bound <= match_at * abs(f.value) else f.kink for f in found]
-    truncation = [f.truncation + f.doubt if wrong else f.truncation for f, wrong in zip(found, apart, strict=True)]
-    values = np.array([f.value for f in found])
-    finite = np.isfinite(values)
+    finite = np.isfinite(found.value)
     return Estimate(
-        np.array([f.step for f in found]),
-        np.where(finite, values, 0.0),
-        np.array(truncation),
-        np.array([f.roundoff for f in found]),
-        np.array(kinks),
+        found.step,
+        np.where(finite, found.value, 0.0),
+        np.where(apart, found.truncation + found.doubt, found.truncation),
+        found.roundoff,
+        np.where(2 * found.bound <= match_at * np.abs(found.value), 0.0, found.kink),
         finite,
-        np.zeros(len(found), dtype=bool),
+        np.zeros(len(finite), dtype=bool),
     )

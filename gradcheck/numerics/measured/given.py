@@ -25,7 +25,12 @@ ABOVE, LARGEST = 12.0, 0.05
 
 def first_step(scale: float, relative_noise: float, order: int) -> float:
     """The step at which the search begins."""
-    return scale * min(ABOVE * relative_noise ** (1 / (order + 1)), LARGEST)
+    return scale * part_of_scale(relative_noise, order)
+
+
+def part_of_scale(relative_noise: float, order: int) -> float:
+    """The first step in units of the scale."""
+    return min(ABOVE * relative_noise ** (1 / (order + 1)), LARGEST)
 
 
 @dataclass(frozen=True)

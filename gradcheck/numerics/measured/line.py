@@ -52,6 +52,8 @@ class Line:
     level: float = math.inf
     power: float = 0.5
     changes: dict[float, float] = field(default_factory=dict)
+    # quotients of two changes, which stay as they are once they were evaluated
+    _rungs: dict[tuple[float, int], Rung] = field(default_factory=dict, repr=False)
 
     def on_grid(self, h: float) -> float:
         """The step nearest to h that leads to numbers of the dtype, at least one spacing: x + h and x - h are exact."""
@@ -98,6 +100,9 @@ class Line:
 
     def rung(self, h: float, side: int) -> Rung | None:
         """The quotient at the step h; None where a loss is not finite or was not evaluated."""
+        known = self._rungs.get((h, side))
+        if known is not None:
+            return known
         near, far = (self.changes.get(t, math.nan) for t in self.offsets(h, side))
         if not (math.isfinite(near) and math.isfinite(far)):
             return None
@@ -109,7 +114,9 @@ class Line:
         # the loss's change is rounded a few times more: 4 u of it, whatever the noise at theta; and what rounds x at its first
         # use moves the derivative by u x f''
         arithmetic = self.unit * (4 * (abs(value) + moved * gain) + abs(self.x * bend) / h)
-        return Rung(h, value, gain * self.growth(moved), arithmetic, bend, moved, moved == 0)
+        rung = Rung(h, value, gain * self.growth(moved), arithmetic, bend, moved, moved == 0)
+        self._rungs[h, side] = rung
+        return rung
 
     def half(self, h: float, wide: float) -> Rung | None:
         """The quotient at the step h by the point above alone, with the even part that a parabola at a wider step has there."""

@@ -193,12 +193,17 @@ def _along(
     """
     known: dict[float, Array] = {}
 
+    # of the last spacing: where the line begins, and one of its parts
+    laid: dict[float, tuple[Array, Array]] = {}
+
     def values(spacing: float, places: tuple[float, ...]) -> Array | None:
-        beside, part = steps_along(theta, reach, spacing, unit, distance)
+        if spacing not in laid:
+            laid.clear()
+            laid[spacing] = steps_along(theta, reach, spacing, unit, distance)
         missing = [place for place in places if place * spacing not in known]
         together = max(1, TOGETHER // theta.size)
         for some in (missing[k : k + together] for k in range(0, len(missing), together)):
-            found = evaluate(np.stack([on_line(theta, beside, part, place) for place in some]))
+            found = evaluate(np.stack([on_line(theta, *laid[spacing], place) for place in some]))
             if not np.isfinite(found).all():
                 return None
             known.update(zip((place * spacing for place in some), found, strict=True))

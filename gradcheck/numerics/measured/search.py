@@ -88,10 +88,10 @@ def _screened(steps: Steps) -> Search[Found]:
     for stage in (_nothing_more, explored):
         best = yield from stage(steps)
         # the distance from a quotient that was given is most of its bound
-        finer = 0.0 if steps.own and claim.resolved(best) else _finer(best, FINER if claim.resolved(best) else BETTER)
-        if finer and (claim.resolved(best) or stage is explored):
+        step = 0.0 if steps.own and claim.resolved(best) else finer(best, FINER if claim.resolved(best) else BETTER)
+        if step and (claim.resolved(best) or stage is explored):
             # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
-            yield steps.wanted(finer)
+            yield steps.wanted(step)
             best = steps.best()
         for further in (NEAR * NEAR, 1 / NEAR):
             if claim.resolved(best) and steps.order_unknown:
@@ -131,7 +131,7 @@ def _nothing_more(steps: Steps) -> Search[Found]:
     return steps.best()
 
 
-def _finer(best: Found, times: float) -> float:
+def finer(best: Found, times: float) -> float:
     """The step where noise meets truncation, if its bound is so many times smaller than that of a quotient; else 0."""
     truncation, rounding = best.truncation - best.kink, best.roundoff
     if best.bound <= FINE * abs(best.value) or not 0 < truncation < math.inf or not rounding:

@@ -89,6 +89,7 @@ class Steps:
         self.windows_allowed, self.strides_allowed = WINDOWS, STRIDES_ALLOWED
         self.waits = self.teaches = False
         self._unlearned = self._floor = math.inf
+        self._appraised: tuple[object, list[Found]] = None, []
 
     @property
     def heard(self) -> float:
@@ -183,7 +184,15 @@ class Steps:
     def best(self) -> Found:
         """The quotient with the least bound."""
         self._unit_seen()
-        return min(appraised(self.line, self.rungs()), key=lambda f: f.bound, default=NOTHING)
+        return min(self.appraised(), key=lambda f: f.bound, default=NOTHING)
+
+    def appraised(self) -> list[Found]:
+        """The finite quotients with their bounds, as all of them show these; looked at anew where more is known."""
+        line = self.line
+        known = len(self._tried), len(self.own), self._half, len(line.changes), line.noise, line.degrees
+        if self._appraised[0] != known:
+            self._appraised = known, appraised(line, self.rungs())
+        return self._appraised[1]
 
     def _unit_seen(self) -> None:
         """Take the least change that was seen for the unit of a loss that showed no noise, since it moved on no line.
@@ -214,11 +223,11 @@ class Steps:
     @property
     def kinked(self) -> bool:
         """Whether two steps show a kink at theta."""
-        return any(found.kink > 0 for found in appraised(self.line, self.rungs()))
+        return any(found.kink > 0 for found in self.appraised())
 
     def clearest(self) -> Found:
         """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most."""
-        found = min(appraised(self.line, self.rungs()), key=lambda f: f.bound + 2 * f.roundoff, default=NOTHING)
+        found = min(self.appraised(), key=lambda f: f.bound + 2 * f.roundoff, default=NOTHING)
         return found if math.isfinite(found.bound) else self.best()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 
 # (degrees of freedom, t) with P(|T| > t) = 1e-7: of ten million bounds of correct derivatives one is too small.
 TABLE = (
@@ -24,6 +25,8 @@ TABLE = (
 )
 
 
+# of thousands of quotients the noise is known by the same few degrees
+@lru_cache(maxsize=256)
 def quantile(degrees: float) -> float:
     """t with P(|T| > t) = 1e-7 for Student's t with so many degrees of freedom, at least 3.
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gradcheck.numerics.measured.ladder import Found
+from gradcheck.numerics.measured.screen import Screen, Wanted
 from gradcheck.numerics.measured.steps import WINDOW, Search, Steps
 from gradcheck.numerics.problem import Evaluations, Problem
 
@@ -31,13 +32,21 @@ class Together:
         self._problem, self._evaluate, self._index = problem, evaluate, index
         self._looked: list[tuple[Steps, Found]] = []
 
-    def ended(self, searches: dict[int, Search[Found]], steps: dict[int, Steps]) -> dict[int, Found]:
+    def ended(
+        self,
+        searches: dict[int, Search[Found]],
+        steps: dict[int, Steps],
+        screen: Screen | None = None,
+        begun: Callable[[int], None] = lambda r: None,
+    ) -> dict[int, Found]:
         """What the searches of some weights return, by their place in ``index``.
 
         Where many wait for windows, FIRST look at theirs; the noise that these show holds for the others as well.
+
+        screen : more weights, of which those that are left get searches of their own.   begun : enters such a search.
         """
         found: dict[int, Found] = {}
-        waiting = self._until(searches, steps, list(searches), found)
+        waiting = self._until(searches, steps, list(searches), found, screen, begun)
         few = FIRST - len(self._looked)
         first = waiting[:: -(-len(waiting) // few)] if 0 < few < len(waiting) else waiting[: max(few, 0)]
         for r in first[:TEACHERS] if len(waiting) >= LEARNERS else []:
@@ -58,13 +67,24 @@ class Together:
             places = self._until(searches, steps, places, found)
 
     def _until(
-        self, searches: dict[int, Search[Found]], steps: dict[int, Steps], places: list[int], found: dict[int, Found]
+        self,
+        searches: dict[int, Search[Found]],
+        steps: dict[int, Steps],
+        places: list[int],
+        found: dict[int, Found],
+        screen: Screen | None = None,
+        begun: Callable[[int], None] = lambda r: None,
     ) -> list[int]:
         """Let some searches go on until each has ended or waits; returns the places of those that wait."""
         waiting: list[int] = []
         active = list(places)
-        while active:
+        while active or screen:
             asked: dict[int, list[float]] = {}
+            if screen:
+                screen.look()
+                for r in screen.left:
+                    begun(r)
+                active = sorted(active + screen.left)
             for r in active:
                 while r not in found and r not in asked and r not in waiting:
                     try:
@@ -77,27 +97,51 @@ class Together:
                         elif steps[r].waits:
                             steps[r].waits = False
                             waiting.append(r)
-            self.evaluated(asked, steps)
+            self.evaluated(asked, steps, screen)
             active = list(asked)
+            screen = screen if screen and screen.looking else None
         return sorted(waiting)
 
-    def evaluated(self, asked: dict[int, list[float]], steps: dict[int, Steps]) -> None:
+    def evaluated(self, asked: dict[int, list[float]], steps: dict[int, Steps], screen: Screen | None = None) -> None:
         """Evaluate what the weights asked for, those with the same number of points together, and tell their lines."""
         groups: dict[int, list[int]] = {}
         for r, wanted in asked.items():
             if wanted:
                 groups.setdefault(len(wanted), []).append(r)
-        theta = self._problem.theta
-        for places in groups.values():
-            offsets = np.array([asked[r] for r in places])
-            some = self._index[places]
+        found = [Wanted(np.array(places), np.array([asked[r] for r in places])) for places in groups.values()]
+        many = screen.wanted if screen else None
+        for group in _with_many(found, many):
+            offsets, some = group.offsets, self._index[group.places]
+            theta = self._problem.theta
             points = theta[some][:, None] + offsets.astype(theta.dtype)
             losses = self._evaluate(some, points).losses
             with np.errstate(all="ignore"):
                 # subtract in the dtype, then convert: float64 would round longdouble losses that are nearly equal
                 changes = (losses - self._problem.center).astype(np.float64)
-            for r, ts, cs in zip(places, offsets.tolist(), changes.tolist(), strict=True):
+            if screen and group is many:
+                screen.take(changes)
+                continue
+            single = np.ones(len(some), dtype=bool)
+            if screen and many and offsets.shape[1] == many.offsets.shape[1]:
+                single = ~np.isin(group.places, many.places, assume_unique=True)
+                screen.take(changes[~single])
+            each = (column[single].tolist() for column in (group.places, offsets, changes))
+            for r, ts, cs in zip(*each, strict=True):
                 steps[r].line.changes.update(zip(ts, cs, strict=True))
+
+
+def _with_many(groups: list[Wanted], many: Wanted | None) -> list[Wanted]:
+    """The groups with those that many weights ask for, each by place; the group of the first place comes first."""
+    if many is None:
+        return groups
+    if not groups:
+        return [many]
+    width = many.offsets.shape[1]
+    alike = [group for group in groups if group.offsets.shape[1] == width]
+    places, offsets = (np.concatenate(columns) for columns in zip(*alike, many, strict=True))
+    order = np.argsort(places)
+    rest = [group for group in groups if group.offsets.shape[1] != width]
+    return sorted([*rest, Wanted(places[order], offsets[order])], key=lambda group: int(group.places[0]))
 
 
 def _taught(rest: list[Steps], looked: list[tuple[Steps, Found]]) -> None:

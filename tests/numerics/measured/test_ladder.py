@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gradcheck.numerics.measured import window
 from gradcheck.numerics.measured.ladder import appraised, jump_seen, order
 from gradcheck.numerics.measured.line import Line, Rung
-from gradcheck.numerics.measured.pool import LEAST, pooled
+from gradcheck.numerics.measured.pool import LEAST, pairs, pooled
 
 U = 2.0**-53
 
@@ -140,7 +140,7 @@ def pool(count: int, sigma: float, known: float, kinks: int = 0, seed: int = 0) 
             made.changes[t] = (0.3 + k) * t + 0.7 * t * t + jump * abs(t) + sigma * rng.normal()
         lines.append(made)
         both.append(rungs(made, [1e-4, 4e-4]))
-    pooled(lines, both)
+    pooled(lines, pairs(lines, both))
     return lines
 
 
