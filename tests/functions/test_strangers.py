@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quietly import check
 
-from gradcheck.numerics.measured import noise
+from gradcheck.numerics.measured import near_line, noise
 
 Array = np.ndarray
 few = settings(max_examples=6, deadline=None)
@@ -103,7 +103,7 @@ def test_a_wall_beside_the_weight_does_not_hide_an_error(seed: int, near: float)
 @pytest.mark.parametrize("rises", [1, 3, 8, 24, 64.03, 7.97, 16.01, 40])
 def test_the_noise_of_few_digits_is_seen_however_many_of_them_a_spacing_rises(rises: float) -> None:
     digit = 1e-5
-    places = np.array(noise.PLACES)
+    places = np.array(near_line.PLACES)
     values = np.rint(3e5 + 0.2 + rises * places) * digit
     # uniform rounding has a deviation of 0.29 digits; 18 points show a part of it at least
     assert noise.residual(values) > 0.05 * digit

@@ -8,19 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck.numerics.measured.finer import in_finer_numbers, left
-from gradcheck.numerics.measured.noise import (
-    BESIDE,
-    DEGREE,
-    FACTOR,
-    JUDGED,
-    PLACES,
-    POINTS,
-    SPACING,
-    on_line,
-    plateau,
-    residual,
-    steps_along,
-)
+from gradcheck.numerics.measured.near_line import BESIDE, JUDGED, PLACES, on_line, steps_along
+from gradcheck.numerics.measured.noise import DEGREE, FACTOR, POINTS, SPACING, plateau, residual
 from gradcheck.numerics.measured.student import quantile
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.quotients import DEVIATIONS

@@ -9,27 +9,16 @@ values are equal, since a function of few digits is constant on a near line, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradcheck.numerics.measured.jump import jump
+from gradcheck.numerics.measured.near_line import BESIDE, JUDGED, PARTS, PLACES, NearLine, Values, directions
 
 Array = np.ndarray
-Values = Callable[[Array], Array]
-# The values at places of a line with a spacing, (p, k); None where the function is not finite.
-Spaced = Callable[[float, tuple[float, ...]], Array | None]
 
-# Points of a line by which its spacing is judged, equally spaced.
-JUDGED = 8
-# Places of further points in units of a spacing.  They are irregular: a loss of few digits that rises by just one of them at
-# every spacing would seem to have no noise.  So would one that rises by a multiple of as many digits as a spacing has parts,
-# which is the rarer the finer the parts are.  An odd number of parts gives the points last bits that differ, so that a product
-# with a number of few digits is rounded anew at each.
-PARTS = 65
-FURTHER = tuple(part / PARTS for part in (25, 103, 171, 237, 333, 411, 485, 559, 597, 681))
-PLACES = (*(float(j) for j in range(JUDGED)), *FURTHER)
 POINTS = len(PLACES)
 # Degree of the polynomial that is taken off: POINTS - DEGREE - 1 degrees of freedom are left.
 DEGREE = 4
@@ -48,10 +37,6 @@ SMALLER = 4.0
 SPACING = 2.0**12
 # By how much a spacing is changed, how often, and the largest one in units of the scale.
 FACTOR, TRIES, LARGEST = 100.0, 7, 1e-2
-# Numbers of the points that are evaluated together, at most.
-TOGETHER = 2**21
-# The line begins so far from theta, in units of the scale: at theta itself many roundings vanish, or are special.
-BESIDE = 2.0**-16
 # Where a weight is 0 nothing tells its scale.  If the loss has changed by more than this part of itself where the line begins,
 # the line is laid nearer to theta.
 NEARER, CHANGED = 2.0**-40, 0.05
@@ -191,24 +176,7 @@ def _along(
 
     left : whether a nearer line is to be laid, by some values (p, k) of this one.
     """
-    known: dict[float, Array] = {}
-
-    # of the last spacing: where the line begins, and one of its parts
-    laid: dict[float, tuple[Array, Array]] = {}
-
-    def values(spacing: float, places: tuple[float, ...]) -> Array | None:
-        if spacing not in laid:
-            laid.clear()
-            laid[spacing] = steps_along(theta, reach, spacing, unit, distance)
-        missing = [place for place in places if place * spacing not in known]
-        together = max(1, TOGETHER // theta.size)
-        for some in (missing[k : k + together] for k in range(0, len(missing), together)):
-            found = evaluate(np.stack([on_line(theta, *laid[spacing], place) for place in some]))
-            if not np.isfinite(found).all():
-                return None
-            known.update(zip((place * spacing for place in some), found, strict=True))
-        return np.stack([known[place * spacing] for place in places])
-
+    values = NearLine(evaluate, theta, reach, unit, distance)
     # beside 0 the numbers lie so close that a nearer line may be a shorter one
     spacing, shrunk, best = min(SPACING * unit, distance if distance < BESIDE else math.inf), False, None
     for _ in range(TRIES):
@@ -236,7 +204,7 @@ def _along(
             break
         spacing *= FACTOR
     if best is None:
-        return None if not known else _unknown(floor)
+        return _unknown(floor) if values.known else None
     seen = _widely(values, best, floor) if distance >= BESIDE and JUDGED * best < WIDE else None
     if seen is None:
         found = values(best, PLACES)
@@ -252,7 +220,7 @@ def _noise(deviation: Array, degrees: float, found: Array, floor: Array) -> Nois
     return Noise(np.fmax(deviation, floor), degrees, level, np.full(level.shape, ROOT))
 
 
-def _widely(values: Spaced, spacing: float, floor: Array) -> tuple[Array, float, Array] | None:
+def _widely(values: NearLine, spacing: float, floor: Array) -> tuple[Array, float, Array] | None:
     """The deviations of the noise, by points with this spacing and others that lie wider, their degrees, and the values.
 
     None where the function is not finite at them.
@@ -279,7 +247,7 @@ def _widely(values: Spaced, spacing: float, floor: Array) -> tuple[Array, float,
     return _narrow(values, spacing, NARROW)
 
 
-def _narrow(values: Spaced, spacing: float, number: int) -> tuple[Array, float, Array] | None:
+def _narrow(values: NearLine, spacing: float, number: int) -> tuple[Array, float, Array] | None:
     """The deviations by some points of a near line, on which a smooth loss is a parabola, their degrees, and the values."""
     found = values(spacing, PLACES[:number])
     return None if found is None else (*_residuals(found, basis(np.array(PLACES[:number]), 2)), found)
@@ -289,7 +257,7 @@ def _residuals(found: Array, polynomials: Array) -> tuple[Array, float]:
     return np.array([residual(column, polynomials) for column in found.T]), freedom(polynomials)
 
 
-def _jumps(values: Spaced, spacing: float, places: tuple[float, ...], output: int, least: float) -> bool:
+def _jumps(values: NearLine, spacing: float, places: tuple[float, ...], output: int, least: float) -> bool:
     """Whether an output jumps between places, as a loss of few digits does; else it only moves faster than it was guessed."""
     known, order = values(spacing, places), np.argsort(places)
     if known is None:
@@ -310,46 +278,3 @@ def _jumps(values: Spaced, spacing: float, places: tuple[float, ...], output: in
             place = halves.send(math.nan if found is None else float(found[0, output] - ends[0]))
     except StopIteration as end:
         return float(end.value) > 0
-
-
-def steps_along(
-    theta: Array, reach: Array, spacing: float, unit: float, distance: float = BESIDE
-) -> tuple[Array, Array]:
-    """Where a line begins, as seen from theta, and one of the PARTS of its spacing; (size,) both.
-
-    They are whole spacings of the numbers, so that every point is exact: rounding a point would move the loss.
-    """
-    size = np.abs(theta.astype(np.float64)) + 2 * max(distance, PLACES[-1] * spacing) * np.abs(reach)
-    grid = np.where(size > 0, np.ldexp(2 * unit, np.frexp(size)[1] - 1), 1.0)
-
-    def exactly(t: Array, odd: bool) -> Array:
-        spacings = np.maximum(np.rint(np.abs(t) / grid), 1.0)
-        return np.where(reach != 0, np.copysign((spacings + (odd & (spacings % 2 == 0))) * grid, reach), 0.0)
-
-    # an odd number of spacings in each part: the last bits of the points differ
-    return exactly(distance * reach, odd=False), exactly(spacing / PARTS * reach, odd=True)
-
-
-def on_line(theta: Array, beside: Array, part: Array, place: float) -> Array:
-    """The point (size,) at a place of a line."""
-    return theta + (beside.astype(theta.dtype) + theta.dtype.type(round(place * PARTS)) * part.astype(theta.dtype))
-
-
-def directions(theta: Array, low: Array, high: Array, span: Array, rng: np.random.Generator) -> Iterator[Array]:
-    """Directions (size,) of entries in [-1, 1] along which a line from theta may lie inside a domain, the best ones first.
-
-    span : (size,) how far the line reaches for an entry 1.  low, high : (size,) limits that no point may leave.
-    First random signs; then away from 0, up, down, towards 0, for the edge of a domain; then single weights.
-    """
-    size = rng.uniform(0.5, 1.0, theta.shape)
-    away = np.where(theta < 0, -1.0, 1.0)
-    up = np.ones(theta.shape)
-    single = []
-    for i in rng.permutation(theta.size)[:4]:
-        for sign in (1.0, -1.0):
-            single.append(np.where(np.arange(theta.size) == i, sign, 0.0))
-    for signs in (rng.choice([-1.0, 1.0], theta.shape), away, up, -up, -away, *single):
-        room = np.where(signs > 0, high - theta, theta - low)
-        other = np.where(signs > 0, theta - low, high - theta)
-        turned = np.where(room >= span, signs, np.where(other >= span, -signs, 0.0))
-        yield turned * size

@@ -12,10 +12,10 @@ from exact import LONG, U
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradcheck.numerics.measured import noise
+from gradcheck.numerics.measured import near_line, noise
 
 Array = np.ndarray
-SMOOTH = noise.JUDGED
+SMOOTH = near_line.JUDGED
 
 
 def measured(loss: Callable[[Array], float], theta: Array, low: float = -np.inf, high: float = np.inf) -> noise.Noise:
@@ -52,7 +52,7 @@ def test_without_noise_a_polynomial_of_second_degree_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("sigma", [1e-3, 1e-12, 1e-200])
 def test_the_residual_of_a_polynomial_is_the_planted_deviation(sigma: float) -> None:
-    rng, places = np.random.default_rng(1), np.array(noise.PLACES)
+    rng, places = np.random.default_rng(1), np.array(near_line.PLACES)
     smooth = sigma * (5 + 0.3 * places - 0.02 * places**4)
     found = np.array([noise.residual(smooth + sigma * rng.normal(size=noise.POINTS)) for _ in range(2000)]) / sigma
     # 13 degrees of freedom: the mean square of 2,000 of them is known to 2 / sqrt(26,000), 1.2%
@@ -142,11 +142,11 @@ def test_the_noise_of_a_smooth_loss_takes_few_points(loss: Any, theta: list[floa
 def test_every_point_of_a_line_is_exact_in_every_coordinate(dtype: type) -> None:
     theta = np.array([1.5, -3e4, 1e-6, 0.0], dtype)
     reach = np.array([1.5, -1.5e4, 0.7e-6, -1.0])
-    beside, part = noise.steps_along(theta, reach, noise.SPACING * U[np.dtype(dtype)], U[np.dtype(dtype)])
-    points = np.array([noise.on_line(theta, beside, part, place) for place in noise.PLACES])
-    for place, point in zip(noise.PLACES, points, strict=True):
+    beside, part = near_line.steps_along(theta, reach, noise.SPACING * U[np.dtype(dtype)], U[np.dtype(dtype)])
+    points = np.array([near_line.on_line(theta, beside, part, place) for place in near_line.PLACES])
+    for place, point in zip(near_line.PLACES, points, strict=True):
         # no rounding: the distance between two points is so many parts to the bit
-        assert ((point - points[0]).astype(LONG) == round(place * noise.PARTS) * part.astype(LONG)).all()
+        assert ((point - points[0]).astype(LONG) == round(place * near_line.PARTS) * part.astype(LONG)).all()
     assert len({point.tobytes() for point in points}) == noise.POINTS
     assert (np.sign(part) == np.sign(reach)).all()
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import gradcheck
-from gradcheck.numerics import examine
 from gradcheck.numerics.measured import columns, estimates, ladder
 from gradcheck.numerics.measured.line import Line
 
@@ -63,14 +62,15 @@ def outcome(seed: int) -> tuple[object, ...]:
     if asked == 3:
         options |= {"accept": 1e-4, "points": 2}
     numbers = []
+    original = estimates.estimates
 
     def kept(*arguments: Any, **named: Any) -> Any:
-        found, rounding = estimates.estimates(*arguments, **named)
+        found, rounding = original(*arguments, **named)
         numbers.extend(column.tobytes() for column in (*found, rounding.gradient))
         return found, rounding
 
     with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(examine, "estimates", kept)
+        patched.setattr(estimates, "estimates", kept)
         r = gradcheck.check_gradient(value, gradient, x, **options)  # type: ignore[arg-type]
     return r.verdict, r.nfev, r.njev, r.diagnosis, numbers, r.errors[["verdict", "reason"]].to_numpy().tolist()
 
