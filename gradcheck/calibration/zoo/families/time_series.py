@@ -234,21 +234,21 @@ def hawkes_process(rng: np.random.Generator, point: str) -> Instance:
         A = [0 * rates[0]]
         for d in decay:
             A.append(d * (1 + A[-1]))
-        return rates, decay, A, a.exp(-rates[2] * left)
+        return rates, decay, A, -a.expm1(-rates[2] * left)  # 1 - exp loses a slow decay
 
     def value(w: Values, a: Arithmetic) -> Values:
-        (mu, alpha, beta), _, A, end = excited(w, a)
-        return (mu * times[-1] + alpha / beta * (1 - end).sum() - a.log(mu + alpha * np.array(A)).sum()) / n
+        (mu, alpha, beta), _, A, ended = excited(w, a)
+        return (mu * times[-1] + alpha / beta * ended.sum() - a.log(mu + alpha * np.array(A)).sum()) / n
 
     def gradient(w: Values, a: Arithmetic) -> Values:
-        (mu, alpha, beta), decay, A, end = excited(w, a)
+        (mu, alpha, beta), decay, A, ended = excited(w, a)
         inverse = 1 / (mu + alpha * np.array(A))
-        dA, dbeta = 0 * mu, alpha / beta * (left * end).sum() - alpha / beta**2 * (1 - end).sum()
+        dA, dbeta = 0 * mu, alpha / beta * (left * (1 - ended)).sum() - alpha / beta**2 * ended.sum()
         for t in reversed(range(n - 1)):
             dA = dA - alpha * inverse[t + 1]
             dbeta = dbeta - dA * A[t + 1] * gaps[t]
             dA = dA * decay[t]
-        dmu, dalpha = times[-1] - inverse.sum(), (1 - end).sum() / beta - (inverse * np.array(A)).sum()
+        dmu, dalpha = times[-1] - inverse.sum(), ended.sum() / beta - (inverse * np.array(A)).sum()
         return np.array([dmu * mu, dalpha * alpha, dbeta * beta]) / n
 
     return drawn(value, gradient, start(rng, 3, point, spread=0.5), point)
