@@ -26,7 +26,8 @@ gc.disable()
 
 STORED = pytest.StashKey[bool]()  # what Python was told of storing what it compiles
 
-# What takes longest, and mostly waits, comes first: while it lasts there is other work for whoever is free.
+# What takes longest, and mostly waits, comes first: while it lasts there is other work for whoever is free.  What opens
+# pages stands together: it shares a browser.
 FIRST = (
     "cluster",
     "trials",
@@ -37,6 +38,10 @@ FIRST = (
     "sizes",
     "report_page",
     "page_filters",
+    "page_first_look",
+    "page_weights",
+    "charts_of_little",
+    "labels",
     "sweep",
     "plots",
     "resume",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import runpy
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,17 @@ def test_there_are_enough_of_them() -> None:
 def test_a_hostile_record_does_nothing(original: Path, tmp_path: Path, name: str) -> None:
     for i, command in enumerate(COMMANDS):
         assert (command, attempt(scene(tmp_path / str(i), original, name), command)[1]) == (command, [])
+
+
+def test_the_watch_begins_with_its_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process that collects the tests imports it, and a hook slows down all that follows by a sixth."""
+    hooks: list[Any] = []
+    monkeypatch.setattr(sys, "addaudithook", hooks.append)
+    anew = runpy.run_path(hostile.__file__, run_name="hostile_anew")
+    assert hooks == []
+    for _ in range(2):
+        with anew["watching"]():
+            assert len(hooks) == 1
 
 
 # ------------------------------------------------------------------------------------------------ the watch can bark

@@ -110,7 +110,7 @@ def test_a_memory_that_mixes_two_things_up_is_seen(monkeypatch: pytest.MonkeyPat
         made: dict[Any, Any] = {}
         with plainly(), monkeypatch.context() as patch:
             if fault == "copies nothing":
-                patch.setattr(composing, "deepcopy", lambda config: config)
+                patch.setattr(composing, "kept", lambda config: lambda: config)
             else:
                 patch.setattr(composing, "repr", lambda defaults: "", raising=False)
             with remembering(made, without_a_folder_of_a_user):

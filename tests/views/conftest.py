@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,40 @@ from waiting import PATIENCE
 
 from gradcheck import report
 
+STARTED: list[Any] = []  # the browser of this process
+ENDS = ExitStack()
+
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Any:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'gradcheck[test]'")
     pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFF), timeout=1000 * PATIENCE)
-        yield started
-        started.close()
+    if STARTED and not STARTED[0].is_connected():  # it crashed
+        end()
+    if not STARTED:
+        playwright = ENDS.enter_context(sync_api.sync_playwright())
+        STARTED.append(playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFF), timeout=1000 * PATIENCE))
+        ENDS.callback(STARTED[0].close)
+    return STARTED[0]
+
+
+def end() -> None:
+    STARTED.clear()
+    ENDS.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Modules that open pages follow one another and share a browser, which takes a second to start.  It ends after them:
+    Playwright keeps an event loop in this thread, beside which others cannot run.
+    """
+    if not STARTED or (nextitem is not None and nextitem.path == item.path):
+        return
+    opening = {one.path for one in item.session.items if "browser" in getattr(one, "fixturenames", ())}
+    if nextitem is None or nextitem.path not in opening:
+        end()
 
 
 @pytest.fixture(scope="session")
@@ -73,5 +97,6 @@ def visit(browser: Any, reported: Callable[[Callable[[Path], Any]], Path]) -> It
 
     yield open_
     for seen, path in opened:
+        seen.page.close()
         assert seen.complaints == []
         assert [url.partition("#")[0] for url in seen.requests] == [path.as_uri()]
