@@ -120,7 +120,7 @@ class Points:
                 same, so_far = self._same.pop(name), _total(self._all())
                 found |= {(same, of): group for of, group in so_far.items()}
             found.setdefault((value, planted), Group()).add(row, caught)
-            if len(found) > 4 * MOST:
+            if len(found) > 2 * MOST:  # each has half a kilobyte; taking them together more often costs little
                 self._by_seed[name] = self._shortened(name, found)
 
     def _make_room(self) -> None:

@@ -112,11 +112,12 @@ def auto(jobs: Iterable[J], settings: EngineSettings, early: Early | None = None
             yield job, outcome, seconds
             done += 1
             spent += seconds
-    processes = n_processes(settings.n_jobs)
     least = READY_SECONDS if ready else WORTH_SECONDS
-    worth = processes > 1 and done > 0 and (total is None or spent / done * (total - done) >= least)
+    worth = done > 0 and (total is None or spent / done * (total - done) >= least)
+    # how many processes there may be is asked of joblib, whose import takes as long as all else of a small run
+    processes = n_processes(settings.n_jobs) if worth else 1
     here = processes <= FEW and left.seconds < SHORT_SECONDS and settings.timeout is None
-    if not worth:
+    if processes == 1:
         yield from serial(left, settings)
     elif here:
         yield from _beside(left, settings, None if early is None else early.taken())

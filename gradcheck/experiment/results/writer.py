@@ -66,12 +66,15 @@ class _Part:
         self.weights += sum(row.n_weights for row in rows)
 
     def tables(self) -> tuple[pa.Table, Iterable[pa.Table]]:
-        """The cells, and their weights: in one table unless there are compressed blocks."""
+        """The cells, and their weights: in one table unless there are compressed blocks.
+
+        The pieces of a table stay where they are: made one, they would take their memory twice.
+        """
         errors: Iterable[pa.Table] = chain.from_iterable(self.errors)
         if all(isinstance(tables, list) for tables in self.errors):
             known = list(errors)
-            errors = [pa.concat_tables(known).combine_chunks()] if known else []
-        return pa.concat_tables(self.cells).combine_chunks(), errors
+            errors = [pa.concat_tables(known)] if known else []
+        return pa.concat_tables(self.cells), errors
 
 
 CELLS_DICTIONARY = ["status", *AXES.names, *SETTINGS.names, "worst_param", "verdict", "diagnosis_kind"]
