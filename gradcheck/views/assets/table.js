@@ -1,5 +1,5 @@
 // Tables that sort, filter, are walked through by keyboard, and are saved as CSV.
-const SHOWN = 200; // rows of a table at a time
+const SHOWN = 100; // rows of a table at a time
 
 // Text from a record becomes text nodes only: nothing here reads it as HTML.
 function add(parent, tag, text, className) {
@@ -213,7 +213,8 @@ function table(id, caption, { pick, long = [], clear } = {}) {
     const tr = i === undefined ? null : body.querySelector(`[data-row="${i}"]`);
     if (!tr) return;
     tr.setAttribute("aria-current", "true");
-    [...body.rows].forEach((one) => { one.tabIndex = one === tr ? 0 : -1; });
+    body.querySelectorAll("[tabindex='0']").forEach((one) => { one.tabIndex = -1; });
+    tr.tabIndex = 0;
   }
 
   input.addEventListener("input", () => {
