@@ -124,6 +124,8 @@ def test_the_keyboard_alone_reaches_the_weights_of_a_cell(visit: Callable[..., V
     keys.press("Escape")
     assert seen.page.evaluate("document.activeElement.getAttribute('aria-current')") == "true"
     assert seen.page.evaluate("document.activeElement.cells[0].textContent") == chosen
+    keys.press("Escape")
+    assert seen.page.evaluate("document.activeElement.id") == "chart-detection"
 
 
 def test_few_stops_lead_through_the_page(visit: Callable[..., Visit]) -> None:

@@ -1,5 +1,5 @@
 // Tables that sort, filter, are walked through by keyboard, and are saved as CSV.
-const SHOWN = 100; // rows of a table at a time
+const SHOWN = 200; // rows of a table at a time
 
 // Text from a record becomes text nodes only: nothing here reads it as HTML.
 function add(parent, tag, text, className) {
