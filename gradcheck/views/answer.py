@@ -18,7 +18,7 @@ from gradcheck.views.matrix import Facet, Matrix, Square, named
 from gradcheck.views.numbers import counted
 from gradcheck.views.record import Record
 from gradcheck.views.tally import in_order
-from gradcheck.views.words import NO_BUG, Names, column, error, percent, setting
+from gradcheck.views.words import NO_BUG, NOT_ENOUGH, Names, column, error, percent, setting
 from gradcheck.views.worst import Worst
 
 if TYPE_CHECKING:
@@ -97,11 +97,13 @@ def _legend(found: Matrix, squares: Sequence[Square]) -> str:
         missed = "!n: n % missed; " if told.get(Truth.MISSED) else ""
         words.append(f"planted bugs caught, in %; {missed}the rest cannot be told")
     if told.get(Truth.RIGHT) or told.get(Truth.FALSE_ALARM):
-        words.append(f"{NO_BUG}: cells accused, in %")
+        correct = told.get(Truth.RIGHT, 0) + told.get(Truth.FALSE_ALARM, 0)
+        few = f", {found.little:,} of {correct:,} {NOT_ENOUGH}" if found.little else ""
+        words.append(f"{NO_BUG}: cells accused, in %{few}")
     if told.get(Truth.UNKNOWN):
         words.append("your own functions: cells that are a mismatch, in %")
-    few, many = min(square.cells for square in squares), max(square.cells for square in squares)
-    size = counted(many, "cell") if few == many else f"{few:,} to {many:,} cells"
+    least, many = min(square.cells for square in squares), max(square.cells for square in squares)
+    size = counted(many, "cell") if least == many else f"{least:,} to {many:,} cells"
     by = ["bug", column(found.axes.column or ""), *map(column, found.axes.facets)]
     words += [f"{column(name)} goes with {column(teller)}" for name, teller in found.paired]
     return f"by {', '.join(filter(None, by))}: {'; '.join(words)} ({size} a square)"
@@ -180,7 +182,9 @@ def _spread(name: str, values: set[Any], of: set[Any], names: Names, most: int |
         return f"every {title}"
     numbers = [value for value in sorted(values, key=partial(in_order, name)) if isinstance(value, int | float)]
     words = [setting(name, value, names) for value in numbers]
-    if len(numbers) > FEW and most is not None:
+    whole = sorted((value for value in of if isinstance(value, int | float)), key=partial(in_order, name))
+    beside = bool(numbers) and whole[whole.index(numbers[0]) :][: len(numbers)] == numbers
+    if len(numbers) > FEW and most is not None and beside:
         words = [f"{words[0]} to {words[-1]}"]
     words += [setting(name, value, names) for value in sorted((v for v in values if v not in numbers), key=str)]
     if len(words) > 2 * FEW and most is not None:

@@ -62,12 +62,14 @@ class Matrix:
     """The matrices of a grid; they have the same columns.
 
     paired : keys that were varied together with an axis, and that axis.
+    little : how many correct gradients were not accused, but not judged enough to be ok either.
     """
 
     axes: Places
     columns: list[str]
     facets: list[Facet]
     paired: tuple[tuple[str, str], ...] = ()
+    little: int = 0
 
     @property
     def squares(self) -> list[Square]:
@@ -87,7 +89,7 @@ def _many(column: pd.Series) -> int:
 
 def matrix(cells: pd.DataFrame) -> Matrix:
     """The matrices of some rows of ``cells``: of the cells that were computed."""
-    names = [*settings_varied(cells), *BASE, *COLUMNS]  # of a million cells all columns would take a gigabyte
+    names = [*settings_varied(cells), *BASE, *COLUMNS, "ok"]  # of a million cells all columns would take a gigabyte
     names += [name for name in ("run",) if name in cells]
     done = cells.loc[cells["status"] == "ok", list(dict.fromkeys(names))]
     of_grid = axes(done)
@@ -105,7 +107,9 @@ def matrix(cells: pd.DataFrame) -> Matrix:
         square = squares.get(tuple(place), Square({}))
         squares[tuple(place)] = Square(square.told | {str(truth): int(size)}, square.wrong + int(accused))
     paired = tuple(one for one in of_grid.paired if not is_seed(one[0]))  # seeds are taken together
-    return replace(_arranged(found, squares, naming.named(cells)), paired=paired)
+    # a run of version 1 does not say which cells are ok
+    little = int(((told == Truth.RIGHT) & ~done["ok"].fillna(True).astype(bool)).sum())
+    return replace(_arranged(found, squares, naming.named(cells)), paired=paired, little=little)
 
 
 def _arranged(found: Places, squares: dict[tuple[Any, ...], Square], names: Names) -> Matrix:

@@ -107,7 +107,9 @@ def verdicts(tally: Tally) -> list[str]:
         caught = sum(counts[Truth.CAUGHT] for counts in known.values())
         planted = sum(counts.total() for counts in known.values())
         rest = [_by_bug(known, truth) for truth in (Truth.MISSED, Truth.CANNOT_BE_TOLD)]
-        lines.append("; ".join([f"CAUGHT  {caught:,} of {planted:,} planted bugs", *filter(None, rest)]))
+        all_of = f"NOT CAUGHT  {counted(planted, 'planted bug')}"
+        said = f"CAUGHT  {caught:,} of {planted:,} planted bugs" if caught else all_of
+        lines.append("; ".join([said, *filter(None, rest)]))
     if unknown := sum(counts[Truth.UNKNOWN] for counts in tally.planted.values()):
         lines.append(
             f"PLANTED  {tally.planted_mismatch:,} of {unknown:,} cells with a bug planted into somebody's gradient are"

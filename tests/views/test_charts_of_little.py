@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from gradcheck.views.record import Record
 
 pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
 
-from gradcheck.views.charts import captions, cell_data, drawing, v_curve
+from gradcheck.views.charts import captions, cell_data, drawing, pieces, v_curve
 from gradcheck.views.charts.detection import detection
 
 
@@ -170,3 +171,39 @@ def test_a_page_of_little_says_what_it_shows(visit: Callable[..., Visit], capsys
     run = Path(mine.requests[0].removeprefix("file://").partition("#")[0]).parent
     assert "your gradient" in shown(capsys, run)
     assert "no bug" not in shown(capsys, run, "--all")
+
+
+def placed(svg: str) -> dict[str, tuple[float, float]]:
+    """Where each text of a chart stands."""
+    found: dict[str, tuple[float, float]] = {}
+
+    def walk(node: ElementTree.Element, x: float, y: float) -> None:
+        for a, b in re.findall(r"translate\(([-\d.e]+),([-\d.e]+)\)", node.get("transform", "")):
+            x, y = x + float(a), y + float(b)
+        if node.tag.endswith("}text"):
+            found["".join(node.itertext())] = (x, y)
+        for child in node:
+            walk(child, x, y)
+
+    walk(ElementTree.fromstring(svg), 0.0, 0.0)
+    return found
+
+
+@pytest.mark.parametrize("missing", [None, ("z", "f64"), ("a", "b"), ('m "q"', "f32")])
+def test_each_panel_stands_in_its_row_and_column_where_one_has_no_cell(missing: tuple[str, str] | None) -> None:
+    """Vega draws a panel for a missing combination too, and put it first: what others show stood under a wrong name."""
+    import altair as alt
+
+    pairs = [(row, column) for row in ("z", "a", 'm "q"') for column in ("f64", "b", "f32")]
+    rows = [
+        {"row": row, "column": column, "said": f"{row}/{column}"} for row, column in pairs if missing != (row, column)
+    ]
+    chart = alt.Chart(pieces.data(rows), width=60, height=30).mark_text().encode(text="said:N")
+    at = placed(drawing.svg(pieces.in_panels(chart, rows)))
+    rows_, columns = ([*dict.fromkeys(row[name] for row in rows)] for name in ("row", "column"))
+    assert sorted(columns, key=lambda name: at[name][0]) == columns
+    assert sorted(rows_, key=lambda name: at[name][1]) == rows_
+    for row in rows:
+        x, y = at[row["said"]]
+        assert min(columns, key=lambda name: abs(at[name][0] - x)) == row["column"]
+        assert min(rows_, key=lambda name: abs(at[name][1] - y)) == row["row"]

@@ -124,6 +124,8 @@ def test_the_keyboard_alone_reaches_the_weights_of_a_cell(visit: Callable[..., V
     keys.press("Escape")
     assert seen.page.evaluate("document.activeElement.getAttribute('aria-current')") == "true"
     assert seen.page.evaluate("document.activeElement.cells[0].textContent") == chosen
+    keys.press("Escape")
+    assert seen.page.evaluate("document.activeElement.id") == "chart-detection"
 
 
 def test_few_stops_lead_through_the_page(visit: Callable[..., Visit]) -> None:
@@ -387,6 +389,27 @@ def test_a_line_that_ends_has_a_sign_in_its_own_panel(visit: Callable[..., Visit
     numbers = paper.in_words(cell_data.medians(cell_data.of_curves(cells), ["dtype", "model"]), words.PLAIN)
     assert sorted(numbers["value"])[0] == 0
     assert np.isinf(numbers["value"]).sum() == 2
+
+
+def test_a_filter_that_changes_the_panels_makes_no_new_chart(visit: Callable[..., Visit]) -> None:
+    """A new chart takes far longer: panels, their width and the legend follow the figures."""
+    seen = visit(axes, fresh=True)
+    chart = "(() => { const svg = document.querySelector('#chart-v_curve svg'); return [svg.outerHTML, svg.clientWidth]; })()"
+    seen.page.evaluate("window.first = document.querySelector('#chart-v_curve svg')")
+    before = seen.page.evaluate(chart)
+    for key, value in (("dtype", "float32"), ("scheme", "central")):
+        seen.choose(key, value)
+    changed = seen.page.evaluate(chart)
+    assert seen.page.evaluate("window.first.isConnected")
+    opened = Visit(seen.browser, seen.path, seen.page.evaluate("location.hash")).wait()
+    anew = opened.page.evaluate(chart)
+    opened.page.close()
+    words = [sorted(re.findall(">([^<>]+)<", svg)) for svg, _ in (before, changed, anew)]
+    assert words[1] == words[2] != words[0]
+    assert changed[1] == pytest.approx(anew[1], abs=20)  # axes of Vega keep the room they once took
+    with seen.answered():
+        seen.page.get_by_role("button", name="clear the filter").first.click()
+    assert sorted(re.findall(">([^<>]+)<", seen.page.evaluate(chart)[0])) == words[0]
 
 
 def test_a_formula_in_a_text_is_no_formula_in_a_spreadsheet(visit: Callable[..., Visit]) -> None:

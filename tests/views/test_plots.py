@@ -299,7 +299,8 @@ def test_several_runs_stand_under_each_other(run: Path, tmp_path: Path) -> None:
     assert set(runs.cells["run"]) == {str(run), str(tmp_path / "other")}
     for chart in (runs.plot.v_curve(), runs.plot.detection()):
         shown = {facets.value_label("run", str(one)) for one in (run, tmp_path / "other")}
-        assert set(chart.to_dict()["facet"]["row"]["sort"]) == shown
+        named = chart.to_dict()["facet"]["row"]["header"]["labelExpr"].removesuffix("[datum.value]")
+        assert set(json.loads(named)) == shown
     assert len(runs.weights(planned(0).cell)) == 12  # of both
     assert len(weight_data.drawn_weights(runs.weights(planned(0).cell))) == 6
 

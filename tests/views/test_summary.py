@@ -86,6 +86,11 @@ def test_planted_bugs_are_no_false_alarm_and_what_was_missed_is_named(tmp_path: 
     assert tally.ok()
 
 
+def test_where_no_planted_bug_is_caught_the_line_does_not_begin_with_caught(tmp_path: Path) -> None:
+    text = summary.text([cell(0, "inconclusive", "scale"), cell(1, "match", "scale", n_missed=1)], tmp_path)
+    assert "NOT CAUGHT  2 planted bugs; missed: scale (1 of 2); cannot be told: scale (1 of 2)" in text
+
+
 def test_nothing_judged_is_no_match(tmp_path: Path) -> None:
     unseen = float("inf")
     text = summary.text([cell(0, "inconclusive", max_resolution=unseen, median_resolution=unseen)], tmp_path)

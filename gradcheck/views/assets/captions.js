@@ -9,7 +9,7 @@ const captions = (() => {
     },
     v_curve(mask, points) {
       const own = cube.ofCurves(mask), apart = cube.curveFacets(mask).map(({ key }) => key), alone = content.cube.medians.bounds_alone;
-      const said = [alone && "bounds_alone", !alone && cube.present("eps", own).length >= curve && "minimum", ...beyond.map((sign) => points.some((row) => row.beyond === sign) && sign)];
+      const said = [alone && "bounds_alone", !alone && cube.present("eps", own).length >= curve && "minimum", points.some((row) => row.eps === null) && "auto", ...beyond.map((sign) => points.some((row) => row.beyond === sign) && sign)];
       return { said, panels: titles(apart), together: cube.together(own, ["scheme", "eps", ...names(apart)]) };
     },
     rules: (mask) => ({ said: [], panels: [], together: cube.together(mask, []) }),

@@ -10,30 +10,42 @@ const charts = (() => {
 
   const LEGENDS = { v_curve: ["scheme", "what"], histogram: ["verdict"], weights: ["verdict"], rules: [] };
 
-  // What the legends of a chart name: the values that are drawn.
-  const present = (name) => Object.fromEntries(LEGENDS[name].map((field) => [field, [...new Set(figures[name].map((row) => row[field]))]]));
-
-  function legends(part, values) {
-    for (const inner of [...(part.layer || []), ...(part.vconcat || []), ...(part.spec ? [part.spec] : [])]) legends(inner, values);
-    for (const channel of Object.values(part.encoding || {})) {
-      if (channel.scale && channel.scale.domain && values[channel.field]) channel.legend = { ...channel.legend, values: channel.scale.domain.filter((one) => values[channel.field].includes(one)) };
-    }
+  // Every encoding of a chart whose legend names the values of one of these fields.
+  function* legends(part, fields) {
+    for (const inner of [...(part.layer || []), ...(part.vconcat || []), ...(part.spec ? [part.spec] : [])]) yield* legends(inner, fields);
+    for (const channel of Object.values(part.encoding || {})) if (channel.scale && channel.scale.domain && fields.includes(channel.field)) yield channel;
   }
+
+  // What the legends of a chart name: the values that are drawn, in the order of their scale.
+  function named(name) {
+    const found = {};
+    for (const { field, scale } of legends(content.charts[name], LEGENDS[name])) found[`named_${field}`] ??= scale.domain.filter((one) => figures[name].some((row) => row[field] === one));
+    return found;
+  }
+
+  // As many panels of curves beside each other as have room, and the width of each.
+  function panels(width) {
+    const wide = inside(width), columns = Math.max(1, Math.min(new Set(figures.v_curve.map((row) => row.column)).size, Math.floor(wide / 280)));
+    return { columns, child_width: Math.floor((wide - 14 * (columns - 1)) / columns) };
+  }
+
+  // The signals of a chart that follow its figures: a change of them needs no new chart, which would take far longer.
+  const signals = (name, width) => ({ ...named(name), ...(name === "v_curve" ? panels(width) : {}) });
 
   // The colours of a dark page in place of those of a light one.
   const coloured = (spec, look) => (look === "dark" ? JSON.parse(JSON.stringify(spec).replace(/#[0-9a-f]{6}\b/g, (colour) => content.dark[colour] || colour)) : spec);
 
-  // Beside each other as many panels of curves as have room.
-  const columns = (wide) => Math.max(1, Math.min(new Set(figures.v_curve.map((row) => row.column)).size, Math.floor(wide / 280)));
   const inside = (width) => Math.max(190, width - 88);
 
   // A chart of this name for a width.
   function sized(name, width) {
     const spec = structuredClone(content.charts[name]), wide = inside(width);
-    legends(spec, present(name));
+    for (const channel of legends(spec, LEGENDS[name])) channel.legend = { ...channel.legend, values: { signal: `named_${channel.field}` } };
+    const { child_width: of, ...some } = signals(name, width);
+    spec.params = Object.entries(some).map(([signal, value]) => ({ name: signal, value }));
     if (name === "v_curve") {
-      spec.columns = columns(wide);
-      spec.spec.width = Math.floor((wide - 14 * (spec.columns - 1)) / spec.columns);
+      spec.columns = "columns";
+      spec.spec.width = of;
     } else if (name === "weights") {
       (spec.vconcat || []).forEach((one) => { if (wide < 420) one.title = one.title.split("; "); });
       (spec.vconcat || []).forEach((one) => (one.layer ? [one, ...one.layer] : [one]).forEach((part) => { if (part.width !== undefined) part.width = wide; }));
@@ -47,11 +59,12 @@ const charts = (() => {
 
   // logLevel: a layer without figures in this choice is no mistake
   // ast: no code is made from the expressions of a chart: the page's policy forbids it
-  const options = (name, width) => ({ ast: true, renderer: "svg", config: config(name, width), actions: false, logLevel: 1, tooltip: { theme: "custom" } });
+  // patch: a number of columns may follow the figures in Vega, not in Vega-Lite
+  const patch = (spec) => (spec.layout && spec.layout.columns === "columns" ? { ...spec, layout: { ...spec.layout, columns: { signal: "columns" } } } : spec);
+  const options = (name, width) => ({ patch, ast: true, renderer: "svg", config: config(name, width), actions: false, logLevel: 1, tooltip: { theme: "custom" } });
 
   const shaped = (name, rows, spec) => (name === "rules" ? labels.parts(rows, spec.width, spec.height) : rows);
   const filled = (name, rows, spec) => ({ ...spec, datasets: { figures: shaped(name, rows, spec) } });
-  const form = (name) => JSON.stringify([name === "v_curve" && columns(inside(width())), present(name)]);
 
   async function embed(name) {
     const at = place(name), inner = at.firstElementChild || add(at, "div");
@@ -60,22 +73,22 @@ const charts = (() => {
     if (!figures[name] || !figures[name].length) { inner.replaceChildren(); return; }
     const spec = sized(name, width());
     views[name] = (await vegaEmbed(inner, coloured(filled(name, figures[name], spec), theme()), options(theme(), width()))).view;
-    views[name].form = form(name);
     views[name].size = spec;
     inner.querySelectorAll("svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
     at.dataset.drawn = theme();
   }
 
-  // New figures in a chart; made anew where the number of its panels changes, or what its legends name.
+  // New figures in a chart.
   async function update(name, rows) {
-    const before = figures[name];
+    const before = figures[name], view = views[name];
     figures[name] = rows;
     place(name).closest("figure").hidden = !rows.length; // an empty chart is neither shown nor saved
-    if (!views[name] || !rows.length || form(name) !== views[name].form) {
+    if (!view || !rows.length) {
       if (before || rows.length) await embed(name);
       return;
     }
-    await views[name].data("figures", shaped(name, rows, views[name].size)).runAsync();
+    for (const [signal, value] of Object.entries(signals(name, width()))) view.signal(signal, value);
+    await view.data("figures", shaped(name, rows, view.size)).resize().runAsync();
   }
 
   // The chart in the colours of paper, drawn aside.

@@ -173,7 +173,7 @@ const matrix = (() => {
     return null;
   }
 
-  const list = (names, most) => names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more, which the table of verdicts has` : "");
+  const list = (names, most) => names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
 
   // What the shares of a panel's steps say of the planted bugs.
   function caughtAt(steps) {
@@ -181,6 +181,8 @@ const matrix = (() => {
     const all = steps.filter(({ n, of }) => n === of), most = Math.max(...steps.map(({ n, of }) => n / of)), best = steps.filter(({ n, of }) => n / of === most);
     const names = (some, few) => list(some.map(({ name }) => name), few), of = [...new Set(best.map((one) => `${one.n.toLocaleString("en")} of ${one.of.toLocaleString("en")}`))];
     if (all.length === steps.length) return "everything is caught at every step";
+    const others = steps.filter((one) => !all.includes(one));
+    if (all.length > others.length) return `everything is caught at every step but eps ${names(others, 6)}`;
     if (all.length) return `everything is caught at eps ${names(all, 6)}`;
     return `the largest share, ${of.length > 1 ? share(best[0].n, best[0].of) : of[0]}${best.length > 1 ? " each" : ""}, is caught at ${best.length === steps.length && best.length > 1 ? "every step" : `eps ${names(best, 4)}`}`;
   }

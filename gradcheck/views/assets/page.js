@@ -109,6 +109,7 @@
     reveal(find("weights-heading"));
   }
   find("weights-section").addEventListener("keydown", (event) => { if (event.key === "Escape") cells.toRow(); });
+  find("cells-section").addEventListener("keydown", (event) => { if (event.key === "Escape" && event.target.closest("tbody")) heat.focus(); });
 
   // ------------------------------------------------------------------------------------------------------- the picture
 
@@ -275,9 +276,11 @@
       figures.rules = figures.rules.filter((row) => row.alarms !== null && row.found !== null);
       for (const name of Object.keys(figures)) done.push(charts.update(name, figures[name]));
     }
-    toAddress();
     await Promise.all(done);
-    if (own === serial) { document.documentElement.dataset.answered = Math.round(performance.now() - begun); document.documentElement.dataset.serial = own; }
+    if (own !== serial) return;
+    toAddress(); // lays out the page, once everything stands in it
+    document.documentElement.dataset.answered = Math.round(performance.now() - begun);
+    document.documentElement.dataset.serial = own;
   }
 
   const again = async () => { charts.resized(); if (drawn.data) draw(); for (const name of VEGA) await charts.embed(name); };
@@ -329,7 +332,7 @@
   content.heading.forEach((line) => add(find("heading"), "div", line));
   find("together").textContent = content.cube.aggregated.map(({ title, values }) => `${title} has ${values.toLocaleString("en")} values, too many for a drop-down: they are taken together.`).join(" ");
   find("same").textContent = content.cells.constant.length ? `The same in every cell: ${content.cells.constant.map(([name, title, value]) => (name === "bug" ? shown(value, name) : `${title} ${shown(value, name)}`)).join(", ")}.` : "";
-  find("cells-note").textContent = (of > rows.length ? `${rows.length.toLocaleString("en")} of ${of.toLocaleString("en")} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Order: correct gradients that were accused, other mismatches, partial, inconclusive, match; the first one is shown below. Enter or a click on a row shows its weights, Escape leads back to the row.";
+  find("cells-note").textContent = (of > rows.length ? `${rows.length.toLocaleString("en")} of ${of.toLocaleString("en")} cells are on this page, taken in turn from every square; charts and counts are of all of them. ` : "") + "Order: correct gradients that were accused, other mismatches, partial, inconclusive, match; the first one is shown below. Enter or a click on a row shows its weights, Escape leads back to the row, and from a row to the picture.";
   cells.fill(content.cells);
   find("problems-section").hidden = !content.problems.rows.length;
   provenance.fill({ columns: ["key", "value"], titles: ["key", "value"], rows: content.provenance.map(({ key, value }) => [key, value]) });

@@ -53,7 +53,7 @@ const says = (() => {
     const beyond = found.filter((row) => row.verdict === "mismatch"), far = beyond.reduce((a, b) => (a && a.abs_err / a.bound >= b.abs_err / b.bound ? a : b), null);
     const some = total > found.length, begin = some ? `The ${found.length} of ${total.toLocaleString("en")} weights furthest beyond their bound: ` : "";
     if (!beyond.length) return `${begin}${some ? "no" : "No"} difference of ${counted(found.length, "weight")} is larger than its bound.${unjudged(found)}`;
-    return `${begin}${beyond.length} of ${counted(found.length, "weight")} differ by more than a correct gradient can; furthest ${far.weight}: difference ${far.abs_err === null ? "not a number" : digits(far.abs_err)}, bound ${far.bound === null ? "none" : digits(far.bound)}.${unjudged(found)}`;
+    return `${begin}${beyond.length} of ${counted(found.length, "weight")} differ by more than a correct gradient can; furthest beyond its bound ${far.weight}: difference ${far.abs_err === null ? "not a number" : digits(far.abs_err)}, bound ${far.bound === null ? "none" : digits(far.bound)}.${unjudged(found)}`;
   }
 
   // How many weights were not judged and why, the most frequent reason first; how many are exempt.

@@ -213,7 +213,8 @@ function table(id, caption, { pick, long = [], clear } = {}) {
     const tr = i === undefined ? null : body.querySelector(`[data-row="${i}"]`);
     if (!tr) return;
     tr.setAttribute("aria-current", "true");
-    [...body.rows].forEach((one) => { one.tabIndex = one === tr ? 0 : -1; });
+    body.querySelectorAll("[tabindex='0']").forEach((one) => { one.tabIndex = -1; });
+    tr.tabIndex = 0;
   }
 
   input.addEventListener("input", () => {

@@ -27,7 +27,8 @@ CHARTS: Final = {
     "v_curve": (
         "Error of the numeric gradient against the step eps. Of each cell without a planted bug the median over its weights"
         " is taken, and of these the median for each scheme and step: of the observed error (rel_err, solid) and of the"
-        " bound (bound / max(|analytic|, |numeric|), dashed)."
+        " bound (bound / max(|analytic|, |numeric|), dashed). An error as large as its bound lies up to a factor of 2 below"
+        " the dashed line, since rel_err divides by the sum |analytic| + |numeric|."
     ),
     "histogram": "Relative errors of all weights by verdict, in bins of half a decade.",
     "weights": (
@@ -50,6 +51,7 @@ SENTENCES: Final = {
         f" bug that were {words.NOT_ENOUGH} to be ok; the rest is blank."
     ),
     "minimum": "Left of the minimum rounding is most of the error, right of it truncation.",
+    "auto": "Right of the largest step stands eps=auto, which has no line: a sign for the error, a dash for the bound.",
     "bounds_alone": "Every cell has a planted bug: there are bounds alone.",
     cell_data.INFINITE: (
         f"{cell_data.INFINITE}: the bound is infinite in half of the weights, since none can be given there or both"
@@ -87,6 +89,7 @@ def shown(name: str, cells: pd.DataFrame, told: pd.Series) -> Shown:
         points = cell_data.v_points(cells, rows, columns)
         said = ["bounds_alone"] if bool(own["bug_injected"].fillna(False).any()) else []
         said += ["minimum"] if not said and own["eps"].nunique() >= CURVE else []
+        said += ["auto"] if any(one["eps"] is None for one in points) else []
         said += [sign for sign in (cell_data.INFINITE, cell_data.ZERO) if any(one["beyond"] == sign for one in points)]
         return Shown(said, [*columns, *rows], facets.together(own, ["scheme", "eps", *columns, *rows]))
     return Shown((), (), facets.together(cells, ()) if name in EACH else ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,15 +52,24 @@ def in_panels(chart: alt.Chart | alt.LayerChart, rows: Sequence[InPanel], spacin
     rows_, columns = list(dict.fromkeys(row["row"] for row in rows)), list(dict.fromkeys(row["column"] for row in rows))
     if rows_ == [""] and columns == [""]:
         return chart
-    across = alt.Column("column:N", sort=columns, title=None, header=alt.Header(labelLimit=220))
-    down = alt.Row("row:N", sort=rows_, title=None, header=alt.Header(labelLimit=220, labelAngle=0, labelAlign="left"))
+    across = alt.Column("column_at:O", title=None, header=alt.Header(labelExpr=_named(columns), labelLimit=220))
+    named = alt.Header(labelExpr=_named(rows_), labelLimit=220, labelAngle=0, labelAlign="left")
+    down = alt.Row("row_at:O", title=None, header=named)
     if columns == [""]:
-        return chart.facet(row=down, spacing=spacing)
-    return (
-        chart.facet(column=across, spacing=spacing)
-        if rows_ == [""]
-        else chart.facet(row=down, column=across, spacing=spacing)
+        faceted = chart.facet(row=down, spacing=spacing)
+    elif rows_ == [""]:
+        faceted = chart.facet(column=across, spacing=spacing)
+    else:
+        faceted = chart.facet(row=down, column=across, spacing=spacing)
+    # panels are ordered by number: the order of names is not known of a panel without data, which would stand first
+    return faceted.transform_calculate(
+        row_at=f"indexof({json.dumps(rows_)}, datum.row)", column_at=f"indexof({json.dumps(columns)}, datum.column)"
     )
+
+
+def _named(names: Sequence[str]) -> str:
+    """An expression of Vega: the name of the panels with a number."""
+    return f"{json.dumps(names)}[datum.value]"
 
 
 def verdict_legend() -> alt.Legend:
