@@ -25,9 +25,10 @@ Array = np.ndarray
 # An argument of up to so many bytes is compared after every call, a larger one after each of the first few and then every 64th.
 WATCHED = 2**15
 FIRST, EVERY = 2, 64
-# Points that a vectorized function gets at once: more bring nothing, and its intermediate results take memory.
-STACKED = 128
-STACKED_BYTES = 2**25
+# Points that a vectorized function gets at once: more bring nothing, and its intermediate results take memory.  Stacks of more
+# bytes than NEAR are made of FEW points: larger arrays go back to the system whenever they are freed, and are cleared anew.
+STACKED, FEW = 128, 64
+NEAR, STACKED_BYTES = 2**18, 2**25
 
 
 class Batch(NamedTuple):
@@ -148,8 +149,8 @@ class Evaluation:
 
     def _stacks(self, points: Points, values: Array, raised: list[str]) -> int:
         """Fill in the values at stacks of points; where ``fun`` raises, at one point after the other."""
-        calls, at = 0, points.at
-        length = max(1, min(STACKED, STACKED_BYTES // max(1, points.size * values.itemsize)))
+        calls = 0
+        length = _together(points.size * values.itemsize)
         for start in range(0, points.count, length):
             stack = points.some(np.arange(start, min(start + length, points.count))).stack()
             calls += len(stack)
@@ -161,6 +162,7 @@ class Evaluation:
                 if len(stack) == 1:
                     raised.append(told(error))
                     continue
+                at = points.at
                 for j in range(start, start + len(stack)):
                     calls += self._stacks(one(at(j)), values[j : j + 1], raised)
         return calls
@@ -215,6 +217,8 @@ class Evaluation:
         return array.reshape(-1)
 
     def _array(self, value: object, dtype: np.dtype[np.inexact]) -> Array:
+        if type(value) is np.ndarray and value.dtype == dtype == self.precision and value.size:
+            return value.copy()
         if value is None:
             raise ContractError("fun returns None: it must return a number or an array")
         if self.emitted is not None and not isinstance(value, (np.ndarray, np.number, float)):
@@ -238,6 +242,12 @@ class Evaluation:
             self.precision = array.dtype if np.finfo(array.dtype).eps > np.finfo(coarsest).eps else coarsest
         # at a complex step a real value stays real: `require_complex_safe` finds that it has no imaginary part
         return array.astype(np.result_type(array.dtype, dtype) if array.dtype.kind == "c" else dtype)
+
+
+def _together(size: int) -> int:
+    """How many points of so many bytes are stacked."""
+    size = max(1, size)
+    return max(1, min(STACKED, max(FEW, NEAR // size), STACKED_BYTES // size))
 
 
 def told(error: BaseException) -> str:

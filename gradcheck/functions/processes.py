@@ -25,6 +25,9 @@ Workers = int | Map
 
 # Parts of a batch for each process: small enough that all end at about the same time.
 PARTS = 4
+# Parts that a process has at once: that at which it works and the next one, if that is so small that the pipe holds it.
+AHEAD, AHEAD_BYTES = 2, 2**15
+DIED = "workers: a process died while it called fun (killed, out of memory or crashed): try workers=None"
 PICKLED = "define it at the top level of a module, or let threads do it: workers=multiprocessing.pool.ThreadPool(n).map"
 
 
@@ -85,23 +88,16 @@ class Processes:
     def many(self, points: Points) -> Batch:
         if not self._started:
             self._start()
-        parts = np.array_split(np.arange(points.count), min(points.count, PARTS * self._n))
+        parts = _Parts(points, min(points.count, PARTS * self._n))
         found: dict[int, Batch] = {}
-        waiting = list(enumerate(parts))[::-1]
-        busy: dict[Connection, int] = {}
-        idle = [worker.connection for worker in self._started]
-        while waiting or busy:
-            while waiting and idle:
-                place, part = waiting.pop()
-                connection = idle.pop()
-                busy[connection] = place
-                connection.send(points.some(part))
-            for ready in wait(list(busy)):
+        # the places of the parts that each process has
+        has: dict[Connection, list[int]] = {worker.connection: [] for worker in self._started}
+        while len(found) < parts.count:
+            parts.hand_out(has)
+            for ready in wait([connection for connection, places in has.items() if places]):
                 assert isinstance(ready, Connection)
-                place = busy.pop(ready)
-                found[place] = _received(ready)
-                idle.append(ready)
-        return joined([found[place] for place in range(len(parts))], points, self._evaluation)
+                found[has[ready].pop(0)] = _received(ready)
+        return joined([found[place] for place in range(parts.count)], points, self._evaluation)
 
     def close(self) -> None:
         for worker in self._started:
@@ -119,6 +115,35 @@ class Processes:
             # the other end is the process's alone, so that this end sees when it dies
             there.close()
             self._started.append(_Worker(process, here))
+
+
+class _Parts:
+    """The parts of a batch, handed out one after the other."""
+
+    def __init__(self, points: Points, count: int) -> None:
+        self._points, self._parts, self.count = points, np.array_split(np.arange(points.count), count), count
+        self._sent = 0
+        self._message: bytes | None = None
+
+    def hand_out(self, has: dict[Connection, list[int]]) -> None:
+        """Send a part to every process that has none, and then the next one, so that no process waits for this one.
+
+        A large part is not sent before it is asked for: this process would wait until it is read.
+        """
+        for already in range(AHEAD):
+            for connection, places in has.items():
+                if len(places) > already or self._sent == self.count:
+                    continue
+                if self._message is None:
+                    self._message = pickle.dumps(self._points.some(self._parts[self._sent]), protocol=5)
+                if already and len(self._message) > AHEAD_BYTES:
+                    return
+                try:
+                    connection.send_bytes(self._message)
+                except OSError:
+                    raise ContractError(DIED) from None
+                places.append(self._sent)
+                self._sent, self._message = self._sent + 1, None
 
 
 class _Worker(NamedTuple):
@@ -190,10 +215,8 @@ def _serve(evaluation: Evaluation, connection: Connection) -> None:
 def _received(connection: Connection) -> Batch:
     try:
         answer = connection.recv()
-    except EOFError:
-        raise ContractError(
-            "workers: a process died while it called fun (killed, out of memory or crashed): try workers=None"
-        ) from None
+    except (EOFError, OSError):
+        raise ContractError(DIED) from None
     if isinstance(answer, Exception):
         raise answer
     assert isinstance(answer, Batch)

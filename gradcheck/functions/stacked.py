@@ -15,6 +15,8 @@ def stacked(groups: Sequence[WeightColumns], order: np.ndarray) -> WeightColumns
 
     order : (m,) for each weight of the result its place among all weights.   A column that is None in the first group is None.
     """
+    if len(groups) == 1 and np.array_equal(order, np.arange(len(groups[0]["flat_index"]))):
+        return groups[0]
     by_name: Sequence[Mapping[str, object]] = groups
     return cast(WeightColumns, {name: _stacked([group[name] for group in by_name], order) for name in by_name[0]})
 

@@ -14,7 +14,7 @@ import numpy as np
 @contextmanager
 def untouched() -> Iterator[None]:
     """Restore the global random states, NumPy's error settings and the filters of warnings when the block ends."""
-    state, own = np.random.get_state(), random.getstate()  # noqa: NPY002  (the caller's function may use it)
+    state, own = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002  (the caller's function may use it)
     # a caller whose functions draw with PyTorch has loaded it
     torch = sys.modules.get("torch")
     drawn = torch.get_rng_state() if torch is not None and hasattr(torch, "get_rng_state") else None

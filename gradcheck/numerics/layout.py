@@ -120,7 +120,10 @@ class Layout:
 
     @cached_property
     def _all_columns(self) -> tuple[list[str], list[list[int]]]:
-        return self._columns(np.arange(self.size))
+        sizes = [math.prod(shape) for shape in self.shapes]
+        names = [name for name, size in zip(self.names, sizes, strict=True) for _ in range(size)]
+        axes = [np.indices(shape).reshape(len(shape), size) for shape, size in zip(self.shapes, sizes, strict=True)]
+        return names, [position for of in axes for position in of.T.tolist()]
 
     def _columns(self, index: NDArray[np.int64]) -> tuple[list[str], list[list[int]]]:
         ends = np.array(self._offsets[1:], dtype=np.int64)

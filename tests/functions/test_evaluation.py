@@ -136,7 +136,7 @@ def test_a_value_that_drifts_is_seen_at_the_end() -> None:
 
     def fun(x: Array) -> Any:
         calls[0] += 1
-        return np.sum(x**2) * (1 if calls[0] <= 40 else 1 + 1e-6)
+        return np.sum(x**2) * (1 if calls[0] <= 25 else 1 + 1e-6)
 
     with pytest.raises(gradcheck.ContractError, match="fun is not deterministic"):
         gradcheck.check_gradient(fun, lambda x: 2 * x, np.ones(3))

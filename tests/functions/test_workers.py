@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import gradcheck
+from gradcheck.functions import processes
+from gradcheck.functions.points import Entries
 
 Array = np.ndarray
 
@@ -122,6 +124,16 @@ def dies(x: Array) -> float:
     return float(np.sum(x**2))
 
 
+CALLS = [0]
+
+
+def dies_later(x: Array) -> float:
+    CALLS[0] += os.getpid() != HERE
+    if CALLS[0] > 7:
+        os._exit(9)
+    return float(np.sum(x**2))
+
+
 def changes(x: Array) -> float:
     x[0] += os.getpid() != HERE
     return float(np.sum(x**2))
@@ -132,10 +144,37 @@ def test_other_processes_do_the_work() -> None:
     assert gradcheck.check_gradient(elsewhere, double, np.array([1.0, 2.0]), workers=2, sample=1, seed=1).ok
 
 
-def test_a_process_that_dies_is_an_error_and_not_a_wait_for_ever() -> None:
+@pytest.mark.parametrize("fun", [dies, dies_later])
+def test_a_process_that_dies_is_an_error_and_not_a_wait_for_ever(fun: Callable[[Array], float]) -> None:
+    # one that has worked before has its next points already, and may die before it is sent more
     with pytest.raises(gradcheck.ContractError, match="a process died"):
-        gradcheck.check_gradient(dies, double, np.ones(3), workers=2)
+        gradcheck.check_gradient(fun, double, np.ones(30), workers=2)
     assert not multiprocessing.active_children()
+
+
+class Pipe:
+    """An end of a pipe that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+
+    def send_bytes(self, message: bytes) -> None:
+        self.sent.append(pickle.loads(message).count)
+
+
+@pytest.mark.parametrize(("size", "ahead"), [(100, True), (100_000, False)])
+def test_a_process_has_its_next_points_while_it_works_if_they_are_few(size: int, ahead: bool) -> None:
+    parts = processes._Parts(Entries(np.ones(size), np.arange(10), np.zeros(10)), 5)
+    first, second = Pipe(), Pipe()
+    has: Any = {first: [], second: []}
+    parts.hand_out(has)
+    assert list(has.values()) == ([[0, 2], [1, 3]] if ahead else [[0], [1]])
+    has[second].pop(0)
+    parts.hand_out(has)
+    assert list(has.values()) == ([[0, 2], [3, 4]] if ahead else [[0], [2]])
+    has[first].pop(0)
+    parts.hand_out(has)
+    assert first.sent + second.sent == [2] * (5 if ahead else 4)
 
 
 def test_a_broken_contract_is_told_from_another_process_too() -> None:
@@ -217,6 +256,18 @@ def test_few_calls_are_made() -> None:
     r = gradcheck.check_gradient(fun, gradient, X0, vectorized=True)
     assert r.verdict == "match", str(r)
     assert calls[0] < r.nfev / 4
+
+
+@pytest.mark.parametrize(("size", "most"), [(20, 128), (300, 109), (2000, 64)])
+def test_stacks_are_small_enough_for_their_memory_to_be_kept(size: int, most: int) -> None:
+    lengths = []
+
+    def fun(x: Array) -> Array:
+        lengths.append(len(x))
+        return (x**2).sum(axis=1)
+
+    assert gradcheck.check_gradient(fun, double, np.linspace(1, 2, size), vectorized=True, sample=min(size, 150)).ok
+    assert max(lengths) == min(most, 4 * (min(size, 150) - 4))
 
 
 VECTORIZED: dict[str, tuple[Callable[[Array], Any], str]] = {

@@ -118,7 +118,8 @@ def growth(line: Line, moved: Array) -> Array:
 
 def power(base: Array, exponent: float) -> Array:
     """Powers as Python computes them."""
-    return np.array([b**exponent for b in base.ravel().tolist()]).reshape(base.shape)
+    powers = map(math.pow, base.ravel().tolist(), itertools.repeat(exponent))
+    return np.fromiter(powers, np.float64, base.size).reshape(base.shape)
 
 
 def spread(line: Line, seen: Rungs) -> Array:

@@ -68,7 +68,7 @@ def gradient_noise(
         beside, part = steps_along(theta, reach, spacing, rounding.unit)
         rows = []
         for place in PLACES:
-            point = on_line(theta, beside, part, place)
+            point = on_line(theta, beside, part, [place])[0]
             rows.append(gradient_at(np.clip(point, low, high).astype(theta.dtype))[index])
         values = np.stack(rows)
         for r in np.flatnonzero(open_ones):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -22,6 +22,8 @@ PLACES = (*(float(j) for j in range(JUDGED)), *FURTHER)
 TOGETHER = 2**21
 # The line begins so far from theta, in units of the scale: at theta itself many roundings vanish, or are special.
 BESIDE = 2.0**-16
+# Weights that are tried alone where no line of all lies inside a domain.
+SINGLE = 4
 
 
 class NearLine:
@@ -47,7 +49,7 @@ class NearLine:
         missing = [place for place in places if place * spacing not in self.known]
         together = max(1, TOGETHER // self._theta.size)
         for some in (missing[k : k + together] for k in range(0, len(missing), together)):
-            found = self._evaluate(np.stack([on_line(self._theta, beside, part, place) for place in some]))
+            found = self._evaluate(on_line(self._theta, beside, part, some))
             if not np.isfinite(found).all():
                 return None
             self.known.update(zip((place * spacing for place in some), found, strict=True))
@@ -72,9 +74,10 @@ def steps_along(
     return exactly(distance * reach, odd=False), exactly(spacing / PARTS * reach, odd=True)
 
 
-def on_line(theta: Array, beside: Array, part: Array, place: float) -> Array:
-    """The point (size,) at a place of a line."""
-    return theta + (beside.astype(theta.dtype) + theta.dtype.type(round(place * PARTS)) * part.astype(theta.dtype))
+def on_line(theta: Array, beside: Array, part: Array, places: Sequence[float]) -> Array:
+    """The points (p, size) at places of a line."""
+    parts = np.array([round(place * PARTS) for place in places], dtype=theta.dtype)
+    return theta + (beside.astype(theta.dtype) + parts[:, None] * part.astype(theta.dtype))
 
 
 def directions(theta: Array, low: Array, high: Array, span: Array, rng: np.random.Generator) -> Iterator[Array]:
@@ -84,14 +87,22 @@ def directions(theta: Array, low: Array, high: Array, span: Array, rng: np.rando
     First random signs; then away from 0, up, down, towards 0, for the edge of a domain; then single weights.
     """
     size = rng.uniform(0.5, 1.0, theta.shape)
-    away = np.where(theta < 0, -1.0, 1.0)
-    up = np.ones(theta.shape)
-    single = []
-    for i in rng.permutation(theta.size)[:4]:
-        for sign in (1.0, -1.0):
-            single.append(np.where(np.arange(theta.size) == i, sign, 0.0))
-    for signs in (rng.choice([-1.0, 1.0], theta.shape), away, up, -up, -away, *single):
+    single = rng.permutation(theta.size)[:SINGLE].tolist()
+    for signs in _signs(theta, rng.choice([-1.0, 1.0], theta.shape), single):
         room = np.where(signs > 0, high - theta, theta - low)
         other = np.where(signs > 0, theta - low, high - theta)
         turned = np.where(room >= span, signs, np.where(other >= span, -signs, 0.0))
         yield turned * size
+
+
+def _signs(theta: Array, drawn: Array, single: Sequence[int]) -> Iterator[Array]:
+    """Signs (size,) of directions, the best ones first: nearly always the first ones do, so that the others are not made."""
+    yield drawn
+    away, up = np.where(theta < 0, -1.0, 1.0), np.ones(theta.shape)
+    yield away
+    yield up
+    yield -up
+    yield -away
+    for i in single:
+        for sign in (1.0, -1.0):
+            yield np.where(np.arange(theta.size) == i, sign, 0.0)

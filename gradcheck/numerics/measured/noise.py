@@ -9,8 +9,9 @@ values are equal, since a function of few digits is constant on a near line, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -47,15 +48,21 @@ AGREE = 4.0
 ROOT, PROPORTIONAL = 0.5, 1.0
 # Two lines show that power where their sizes lie so far apart.
 SIZES = 16.0
+# Bases that are kept: most lines have the same spacing, and so the same places.
+BASES = 64
 
 
-def basis(places: Array, degree: int) -> Array:
-    """An orthonormal basis (p, degree + 1) of the polynomials at places (p,), of which the first is the lowest."""
-    span = places.max() - places[0]
-    return np.linalg.qr(np.vander((places - places[0]) / span * 2 - 1, degree + 1))[0]
+@lru_cache(maxsize=BASES)
+def basis(places: tuple[float, ...], degree: int) -> Array:
+    """An orthonormal basis (p, degree + 1) of the polynomials at places (p,), of which the first is the lowest; read only."""
+    at = np.array(places)
+    span = at.max() - at[0]
+    found = np.linalg.qr(np.vander((at - at[0]) / span * 2 - 1, degree + 1))[0]
+    found.flags.writeable = False
+    return found
 
 
-BASIS = basis(np.array(PLACES), DEGREE)
+BASIS = basis(PLACES, DEGREE)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,11 @@ class Noise:
 
 def table(values: Array) -> Array:
     """Standard deviation of the noise of ``values`` (p,) by differences of the orders 1 to p - 2; (p - 2,)."""
-    found = []
+    return np.array([level for _, level in _orders(values)])
+
+
+def _orders(values: Array) -> Iterator[tuple[Array, float]]:
+    """The differences of each order, and the deviation that they show."""
     differences = np.asarray(values)
     for k in range(1, len(values) - 1):
         differences = np.diff(differences)
@@ -82,19 +93,24 @@ def table(values: Array) -> Array:
         size = np.abs(differences).max()
         # in units of the largest: the squares of very small values would vanish
         parts = (differences / size if size > 0 else differences).astype(np.float64)
-        found.append(math.sqrt(gamma * float(np.mean(parts**2))) * float(size))
-    return np.array(found)
+        yield differences, math.sqrt(gamma * (float((parts**2).sum()) / len(parts))) * float(size)
 
 
 def settled(values: Array) -> bool:
     """Whether the differences of ``values`` show noise: three orders in a row agree, and the first of them changes its sign."""
-    levels = table(values)
-    differences = np.asarray(values)
-    for k in range(len(levels) - 2):
-        differences = np.diff(differences)
-        if differences.min() < 0 < differences.max() and levels[k : k + 3].max() <= AGREE * levels[k : k + 3].min():
+    last: list[tuple[Array, float]] = []
+    # the higher orders are not asked for where the lower ones agree
+    for each in _orders(values):
+        last = [*last[-2:], each]
+        levels, first = [level for _, level in last], last[0][0]
+        if len(last) == 3 and first.min() < 0 < first.max() and _agree(levels):
             return True
     return False
+
+
+def _agree(levels: list[float]) -> bool:
+    # NaN agrees with nothing
+    return all(one <= AGREE * other for one in levels for other in levels)
 
 
 def straight(values: Array) -> bool:
@@ -235,7 +251,7 @@ def _widely(values: NearLine, spacing: float, floor: Array) -> tuple[Array, floa
         found = values(spacing, places)
         if found is None:
             return None
-        smooth, near = basis(np.array(places), degree), basis(np.array(PLACES[:number]), 2)
+        smooth, near = basis(places, degree), basis(PLACES[:number], 2)
         deviation = np.array([residual(column, smooth) for column in found.T])
         quiet = np.fmax([residual(column[:number], near) for column in found.T], floor)
         louder = np.flatnonzero(deviation > LOUDER * quiet).tolist()
@@ -250,7 +266,7 @@ def _widely(values: NearLine, spacing: float, floor: Array) -> tuple[Array, floa
 def _narrow(values: NearLine, spacing: float, number: int) -> tuple[Array, float, Array] | None:
     """The deviations by some points of a near line, on which a smooth loss is a parabola, their degrees, and the values."""
     found = values(spacing, PLACES[:number])
-    return None if found is None else (*_residuals(found, basis(np.array(PLACES[:number]), 2)), found)
+    return None if found is None else (*_residuals(found, basis(PLACES[:number], 2)), found)
 
 
 def _residuals(found: Array, polynomials: Array) -> tuple[Array, float]:

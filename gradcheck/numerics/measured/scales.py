@@ -22,6 +22,12 @@ def scales(layout: Layout, theta: Array) -> Array:
         size = np.abs(theta[where].astype(np.float64))
         others = size[size > 0]
         if others.size:
-            median = float(np.median(others))
+            median = _median(others)
             found[where] = np.where(size > 0, np.maximum(size, SMALL * median), median)
     return found
+
+
+def _median(numbers: Array) -> float:
+    """The median of finite numbers: ``np.median`` also looks for NaN, which takes longer than all else here."""
+    ascending, half = np.sort(numbers), len(numbers) // 2
+    return float(ascending[half] if len(numbers) % 2 else (ascending[half - 1] + ascending[half]) / 2)

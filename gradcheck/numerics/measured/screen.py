@@ -54,7 +54,8 @@ class Along(NamedTuple):
     room: Array
 
     def some(self, rows: Array) -> Along:
-        return Along(*(column[rows] for column in self))
+        """Those for which ``rows`` is true."""
+        return self if rows.all() else Along(*(column[rows] for column in self))
 
 
 class Ended(NamedTuple):

@@ -90,6 +90,7 @@ class Steps:
         self.waits = self.teaches = False
         self._unlearned = self._floor = math.inf
         self._appraised: tuple[object, list[Found]] = None, []
+        self._whole: tuple[object, list[Rung]] = None, []
 
     @property
     def heard(self) -> float:
@@ -173,6 +174,12 @@ class Steps:
 
     def whole(self) -> list[Rung]:
         """The finite quotients by ascending step; central ones where there are any."""
+        known = len(self._tried), len(self.own), len(self.line.changes)
+        if self._whole[0] != known:
+            self._whole = known, self._sorted()
+        return self._whole[1]
+
+    def _sorted(self) -> list[Rung]:
         every = [(self.line.rung(step, side), side) for step, side in sorted(self._tried)]
         central = [r for r, side in every if r is not None and side == 0]
         for own in self.own:

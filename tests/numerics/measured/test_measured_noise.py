@@ -143,7 +143,7 @@ def test_every_point_of_a_line_is_exact_in_every_coordinate(dtype: type) -> None
     theta = np.array([1.5, -3e4, 1e-6, 0.0], dtype)
     reach = np.array([1.5, -1.5e4, 0.7e-6, -1.0])
     beside, part = near_line.steps_along(theta, reach, noise.SPACING * U[np.dtype(dtype)], U[np.dtype(dtype)])
-    points = np.array([near_line.on_line(theta, beside, part, place) for place in near_line.PLACES])
+    points = np.array([near_line.on_line(theta, beside, part, [place])[0] for place in near_line.PLACES])
     for place, point in zip(near_line.PLACES, points, strict=True):
         # no rounding: the distance between two points is so many parts to the bit
         assert ((point - points[0]).astype(LONG) == round(place * near_line.PARTS) * part.astype(LONG)).all()
