@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from gradcheck.errors import BadInput
-from gradcheck.views import facets
+from gradcheck.views import facets, words
 from gradcheck.views.charts import cell_data, weight_data
 from gradcheck.views.charts.drawing import require_altair
 
@@ -47,11 +47,15 @@ class Plots:
         self._source = source
 
     def detection(self, *, row: Keys = AUTO, column: Keys = AUTO, **where: object) -> ChartType:
-        """Bug by eps: the shares of planted bugs caught, not to be told, missed, and of correct gradients accused."""
+        """Bug by eps: the shares of planted bugs caught, not to be told, missed, and of correct gradients accused.
+
+        The title says which keys a square takes together.
+        """
         require_altair()
         from gradcheck.views.charts.detection import detection
 
-        return detection(cell_data.squares(*self._panels("plot.detection", row, column, where)))
+        cells, rows, columns = self._panels("plot.detection", row, column, where)
+        return _titled(detection(cell_data.squares(cells, rows, columns)), cells, ["bug", "eps", *rows, *columns])
 
     def rules(self, *, row: Keys = None, column: Keys = None, **where: object) -> ChartType:
         """The rules as a plane: correct gradients accused across, planted bugs caught up."""
@@ -63,14 +67,16 @@ class Plots:
     def v_curve(self, *, row: Keys = AUTO, column: Keys = AUTO, **where: object) -> ChartType:
         """Observed error and bound against eps, a line for each scheme (`cell_data.v_points`).
 
-        ``"auto"`` makes panels of all other keys that were swept; a median takes together what is left, such as seeds.
+        ``"auto"`` makes panels of all other keys that were swept; a median takes together what is left, such as seeds.  The
+        title says which keys.
         """
         require_altair()
         from gradcheck.views.charts.captions import curve_panels
         from gradcheck.views.charts.v_curve import v_curve
 
         cells, rows, columns = self._panels("plot.v_curve", row, column, where, curve_panels)
-        return v_curve(cell_data.v_points(cells, rows, columns))
+        drawn = cell_data.of_curves(cells)
+        return _titled(v_curve(cell_data.v_points(cells, rows, columns)), drawn, ["scheme", "eps", *rows, *columns])
 
     def histogram(self) -> ChartType:
         """Relative errors of all weights by verdict; reads ``errors`` once, in bounded memory."""
@@ -112,6 +118,22 @@ class Plots:
         """The cells that are chosen, and the keys of their panels.  panels : those of ``"auto"``."""
         cells = facets.chosen(self._source.cells, where, call)
         rows, columns = panels(cells)
-        rows = rows if row == AUTO else facets.checked(row, cells, f"{call}: row")
-        columns = columns if column == AUTO else facets.checked(column, cells, f"{call}: column")
-        return cells, [name for name in rows if row != AUTO or name not in columns], columns
+        if row != AUTO:
+            rows, free = facets.checked(row, cells, f"{call}: row"), [*columns, *rows]
+            columns = [name for name in free if name not in rows]
+        if column != AUTO:
+            free = [*columns, *rows]
+            columns = facets.checked(column, cells, f"{call}: column")
+            rows = [name for name in free if name not in columns] if row == AUTO else rows
+        return cells, rows, columns
+
+
+def _titled(chart: ChartType, cells: pd.DataFrame, apart: Sequence[str]) -> ChartType:
+    """The chart, with a title that names the keys that it does not tell apart, if there are any."""
+    from altair import TitleParams
+
+    names = [words.column(name) for name in facets.together(cells, apart)]
+    if not names:
+        return chart
+    title = TitleParams(f"all values of {', '.join(names)} together", anchor="start", fontSize=11, fontWeight="normal")
+    return chart.properties(title=title)

@@ -88,7 +88,12 @@ def _axis(steps: Sequence[str], width: int) -> alt.Axis:
     wide, each = _wide(steps), width / len(steps)
     lines = min(2, math.ceil(wide / each))
     every = math.ceil(wide / (lines * each))
-    shown = [[""] * (i // every % lines) + [name] if i % every == 0 else [""] for i, name in enumerate(steps)]
+    # counted from the last one, so that `auto` is always named
+    last = len(steps) - 1
+    shown = [
+        [""] * ((last - i) // every % lines) + [name] if (last - i) % every == 0 else [""]
+        for i, name in enumerate(steps)
+    ]
     return alt.Axis(
         values=[i + 0.5 for i in range(len(steps))],
         labelExpr=f"{json.dumps(shown)}[floor(datum.value)]",  # ours: numbers and auto

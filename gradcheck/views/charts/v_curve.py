@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ERROR, BOUND = "observed error", "bound"
 WIDTH = 960  # of all panels of a row together
+_LABEL = 40.0  # pixels that the name of a step takes
 _ASIDE = 8.0  # how many times the largest step stands the place of eps=auto
 
 
@@ -49,15 +50,16 @@ def domain(steps: Sequence[float], auto: float | None) -> tuple[float, float]:
     return min(places) / 2, max(places) * 2
 
 
-def _ticks(span: tuple[float, float], auto: float | None) -> list[float]:
-    """What the axis of the steps names: powers of ten and the place of auto; where there is one power, its ends too."""
+def _ticks(span: tuple[float, float], auto: float | None, width: int) -> list[float]:
+    """What the axis of the steps names, with room for each name: the place of auto, and powers of ten from the right."""
+    apart = _LABEL / width * math.log10(span[1] / span[0])
     powers = [float(f"1e{k}") for k in range(math.floor(math.log10(span[0])), math.ceil(math.log10(span[1])) + 1)]
-    inside = [one for one in powers if span[0] <= one <= span[1] and (auto is None or one < auto / 2)]
-    # the axis of a logarithmic scale would not name the place of auto by itself
-    return [
-        *(inside or ([2 * span[0]] if auto is None or auto > 4 * span[0] else [])),
-        *([] if auto is None else [auto]),
-    ]
+    shown = [] if auto is None else [auto]
+    for power in (one for one in reversed(powers) if span[0] <= one <= span[1] and (auto is None or one < auto / 2)):
+        if not shown or math.log10(shown[-1] / power) >= apart:
+            shown.append(power)
+    # a logarithmic axis would name nothing by itself
+    return shown[::-1] or [2 * span[0]]
 
 
 def curves(
@@ -74,10 +76,9 @@ def curves(
     """
     names = exponential("datum.value", "~e")
     axis = alt.Axis(
-        values=_ticks(span, auto),
+        values=_ticks(span, auto, width),
         labelExpr=names if auto is None else f"datum.value > {auto / 2!r} ? 'auto' : {names}",
-        labelOverlap="parity",
-        labelSeparation=6,
+        labelOverlap=False,
     )
     # without a colour: the same sign for all schemes, in the colour of text
     plain = (
