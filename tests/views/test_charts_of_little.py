@@ -22,7 +22,7 @@ from gradcheck.views.record import Record
 pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
 
 from gradcheck.views.charts import captions, cell_data, drawing, pieces, v_curve
-from gradcheck.views.charts.detection import detection
+from gradcheck.views.charts.detection import detection, steps_axis
 
 
 def points(values: tuple[float, ...], steps: tuple[float, ...] = (1e-8,)) -> list[cell_data.VPoint]:
@@ -207,3 +207,20 @@ def test_each_panel_stands_in_its_row_and_column_where_one_has_no_cell(missing: 
         x, y = at[row["said"]]
         assert min(columns, key=lambda name: abs(at[name][0] - x)) == row["column"]
         assert min(rows_, key=lambda name: abs(at[name][1] - y)) == row["row"]
+
+
+@pytest.mark.parametrize("count", [2, 7, 10, 13])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_step_that_each_weight_chooses_is_named_however_many_steps_there_are(count: int, narrow: bool) -> None:
+    """Vega leaves out every second value of an axis that it finds too full, the last one too."""
+    import altair as alt
+
+    steps = [f"1e-{k:02}" for k in range(1, count)] + ["auto"]
+    chart = alt.Chart(pieces.data([{"x": 0.5}])).mark_point()
+    axis = steps_axis(steps, 120 if narrow else 400)
+    drawn = chart.encode(x=alt.X("x:Q", scale=alt.Scale(domain=[0, count], nice=False), axis=axis))
+    assert "auto" in placed(drawing.svg(drawn.properties(width=120 if narrow else 400, height=40)))
+    curve = v_curve.curves(
+        pieces.data([]), ["central"], v_curve.domain([0.1, 0.1**count], 0.8), 0.8, 150 if narrow else 300
+    )
+    assert "auto" in placed(drawing.svg(curve))

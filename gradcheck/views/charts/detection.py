@@ -61,7 +61,7 @@ def detection(rows: Sequence[Square]) -> ChartType:
     ]  # fmt: skip
     width = max(110, min(40 * len(steps), WIDTH // columns))
     base = alt.Chart(data(placed)).encode(
-        x=alt.X("x:Q", scale=alt.Scale(domain=[0, len(steps)], nice=False), title="eps", axis=_axis(steps, width)),
+        x=alt.X("x:Q", scale=alt.Scale(domain=[0, len(steps)], nice=False), title="eps", axis=steps_axis(steps, width)),
         x2="x2:Q",
         tooltip=["bug:N", "eps:N", "says:N"],
     )
@@ -80,7 +80,7 @@ def _wide(steps: Sequence[str]) -> float:
     return max(map(len, steps)) * _LETTER + 4
 
 
-def _axis(steps: Sequence[str], width: int) -> alt.Axis:
+def steps_axis(steps: Sequence[str], width: int) -> alt.Axis:
     """The names of the steps in the middle of their squares, upright, in two lines by turns where they need them.
 
     Where two lines have no room for all of them, it names some.
@@ -96,6 +96,7 @@ def _axis(steps: Sequence[str], width: int) -> alt.Axis:
     ]
     return alt.Axis(
         values=[i + 0.5 for i in range(len(steps))],
+        tickCount=len(steps),  # Vega leaves out every second value otherwise
         labelExpr=f"{json.dumps(shown)}[floor(datum.value)]",  # ours: numbers and auto
         labelAngle=0,
         grid=False,

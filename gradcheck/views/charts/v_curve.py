@@ -75,8 +75,10 @@ def curves(
     span : the ends of the axis of the steps.   auto : where eps=auto stands on it.
     """
     names = exponential("datum.value", "~e")
+    ticks = _ticks(span, auto, width)
     axis = alt.Axis(
-        values=_ticks(span, auto, width),
+        values=ticks,
+        tickCount=len(ticks),  # Vega leaves out every second value otherwise
         labelExpr=names if auto is None else f"datum.value > {auto / 2!r} ? 'auto' : {names}",
         labelOverlap=False,
     )
