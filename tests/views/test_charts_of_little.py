@@ -21,7 +21,7 @@ from gradcheck.views.record import Record
 
 pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
 
-from gradcheck.views.charts import captions, cell_data, drawing, pieces, v_curve
+from gradcheck.views.charts import captions, cell_data, drawing, pieces, v_curve, weight_data, weights
 from gradcheck.views.charts.detection import detection, steps_axis
 
 
@@ -224,3 +224,23 @@ def test_the_step_that_each_weight_chooses_is_named_however_many_steps_there_are
         pieces.data([]), ["central"], v_curve.domain([0.1, 0.1**count], 0.8), 0.8, 150 if narrow else 300
     )
     assert "auto" in placed(drawing.svg(curve))
+
+
+def drawn_weight(name: str, bound: float | None, error: float = 1e-4, panel: str = "") -> weight_data.Weight:
+    return {
+        "row": "", "column": panel, "weight": name, "order": ord(name), "analytic": 0.1 + error, "numeric": 0.1,
+        "abs_err": error, "bound": bound, "verdict": "match" if bound else "inconclusive",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("bounds", [(None, 1e-3), (None, None), (1e-3, 1e-2)])
+def test_the_band_of_a_weight_without_a_bound_has_no_edge(bounds: tuple[float | None, ...]) -> None:
+    svg = drawing.svg(weights.weights([drawn_weight(name, one) for name, one in zip("ab", bounds, strict=True)]))
+    bands = re.findall(r'<path [^>]*fill="#\w{6}"[^>]*fill-opacity="0\.35"[^>]*>', svg)
+    edged = [one for one in bands if re.search(r'stroke="#', one)]
+    without = bounds.count(None)
+    assert (len(edged), len(bands)) == (2 * (2 - without), 4)  # in both charts
+    assert svg.count(f">{cell_data.INFINITE}<") == 2 * without
+    for band in bands:
+        high = float(re.findall(r"v(-?[\d.]+)", band)[0])
+        assert (abs(high) == weights.HEIGHT) == (band not in edged)

@@ -33,7 +33,8 @@ CHARTS: Final = {
     "histogram": "Relative errors of all weights by verdict, in bins of half a decade.",
     "weights": (
         "Analytic and numeric gradient of the weights of one cell, with the band numeric ± bound (above), and their"
-        " difference with the band that a correct gradient can show (below)."
+        f" difference with the band that a correct gradient can show (below). A band with the sign {cell_data.INFINITE} has"
+        " no edge: the bound of its weight is infinite."
     ),
 }
 # What else is said where it is there.  The first three are of the cells of which the truth is known, and of the others.

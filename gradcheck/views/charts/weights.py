@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from gradcheck.numerics.verdict import VERDICTS
+from gradcheck.views.charts.cell_data import INFINITE
 from gradcheck.views.charts.pieces import colour_scale, data, decades, in_panels, verdict_legend
 from gradcheck.views.charts.theme import BLUE, GREY, RED, VERDICT_COLOURS
 from gradcheck.views.charts.weight_data import Weight
@@ -15,6 +16,7 @@ from gradcheck.views.charts.weight_data import Weight
 if TYPE_CHECKING:
     from altair.typing import ChartType
 
+HEIGHT = 190  # of a panel
 PANEL: list[str | alt.FieldName] = ["row", "column"]  # each panel has its own ranges
 
 
@@ -36,7 +38,7 @@ def pair(source: alt.Data, width: int, verdicts: Sequence[str]) -> tuple[alt.Lay
     axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=5, labelLimit=110)
     x = alt.X("weight:N", sort=alt.EncodingSortField("order"), title=None, axis=axis)
     figures = [alt.Tooltip(f"{key}:Q", format=".6g") for key in ("analytic", "numeric", "abs_err", "bound")]
-    base = alt.Chart(source, width=width, height=190).encode(x=x, tooltip=["weight:N", *figures, "verdict:N"])
+    base = alt.Chart(source, width=width, height=HEIGHT).encode(x=x, tooltip=["weight:N", *figures, "verdict:N"])
     return _gradients(base), _differences(base, verdicts)
 
 
@@ -47,6 +49,17 @@ def _band(chart: alt.Chart) -> alt.Chart:
     )
 
 
+def _open(base: alt.Chart) -> alt.LayerChart:
+    """The band of each weight without a bound: it has no edge, reaches through the whole panel, and has a sign at its top."""
+    unlimited = base.transform_filter("!isValid(datum.bound)")
+    band = unlimited.mark_rect(color=GREY, fillOpacity=0.35, stroke=None, width={"band": 0.8}).encode(
+        y=alt.value(0), y2=alt.value(HEIGHT)
+    )
+    layered = alt.layer(band, unlimited.mark_text(fontSize=13, text=INFINITE).encode(y=alt.value(8)))
+    assert isinstance(layered, alt.LayerChart)  # as layers of one panel are
+    return layered
+
+
 def _gradients(base: alt.Chart) -> alt.LayerChart:
     """Both gradients and the band numeric ± bound, which is cut where it leaves the gradients' range."""
     names = ["analytic", "numeric"]
@@ -55,17 +68,16 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
             a0="min(analytic)", a1="max(analytic)", n0="min(numeric)", n1="max(numeric)", groupby=PANEL
         )
         .transform_calculate(bottom="min(datum.a0, datum.n0)", top="max(datum.a1, datum.n1)")
+        .transform_filter("isValid(datum.bound)")
+        .transform_calculate(pad="0.05 * (datum.top - datum.bottom)")
         .transform_calculate(
-            pad="0.05 * (datum.top - datum.bottom)", reach="isValid(datum.bound) ? datum.bound : 1e300"
-        )
-        .transform_calculate(
-            low="max(datum.numeric - datum.reach, datum.bottom - datum.pad)",
-            high="min(datum.numeric + datum.reach, datum.top + datum.pad)",
+            low="max(datum.numeric - datum.bound, datum.bottom - datum.pad)",
+            high="min(datum.numeric + datum.bound, datum.top + datum.pad)",
         )
     )
-    # padding: room for the largest mark, so that none sits on the frame
+    # padding: room for the largest mark and for the sign of an open band, so that none sits on the frame
     y = alt.Y(
-        "low:Q", title="gradient", scale=alt.Scale(zero=False, nice=False, padding=14), axis=alt.Axis(tickCount=5)
+        "low:Q", title="gradient", scale=alt.Scale(zero=False, nice=False, padding=22), axis=alt.Axis(tickCount=5)
     )
     values = (
         base.transform_fold(["analytic", "numeric"], as_=["kind", "value"])
@@ -77,7 +89,7 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
             size=alt.condition("datum.kind == 'analytic'", alt.value(150), alt.value(22)),
         )
     )
-    return (_band(limited).encode(y=y, y2="high:Q") + values).properties(
+    return (_open(base) + _band(limited).encode(y=y, y2="high:Q") + values).properties(
         title="analytic and numeric gradient; band: numeric ± bound"
     )
 
@@ -85,7 +97,7 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
 def _differences(base: alt.Chart, verdicts: Sequence[str]) -> alt.LayerChart:
     """Errors and bounds on a logarithmic axis.
 
-    It has no 0 and no infinity: an error of 0 stands at its foot, and a weight without a bound has a band up to its top.
+    It has no 0 and no infinity: an error of 0 stands at its foot, and the band of a weight without a bound is open.
     """
     placed = (
         base.transform_calculate(
@@ -100,7 +112,7 @@ def _differences(base: alt.Chart, verdicts: Sequence[str]) -> alt.LayerChart:
             top="pow(10, ceil(log(2 * (max(datum.seen1, datum.allowed1) || 1)) / LN10))",
         )
         .transform_calculate(
-            limit="isValid(datum.bound) ? max(datum.bound, datum.foot) : datum.top",
+            limit="isValid(datum.bound) ? max(datum.bound, datum.foot) : null",
             error="isValid(datum.abs_err) ? max(datum.abs_err, datum.foot) : null",
         )
     )
@@ -109,6 +121,9 @@ def _differences(base: alt.Chart, verdicts: Sequence[str]) -> alt.LayerChart:
         y=alt.Y("error:Q"),
         color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, verdicts), legend=verdict_legend()),
     )
-    return (_band(placed).encode(y=y, y2="limit:Q") + errors).properties(
+    # the scale reaches to a whole power of ten above all of them
+    room = placed.mark_rule(opacity=0).encode(y=alt.Y("foot:Q"), y2="top:Q")
+    limited = placed.transform_filter("isValid(datum.limit)")
+    return (_open(base) + _band(limited).encode(y=y, y2="limit:Q") + errors + room).properties(
         title="their difference; band: what a correct gradient can show"
     )
