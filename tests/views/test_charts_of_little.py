@@ -244,3 +244,24 @@ def test_the_band_of_a_weight_without_a_bound_has_no_edge(bounds: tuple[float | 
     for band in bands:
         high = float(re.findall(r"v(-?[\d.]+)", band)[0])
         assert (abs(high) == weights.HEIGHT) == (band not in edged)
+
+
+def test_panels_of_weights_have_one_axis_and_stand_below_each_other() -> None:
+    """Their gradients differ by a factor of a thousand: each panel alone would have an axis of its own, of other width."""
+    own = [drawn_weight("a", 1e-3, panel="W"), {**drawn_weight("b", 1e-6, panel="b"), "analytic": 1e-4, "numeric": 1e-4}]
+    drawn = ElementTree.fromstring(drawing.svg(weights.weights(own)))
+    found: dict[str, list[float]] = {}
+
+    def walk(node: ElementTree.Element, x: float) -> None:
+        moved = re.match(r"translate\((-?[\d.]+)", node.get("transform", ""))
+        x += float(moved[1]) if moved else 0.0
+        if node.text and node.tag.endswith("text"):
+            found.setdefault(node.text, []).append(round(x, 3))
+        for child in node:
+            walk(child, x)
+
+    walk(drawn, 0.0)
+    assert len(found["gradient"]) == len(found["|analytic - numeric|"]) == 1
+    for panel in ("W", "b"):
+        upper, lower = found[panel][0], found[panel][-1]
+        assert upper == lower

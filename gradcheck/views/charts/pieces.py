@@ -24,9 +24,13 @@ def data(rows: Sequence[Mapping[str, object]]) -> alt.Data:
     return alt.Data(values=rows)  # type: ignore[no-untyped-call]
 
 
-def decades(ticks: int) -> alt.Axis:
-    """An axis of whole powers of ten, about so many of them, evenly apart.  The scale should end at such powers."""
-    return alt.Axis(values=_POWERS, labelExpr=exponential("datum.value", "~e"), labelOverlap="parity", tickCount=ticks)
+def decades(ticks: int, extent: float | None = None) -> alt.Axis:
+    """An axis of whole powers of ten, about so many of them, evenly apart.  The scale should end at such powers.
+
+    extent : pixels that its names take at least.
+    """
+    name, more = exponential("datum.value", "~e"), {} if extent is None else {"minExtent": extent}
+    return alt.Axis(values=_POWERS, labelExpr=name, labelOverlap="parity", tickCount=ticks, **more)
 
 
 def exponential(number: str, form: str) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from altair.typing import ChartType
 
 HEIGHT = 190  # of a panel
-PANEL: list[str | alt.FieldName] = ["row", "column"]  # each panel has its own ranges
+EXTENT = 52  # pixels for the names of an axis: panels above each other begin at one place
 
 
 def weights(rows: Sequence[Weight]) -> ChartType:
@@ -27,14 +27,29 @@ def weights(rows: Sequence[Weight]) -> ChartType:
     """
     many = max(len({row["row"] for row in rows}), len({row["column"] for row in rows}))
     shown = [verdict for verdict in VERDICTS if any(row["verdict"] == verdict for row in rows)]
-    found = [in_panels(one, rows) for one in pair(data(rows), 640 if many <= 1 else 380, shown)]
+    charts = parts(data(rows), 640 if many <= 1 else 380, shown)
+    # ranges are those of all panels, since their axes are the same
+    found = [ranged(in_panels(one, rows)) for one in charts]
     if many > 1:
-        found = [one.resolve_scale(x="independent", y="independent") for one in found]
+        found = [one.resolve_scale(x="independent") for one in found]
     return alt.vconcat(*found).resolve_scale(color="independent", shape="independent")
 
 
-def pair(source: alt.Data, width: int, verdicts: Sequence[str]) -> tuple[alt.LayerChart, alt.LayerChart]:
-    """The two charts of a panel, the gradients, and their difference."""
+def pair(source: alt.Data, width: int, verdicts: Sequence[str]) -> list[ChartType]:
+    """The two charts of a cell in one panel, the gradients, and their difference."""
+    return [ranged(one) for one in parts(source, width, verdicts)]
+
+
+def ranged(chart: ChartType) -> ChartType:
+    """A chart that knows the ranges of the gradients, of the errors and of the bounds; only positive errors and bounds count."""
+    positive = {name: f"datum.{of} > 0 ? datum.{of} : null" for name, of in (("seen", "abs_err"), ("allowed", "bound"))}
+    fields = {"a": "analytic", "n": "numeric", "seen": "seen", "allowed": "allowed"}
+    ends = {f"{name}{k}": f"{end}({of})" for name, of in fields.items() for k, end in enumerate(("min", "max"))}
+    return chart.transform_calculate(**positive).transform_joinaggregate(**ends)
+
+
+def parts(source: alt.Data, width: int, verdicts: Sequence[str]) -> tuple[alt.LayerChart, alt.LayerChart]:
+    """The charts of a panel, without what `ranged` computes."""
     axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=5, labelLimit=110)
     x = alt.X("weight:N", sort=alt.EncodingSortField("order"), title=None, axis=axis)
     figures = [alt.Tooltip(f"{key}:Q", format=".6g") for key in ("analytic", "numeric", "abs_err", "bound")]
@@ -64,10 +79,7 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
     """Both gradients and the band numeric ± bound, which is cut where it leaves the gradients' range."""
     names = ["analytic", "numeric"]
     limited = (
-        base.transform_joinaggregate(
-            a0="min(analytic)", a1="max(analytic)", n0="min(numeric)", n1="max(numeric)", groupby=PANEL
-        )
-        .transform_calculate(bottom="min(datum.a0, datum.n0)", top="max(datum.a1, datum.n1)")
+        base.transform_calculate(bottom="min(datum.a0, datum.n0)", top="max(datum.a1, datum.n1)")
         .transform_filter("isValid(datum.bound)")
         .transform_calculate(pad="0.05 * (datum.top - datum.bottom)")
         .transform_calculate(
@@ -77,7 +89,7 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
     )
     # padding: room for the largest mark and for the sign of an open band, so that none sits on the frame
     y = alt.Y(
-        "low:Q", title="gradient", scale=alt.Scale(zero=False, nice=False, padding=22), axis=alt.Axis(tickCount=5)
+        "low:Q", title="gradient", scale=alt.Scale(zero=False, nice=False, padding=22), axis=alt.Axis(tickCount=5, minExtent=EXTENT)
     )
     values = (
         base.transform_fold(["analytic", "numeric"], as_=["kind", "value"])
@@ -101,12 +113,6 @@ def _differences(base: alt.Chart, verdicts: Sequence[str]) -> alt.LayerChart:
     """
     placed = (
         base.transform_calculate(
-            seen="datum.abs_err > 0 ? datum.abs_err : null", allowed="datum.bound > 0 ? datum.bound : null"
-        )
-        .transform_joinaggregate(
-            seen0="min(seen)", seen1="max(seen)", allowed0="min(allowed)", allowed1="max(allowed)", groupby=PANEL
-        )
-        .transform_calculate(
             # whole powers of ten, so that the axis names both of its ends
             foot="pow(10, floor(log(min(datum.seen0 || 1, datum.allowed0 || 1) / 2) / LN10))",
             top="pow(10, ceil(log(2 * (max(datum.seen1, datum.allowed1) || 1)) / LN10))",
@@ -116,7 +122,7 @@ def _differences(base: alt.Chart, verdicts: Sequence[str]) -> alt.LayerChart:
             error="isValid(datum.abs_err) ? max(datum.abs_err, datum.foot) : null",
         )
     )
-    y = alt.Y("foot:Q", scale=alt.Scale(type="log", nice=True), axis=decades(6), title="|analytic - numeric|")
+    y = alt.Y("foot:Q", scale=alt.Scale(type="log", nice=True), axis=decades(6, EXTENT), title="|analytic - numeric|")
     errors = placed.mark_point(filled=True, size=40, opacity=1).encode(
         y=alt.Y("error:Q"),
         color=alt.Color("verdict:N", scale=colour_scale(VERDICT_COLOURS, verdicts), legend=verdict_legend()),
