@@ -13,6 +13,7 @@ from commands import shown
 from constructed import one_cell, planned, result, rows
 from visits import Visit
 
+import gradcheck
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.writer import Writer
 from gradcheck.experiment.truth import truths
@@ -221,7 +222,11 @@ def test_the_step_that_each_weight_chooses_is_named_however_many_steps_there_are
     drawn = chart.encode(x=alt.X("x:Q", scale=alt.Scale(domain=[0, count], nice=False), axis=axis))
     assert "auto" in placed(drawing.svg(drawn.properties(width=120 if narrow else 400, height=40)))
     curve = v_curve.curves(
-        pieces.data([]), ["central"], v_curve.domain([0.1, 0.1**count], 0.8), 0.8, 150 if narrow else 300
+        pieces.data([]),
+        ["central"],
+        v_curve.domain([0.1, 0.1**count], 0.1**count / 8),
+        0.1**count / 8,
+        150 if narrow else 300,
     )
     assert "auto" in placed(drawing.svg(curve))
 
@@ -248,7 +253,10 @@ def test_the_band_of_a_weight_without_a_bound_has_no_edge(bounds: tuple[float | 
 
 def test_panels_of_weights_have_one_axis_and_stand_below_each_other() -> None:
     """Their gradients differ by a factor of a thousand: each panel alone would have an axis of its own, of other width."""
-    own = [drawn_weight("a", 1e-3, panel="W"), {**drawn_weight("b", 1e-6, panel="b"), "analytic": 1e-4, "numeric": 1e-4}]
+    own = [
+        drawn_weight("a", 1e-3, panel="W"),
+        {**drawn_weight("b", 1e-6, panel="b"), "analytic": 1e-4, "numeric": 1e-4},
+    ]
     drawn = ElementTree.fromstring(drawing.svg(weights.weights(own)))
     found: dict[str, list[float]] = {}
 
@@ -265,3 +273,17 @@ def test_panels_of_weights_have_one_axis_and_stand_below_each_other() -> None:
     for panel in ("W", "b"):
         upper, lower = found[panel][0], found[panel][-1]
         assert upper == lower
+
+
+def test_steps_stand_in_one_order_in_all_charts(tmp_path: Path) -> None:
+    """Large ones first; what each weight chooses for itself stands last."""
+    with Writer(tmp_path, {}) as writer:
+        for i, eps in enumerate((1e-6, 1e-2, 1e-4, None)):
+            made = rows(i)
+            writer.add(made._replace(cell=made.cell | {"eps": eps}))
+    plot = gradcheck.load(tmp_path).plot
+    for chart in (plot.detection(), plot.v_curve()):
+        at = placed(drawing.svg(chart))
+        found = [at[name][0] for name in ("1e-02", "1e-04", "1e-06", "auto")]
+        assert found == sorted(found)
+        assert len(set(found)) == 4

@@ -164,7 +164,7 @@ const cube = (() => {
     const groups = new Map(), { steps } = medians, schemes = keys[place.scheme].values, apart = curveFacets(mask), panels = new Map();
     const panel = new Int32Array(size);
     for (const { key, values } of apart) for (let i = 0; i < size; i++) panel[i] = panel[i] * values.length + values.indexOf(codes[place[key.name]][i]);
-    const known = steps.filter((one) => one), auto = (known.length ? Math.max(...known) : 1 / 8) * 8;
+    const known = steps.filter((one) => one), auto = (known.length ? Math.min(...known) : 8) / 8;
     medians.combination.forEach((combination, i) => {
       if (!mask[combination]) return;
       const key = (panel[combination] * schemes.length + codes[place.scheme][combination]) * steps.length + medians.step[i];

@@ -51,8 +51,8 @@ SENTENCES: Final = {
         "Of gradients that nobody knows to be right or wrong, the share that is a mismatch, and of those without a planted"
         f" bug that were {words.NOT_ENOUGH} to be ok; the rest is blank."
     ),
-    "minimum": "Left of the minimum rounding is most of the error, right of it truncation.",
-    "auto": "Right of the largest step stands eps=auto, which has no line: a sign for the error, a dash for the bound.",
+    "minimum": "Left of the minimum truncation is most of the error, right of it rounding.",
+    "auto": "Right of the least step stands eps=auto, which has no line: a sign for the error, a dash for the bound.",
     "bounds_alone": "Every cell has a planted bug: there are bounds alone.",
     cell_data.INFINITE: (
         f"{cell_data.INFINITE}: the bound is infinite in half of the weights, since none can be given there or both"

@@ -1,4 +1,4 @@
-"""Observed error and bound against eps."""
+"""Observed error and bound against eps, large steps first as in all views."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 ERROR, BOUND = "observed error", "bound"
 WIDTH = 960  # of all panels of a row together
 _LABEL = 40.0  # pixels that the name of a step takes
-_ASIDE = 8.0  # how many times the largest step stands the place of eps=auto
+_ASIDE = 8.0  # which part of the least step is the place of eps=auto
 
 
 def v_curve(rows: Sequence[VPoint]) -> ChartType:
     """Observed error and bound against eps, from the rows of `cell_data.v_points`; a colour and a shape for each scheme.
 
-    The cells with eps=auto stand right of the largest step: each weight has a step of its own there.
+    Large steps stand left.  The cells with eps=auto stand right of the least step: each weight has a step of its own there.
     """
     if not rows:
         return empty("No cell was computed.")
@@ -41,7 +41,7 @@ def v_curve(rows: Sequence[VPoint]) -> ChartType:
 
 def place_of_auto(steps: Sequence[float]) -> float:
     """Where eps=auto stands on the axis of the steps."""
-    return max(steps, default=1 / _ASIDE) * _ASIDE
+    return min(steps, default=_ASIDE) / _ASIDE
 
 
 def domain(steps: Sequence[float], auto: float | None) -> tuple[float, float]:
@@ -51,15 +51,15 @@ def domain(steps: Sequence[float], auto: float | None) -> tuple[float, float]:
 
 
 def _ticks(span: tuple[float, float], auto: float | None, width: int) -> list[float]:
-    """What the axis of the steps names, with room for each name: the place of auto, and powers of ten from the right."""
+    """What the axis of the steps names, with room for each name: the place of auto, and powers of ten from it on."""
     apart = _LABEL / width * math.log10(span[1] / span[0])
     powers = [float(f"1e{k}") for k in range(math.floor(math.log10(span[0])), math.ceil(math.log10(span[1])) + 1)]
     shown = [] if auto is None else [auto]
-    for power in (one for one in reversed(powers) if span[0] <= one <= span[1] and (auto is None or one < auto / 2)):
-        if not shown or math.log10(shown[-1] / power) >= apart:
+    for power in (one for one in powers if span[0] <= one <= span[1] and (auto is None or one > auto * 2)):
+        if not shown or math.log10(power / shown[-1]) >= apart:
             shown.append(power)
     # a logarithmic axis would name nothing by itself
-    return shown[::-1] or [2 * span[0]]
+    return shown or [2 * span[0]]
 
 
 def curves(
@@ -79,15 +79,16 @@ def curves(
     axis = alt.Axis(
         values=ticks,
         tickCount=len(ticks),  # Vega leaves out every second value otherwise
-        labelExpr=names if auto is None else f"datum.value > {auto / 2!r} ? 'auto' : {names}",
+        labelExpr=names if auto is None else f"datum.value < {auto * 2!r} ? 'auto' : {names}",
         labelOverlap=False,
     )
+    scale = alt.Scale(type="log", domain=list(span), nice=False, reverse=True)
     # without a colour: the same sign for all schemes, in the colour of text
     plain = (
         alt.Chart(source)
         .transform_calculate(shown=exponential("datum.value", ".2e"))
         .encode(
-            x=alt.X("x:Q", scale=alt.Scale(type="log", domain=list(span), nice=False), axis=axis, title="eps"),
+            x=alt.X("x:Q", scale=scale, axis=axis, title="eps"),
             y=alt.Y(
                 "value:Q", scale=alt.Scale(type="log", nice=True), axis=decades(7), title="relative to the gradient"
             ),

@@ -41,7 +41,7 @@ def pair(source: alt.Data, width: int, verdicts: Sequence[str]) -> list[ChartTyp
 
 
 def ranged(chart: ChartType) -> ChartType:
-    """A chart that knows the ranges of the gradients, of the errors and of the bounds; only positive errors and bounds count."""
+    """A chart that knows the ranges of the gradients, and of the errors and bounds that are positive."""
     positive = {name: f"datum.{of} > 0 ? datum.{of} : null" for name, of in (("seen", "abs_err"), ("allowed", "bound"))}
     fields = {"a": "analytic", "n": "numeric", "seen": "seen", "allowed": "allowed"}
     ends = {f"{name}{k}": f"{end}({of})" for name, of in fields.items() for k, end in enumerate(("min", "max"))}
@@ -89,7 +89,10 @@ def _gradients(base: alt.Chart) -> alt.LayerChart:
     )
     # padding: room for the largest mark and for the sign of an open band, so that none sits on the frame
     y = alt.Y(
-        "low:Q", title="gradient", scale=alt.Scale(zero=False, nice=False, padding=22), axis=alt.Axis(tickCount=5, minExtent=EXTENT)
+        "low:Q",
+        title="gradient",
+        scale=alt.Scale(zero=False, nice=False, padding=22),
+        axis=alt.Axis(tickCount=5, minExtent=EXTENT),
     )
     values = (
         base.transform_fold(["analytic", "numeric"], as_=["kind", "value"])
@@ -111,16 +114,13 @@ def _differences(base: alt.Chart, verdicts: Sequence[str]) -> alt.LayerChart:
 
     It has no 0 and no infinity: an error of 0 stands at its foot, and the band of a weight without a bound is open.
     """
-    placed = (
-        base.transform_calculate(
-            # whole powers of ten, so that the axis names both of its ends
-            foot="pow(10, floor(log(min(datum.seen0 || 1, datum.allowed0 || 1) / 2) / LN10))",
-            top="pow(10, ceil(log(2 * (max(datum.seen1, datum.allowed1) || 1)) / LN10))",
-        )
-        .transform_calculate(
-            limit="isValid(datum.bound) ? max(datum.bound, datum.foot) : null",
-            error="isValid(datum.abs_err) ? max(datum.abs_err, datum.foot) : null",
-        )
+    placed = base.transform_calculate(
+        # whole powers of ten, so that the axis names both of its ends
+        foot="pow(10, floor(log(min(datum.seen0 || 1, datum.allowed0 || 1) / 2) / LN10))",
+        top="pow(10, ceil(log(2 * (max(datum.seen1, datum.allowed1) || 1)) / LN10))",
+    ).transform_calculate(
+        limit="isValid(datum.bound) ? max(datum.bound, datum.foot) : null",
+        error="isValid(datum.abs_err) ? max(datum.abs_err, datum.foot) : null",
     )
     y = alt.Y("foot:Q", scale=alt.Scale(type="log", nice=True), axis=decades(6, EXTENT), title="|analytic - numeric|")
     errors = placed.mark_point(filled=True, size=40, opacity=1).encode(
