@@ -124,8 +124,10 @@ def _told(name: str, value: object, of: int, run: words.Names) -> str:
 
 
 def checked(typed: str | Sequence[str] | None, cells: pd.DataFrame, where: str) -> list[str]:
-    """The columns that somebody asks for.  Raises BadInput where there is none of this name."""
+    """The columns that somebody asks for, as ``data_seed`` or ``data.seed``.  Raises BadInput where one is not there."""
     names = [] if typed is None else [typed] if isinstance(typed, str) else list(typed)
+    named = {words.column(name): name for name in cells.columns if "." in words.column(name)}
+    names = [name if name in cells.columns else named.get(name, name) for name in names]
     for name in names:
         if name not in cells.columns:
             near = difflib.get_close_matches(str(name), cells.columns, 3) or swept(cells)[:8] or list(BASE)
@@ -139,8 +141,8 @@ def chosen(cells: pd.DataFrame, where: Mapping[str, object], call: str) -> pd.Da
     Raises BadInput where there is no such column, or where no cell has such a value.
     """
     kept = cells
-    for name, value in where.items():
-        checked(name, cells, call)
+    for typed, value in where.items():
+        (name,) = checked(typed, cells, call)
         wanted = list(value) if isinstance(value, list | tuple | set | frozenset | range | np.ndarray) else [value]
         wanted = [_stored(name, one) for one in wanted]
         mask = kept[name].isin([one for one in wanted if one is not None])

@@ -73,7 +73,10 @@ def figures(record: Record, bins: Sequence[weight_data.Bin], cell: str | None) -
         ),
         "rules": (rules(points), _numbers(points, alarms="false_alarm_share", found="caught_share")),
         "histogram": (histogram(bins), _numbers(bins)),
-        "weights": (weights(own) if own else empty("No weights here."), _numbers(own, order="flat_index")),
+        "weights": (
+            weights(own) if own else empty("No weights here."),
+            _as_stored(_numbers(own, order="flat_index"), record.weights(cell)) if cell and own else _numbers(own),
+        ),
     }
     return {name: Figure(chart, caption(record, name, cell), numbers) for name, (chart, numbers) in drawn.items()}
 
@@ -82,7 +85,15 @@ def _numbers(rows: Sequence[Mapping[str, object]], **names: str) -> pd.DataFrame
     """The numbers of a chart, without the places where they are drawn."""
     import pandas as pd
 
-    return pd.DataFrame(rows).drop(columns=["row", "column", "start", "end"], errors="ignore").rename(columns=names)
+    made = pd.DataFrame(rows).drop(columns=["row", "column", "start", "end"], errors="ignore").rename(columns=names)
+    return made.replace({"verdict": words.VERDICT_WORDS}) if "verdict" in made else made
+
+
+def _as_stored(drawn: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
+    """The weights that are drawn, with all of their numbers: a chart has no place for those that are not finite."""
+    names = ["analytic", "numeric", "abs_err", "bound"]
+    stored = weights.drop_duplicates("flat_index").set_index("flat_index")[names].loc[drawn["flat_index"]]
+    return drawn.assign(**{name: stored[name].to_numpy() for name in names})
 
 
 def caption(record: Record, name: str, cell: str | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+import numpy as np
+
 from gradcheck.errors import BadInput
 from gradcheck.views import facets, words
 from gradcheck.views.charts import cell_data, weight_data
@@ -78,13 +80,29 @@ class Plots:
         drawn = cell_data.of_curves(cells)
         return _titled(v_curve(cell_data.v_points(cells, rows, columns)), drawn, ["scheme", "eps", *rows, *columns])
 
-    def histogram(self) -> ChartType:
-        """Relative errors of all weights by verdict; reads ``errors`` once, in bounded memory."""
+    def histogram(self, *, row: Keys = None, column: Keys = None, **where: object) -> ChartType:
+        """Relative errors of all weights by verdict; reads ``errors`` once, in bounded memory.
+
+        Filters are columns of ``cells``.  There are no panels but for what is known of a gradient.  Several runs may have the
+        same cells: which run is meant is said to `gradcheck.load`.
+        """
         require_altair()
+        import pandas as pd
+
         from gradcheck.views.charts.histogram import histogram
 
-        counted = weight_data.ErrorCounts()
-        for table in self._source.tables(weight_data.ERROR_COLUMNS):
+        for place, typed in (("row", row), ("column", column)):
+            if typed not in (None, []):
+                raise BadInput(
+                    f"plot.histogram: no {place} here: its panels are what is known of a gradient; take a filter"
+                )
+        if "run" in where:
+            raise BadInput("plot.histogram: 'run' is no filter here: load one run")
+        counted, columns = weight_data.ErrorCounts(), weight_data.ERROR_COLUMNS
+        if where:
+            kept = pd.Index(facets.chosen(self._source.cells, where, "plot.histogram")["cell"].unique(), dtype=object)
+            counted, columns = weight_data.ErrorCounts(kept, np.zeros(len(kept), dtype=np.int64)), ("cell", *columns)
+        for table in self._source.tables(columns):
             counted.add(table)
         return histogram(counted.rows())
 

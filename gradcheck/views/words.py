@@ -26,6 +26,8 @@ NOT_OK: Final = "not ok"
 NOT_ACCUSED: Final = "not accused"  # what is left of correct gradients, and of those that nobody knows
 NOT_ENOUGH: Final = "not judged enough"  # not accused, and not ok
 UNJUDGED: Final = ("inconclusive", "nondifferentiable")  # verdicts of cells of which nothing was judged
+# The verdicts of weights that were not judged, as charts and their numbers name them.
+VERDICT_WORDS: Final = {"inconclusive": NOT_JUDGED, "nondifferentiable": f"{NOT_JUDGED}: kink"}
 _STATUS: Final[Mapping[str, str]] = {"ok": "computed"}
 # No error of a gradient is larger than twice the larger of analytic and numeric: beyond that none is certain to be seen.
 LARGEST: Final = 2.0

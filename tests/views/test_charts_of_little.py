@@ -278,12 +278,12 @@ def test_panels_of_weights_have_one_axis_and_stand_below_each_other() -> None:
 def test_steps_stand_in_one_order_in_all_charts(tmp_path: Path) -> None:
     """Large ones first; what each weight chooses for itself stands last."""
     with Writer(tmp_path, {}) as writer:
-        for i, eps in enumerate((1e-6, 1e-2, 1e-4, None)):
+        for i, eps in enumerate((1e-13, 1e-11, 1e-12, None)):
             made = rows(i)
             writer.add(made._replace(cell=made.cell | {"eps": eps}))
     plot = gradcheck.load(tmp_path).plot
     for chart in (plot.detection(), plot.v_curve()):
         at = placed(drawing.svg(chart))
-        found = [at[name][0] for name in ("1e-02", "1e-04", "1e-06", "auto")]
+        found = [at[name][0] for name in ("1e-11", "1e-12", "1e-13", "auto")]
         assert found == sorted(found)
         assert len(set(found)) == 4

@@ -123,6 +123,12 @@ def test_what_follows_from_another_key_and_seeds_make_no_panels(tmp_path: Path) 
         (lambda plot: plot.detection(row="shceme"), "plot.detection: row='shceme': no such column; try scheme"),
         (lambda plot: plot.rules(dtype="float16"), "plot.rules: no cell has dtype='float16'; there are float64"),
         (lambda plot: plot.v_curve(epps=1), "plot.v_curve='epps': no such column; try eps"),
+        (lambda plot: plot.histogram(column="dtype"), "plot.histogram: no column here: its panels are what is known"),
+        (
+            lambda plot: plot.histogram(dtype="float16"),
+            "plot.histogram: no cell has dtype='float16'; there are float64",
+        ),
+        (lambda plot: plot.histogram(run="a"), "plot.histogram: 'run' is no filter here: load one run"),
         (lambda plot: plot.weights(planned(3).cell, param="Q"), "plot.weights: no cell has param='Q'; there are W, b"),
     ],
 )
@@ -131,6 +137,46 @@ def test_a_wrong_panel_or_filter_is_said_in_a_line(run: Path, call: Any, said: s
         call(gradcheck.load(run).plot)
     assert str(raised.value).startswith(said)
     assert "\n" not in str(raised.value)
+
+
+def test_a_key_is_taken_by_each_of_its_two_names(tmp_path: Path) -> None:
+    large_grid(tmp_path)
+    plot = gradcheck.load(tmp_path).plot
+    for kept, column in ((7, "data_d"), (8, "init_seed")):
+        typed = plot.detection(column=words.column(column), **{"data.seed": kept})
+        assert drawing.svg(typed) == drawing.svg(plot.detection(column=column, data_seed=kept))
+    with pytest.raises(BadInput, match=r"'data\.sed': no such column"):
+        plot.detection(**{"data.sed": 1})
+
+
+def test_a_filter_leaves_the_weights_of_its_cells_in_the_histogram(run: Path) -> None:
+    plot = gradcheck.load(run).plot
+
+    def weights(**where: object) -> int:
+        return sum(one["weights"] for one in plot.histogram(**where).to_dict()["data"]["values"])
+
+    each = [weights(bug=bug) for bug in ("none", "scale")]
+    assert min(each) > 0
+    assert sum(each) == weights()
+    assert weights(verdict="mismatch") + weights(verdict="match") == weights()
+
+
+def test_numbers_of_a_paper_have_the_words_of_its_legends_and_infinite_bounds(tmp_path: Path) -> None:
+    one = result(0, verdict="inconclusive")
+    bounds = one.weights["bound"]
+    one.weights |= {"bound": [np.inf, *list(bounds)[1:]]}
+    with Writer(tmp_path, {}) as writer:
+        writer.add(cell_row(planned(0), one, 0.0))
+    record, counted = Record(tmp_path), weight_data.ErrorCounts()
+    for table in record.tables(weight_data.ERROR_COLUMNS):
+        counted.add(table)
+    made = paper.figures(record, counted.rows(), planned(0).cell)
+    for name in ("histogram", "weights"):
+        assert set(made[name].numbers["verdict"]) == {words.NOT_JUDGED}
+    written = made["weights"].numbers["bound"].to_numpy(float)
+    assert written[0] == np.inf
+    assert np.array_equal(written[1:], np.asarray(bounds, dtype=float)[1:])
+    assert ",inf," in paper.as_csv(made["weights"].numbers)
 
 
 def large_grid(folder: Path) -> None:

@@ -10,7 +10,7 @@ import altair as alt
 
 from gradcheck.views.charts.cell_data import InPanel
 from gradcheck.views.charts.theme import GREY
-from gradcheck.views.words import NOT_JUDGED
+from gradcheck.views.words import VERDICT_WORDS
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
@@ -78,5 +78,5 @@ def _named(names: Sequence[str]) -> str:
 
 def verdict_legend() -> alt.Legend:
     """The verdicts; weights that were not judged have the word of sentences and tables."""
-    label = f"{{inconclusive: '{NOT_JUDGED}', nondifferentiable: '{NOT_JUDGED}: kink'}}[datum.label] || datum.label"
+    label = f"{json.dumps(VERDICT_WORDS)}[datum.label] || datum.label"
     return alt.Legend(title="verdict", labelExpr=label)
