@@ -98,10 +98,10 @@ class Plots:
                 )
         if "run" in where:
             raise BadInput("plot.histogram: 'run' is no filter here: load one run")
-        counted, columns = weight_data.ErrorCounts(), weight_data.ERROR_COLUMNS
+        counted, columns = weight_data.ErrorCounts(), list(weight_data.ERROR_COLUMNS)
         if where:
             kept = pd.Index(facets.chosen(self._source.cells, where, "plot.histogram")["cell"].unique(), dtype=object)
-            counted, columns = weight_data.ErrorCounts(kept, np.zeros(len(kept), dtype=np.int64)), ("cell", *columns)
+            counted, columns = weight_data.ErrorCounts(kept, np.zeros(len(kept), dtype=np.int64)), ["cell", *columns]
         for table in self._source.tables(columns):
             counted.add(table)
         return histogram(counted.rows())

@@ -17,7 +17,7 @@ import gradcheck
 from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.writer import Writer
 from gradcheck.experiment.truth import truths
-from gradcheck.views import page, words
+from gradcheck.views import page, paper, words
 from gradcheck.views.record import Record
 
 pytest.importorskip("altair", reason="needs Altair: pip install 'gradcheck[charts]'")
@@ -287,3 +287,16 @@ def test_steps_stand_in_one_order_in_all_charts(tmp_path: Path) -> None:
         found = [at[name][0] for name in ("1e-11", "1e-12", "1e-13", "auto")]
         assert found == sorted(found)
         assert len(set(found)) == 4
+
+
+@pytest.mark.parametrize("bugs", [("none",), ("scale",), ("none", "scale")])
+def test_the_caption_of_the_rules_describes_dots_where_there_are_some(tmp_path: Path, bugs: tuple[str, ...]) -> None:
+    with Writer(tmp_path, {}) as writer:
+        for bug in bugs:
+            writer.add(rows(0, bug=bug))
+    record = Record(tmp_path)
+    chart, caption, _ = paper.figures(record, [], None)["rules"]
+    drawn = "The plane needs cells" not in drawing.svg(chart)
+    assert drawn == (len(bugs) == 2)
+    assert (captions.CHARTS["rules"] in caption) == drawn
+    assert (captions.SENTENCES["no_plane"] in caption) != drawn

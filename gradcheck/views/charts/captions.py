@@ -53,6 +53,7 @@ SENTENCES: Final = {
     ),
     "minimum": "Left of the minimum truncation is most of the error, right of it rounding.",
     "auto": "Right of the least step stands eps=auto, which has no line: a sign for the error, a dash for the bound.",
+    "no_plane": "The plane of the rules needs cells with a planted bug and cells without one: there are not both here.",
     "bounds_alone": "Every cell has a planted bug: there are bounds alone.",
     cell_data.INFINITE: (
         f"{cell_data.INFINITE}: the bound is infinite in half of the weights, since none can be given there or both"
@@ -93,6 +94,8 @@ def shown(name: str, cells: pd.DataFrame, told: pd.Series) -> Shown:
         said += ["auto"] if any(one["eps"] is None for one in points) else []
         said += [sign for sign in (cell_data.INFINITE, cell_data.ZERO) if any(one["beyond"] == sign for one in points)]
         return Shown(said, [*columns, *rows], facets.together(own, ["scheme", "eps", *columns, *rows]))
+    if name == "rules" and not any(one["correct"] and one["planted"] for one in cell_data.rule_points(cells)):
+        return Shown(["no_plane"])
     return Shown((), (), facets.together(cells, ()) if name in EACH else ())
 
 
@@ -103,7 +106,8 @@ def curve_panels(cells: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 def describing(name: str, of: Shown) -> str:
     """What a chart shows and how it is to be read."""
-    said = [CHARTS[name], *(SENTENCES[one] for one in of.sentences)]
+    # a chart that is not there has no caption that describes it
+    said = [*([] if "no_plane" in of.sentences else [CHARTS[name]]), *(SENTENCES[one] for one in of.sentences)]
     said += [f"Panels by {_listed(of.panels)}."] if of.panels else []
     said += [f"{EACH[name]} takes all values of {_listed(of.together)} together."] if of.together else []
     return " ".join(said)

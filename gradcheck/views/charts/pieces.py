@@ -29,8 +29,8 @@ def decades(ticks: int, extent: float | None = None) -> alt.Axis:
 
     extent : pixels that its names take at least.
     """
-    name, more = exponential("datum.value", "~e"), {} if extent is None else {"minExtent": extent}
-    return alt.Axis(values=_POWERS, labelExpr=name, labelOverlap="parity", tickCount=ticks, **more)
+    name, least = exponential("datum.value", "~e"), alt.Undefined if extent is None else extent
+    return alt.Axis(values=_POWERS, labelExpr=name, labelOverlap="parity", tickCount=ticks, minExtent=least)
 
 
 def exponential(number: str, form: str) -> str:

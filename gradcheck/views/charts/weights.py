@@ -42,10 +42,19 @@ def pair(source: alt.Data, width: int, verdicts: Sequence[str]) -> list[ChartTyp
 
 def ranged(chart: ChartType) -> ChartType:
     """A chart that knows the ranges of the gradients, and of the errors and bounds that are positive."""
-    positive = {name: f"datum.{of} > 0 ? datum.{of} : null" for name, of in (("seen", "abs_err"), ("allowed", "bound"))}
-    fields = {"a": "analytic", "n": "numeric", "seen": "seen", "allowed": "allowed"}
-    ends = {f"{name}{k}": f"{end}({of})" for name, of in fields.items() for k, end in enumerate(("min", "max"))}
-    return chart.transform_calculate(**positive).transform_joinaggregate(**ends)
+    found: ChartType = chart.transform_calculate(
+        seen="datum.abs_err > 0 ? datum.abs_err : null", allowed="datum.bound > 0 ? datum.bound : null"
+    ).transform_joinaggregate(
+        a0="min(analytic)",
+        a1="max(analytic)",
+        n0="min(numeric)",
+        n1="max(numeric)",
+        seen0="min(seen)",
+        seen1="max(seen)",
+        allowed0="min(allowed)",
+        allowed1="max(allowed)",
+    )
+    return found
 
 
 def parts(source: alt.Data, width: int, verdicts: Sequence[str]) -> tuple[alt.LayerChart, alt.LayerChart]:
