@@ -26,7 +26,9 @@ def cell_view(record: Record, start: str, most: int | None = BLOCK_WEIGHTS) -> l
     row = record.cell(start)
     facts = ", ".join(words.setting(name, row[name], record.names) for name in _FACTS)
     step = words.setting("eps", row["eps"], record.names)
-    others = "".join(f", {words.column(name)} {words.setting(name, row[name], record.names)}" for name in _swept(record))
+    others = "".join(
+        f", {words.column(name)} {words.setting(name, row[name], record.names)}" for name in _swept(record)
+    )
     within = f" of {printable(row['run'])}" if record.several else ""
     verdict = row["verdict"] or row["status"]
     blocks: list[Table | str] = [

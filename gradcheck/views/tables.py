@@ -69,7 +69,7 @@ def _verdict_table(record: Record, by: Sequence[str]) -> Table:
     header = [name for name in frame.columns if name not in (*unused, "half_visible_from")]
     shown = [[_figure(row, name, by, record.names) for name in header] for row in rows]
     note = words.HALF if any(str(value).endswith("*") for row in shown for value in row[len(by) :]) else ""
-    title = f"cells by {', '.join(map(words.column, by))}: how many have each verdict"
+    title = f"cells by {', '.join(map(words.column, by))}"
     left = frozenset(words.column(name) for name in by if name != "eps")
     return Table(title, [words.column(name) for name in header], shown, note, left, keys=len(by))
 

@@ -116,7 +116,9 @@ def test_one_cell_is_told_by_all_keys_of_its_grid(tmp_path: Path, capsys: pytest
             cell.config["data"] |= {"seed": i % 2}
             writer.add(cell_row(cell, result(i), 0.01))
     for i in range(4):
-        assert shown(capsys, tmp_path / "run", "--cell", planned(i).cell).splitlines()[0].endswith(f", data.seed {i % 2}")
+        assert (
+            shown(capsys, tmp_path / "run", "--cell", planned(i).cell).splitlines()[0].endswith(f", data.seed {i % 2}")
+        )
 
 
 def test_json_holds_the_same_numbers(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
