@@ -13,12 +13,13 @@ from gradcheck.experiment.truth import UNKNOWN_MODELS, Truth
 from gradcheck.printable import printable
 from gradcheck.views.axes import settings_varied
 from gradcheck.views.frames import plain_value, records
-from gradcheck.views.layout import BAD, GOOD, OPEN, Table, Title, Told
+from gradcheck.views.layout import Table, Title
 from gradcheck.views.matrix import Facet, Matrix, Square, named
 from gradcheck.views.numbers import counted
 from gradcheck.views.record import Record
+from gradcheck.views.squares import legend, share
 from gradcheck.views.tally import in_order
-from gradcheck.views.words import NO_BUG, NOT_ENOUGH, Names, column, error, percent, setting
+from gradcheck.views.words import Names, column, error, setting
 from gradcheck.views.worst import Worst
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def matrices(found: Matrix, most: int | None) -> Iterator[Table | str]:
     squares, shown = found.squares, 0
     if len(squares) < 2:
         return
-    yield Title(f"\n{_legend(found, squares)}")
+    yield Title(f"\n{legend(found)}")
     # all tables have their columns below each other
     width = max(len(words) for facet in found.facets for words in (facet.name, *(name for name, _ in facet.rows)))
     many = most is not None and sum(len(facet.rows) for facet in found.facets) > MANY
@@ -86,29 +87,6 @@ def matrices(found: Matrix, most: int | None) -> Iterator[Table | str]:
             yield f"   100 everywhere: {', '.join(others)}"
 
 
-def _legend(found: Matrix, squares: Sequence[Square]) -> str:
-    """What the numbers of a matrix are."""
-    told: dict[str, int] = {}
-    for square in squares:
-        for truth, count in square.told.items():
-            told[truth] = told.get(truth, 0) + count
-    words = []
-    if any(Truth(truth).planted for truth in told):
-        missed = "!n: n % missed; " if told.get(Truth.MISSED) else ""
-        words.append(f"planted bugs caught, in %; {missed}the rest cannot be told")
-    if told.get(Truth.RIGHT) or told.get(Truth.FALSE_ALARM):
-        correct = told.get(Truth.RIGHT, 0) + told.get(Truth.FALSE_ALARM, 0)
-        few = f", {found.little:,} of {correct:,} {NOT_ENOUGH}" if found.little else ""
-        words.append(f"{NO_BUG}: cells accused, in %{few}")
-    if told.get(Truth.UNKNOWN):
-        words.append("your own functions: cells that are a mismatch, in %")
-    least, many = min(square.cells for square in squares), max(square.cells for square in squares)
-    size = counted(many, "cell") if least == many else f"{least:,} to {many:,} cells"
-    by = ["bug", column(found.axes.column or ""), *map(column, found.axes.facets)]
-    words += [f"{column(name)} goes with {column(teller)}" for name, teller in found.paired]
-    return f"by {', '.join(filter(None, by))}: {'; '.join(words)} ({size} a square)"
-
-
 def _caught(row: tuple[str, bool], squares: Sequence[Square | None]) -> bool:
     """Whether a planted bug was caught in every cell of a row."""
     return row[1] and all(one is None or one.told.get(Truth.CAUGHT) == one.cells for one in squares)
@@ -118,22 +96,10 @@ def _table(
     facet: Facet, rows: Mapping[tuple[str, bool], Sequence[Square | None]], columns: Sequence[str], width: int
 ) -> Table:
     shown = [
-        [name.ljust(width), *(None if one is None else _share(one, planted) for one in row)]
+        [name.ljust(width), *(None if one is None else share(one, planted) for one in row)]
         for (name, planted), row in rows.items()
     ]
     return Table("", [facet.name, *columns], shown, left=frozenset({facet.name}), named=True)
-
-
-def _share(square: Square, planted: bool) -> Told:
-    n, told = square.cells, square.told
-    if told.get(Truth.UNKNOWN):
-        return Told(percent(square.wrong, n), BAD if square.wrong and not planted else "")
-    if not planted:
-        alarms = told.get(Truth.FALSE_ALARM, 0)
-        return Told(percent(alarms, n), BAD if alarms else "")
-    caught, missed = told.get(Truth.CAUGHT, 0), told.get(Truth.MISSED, 0)
-    words = percent(caught, n) + (f"!{percent(missed, n)}" if missed else "")
-    return Told(words, BAD if missed else GOOD if caught == n else OPEN)
 
 
 def diagnoses(record: Record, keys: Sequence[str], most: int | None) -> Iterator[str]:

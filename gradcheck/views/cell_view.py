@@ -10,6 +10,7 @@ from gradcheck.numerics.layout import BLOCK_WEIGHTS
 from gradcheck.numerics.verdict import EXEMPT
 from gradcheck.printable import printable
 from gradcheck.views import words
+from gradcheck.views.axes import axes
 from gradcheck.views.frames import records
 from gradcheck.views.layout import Table, short
 from gradcheck.views.numbers import counted
@@ -17,20 +18,21 @@ from gradcheck.views.record import Record
 
 _COLUMNS = ("verdict", "analytic", "numeric", "abs_err", "bound", "rel_err", "resolution", "weight", "step", "reason")
 _NAMES = {"resolution": words.VISIBLE_FROM, "weight": "value"}
-_PRECISE = ("analytic", "numeric", "weight", "step")
+_FACTS = ("model", "data", "bug", "scheme", "dtype")
 
 
 def cell_view(record: Record, start: str, most: int | None = BLOCK_WEIGHTS) -> list[Table | str]:
     """One cell: what it is, its verdict, and at most so many of its weights (None: all of them)."""
     row = record.cell(start)
-    facts = ", ".join(
-        words.setting(name, row[name], record.names) for name in ("model", "data", "bug", "scheme", "dtype")
-    )
+    facts = ", ".join(words.setting(name, row[name], record.names) for name in _FACTS)
     step = words.setting("eps", row["eps"], record.names)
+    others = "".join(
+        f", {words.column(name)} {words.setting(name, row[name], record.names)}" for name in _swept(record)
+    )
     within = f" of {printable(row['run'])}" if record.several else ""
     verdict = row["verdict"] or row["status"]
     blocks: list[Table | str] = [
-        f"cell {printable(row['cell'])}{within}: {facts}, eps {step}",
+        f"cell {printable(row['cell'])}{within}: {facts}, eps {step}{others}",
         f"{printable(verdict).upper()}  {printable(row['diagnosis'] or row['message'] or '')}".rstrip(),
     ]
     n = row["n_weights"] or 0
@@ -42,6 +44,12 @@ def cell_view(record: Record, start: str, most: int | None = BLOCK_WEIGHTS) -> l
             title += f"  (first {len(weights)} of {n}; --all shows every one)"
         blocks.append(_table(weights, title, row["accept"] or 0.0))
     return blocks
+
+
+def _swept(record: Record) -> list[str]:
+    """The keys of the grid that are no facts of every cell: seeds, settings of the bug."""
+    of_grid = axes(record.cells[record.cells["status"] == "ok"])
+    return [name for name in (*of_grid.names, *of_grid.seeds) if name not in (*_FACTS, "run")]
 
 
 def _weights(record: Record, cell: str, n: int, most: int | None) -> list[dict[str, Any]]:
@@ -85,6 +93,6 @@ def _value(weight: Mapping[str, Any], name: str, accept: float) -> object:
     value = weight[name]
     if name == "resolution":
         return words.visible_from(None if value is None else value + accept)
-    if name in _PRECISE and isinstance(value, float) and value != 0 and 1e-4 <= abs(value) < 1e6:
-        return f"{value:.6g}"  # enough digits to see where two gradients part
-    return short(value)
+    if name == "rel_err":
+        return words.error(value)
+    return words.number(value) if isinstance(value, float) else short(value)

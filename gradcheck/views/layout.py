@@ -50,7 +50,7 @@ class Table:
 
     left : columns of text, on the left.   keys : how many of the first columns say what a row is; they are repeated where a
     table is wider than the screen, so that its other columns stand below.   named : whether the first name of the header is
-    a title: then all columns are of one kind.
+    a title: then all columns are of one kind.   gap : blanks between two columns.
     """
 
     title: str
@@ -60,6 +60,7 @@ class Table:
     left: frozenset[str] = field(default_factory=frozenset)
     keys: int = 1
     named: bool = False
+    gap: int = GAP
 
 
 def short(value: object) -> str:
@@ -96,6 +97,9 @@ def lines(block: Table | str, width: int, paint: Paint = unpainted) -> Iterator[
         return
     yield from (paint(one, TITLE) for one in wrapped(block.title, width) if one)
     some = list(_beside(block, width))
+    if block.named and len(some) > 1:  # its numbers are short: rather close together than apart
+        close = list(_beside(replace(block, gap=1), width))
+        some = close if len(close) < len(some) else some
     if len(block.rows) and not block.named and (len(some) > SPLIT or not all(_fits(one, width) for one in some)):
         yield from _stacked(block, width, paint)
     else:
@@ -140,7 +144,7 @@ def _beside(table: Table, width: int) -> Iterator[Table]:
     keys, k = list(range(table.keys)), table.keys
     while k < len(columns) or k == table.keys:
         here = [*keys]
-        while k < len(columns) and (len(here) == len(keys) or _sum(least[i] for i in [*here, k]) <= width):
+        while k < len(columns) and (len(here) == len(keys) or _sum((least[i] for i in [*here, k]), table.gap) <= width):
             here.append(k)
             k += 1
         yield replace(table, header=[columns[i][0] for i in here], rows=[[row[i] for i in here] for row in table.rows])
@@ -188,11 +192,11 @@ def _fits(table: Table, width: int) -> bool:
     if width >= UNLIMITED or len(table.header) == 1:
         return True
     columns = zip(table.header, *table.rows, strict=True)
-    return _sum(_narrowest(*column, of_text=column[0] in table.left) for column in columns) <= width
+    return _sum((_narrowest(*column, of_text=column[0] in table.left) for column in columns), table.gap) <= width
 
 
-def _sum(widths: Iterator[int]) -> int:
-    return 1 - GAP + sum(width + GAP for width in widths)
+def _sum(widths: Iterator[int], gap: int) -> int:
+    return 1 - gap + sum(width + gap for width in widths)
 
 
 def _narrowest(name: str, *values: object, of_text: bool) -> int:
@@ -213,11 +217,11 @@ def _widths(table: Table, width: int) -> list[int]:
     widths = [len(name) for name in table.header]
     for row in table.rows:
         widths = [max(w, len(short(value))) for w, value in zip(widths, row, strict=True)]
-    if _sum(iter(widths)) <= width:
+    if _sum(iter(widths), table.gap) <= width:
         return widths
     columns = list(zip(table.header, *table.rows, strict=True))
     least = [_narrowest(*column, of_text=column[0] in table.left) for column in columns]
-    excess = _sum(iter(widths)) - width
+    excess = _sum(iter(widths), table.gap) - width
     while excess > 0:
         most = max(range(len(widths)), key=lambda i: (widths[i] > least[i], widths[i]))
         if widths[most] <= least[most]:  # not one of them can: words are broken
@@ -247,15 +251,15 @@ def _rows(table: Table, width: int, paint: Paint) -> Iterator[str]:
                 part.ljust(w) if on_left else part.rjust(w)
                 for part, w, on_left in zip(parts, widths, left, strict=True)
             ]
-            line = "  ".join(padded).rstrip()
-            yield " " + _painted(line, padded, meanings, paint)
+            line = (" " * table.gap).join(padded).rstrip()
+            yield " " + _painted(line, padded, meanings, table.gap, paint)
 
 
 def _meaning(value: object, text: str) -> str:
     return value.meaning if isinstance(value, Told) else MEANINGS.get(text, "")
 
 
-def _painted(line: str, padded: Sequence[str], meanings: Sequence[str], paint: Paint) -> str:
+def _painted(line: str, padded: Sequence[str], meanings: Sequence[str], gap: int, paint: Paint) -> str:
     """The line with its parts painted; blanks at its end are not there."""
     if not any(meanings):
         return line
@@ -263,6 +267,6 @@ def _painted(line: str, padded: Sequence[str], meanings: Sequence[str], paint: P
     for text, meaning in zip(padded, meanings, strict=True):
         part = line[start : start + len(text)]
         parts.append(paint(part, meaning) if meaning and part.strip() else part)
-        parts.append(line[start + len(text) : start + len(text) + GAP])
-        start += len(text) + GAP
+        parts.append(line[start + len(text) : start + len(text) + gap])
+        start += len(text) + gap
     return "".join(parts)

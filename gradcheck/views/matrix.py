@@ -38,10 +38,12 @@ class Square:
     """The cells of a row with one value of the column, counted by their `Truth`.
 
     wrong : of the cells of which nobody knows the right gradient, those that are a mismatch.
+    little : of correct gradients, those that were not accused, but not judged enough to be ok either.
     """
 
     told: dict[str, int]
     wrong: int = 0
+    little: int = 0
 
     @property
     def cells(self) -> int:
@@ -62,14 +64,12 @@ class Matrix:
     """The matrices of a grid; they have the same columns.
 
     paired : keys that were varied together with an axis, and that axis.
-    little : how many correct gradients were not accused, but not judged enough to be ok either.
     """
 
     axes: Places
     columns: list[str]
     facets: list[Facet]
     paired: tuple[tuple[str, str], ...] = ()
-    little: int = 0
 
     @property
     def squares(self) -> list[Square]:
@@ -97,19 +97,26 @@ def matrix(cells: pd.DataFrame) -> Matrix:
     keys = [*found.facets, *found.rows, *([found.column] if found.column else [])]
     told = truths(done)
     wrong = (told == Truth.UNKNOWN) & (done["verdict"] == "mismatch")
+    # a run of version 1 does not say which cells are ok
+    little = (told == Truth.RIGHT) & ~done["ok"].fillna(True).astype(bool)
     frame = done[keys].assign(
-        _told=told, _planted=done["bug_injected"].fillna(False).astype(bool), _wrong=wrong.astype(int)
+        _told=told,
+        _planted=done["bug_injected"].fillna(False).astype(bool),
+        _wrong=wrong.astype(int),
+        _little=little.astype(int),
     )
-    counted = frame.groupby([*keys, "_planted", "_told"], dropna=False, sort=False)["_wrong"].agg(["size", "sum"])
+    counted = frame.groupby([*keys, "_planted", "_told"], dropna=False, sort=False).agg(
+        size=("_wrong", "size"), wrong=("_wrong", "sum"), little=("_little", "sum")
+    )
     squares: dict[tuple[Any, ...], Square] = {}
-    for key, size, accused in zip(counted.index, counted["size"], counted["sum"], strict=True):
+    for key, size, accused, few in zip(counted.index, *(counted[name] for name in counted), strict=True):
         *place, truth = (plain_value(value) for value in key)
         square = squares.get(tuple(place), Square({}))
-        squares[tuple(place)] = Square(square.told | {str(truth): int(size)}, square.wrong + int(accused))
+        squares[tuple(place)] = Square(
+            square.told | {str(truth): int(size)}, square.wrong + int(accused), square.little + int(few)
+        )
     paired = tuple(one for one in of_grid.paired if not is_seed(one[0]))  # seeds are taken together
-    # a run of version 1 does not say which cells are ok
-    little = int(((told == Truth.RIGHT) & ~done["ok"].fillna(True).astype(bool)).sum())
-    return replace(_arranged(found, squares, naming.named(cells)), paired=paired, little=little)
+    return replace(_arranged(found, squares, naming.named(cells)), paired=paired)
 
 
 def _arranged(found: Places, squares: dict[tuple[Any, ...], Square], names: Names) -> Matrix:

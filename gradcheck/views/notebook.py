@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gradcheck.experiment.truth import Truth
 from gradcheck.views import facets, naming, words
 from gradcheck.views.axes import BASE, axes
 from gradcheck.views.matrix import matrix
 from gradcheck.views.numbers import counted
 from gradcheck.views.sentence import answer
+from gradcheck.views.squares import legend, share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +29,7 @@ def text(cells: pd.DataFrame) -> str:
 
 
 def as_html(cells: pd.DataFrame) -> str:
-    """Runs as HTML: the same lines, and how many cells of each bug were caught in each panel.  Nothing in it acts."""
+    """Runs as HTML: the same lines, and the share of each bug that was caught in each panel.  Nothing in it acts."""
     lines = [html.escape(line) for line in (_heading(cells), *_varied(cells))]
     return (
         f"<div><p><strong>{html.escape(answer(cells))}</strong><br>{'<br>'.join(lines)}</p>{_table(cells)}"
@@ -70,9 +69,11 @@ def _table(cells: pd.DataFrame) -> str:
     said = words.column(found.axes.column) if found.axes.column else ""
     head = [*(["panel"] if panels else []), "bug", *(" ".join(filter(None, (said, name))) for name in columns)]
     body = []
-    for panel, (bug, _), squares in rows[:_MOST_ROWS]:
+    for panel, (bug, planted), squares in rows[:_MOST_ROWS]:
         names = [*([panel] if panels else []), bug]
-        counts = [_cell(square.told) if square is not None else "" for square in squares[:_MOST_COLUMNS]]
+        counts = [
+            html.escape(share(square, planted).text) if square is not None else "" for square in squares[:_MOST_COLUMNS]
+        ]
         body.append("".join([*(f"<th>{html.escape(n)}</th>" for n in names), *(f"<td>{n}</td>" for n in counts)]))
     lacking = [
         f"{of - most:,} more {what}"
@@ -80,17 +81,8 @@ def _table(cells: pd.DataFrame) -> str:
         if of > most
     ]
     return (
+        f"<p>{html.escape(legend(found))}</p>"
         f"<table><thead><tr>{''.join(f'<th>{html.escape(name)}</th>' for name in head)}</tr></thead>"
         f"<tbody>{''.join(f'<tr>{row}</tr>' for row in body)}</tbody></table>"
         + (f"<p>… {' and '.join(lacking)}: python -m gradcheck.show</p>" if lacking else "")
     )
-
-
-def _cell(told: Mapping[str, int]) -> str:
-    counts = {truth: told.get(str(truth), 0) for truth in Truth}
-    planted = sum(counts[truth] for truth in Truth if truth.planted)
-    correct = counts[Truth.RIGHT] + counts[Truth.FALSE_ALARM]
-    said = [f"{counts[Truth.CAUGHT]:,}/{planted:,} {Truth.CAUGHT}"] if planted else []
-    said += [counted(counts[Truth.FALSE_ALARM], "false alarm") + f" in {correct:,}"] if correct else []
-    said += [counted(counts[Truth.UNKNOWN], "cell")] if counts[Truth.UNKNOWN] else []
-    return ", ".join(said)

@@ -80,7 +80,7 @@ def _by_key(swept: Swept, keys: Sequence[str], run: words.Names, most: int | Non
     ]
     header = ["key", "value", *names, *(["caught"] if any(caught) else [])]
     both = correct and any(True in line.found for line in lines)
-    note = [f"match to {words.VISIBLE_FROM}: cells with {run.unplanted}"] if both else []
+    note = [f"match to {words.VISIBLE_FROM}: weights of cells with {run.unplanted}"] if both else []
     return Table(
         "", header, rows, "; ".join([*note, *filter(None, [_note(rows)])]), frozenset({"key", "value"}), keys=2
     )

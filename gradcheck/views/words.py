@@ -128,6 +128,22 @@ def error(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
+def number(value: float) -> str:
+    """A number of a weight, with enough digits to see where two gradients part: ``0.132834``, ``4.666e-06``, ``0``, ``inf``.
+
+    A page writes it so too, in JavaScript.
+    """
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return f"{value:g}"
+    if value.is_integer() and abs(value) < 1e15:
+        return f"{int(value)}"
+    if 1e-3 <= abs(value) < 1e4:
+        return f"{value:.6g}"
+    return eps_text(float(f"{value:.3e}"))
+
+
 def visible_from(every: float | None, half: float | None = None) -> str:
     """The smallest relative error that would have been seen: ``3e-08``; ``1e-02*`` in half of the weights; ``never``.
 

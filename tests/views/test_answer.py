@@ -117,6 +117,19 @@ def test_shares_are_percentages_and_what_was_missed_stands_beside(
     assert ["scale", "25!25", "100"] in lines
 
 
+def test_of_correct_gradients_a_square_says_how_many_were_not_judged_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Writer(tmp_path / "run", {}) as writer:
+        for seed in range(4):
+            for step, verdict in ((0, ("inconclusive", "match")[seed % 2]), (1, "match")):
+                made = cell_of(4 * seed + step, verdict)
+                writer.add(made._replace(cell=made.cell | {"ok": verdict == "match"}))
+    text = shown(capsys, tmp_path / "run")
+    assert ["no", "bug", "0?50", "0"] in [line.split() for line in text.splitlines()]
+    assert "?n: n % not judged enough, 2 of 8 in all" in " ".join(text.split())
+
+
 def test_who_was_accused_wrongly_comes_before_all_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, stored = grid(tmp_path / "run", 3, model="logistic")
     text = shown(capsys, run)

@@ -184,3 +184,15 @@ def test_wrong_weights_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert names[3:] == [*others, "b[0]"]
     short = seen(monkeypatch, Terminal(), 200, tmp_path / "run", "--cell", planned(0).cell)
     assert "(first 19 of 40; --all shows every one)" in short
+
+
+def test_a_matrix_of_ten_steps_is_one_table_on_a_screen_of_80_columns() -> None:
+    steps = [*(f"1e-0{k}" for k in range(1, 10)), "auto"]
+    name = "float32, central, logistic"
+    row = ["scale".ljust(len(name)), *["0?100"] * len(steps)]
+    matrix = Table("", [name, *steps], [row], left=frozenset({name}), named=True)
+    some = [*lines(matrix, 80)]
+    assert max(map(len, some)) <= 80
+    assert sum("scale" in line for line in some) == 1
+    assert some[-2].split()[-len(steps) :] == steps
+    assert "  ".join(steps[:9]) in next(lines(matrix, 120))  # where there is room columns stand apart

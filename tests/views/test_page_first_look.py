@@ -65,6 +65,10 @@ def test_cells_stand_in_the_order_in_which_they_deserve_a_look(seed: int) -> Non
             "status": rng.choice(["ok", "failed", "skipped"], n, p=[0.8, 0.1, 0.1]),
             "max_rel_err": rng.random(n),
             "n_missed": rng.integers(0, 2, n),
+            "diagnosis_kind": rng.choice(["sign_flip", "unknown", None], n),
+            "n_match": rng.integers(0, 4, n),
+            "n_mismatch": rng.integers(0, 4, n),
+            "n_weights": 6,
         }
     ).assign(bug_injected=lambda frame: frame["bug"] != "none")
     told = truths(cells)
@@ -82,6 +86,11 @@ def test_cells_stand_in_the_order_in_which_they_deserve_a_look(seed: int) -> Non
 
     found = [group(row) for row in ordered.itertuples()]
     assert found == sorted(found)
+    # a mistake with a name comes first, if there is one; of these the cell most of whose weights were judged
+    wrong = ordered[(ordered["verdict"] == "mismatch") & (ordered["status"] == "ok")]
+    for _, some in wrong.groupby([group(row) for row in wrong.itertuples()]):
+        how = [(row.diagnosis_kind == "sign_flip", row.n_match + row.n_mismatch) for row in some.itertuples()]
+        assert some["told"].iloc[0] == Truth.MISSED or how[0] == max(how)  # other verdicts are among the missed
 
 
 def test_the_first_cell_of_the_table_is_the_one_that_is_shown(visit: Callable[..., Visit]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,9 @@ from gradcheck.experiment.results.rows import cell_row
 from gradcheck.experiment.results.writer import Writer
 from gradcheck.numerics.verdict import EXEMPT
 from gradcheck.views import cube
+from gradcheck.views.cell_view import cell_view
 from gradcheck.views.charts import drawing
+from gradcheck.views.layout import Table
 from gradcheck.views.page import Page
 from gradcheck.views.record import Record
 
@@ -80,6 +83,14 @@ def test_the_page_holds_of_each_weight_what_is_stored_with_the_wrong_ones_first(
         assert f"{counts.total()} weight{'s'[: counts.total() != 1]} not judged" in words
         shown = seen.column("weights", "visible from")
         assert [text == "never" for text in shown] == (mine["resolution"] + accept > 2).tolist()
+        of_show = next(one for one in cell_view(record, planned(i).cell) if isinstance(one, Table))
+        for k, name in enumerate(of_show.header):
+            # a terminal writes each number as the page does; single precision may part in the last of six digits
+            told, own = seen.column("weights", name), [str(row[k]) for row in of_show.rows]
+            forms = [[re.sub("[0-9]", "0", text) for text in texts] for texts in (told, own)]
+            assert forms[0] == forms[1], name
+            if name in NUMBERS:
+                np.testing.assert_allclose(np.array(told, float), np.array(own, float), rtol=2e-5, err_msg=name)
 
 
 def test_the_table_of_cells_is_saved_with_numbers_alone_where_errors_are_visible(visit: Callable[..., Visit]) -> None:

@@ -100,13 +100,25 @@ def test_the_order_in_which_cells_are_stored_does_not_show(tmp_path: Path, capsy
 def test_one_cell_weight_by_weight(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, run, "--cell", planned(3).cell[:9])
     lines = text.splitlines()
-    assert lines[0] == f"cell {planned(3).cell}: logistic, gaussian, no bug, central, float64, eps auto"
+    assert lines[0] == f"cell {planned(3).cell}: logistic, gaussian, no bug, central, float64, eps auto, init.seed 0"
     assert lines[1:3] == ["MATCH", "6 weights: 6 match"]
     assert lines[4].split()[0] == "W[0,0]"
     assert lines[9].startswith(" b[0] ")
     assert len(lines) == 4 + 6
     failed = shown(capsys, run, "--cell", planned(500).cell)
     assert "FAILED  the loss is nan" in failed
+
+
+def test_one_cell_is_told_by_all_keys_of_its_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Writer(tmp_path / "run", {}) as writer:
+        for i in range(4):
+            cell = planned(i)
+            cell.config["data"] |= {"seed": i % 2}
+            writer.add(cell_row(cell, result(i), 0.01))
+    for i in range(4):
+        assert (
+            shown(capsys, tmp_path / "run", "--cell", planned(i).cell).splitlines()[0].endswith(f", data.seed {i % 2}")
+        )
 
 
 def test_json_holds_the_same_numbers(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

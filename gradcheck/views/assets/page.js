@@ -336,7 +336,7 @@
   cells.fill(content.cells);
   find("problems-section").hidden = !content.problems.rows.length;
   provenance.fill({ columns: ["key", "value"], titles: ["key", "value"], rows: content.provenance.map(({ key, value }) => [key, value]) });
-  find("verdicts-heading").textContent = `Verdicts by ${[by.slice(0, -1).map((name) => keys[placeOf[name]].title).join(", "), keys[placeOf[by.at(-1)]].title].filter(Boolean).join(" and ")}`;
+  find("verdicts-heading").textContent = `Cells by verdict, for each ${[by.slice(0, -1).map((name) => keys[placeOf[name]].title).join(", "), keys[placeOf[by.at(-1)]].title].filter(Boolean).join(" and ")}`;
   find("warning").textContent = content.warning;
   find("commands").textContent = content.commands.join("\n");
   ["detection", ...VEGA].forEach(captioned);

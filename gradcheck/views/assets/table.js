@@ -42,7 +42,7 @@ function shown(value, name) {
   if (["worst_rel_err", "rel_err"].includes(name) && typeof value === "number") return value ? padded(value.toExponential(1)) : "0";
   if (value === null || value === undefined) return "-";
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (typeof value !== "number" || Number.isInteger(value)) return String(value);
+  if (typeof value !== "number" || (Number.isInteger(value) && Math.abs(value) < 1e15)) return String(value);
   const size = Math.abs(value);
   return size >= 1e-3 && size < 1e4 ? String(Number(value.toPrecision(6))) : exponential(Number(value.toPrecision(4)));
 }

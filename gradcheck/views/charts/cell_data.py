@@ -293,7 +293,7 @@ def looks(cells: pd.DataFrame, told: pd.Series) -> NDArray[np.int64]:
 def interesting(cells: pd.DataFrame, told: pd.Series, groups: NDArray[np.int64] | None = None) -> NDArray[np.intp]:
     """The places of the cells, taken in turn from each square of bug and step: those of which a page takes the first.
 
-    Within a square they have the order of `looks`.  Among equals the worst error comes first.
+    Within a square they have the order of `looks`.  Among equals the most telling comes first, then the worst error.
 
     told : the truth of each cell.
     groups : of each cell a number; no cell comes before every group of its square had its turn.
@@ -304,21 +304,35 @@ def interesting(cells: pd.DataFrame, told: pd.Series, groups: NDArray[np.int64] 
 
 
 def looked_at(cells: pd.DataFrame, told: pd.Series) -> NDArray[np.intp]:
-    """The places of the cells in the order of `looks`; among equals in turn from each square, the worst error first."""
+    """The places of the cells in the order of `looks`; among equals in turn from each square, the most telling first."""
     ordered = _turns(cells, told, None)
-    return np.asarray(
-        ordered.sort_values(["_look", "_again"], ascending=[False, True], kind="stable").index, dtype=np.intp
-    )
+    ordered["_again"] = ordered.groupby(["_look", "bug", "eps"], dropna=False, sort=False).cumcount()  # among equals
+    first = ordered.sort_values(["_look", "_again"], ascending=[False, True], kind="stable")
+    return np.asarray(first.index, dtype=np.intp)
 
 
 def _turns(cells: pd.DataFrame, told: pd.Series, groups: NDArray[np.int64] | None) -> pd.DataFrame:
-    """The cells by `looks` and error, with the number of each in its group, and within its square."""
+    """The cells by `looks`, how telling they are and error, with the number of each in its group, and in its square."""
     group = np.zeros(len(cells), dtype=np.int64) if groups is None else groups
     keys = cells[["bug", "eps", "max_rel_err"]].assign(_look=looks(cells, told), _group=group).reset_index(drop=True)
-    ordered = keys.sort_values(["_look", "max_rel_err"], ascending=False, na_position="last", kind="stable")
+    keys["_named"], keys["_judged"] = _telling(cells)
+    by = ["_look", "_named", "_judged", "max_rel_err"]
+    ordered = keys.sort_values(by, ascending=False, na_position="last", kind="stable")
     ordered["_turn"] = ordered.groupby("_group", sort=False).cumcount() if groups is not None else 0
     ordered["_again"] = ordered.groupby(["_turn", "bug", "eps"], dropna=False, sort=False).cumcount()
     return ordered
+
+
+def _telling(cells: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Of each mismatch whether its mistake has a name, and the share of its weights that were judged; of other cells nothing.
+
+    Where bounds are wide most weights are not judged, and many mistakes look like the one that was planted.
+    """
+    wrong = (cells["verdict"] == "mismatch").to_numpy(bool)
+    named = ~cells["diagnosis_kind"].fillna("unknown").isin(["unknown", "none"]).to_numpy(bool)
+    judged = cells["n_match"].fillna(0).to_numpy(float) + cells["n_mismatch"].fillna(0).to_numpy(float)
+    share = judged / np.maximum(cells["n_weights"].fillna(0).to_numpy(float), 1.0)
+    return wrong & named, np.where(wrong, share, 0.0)
 
 
 def _done(cells: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
