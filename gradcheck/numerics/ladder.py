@@ -191,9 +191,8 @@ def _from_neighbours(value: Array, noise: Array, gain: float) -> Array:
     growth = np.full(gaps.shape, gain)
     seen = gaps[:, :-1] > 2 * noise[:, : max(0, noise.shape[1] - 2)]
     growth[:, :-1] = np.where(seen, np.clip(gaps[:, 1:] / gaps[:, :-1], 1.25, gain), gain)
-    # the next larger step has ``growth`` times the truncation, so the difference is (growth - 1) times this one's;
-    # this step's own noise is in its roundoff already, the larger step's is half as much or less
-    shown = gaps + noise[:, :-1] / 2
-    truncation[:, :-1] = shown / (growth - 1)
-    truncation[:, 1:] = np.fmin(truncation[:, 1:], shown * growth / (growth - 1))
+    # the next larger step has ``growth`` times the truncation, so the difference is (growth - 1) times this one's; each step's
+    # own noise is in its roundoff already, the larger step's is half of the smaller one's or less, the smaller step's is its own
+    truncation[:, :-1] = (gaps + noise[:, :-1] / 2) / (growth - 1)
+    truncation[:, 1:] = np.fmin(truncation[:, 1:], (gaps + noise[:, :-1]) * growth / (growth - 1))
     return truncation
