@@ -89,8 +89,8 @@ def _many(column: pd.Series) -> int:
 
 def matrix(cells: pd.DataFrame) -> Matrix:
     """The matrices of some rows of ``cells``: of the cells that were computed."""
-    names = [*settings_varied(cells), *BASE, *COLUMNS, "ok"]  # of a million cells all columns would take a gigabyte
-    names += [name for name in ("run",) if name in cells]
+    names = [*settings_varied(cells), *BASE, *COLUMNS]  # of a million cells all columns would take a gigabyte
+    names += [name for name in ("run", "ok") if name in cells]
     done = cells.loc[cells["status"] == "ok", list(dict.fromkeys(names))]
     of_grid = axes(done)
     found = places(done, of_grid)
