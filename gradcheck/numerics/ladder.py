@@ -192,7 +192,7 @@ def _from_neighbours(value: Array, noise: Array, gain: float) -> Array:
     seen = gaps[:, :-1] > 2 * noise[:, : max(0, noise.shape[1] - 2)]
     growth[:, :-1] = np.where(seen, np.clip(gaps[:, 1:] / gaps[:, :-1], 1.25, gain), gain)
     # the next larger step has ``growth`` times the truncation, so the difference is (growth - 1) times this one's; each step's
-    # own noise is in its roundoff already, the larger step's is half of the smaller one's or less, the smaller step's is its own
+    # own noise is in its roundoff already; the larger step's is half of the smaller one's or less, the smaller one's is not
     truncation[:, :-1] = (gaps + noise[:, :-1] / 2) / (growth - 1)
     truncation[:, 1:] = np.fmin(truncation[:, 1:], (gaps + noise[:, :-1]) * growth / (growth - 1))
     return truncation

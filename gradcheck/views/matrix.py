@@ -97,8 +97,9 @@ def matrix(cells: pd.DataFrame) -> Matrix:
     keys = [*found.facets, *found.rows, *([found.column] if found.column else [])]
     told = truths(done)
     wrong = (told == Truth.UNKNOWN) & (done["verdict"] == "mismatch")
+    little = told == Truth.RIGHT
     # a run of version 1 does not say which cells are ok
-    little = (told == Truth.RIGHT) & ~done["ok"].fillna(True).astype(bool)
+    little &= ~done["ok"].fillna(True).astype(bool) if "ok" in done else False
     frame = done[keys].assign(
         _told=told,
         _planted=done["bug_injected"].fillna(False).astype(bool),

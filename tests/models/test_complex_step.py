@@ -17,7 +17,8 @@ from gradcheck.experiment.sources.sequences import Sequences
 from gradcheck.models import Attention, Conv, Norm, OneLayer, RecurrentNet
 from gradcheck.models.layers.layered import LOSSES
 from gradcheck.numerics.check import check
-from gradcheck.numerics.measured import complex_step, finer
+from gradcheck.numerics.measured import complex_step as disputes
+from gradcheck.numerics.measured import finer
 from gradcheck.numerics.problem import Problem
 from gradcheck.numerics.schemes import SCHEMES
 from gradcheck.numerics.steps import AUTO, Step
@@ -80,7 +81,7 @@ def _accused(digits: str, nets: int = NETS) -> int:
 def test_no_right_gradient_is_accused(digits: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of these nets some are, by the rounding that is known without looking."""
     assert _accused(digits) == 0
-    monkeypatch.setattr(complex_step, "settled", lambda problem, disputed, *_: (disputed.estimate, problem.rounding, 0))
+    monkeypatch.setattr(disputes, "settled", lambda problem, disputed, *_: (disputed.estimate, problem.rounding, 0))
     assert _accused(digits) > 0
 
 
