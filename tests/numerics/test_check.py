@@ -198,7 +198,8 @@ def far_above_the_scale(monkeypatch, blind: bool) -> int:
         whole = cells.pose
         monkeypatch.setattr(cells, "pose", lambda c: (lambda p: replace(p, rounding_at=lambda _: p.rounding))(whole(c)))
     failed = 0
-    for seed in (8, 9, 10, 11):
+    # one seed in ten shows the fault, and which do depends on how the processor sums: five of these did with AVX2 and without
+    for seed in (0, 7, 8, 9, 10, 11, 46, 54, 55):
         for scheme, eps in itertools.product(("forward", "backward"), (0.03, 0.1, 0.3, 1.0)):
             data, init = Gaussian(n=40, d=20, scale=1000.0), Optimum(seed=seed, steps=500)
             try:
