@@ -61,7 +61,8 @@ def figures(record: Record, bins: Sequence[weight_data.Bin], cell: str | None) -
     cells = record.cells
     rows, columns = facets.panels(cells)
     curve_rows, curve_columns = captions.curve_panels(cells)
-    own, points = weight_data.drawn_weights(record.weights(cell)) if cell else [], cell_data.rule_points(cells)
+    stored, points = record.weights(cell) if cell else None, cell_data.rule_points(cells)
+    own = [] if stored is None else weight_data.drawn_weights(stored)
     drawn: dict[str, tuple[ChartType, pd.DataFrame]] = {
         "detection": (
             detection(cell_data.squares(cells, rows, columns)),
@@ -75,7 +76,7 @@ def figures(record: Record, bins: Sequence[weight_data.Bin], cell: str | None) -
         "histogram": (histogram(bins), _numbers(bins)),
         "weights": (
             weights(own) if own else empty("No weights here."),
-            _as_stored(_numbers(own, order="flat_index"), record.weights(cell)) if cell and own else _numbers(own),
+            _as_stored(_numbers(own, order="flat_index"), stored) if stored is not None and own else _numbers(own),
         ),
     }
     return {name: Figure(chart, caption(record, name, cell), numbers) for name, (chart, numbers) in drawn.items()}

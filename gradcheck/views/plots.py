@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 import numpy as np
 
 from gradcheck.errors import BadInput
-from gradcheck.views import facets, words
+from gradcheck.views import facets
 from gradcheck.views.charts import cell_data, weight_data
 from gradcheck.views.charts.drawing import require_altair
 
@@ -136,13 +136,13 @@ class Plots:
         """The cells that are chosen, and the keys of their panels.  panels : those of ``"auto"``."""
         cells = facets.chosen(self._source.cells, where, call)
         rows, columns = panels(cells)
+        both = [*columns, *rows]
         if row != AUTO:
-            rows, free = facets.checked(row, cells, f"{call}: row"), [*columns, *rows]
-            columns = [name for name in free if name not in rows]
+            rows = facets.checked(row, cells, f"{call}: row")
+            columns = [name for name in both if name not in rows]
         if column != AUTO:
-            free = [*columns, *rows]
             columns = facets.checked(column, cells, f"{call}: column")
-            rows = [name for name in free if name not in columns] if row == AUTO else rows
+            rows = rows if row != AUTO else [name for name in both if name not in columns]
         return cells, rows, columns
 
 
@@ -150,8 +150,10 @@ def _titled(chart: ChartType, cells: pd.DataFrame, apart: Sequence[str]) -> Char
     """The chart, with a title that names the keys that it does not tell apart, if there are any."""
     from altair import TitleParams
 
-    names = [words.column(name) for name in facets.together(cells, apart)]
+    from gradcheck.views.charts.captions import listed
+
+    names = facets.together(cells, apart)
     if not names:
         return chart
-    title = TitleParams(f"all values of {', '.join(names)} together", anchor="start", fontSize=11, fontWeight="normal")
+    title = TitleParams(f"all values of {listed(names)} together", anchor="start", fontSize=11, fontWeight="normal")
     return chart.properties(title=title)

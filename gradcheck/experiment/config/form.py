@@ -65,10 +65,15 @@ def canonical_section(section: str, given: object) -> Form:
     return typed
 
 
+def is_function(form: Mapping[str, object]) -> bool:
+    """Whether a canonical config asks for somebody's own function."""
+    return section_of(form, "model")["name"] == Function.name
+
+
 def from_x0(form: Form) -> Form:
     """The form with the point of a ``model=function`` as ``init.values``, where these are left empty."""
     model, init = section_of(form, "model"), section_of(form, "init")
-    if model["name"] != Function.name or init["name"] != "values" or init["values"]:
+    if not is_function(form) or init["name"] != "values" or init["values"]:
         return form
     built = build_section("model", model)
     assert isinstance(built, Function)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradcheck.experiment.config.canonical import canonical_json, section_of
+from gradcheck.experiment.config.form import is_function
 from gradcheck.experiment.config.schema import ID_VERSION, TABLES, Run, build_section, class_of, settings
 from gradcheck.experiment.sources.file import File
 from gradcheck.functions.model import Function
@@ -100,8 +101,7 @@ def of_texts(parts: Iterable[str], contents: Iterable[str] = ()) -> str:
 
 def has_sources(form: Mapping[str, object]) -> bool:
     """Whether the id of a canonical config depends on the content of files, beside the config itself."""
-    function = section_of(form, "model")["name"] == Function.name
-    return function or any("path" in section_of(form, section) for section in ("data", "init"))
+    return is_function(form) or any("path" in section_of(form, section) for section in ("data", "init"))
 
 
 def sources(form: Mapping[str, object]) -> str:

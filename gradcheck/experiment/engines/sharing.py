@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import chain
 from typing import Protocol
 
-from gradcheck.experiment.config.canonical import section_of
+from gradcheck.experiment.config.form import is_function
 from gradcheck.experiment.engines.base import (
     CellFailed,
     EngineLost,
@@ -135,7 +135,7 @@ def _drain(
 def _foreign(group: Sequence[Job]) -> bool:
     """Whether cells call functions of others."""
     config = group[0].config
-    return isinstance(config, dict) and section_of(config, "model")["name"] == "function"
+    return isinstance(config, dict) and is_function(config)
 
 
 def computed(chunk: Sequence[Sequence[J]], left: Chunks[J], settings: EngineSettings) -> Stream[J]:

@@ -9,13 +9,12 @@ from gradcheck.errors import Meaningless
 from gradcheck.experiment.cell import refuse, refuse_at
 from gradcheck.experiment.config.build import assemble
 from gradcheck.experiment.config.canonical import Form, section_of
-from gradcheck.experiment.config.form import canonical_section, canonical_value, from_x0
+from gradcheck.experiment.config.form import canonical_section, canonical_value, from_x0, is_function
 from gradcheck.experiment.config.identity import Text, identity, of_texts, own_text, section_text, value_text
 from gradcheck.experiment.config.schema import PLAIN, TABLES, build_section
 from gradcheck.experiment.footprint import require_memory
 from gradcheck.experiment.grid.recent import Recent
 from gradcheck.experiment.results.plan import Ids, Planned
-from gradcheck.functions.model import Function
 from gradcheck.models.interfaces import Section
 
 _NO_MEANING = ("eps", "match_at", "accept", "min_judged")  # whatever their values are, a cell has a meaning or not
@@ -62,7 +61,7 @@ class Forms:
     def _planned(self, science: Mapping[str, object], known: Ids) -> Planned | None:
         same_meaning = self._take(science)
         form, texts = self._form.copy(), self._texts
-        function = _is_function(form)
+        function = is_function(form)
         if function:
             form = from_x0(form)
             texts = texts | {s: section_text(s, section_of(form, s), self._allow) for s in TABLES}
@@ -109,7 +108,7 @@ class Forms:
         """
         data, start = section_of(form, "data"), section_of(form, "init")["name"]
         init: object = start
-        if _is_function(form):
+        if is_function(form):
             init = keys["init"]
         else:
             for section in TABLES:
@@ -123,10 +122,6 @@ class Forms:
             return why
         shared = (keys["model"], keys["data"], form["dtype"], start in _DRAWN or keys["init"])
         return self._examined.get_or(shared, _examine, form, self._allow, self._thoroughly, self._notes)
-
-
-def _is_function(form: Form) -> bool:
-    return section_of(form, "model")["name"] == Function.name
 
 
 def _value_and_text(key: str, given: object) -> tuple[object, Text]:

@@ -108,8 +108,8 @@ def describing(name: str, of: Shown) -> str:
     """What a chart shows and how it is to be read."""
     # a chart that is not there has no caption that describes it
     said = [*([] if "no_plane" in of.sentences else [CHARTS[name]]), *(SENTENCES[one] for one in of.sentences)]
-    said += [f"Panels by {_listed(of.panels)}."] if of.panels else []
-    said += [f"{EACH[name]} takes all values of {_listed(of.together)} together."] if of.together else []
+    said += [f"Panels by {listed(of.panels)}."] if of.panels else []
+    said += [f"{EACH[name]} takes all values of {listed(of.together)} together."] if of.together else []
     return " ".join(said)
 
 
@@ -118,5 +118,6 @@ def source(computed: int, run: str, tools: str) -> str:
     return f"{counted(computed, 'cell')} of {run}{f'; {tools}' if tools else ''}."
 
 
-def _listed(keys: Sequence[str]) -> str:
+def listed(keys: Sequence[str]) -> str:
+    """Keys as a sentence names them."""
     return ", ".join(map(words.column, keys))
