@@ -85,6 +85,20 @@ def frozen_again() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def one_thread_of_blas_in_each_worker(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The cores are shared by processes: a product in two threads waits for the one whose core another process has, and
+    burns the other meanwhile.  Without ``-n``, and in processes that a test starts, BLAS takes the threads that it takes.
+    """
+    if not hasattr(request.config, "workerinput"):
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def configs_are_read_and_composed_once() -> Iterator[None]:
     """The package's own config files and Hydra's are the same for all tests; most of composing is reading and merging
     them.  `test_composing.py` asks for the same config with and without this.

@@ -4,8 +4,9 @@ Half a second of a small command is the import of NumPy, Hydra, pyarrow and pand
 line that stands for ``python``.  What follows, ``-m MODULE ...`` or ``-c CODE ...``, is run by a fork of the server:
 
 - The server has imported libraries, which the garbage collector skips from then on, and nothing of gradcheck; it has run
-  nothing.  Each fork imports gradcheck itself, from
-  where a new process would.
+  nothing.  Each fork imports gradcheck itself, from where a new process would.
+- A second server has imported gradcheck too, which takes as long as the rest of a small command.  It forks what is asked
+  for with ``-m gradcheck...`` where a new process would import gradcheck from the same files.
 - Files, folder, environment, arguments, umask, process group and ``sys.path`` are those of the process that asked
   (`relay.py`).  It gets the signals, hands them on, and ends as the fork ends.  When it is killed, so is the fork.
 - The server refuses what a fork cannot be: another process group or session, other limits, a terminal, variables that are
@@ -20,6 +21,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import importlib.util
 import marshal
 import os
 import runpy
@@ -42,6 +44,11 @@ RELAY = Path(__file__).resolve().with_name("relay.py")
 # What ``run``, ``show``, ``report`` and ``reproduce`` import of others.
 LIBRARIES = ("hydra.main", "hydra._internal.hydra", "hydra.core.plugins", "omegaconf", "pandas", "pyarrow.dataset")
 LIBRARIES += ("pyarrow.parquet", "numpy", "yaml", "json", "logging.config", "importlib.metadata")
+# The package, and what its commands import of it when they are run; the modules of the commands themselves are run, not
+# imported.
+OURS = "gradcheck"
+COMMANDS = ("views.commands.launch", "views.commands.resume", "views.commands.printed", "views.reported", "views.difference")
+COMMANDS += ("views.reproduction", "experiment.replay.record", "experiment.replay.replay", "experiment.replay.difference")
 # Variables that Python and the libraries read once, when they start or are loaded.
 READ_ONCE = (
     "PYTHON",
@@ -110,7 +117,7 @@ def running() -> Server:
     """The server of this process."""
     # the address of a socket is at most 107 bytes long
     place = next((short for short in ("/dev/shm", "/tmp") if os.access(short, os.W_OK)), None)
-    address = str(Path(tempfile.mkdtemp(prefix="fork-", dir=place)) / "s")
+    address = str(Path(tempfile.mkdtemp(prefix="fork-", dir=place)) / "s")  # and that of the second one, see `relay.py`
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     process = subprocess.Popen(
         [sys.executable, __file__, address],
@@ -143,8 +150,8 @@ class Asked:
     limits: bytes
     files: Sequence[int]
 
-    def refused(self) -> bool:
-        """Whether a fork of this process would not be what a new process is."""
+    def refused(self, ours: Ours | None) -> bool:
+        """Whether a fork of this process would not be what a new process is; `ours` is the gradcheck that it has."""
         with open("/proc/self/limits", "rb") as file:
             limits = file.read()
         here = (os.getpgrp(), os.getsid(0), os.geteuid(), limits)
@@ -155,21 +162,44 @@ class Asked:
             or (self.group, self.session, self.user, self.limits) != here
             or read_once(self.environment) != read_once(os.environb)
             or not all(map(os.path.isabs, self.path()))
-            or self._hides()
+            or self._hides(ours)
         )
 
-    def _hides(self) -> bool:
+    def _hides(self, ours: Ours | None) -> bool:
         """Whether a module that lies beside the command would be imported in place of one that is there already."""
-        there = {name.partition(".")[0] for name in sys.modules}
+        there = {name.partition(".")[0] for name in sys.modules} - {OURS}
         folders: list[int | str] = [self.files[-1], *self.path()]
         try:
-            return any(name.partition(".")[0] in there for folder in folders for name in importable(folder))
+            names = {folder: {name.partition(".")[0] for name in importable(folder)} for folder in folders}
+            if ours is not None and not ours.is_first([folder for folder in folders if OURS in names[folder]]):
+                return True
+            return any(there & found for found in names.values())
         except OSError:  # no folder
             return True
 
     def path(self) -> list[str]:
         """The folders of PYTHONPATH."""
         return list(filter(None, os.fsdecode(self.environment.get(b"PYTHONPATH", b"")).split(os.pathsep)))
+
+
+@dataclass(frozen=True)
+class Ours:
+    """The gradcheck that the second server has imported, and whether a new process finds it without being told where."""
+
+    file: str
+    found: bool
+    variables: Mapping[str, str]
+
+    def is_first(self, folders: Sequence[int | str]) -> bool:
+        """Whether it is what a new process imports, where these folders hold one, in this order."""
+        if not folders:
+            return self.found
+        first = folders[0]
+        there = os.open(first, os.O_RDONLY) if isinstance(first, str) else os.dup(first)
+        try:
+            return os.path.samestat(os.stat(f"{OURS}/__init__.py", dir_fd=there), os.stat(self.file))
+        finally:
+            os.close(there)
 
 
 def importable(folder: int | str) -> list[str]:
@@ -185,15 +215,34 @@ def read_once(environment: Mapping[bytes, bytes]) -> dict[str, str]:
     }
 
 
-def serve(address: str) -> Asked | None:
-    """Wait for relays; returns in each fork with what it has to run, and in the server when its input ends."""
+def listening(address: str) -> socket.socket:
+    """Relays that come before the server waits for them wait for it."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(100)
+    return listener
+
+
+def import_ours() -> Ours:
+    """Import the gradcheck beside these tests; what that sets in the environment, each fork sets in its own."""
+    before, root = dict(os.environ), str(Path(__file__).resolve().parent.parent)
+    spec = importlib.util.find_spec(OURS)
+    there = spec.origin if spec is not None else None
+    sys.path.insert(0, root)
+    sys.path_importer_cache.clear()
+    for name in COMMANDS:
+        importlib.import_module(f"{OURS}.{name}")
+    sys.path.remove(root)
+    file = str(sys.modules[OURS].__file__)
+    found = there is not None and os.path.samefile(there, file)
+    return Ours(file, found, {name: value for name, value in os.environ.items() if before.get(name) != value} | POOL)
+
+
+def serve(listener: socket.socket, ours: Ours | None) -> Asked | None:
+    """Wait for relays; returns in each fork with what it has to run, and in the server when its input ends."""
     poll = selectors.DefaultSelector()
     poll.register(0, selectors.EVENT_READ)
     poll.register(listener, selectors.EVENT_READ)
-    os.write(1, b"ready\n")
     while True:
         for key, _ in poll.select():
             if key.fileobj == 0:
@@ -201,7 +250,7 @@ def serve(address: str) -> Asked | None:
             if key.fileobj is listener:
                 connection, _ = listener.accept()
                 asked = received(connection)
-                pid = -1 if asked is None or asked.refused() else fork()
+                pid = -1 if asked is None or asked.refused(ours) else fork()
                 if pid == 0:
                     connection.close()
                     close(poll)
@@ -280,7 +329,7 @@ def close(poll: selectors.BaseSelector) -> None:
 # ------------------------------------------------------------------------------------------------------------- the fork
 
 
-def become(asked: Asked) -> None:
+def become(asked: Asked, ours: Ours | None) -> None:
     """Take the place of the relay."""
     os.fchdir(asked.files[-1])
     for number, file in enumerate(asked.files[:-1]):
@@ -290,6 +339,8 @@ def become(asked: Asked) -> None:
     os.umask(asked.mask)
     os.environb.clear()
     os.environb.update(asked.environment)
+    if ours is not None:
+        os.environ.update(ours.variables)
     first = "" if asked.arguments[0] == "-c" else os.getcwd()
     sys.path[:] = [first, *dict.fromkeys([*asked.path(), *sys.path])]
     sys.path_importer_cache.clear()
@@ -311,13 +362,27 @@ def run(arguments: Sequence[str]) -> None:
     exec(compile(what, "<string>", "exec"), main.__dict__)
 
 
+def settled() -> None:
+    """A fork looks for garbage in what is its own; looking through the libraries is half of ending one."""
+    gc.collect()
+    gc.freeze()
+
+
 if __name__ == "__main__":
     del sys.path[0]  # the folder of this file
     for library in LIBRARIES:
         importlib.import_module(library)
-    gc.collect()
-    gc.freeze()  # a fork looks for garbage in what is its own; looking through the libraries is half of ending one
-    wanted = serve(sys.argv[1])
+    settled()
+    plain, second = (listening(sys.argv[1] + end) for end in ("", "+"))
+    package = None
+    if fork() == 0:
+        plain, second = second, plain
+        package = import_ours()
+        settled()
+    else:
+        os.write(1, b"ready\n")
+    second.close()
+    wanted = serve(plain, package)
     if wanted is not None:
-        become(wanted)
+        become(wanted, package)
         run(wanted.arguments)

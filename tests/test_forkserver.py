@@ -291,6 +291,42 @@ def test_it_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert forkserver.python() == [sys.executable]
 
 
+# --------------------------------------------------------------------------------- the server that has the package
+
+
+def parent(number: int) -> int:
+    return int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_command_of_the_package_is_a_fork_of_the_second_server() -> None:
+    Path("who.py").write_text("import os\ndef fun(x):\n    open('who', 'w').write(str(os.getppid()))\n    return x @ x\n")
+    typed = ("model=function", "model.fun=who:fun", "model.jac=who:fun", "model.x0=[1.0]", "hydra.run.dir=here")
+    command("gradcheck.run", *typed, *QUICK)
+    second = int(Path("who").read_text())
+    assert second not in (os.getpid(), forkserver.running().process.pid)
+    assert parent(second) == forkserver.running().process.pid
+
+
+@pytest.mark.parametrize("where", ["beside", "in PYTHONPATH"])
+def test_another_package_of_that_name_is_the_one_that_runs(where: str, tmp_path: Path) -> None:
+    folder = tmp_path if where == "beside" else tmp_path / "there"
+    (folder / "gradcheck").mkdir(parents=True)
+    (folder / "gradcheck" / "__init__.py").write_text("")
+    (folder / "gradcheck" / "run.py").write_text("print('another')")
+    environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}"}
+    assert ended(forkserver.python(), "-m", "gradcheck.run", env=environment) == (0, "another\n", "")
+
+
+def test_the_first_of_several_packages_is_the_one_that_counts(tmp_path: Path) -> None:
+    (tmp_path / "gradcheck").mkdir()
+    (tmp_path / "gradcheck" / "__init__.py").write_text("")
+    for found in (True, False):
+        ours = forkserver.Ours(str(ROOT / "gradcheck" / "__init__.py"), found, {})
+        assert ours.is_first([]) == found
+        assert ours.is_first([str(ROOT), str(tmp_path)])
+        assert not ours.is_first([str(tmp_path), str(ROOT)])
+
+
 # ------------------------------------------------------------------------------------------------------- the server
 
 
