@@ -18,8 +18,10 @@ from readme import PAGES, README, ROOT, Block, anchors, blocks, dead_links, diff
 from waiting import PATIENCE
 
 PAGE = README.read_text(encoding="utf-8")
-# What of a fresh clone the blocks may use: the package, its configs, the reference run and the tests.
+# What of a fresh clone the blocks may use: the package, its configs, the reference run and the tests.  No block writes into
+# the package, which is a link, so that the server of forks may have imported it (`forkserver.py`).
 CLONE = ("gradcheck", "conf", "runs/reference", "tests", "pyproject.toml")
+LINKED = ("gradcheck",)
 # The page whose commands draw the committed figures.
 DRAWS = ROOT / "gradcheck" / "views" / "README.md"
 FIGURES = {path.name: path for path in (ROOT / "runs" / "figures").glob("*.svg")}
@@ -37,9 +39,10 @@ def clone(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in CLONE:
         source, target = ROOT / name, folder / name
-        if source.is_dir():
-            # what was compiled of the package is as old as its sources and holds for their copies
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__") if name == "tests" else None)
+        if name in LINKED:
+            target.symlink_to(source)
+        elif source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.exists():
             shutil.copy(source, target)
     return folder
@@ -70,6 +73,7 @@ def has_blocks(page: Path) -> bool:
 def test_every_block_runs_and_prints_what_the_page_shows(page: Path, clone: Path, environment: dict[str, str]) -> None:
     """Typed at the top of a clone, whichever page it is."""
     text, name, wrong = page.read_text(encoding="utf-8"), page.relative_to(ROOT), []
+    began = changed(ROOT / "gradcheck")
     for block in blocks(text):
         if not runs_here(block):
             continue
@@ -88,10 +92,16 @@ def test_every_block_runs_and_prints_what_the_page_shows(page: Path, clone: Path
         elif block.shown is not None:
             wrong += [f"{name}:{block.line}: {line}" for line in differences(block.shown, done.stdout)]
     assert not wrong, "\n".join(wrong)
+    assert changed(ROOT / "gradcheck") <= began
     made = {path.name: path for path in (clone / "figures").glob("*.svg")}
     assert page != DRAWS or set(FIGURES) <= set(made)
     for name in set(FIGURES) & set(made):
         assert drawing(FIGURES[name].read_text(encoding="utf-8")) == drawing(made[name].read_text(encoding="utf-8"))
+
+
+def changed(folder: Path) -> int:
+    """When any file of a folder was changed last, but for what Python compiles of them."""
+    return max(path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
 
 
 def test_figures_that_a_page_shows_are_those_that_are_drawn_anew() -> None:
