@@ -235,14 +235,14 @@ def test_a_mistake_gets_its_name_and_no_other(name: str) -> None:
 
 @pytest.mark.parametrize("name", diagnoses.PLANTED)
 def test_a_planted_kind_is_recognised(name: str) -> None:
-    found = diagnoses.recognised(name, 40, 1)
-    assert found[diagnoses.PLANTED[name][0]] >= diagnoses.RECOGNISED * 40, found
+    found = diagnoses.recognised(name, 20, 1)
+    assert found[diagnoses.PLANTED[name][0]] >= diagnoses.RECOGNISED * 20, found
 
 
 def test_nothing_is_read_into_a_gradient_without_a_pattern() -> None:
-    found = diagnoses.invented(300, 1)
+    found = diagnoses.invented(200, 1)
     wrong = sum(count for kind, count in found.items() if kind not in {*diagnoses.GENERIC, "nothing"})
-    assert wrong <= diagnoses.INVENTED * 300, found
+    assert wrong <= diagnoses.INVENTED * 200, found
 
 
 def test_the_count_sees_a_diagnosis_that_invents(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +276,7 @@ ALL_VALUES = [
 def test_one_entry_that_does_not_fit_is_not_explained_away(name: str) -> None:
     rng = np.random.default_rng(3)
     kind, plant = diagnoses.PLANTED[name]
-    assert [spoil(plant(rng), rng).diagnosis().kind == kind for _ in range(30)].count(True) <= 1
+    assert [spoil(plant(rng), rng).diagnosis().kind == kind for _ in range(15)].count(True) == 0
 
 
 @settings(max_examples=40)

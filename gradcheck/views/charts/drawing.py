@@ -54,11 +54,11 @@ def svg(chart: ChartType) -> str:
     return str(vl_convert.vegalite_to_svg(_for_paper(chart), vl_version=version()))
 
 
-def png(chart: ChartType) -> bytes:
-    """The chart for a paper as an image of 300 dots an inch."""
+def png(drawn: str) -> bytes:
+    """A chart that was drawn as SVG, as an image of 300 dots an inch."""
     import vl_convert
 
-    return bytes(vl_convert.vegalite_to_png(_for_paper(chart), vl_version=version(), ppi=300))
+    return bytes(vl_convert.svg_to_png(drawn, ppi=300))
 
 
 def _for_paper(chart: ChartType) -> dict[str, object]:
@@ -72,7 +72,8 @@ def write_figures(charts: Mapping[str, ChartType], folder: Path, option: str = "
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, chart in charts.items():
-            for path, content in ((folder / f"{name}.svg", svg(chart).encode()), (folder / f"{name}.png", png(chart))):
+            drawn = svg(chart)
+            for path, content in ((folder / f"{name}.svg", drawn.encode()), (folder / f"{name}.png", png(drawn))):
                 with store.whole(path) as file:
                     file.write(content)
                 written.append(path)
