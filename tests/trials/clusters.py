@@ -16,6 +16,13 @@ from gradcheck.experiment.patches import uncollected
 
 TESTS = Path(__file__).resolve().parent.parent
 PATIENCE = 600.0  # seconds, for what never happens
+# Each process of Dask looks at itself fifty to a hundred times a second, for a dashboard: a tenth of a core for a cluster that
+# waits.  Nobody looks at the dashboard.
+UNWATCHED = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+}
 
 
 class Cluster:
@@ -46,7 +53,7 @@ class Cluster:
         process = subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.{name}", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(one) for one in found if one), **more},
+            env={**os.environ, **UNWATCHED, "PYTHONPATH": os.pathsep.join(str(one) for one in found if one), **more},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             process_group=0,
