@@ -47,8 +47,19 @@ LIBRARIES += ("pyarrow.parquet", "numpy", "yaml", "json", "logging.config", "imp
 # The package, and what its commands import of it when they are run; the modules of the commands themselves are run, not
 # imported.
 OURS = "gradcheck"
-COMMANDS = ("views.commands.launch", "views.commands.resume", "views.commands.printed", "views.reported", "views.difference")
-COMMANDS += ("views.reproduction", "experiment.replay.record", "experiment.replay.replay", "experiment.replay.difference")
+COMMANDS = (
+    "views.commands.launch",
+    "views.commands.resume",
+    "views.commands.printed",
+    "views.reported",
+    "views.difference",
+)
+COMMANDS += (
+    "views.reproduction",
+    "experiment.replay.record",
+    "experiment.replay.replay",
+    "experiment.replay.difference",
+)
 # Variables that Python and the libraries read once, when they start or are loaded.
 READ_ONCE = (
     "PYTHON",

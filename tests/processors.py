@@ -1,4 +1,4 @@
-"""The numerics on other processors, emulated one after the other in processes of their own.
+"""The numerics on other processors, emulated in processes of their own, one on each core.
 
     python -m tests.processors [--short]
 
@@ -19,11 +19,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from gradcheck.numerics import threads
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = ["tests/test_processors.py"]
@@ -128,22 +131,28 @@ def reproduce(setting: Setting, run: str, *more: str) -> tuple[bool, str]:
     return True, "to the bit" if "REPRODUCED  every" in out else "within the bound"
 
 
+def row(setting: Setting, short: bool) -> tuple[bool, str, float]:
+    """Whether all is well in one setting, its row of the table, and the seconds that it took."""
+    begin, today = time.monotonic(), datetime.date.today().isoformat()
+    with tempfile.TemporaryDirectory() as folder:
+        found = [tests(setting, SHORT if short else NUMERIC)]
+        if not short:
+            found += [calibration(setting, Path(folder)), reproduce(setting, "runs/reference")]
+    line = f"| {setting} | {' | '.join(said for _, said in found)} | {today} |"
+    return all(good for good, _ in found), line, time.monotonic() - begin
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run every setting; 0 if all is well in all of them."""
+    """Run every setting, as many at a time as there are cores; 0 if all is well in all of them."""
     parser = argparse.ArgumentParser(prog="tests.processors", description="The numerics on emulated processors.")
     parser.add_argument("--short", action="store_true", help="tests/test_processors.py alone")
     typed = parser.parse_args(arguments)
     table, well = [], True
-    today = datetime.date.today().isoformat()
-    for setting in settings(features()):
-        begin = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            found = [tests(setting, SHORT if typed.short else NUMERIC)]
-            if not typed.short:
-                found += [calibration(setting, Path(folder)), reproduce(setting, "runs/reference")]
-        well = well and all(good for good, _ in found)
-        table.append(f"| {setting} | {' | '.join(said for _, said in found)} | {today} |")
-        print(f"{table[-1]}  {time.monotonic() - begin:.0f} s", flush=True)
+    with ThreadPoolExecutor(threads.count()) as pool:
+        for good, line, seconds in pool.map(lambda setting: row(setting, typed.short), settings(features())):
+            well = well and good
+            table.append(line)
+            print(f"{line}  {seconds:.0f} s", flush=True)
     for name in missing():
         table.append(f"| with {name} | not run here{' |' if typed.short else ' | | |'} |")
     print("\n".join(["", *table]))

@@ -299,7 +299,9 @@ def parent(number: int) -> int:
 
 
 def test_a_command_of_the_package_is_a_fork_of_the_second_server() -> None:
-    Path("who.py").write_text("import os\ndef fun(x):\n    open('who', 'w').write(str(os.getppid()))\n    return x @ x\n")
+    Path("who.py").write_text(
+        "import os\ndef fun(x):\n    open('who', 'w').write(str(os.getppid()))\n    return x @ x\n"
+    )
     typed = ("model=function", "model.fun=who:fun", "model.jac=who:fun", "model.x0=[1.0]", "hydra.run.dir=here")
     command("gradcheck.run", *typed, *QUICK)
     second = int(Path("who").read_text())

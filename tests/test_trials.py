@@ -33,7 +33,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("engine", "times"), [("serial", 2), ("loky", 1)])
 def test_a_killed_sweep_is_resumed_to_the_same_rows(engine: str, times: int, shared: Path) -> None:
     written = max(1.0, 4 * start_seconds("pyarrow.parquet"))  # a second on an idle machine, of a part's five
-    found = kills.trial(engine, times, shared, cells=240, longest=4.0, lost=writer.PART_SECONDS + written)
+    found = kills.trial(engine, times, shared, cells=120, longest=2.0, lost=writer.PART_SECONDS + written)
     assert found["kills"] >= times
 
 

@@ -186,7 +186,8 @@ def together(tables: list[pa.Table]) -> pa.Table:
 def frame_of(table: pa.Table) -> pd.DataFrame:
     """The table as a frame, with integers and booleans in pandas' nullable types.
 
-    One column after the other, each released when pandas has it: a million cells are in memory once, not twice.
+    Of many cells one column after the other, each released when pandas has it: a million are in memory once, not twice.
+    Of few all at once, since each conversion takes as long as that of ten thousand values.
     """
     import numpy as np
     import pandas as pd
@@ -199,20 +200,25 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
     for row, i in zip(block, reals, strict=True):
         row[:] = columns.pop(i).to_numpy()
     pieces = [pd.DataFrame(block.T, columns=reals, copy=False)] if reals or not columns else []
-    for i in list(columns):
-        column = columns.pop(i)
-        if column.type in (pa.bool_(), pa.int64()):  # pandas converts one piece in a fraction of the time of many
-            column = column.combine_chunks()
-        elif column.type == pa.string() and column.null_count == n:  # one array for all such columns
-            column = nothing = pa.nulls(n, pa.large_string()) if nothing is None else nothing
-        one = pa.Table.from_arrays([column], names=[str(i)])
-        pieces.append(one.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get))
-        pieces[-1].columns = [i]
+    left = list(columns)
+    for some in [left] if left and n <= FEW_CELLS else [[i] for i in left]:
+        taken = []
+        for column in map(columns.pop, some):
+            if column.type in (pa.bool_(), pa.int64()):  # pandas converts one piece in a fraction of the time of many
+                column = column.combine_chunks()
+            elif column.type == pa.string() and column.null_count == n:  # one array for all such columns
+                column = nothing = pa.nulls(n, pa.large_string()) if nothing is None else nothing
+            taken.append(column)
+        part = pa.Table.from_arrays(taken, names=[str(i) for i in some])
+        del taken, column  # else two columns are in memory at once
+        pieces.append(part.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get))
+        pieces[-1].columns = some
     frame = pd.concat(pieces, axis=1)[list(range(len(names)))]
     frame.columns = pd.Index(names)
     return frame
 
 
+FEW_CELLS = 10_000
 _JUDGED = ("cell", "analytic", "correct", "bound", "verdict")
 
 

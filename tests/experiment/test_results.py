@@ -441,7 +441,7 @@ def test_a_run_with_nothing_finished_is_readable(tmp_path: Path, reader: Callabl
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda f: f.__name__)
 def test_a_run_is_readable_at_any_moment(tmp_path: Path, reader: Callable[[Path], pd.DataFrame]) -> None:
-    total, stop, looked = 300, threading.Event(), threading.Semaphore(0)
+    total, stop, looked = 120, threading.Event(), threading.Semaphore(0)
 
     def work() -> None:
         try:
@@ -449,7 +449,7 @@ def test_a_run_is_readable_at_any_moment(tmp_path: Path, reader: Callable[[Path]
                 for i in range(total):
                     writer.add(rows(i))
                     time.sleep(0.002)
-                    if i in (100, 200, 299):  # however slow they are, the reader looks and this writes by turns
+                    if i in (40, 80, 119):  # however slow they are, the reader looks and this writes by turns
                         looked.acquire(timeout=PATIENCE)
         finally:
             stop.set()
