@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,13 @@ def command(*arguments: str, timeout: float = PATIENCE, **options: Any) -> tuple
     return process.returncode, out, err
 
 
-# What it prints for each pair of a folder and what is typed there: status, output, standard error, seconds of computing.
+# What it prints for each folder, command and what is typed there: status, output, standard error, seconds of computing.
 ONE_BY_ONE = """
 import contextlib, io, json, os, sys, time
-from gradcheck.run import main
-for folder, typed in json.load(sys.stdin):
+from importlib import import_module
+for folder, command, typed in json.load(sys.stdin):
     os.chdir(folder)
+    main = import_module(command).main
     out, err, start = io.StringIO(), io.StringIO(), time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(typed)
@@ -70,12 +71,20 @@ for folder, typed in json.load(sys.stdin):
 
 
 def one_by_one(
-    lines: list[tuple[Path, list[str]]], timeout: float = PATIENCE, **options: Any
+    lines: list[tuple[Path, list[str]]],
+    commands: Sequence[str] | None = None,
+    timeout: float = PATIENCE,
+    **options: Any,
 ) -> list[tuple[int, str, str, float]]:
-    """``gradcheck.run`` with each line in its folder, all in one process of their own, until one of them ends it."""
+    """Each line in its folder, all in one process of their own, until one of them ends it.
+
+    commands : that of each line; without them all are ``gradcheck.run``.
+    """
+    named = ["gradcheck.run"] * len(lines) if commands is None else commands
+    given = [(str(folder), name, typed) for name, (folder, typed) in zip(named, lines, strict=True)]
     process = _python("-c", ONE_BY_ONE, stdin=subprocess.PIPE, **options)
     try:
-        out, _ = process.communicate(json.dumps([(str(folder), typed) for folder, typed in lines]), timeout=timeout)
+        out, _ = process.communicate(json.dumps(given), timeout=timeout)
     finally:
         process.kill()
     return [tuple(json.loads(line)) for line in out.splitlines()]
