@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import compileall
 import gc
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from copy import deepcopy
 from importlib.util import find_spec
@@ -25,6 +28,8 @@ settings.load_profile("gradcheck")
 gc.disable()
 
 STORED = pytest.StashKey[bool]()  # what Python was told of storing what it compiles
+IN_MEMORY = pytest.StashKey[Path]()  # the folder for all folders of tests
+ROOM = 8 * 2**30  # bytes: eight times what they hold at the end
 
 # What takes longest, and mostly waits, comes first: while it lasts there is other work for whoever is free.  What opens
 # pages stands together: it shares a browser.
@@ -50,14 +55,49 @@ FIRST = (
 LAST = ("hostile",)
 
 
+def room_in_memory() -> Path | None:
+    """Where folders of tests are in memory, if there is room enough.
+
+    Each run of a test waits a dozen times until the disk has what was written.  That the right files are synced in the right
+    order is tested by itself, and what a disk has received by images that are mounted anew.
+    """
+    place = Path("/dev/shm")
+    try:
+        free = shutil.disk_usage(place).free
+        told = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    available = 1024 * int(told.partition("MemAvailable:")[2].split()[0])
+    return place if min(free, available) >= ROOM and os.access(place, os.W_OK) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses a folder
 def pytest_configure(config: pytest.Config) -> None:
     """The package is compiled once, and not in each process that a test starts, where Python was told not to store that;
     and the tests, whose assertions pytest rewrites, not in each worker of each run.
     """
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(Path(__file__).parent.parent / "gradcheck", quiet=2)
+        if config.option.basetemp is None and (memory := room_in_memory()) is not None:
+            config.stash[IN_MEMORY] = Path(tempfile.mkdtemp(prefix="gradcheck-tests-", dir=memory))
+            config.option.basetemp = config.stash[IN_MEMORY] / "t"
     config.stash[STORED] = sys.dont_write_bytecode
     sys.dont_write_bytecode = False
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What failed may be looked at; else nothing stays in memory."""
+    place = session.config.stash.get(IN_MEMORY, None)
+    if place is not None and exitstatus != pytest.ExitCode.TESTS_FAILED:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    place = config.stash.get(IN_MEMORY, None)
+    if place is not None and place.exists():
+        terminalreporter.write_line(
+            f"The folders of the tests are in memory, remove them when you have seen them: {place}"
+        )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
