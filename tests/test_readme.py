@@ -101,7 +101,18 @@ def test_every_block_runs_and_prints_what_the_page_shows(page: Path, clone: Path
 
 def changed(folder: Path) -> int:
     """When any file of a folder was changed last, but for what Python compiles of them."""
-    return max(path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    files = (path for path in folder.rglob("*") if "__pycache__" not in path.parts and path.is_file())
+    return max(path.stat().st_mtime_ns for path in files)
+
+
+def test_a_change_of_the_package_is_seen_and_what_python_compiles_is_none(tmp_path: Path) -> None:
+    for name, second in (("a.py", 1), ("room/b.yaml", 2), ("__pycache__/a.pyc", 9)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (second, second))
+    assert changed(tmp_path) == 2 * 10**9
+    os.utime(tmp_path / "a.py", (3, 3))
+    assert changed(tmp_path) == 3 * 10**9
 
 
 def test_figures_that_a_page_shows_are_those_that_are_drawn_anew() -> None:
