@@ -128,10 +128,12 @@ def _teller(name: str, known: Iterable[str], follows: Follows) -> str | None:
 
 def differs(column: pd.Series) -> bool:
     """Whether a column has several values, null among them; most columns of a run have one, which is quickly seen."""
+    if len(column) < 2:
+        return False
     null = column.isna()
     if not null.any():
         try:
-            return bool((column != column.iloc[0]).any()) if len(column) else False
+            return bool((column != column.iloc[0]).any())
         except (TypeError, ValueError):  # lists, in a column of somebody else's
             return False
     return not null.all()
