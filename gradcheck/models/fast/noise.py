@@ -8,6 +8,7 @@ from gradcheck.models.analysed import Along, LossErrors, Values
 from gradcheck.models.fast.exponentials import quotient_variance
 from gradcheck.models.fast.fours import fours_variance
 from gradcheck.models.fast.lines import line_by_factors, lines_of
+from gradcheck.models.fast.sheets import worth_sheets
 from gradcheck.models.heads import Head
 from gradcheck.models.net import Net
 
@@ -48,10 +49,10 @@ def _by_exponentials(net: Net, v: Values, errors: LossErrors, layer: int) -> Arr
     if layer + 2 > len(errors.z) - 1:
         return None
     z, following = v.trace.zs[layer + 1], v.weights[layer + 2]
-    alone = layer + 2 == len(errors.z) - 1 and following.shape[1] == 1
-    output = fours_variance(net.activation, z, following[:, 0]) if alone else None
+    fours = layer + 2 == len(errors.z) - 1 and worth_sheets(v.inputs[layer].shape[1] + 1, z, following.shape[1])
+    output = fours_variance(net.activation, z, following[:, 0]) if fours else None
     if output is not None:
-        # a single output is the sum of quotients of four units each
+        # the single output is the sum of quotients of four units each
         return _line(errors, layer, layer + 2, float((errors.deltas[layer + 2][:, 0] ** 2 * output).sum()))
     units = quotient_variance(net.activation, z)
     if units is None:

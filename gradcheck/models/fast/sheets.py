@@ -20,10 +20,13 @@ from gradcheck.numerics.threads import over_blocks
 
 Array = np.ndarray
 
-# places of a sheet: with fewer, calls of BLAS take the time; with more, many are empty where few points are asked for
-FEWEST_PLACES, MOST_PLACES = 16, 128
+# places of a sheet: with fewer, calls of BLAS take the time that is saved; with more, most are empty where few points are asked
+# for.  As many again may remain for the last sheet, and are spread over all
+FEWEST_PLACES, MOST_PLACES = 32, 128
 # numbers of a sheet of many places, and of some sheets that are summed together: one and two megabytes in float64
 SHEET_NUMBERS, BLOCK_NUMBERS = 2**17, 2**18
+# with more examples a sheet takes 16 megabytes; with more units of examples what all rows share takes 64
+MOST_EXAMPLES, MOST_UNITS = 2**16, 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,8 +168,8 @@ class Below:
     def _width(self) -> int:
         """How many places a sheet has."""
         inputs, n = self.columns.shape
-        most = min(MOST_PLACES, max(FEWEST_PLACES, SHEET_NUMBERS // n))
-        return -(-inputs // -(-inputs // most))
+        places = min(MOST_PLACES, max(FEWEST_PLACES, SHEET_NUMBERS // n))
+        return -(-inputs // max(1, inputs // places))
 
     @cached_property
     def _inputs(self) -> Array:
@@ -177,13 +180,20 @@ class Below:
         return found
 
 
+def worth_sheets(inputs: int, z: Array, outputs: int) -> bool:
+    """Whether a single output follows the units z (n, h), and a unit before has enough inputs, the one of its bias included."""
+    return outputs == 1 and inputs >= FEWEST_PLACES and len(z) <= MOST_EXAMPLES and z.size <= MOST_UNITS
+
+
 def below_of(activation: Activation, trace: Trace, columns: list[Array], outputs: list[Array]) -> Below | None:
     """The last two hidden layers of a net with a single output; None where there is no faster way than in full.
 
     columns : what each layer's weights multiply, (inputs, n).   outputs : each layer's z, (units, n).
     """
     *_, z, last = trace.zs
-    fours = fours_of(activation, z, trace.weights[-1][:, 0]) if last.shape[1] == 1 else None
+    if not worth_sheets(len(columns[-3]), z, last.shape[1]):
+        return None
+    fours = fours_of(activation, z, trace.weights[-1][:, 0])
     if fours is None:
         return None
     # the last row of what the next layer multiplies are the ones of its bias
