@@ -37,6 +37,8 @@ _IN = (np.arange(2**TOGETHER)[:, None] >> np.arange(TOGETHER) & 1).astype(bool)
 # numerators and denominators of some examples: a megabyte in float64, half of which is divided by the other half; with fewer,
 # the calls of NumPy take the time
 BLOCK_NUMBERS = 2**17
+# examples whose series BLAS multiplies with one thread, whatever the number of its threads
+ONE_THREAD = 2**10
 
 
 class Row(NamedTuple):
@@ -108,7 +110,10 @@ class Fours:
             np.multiply(powers[..., -p], w / dtype.type(p), out=powers[..., -p - 1])
         of_sets = np.stack([self._following[..., None] * powers, powers])
         series = np.empty((self._sets.shape[1], 2, self._fours, terms), dtype)
-        np.matmul(self._sets, of_sets, out=series.transpose(1, 2, 0, 3))
+        out = series.transpose(1, 2, 0, 3)
+        for start in range(0, len(series), ONE_THREAD):
+            some = slice(start, start + ONE_THREAD)
+            np.matmul(self._sets[:, some], of_sets, out=out[:, :, some])
         above, below = np.ascontiguousarray(series[..., -1].transpose(1, 2, 0))
         return Row(series, _quotients(above, below))
 

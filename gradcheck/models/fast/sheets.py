@@ -23,6 +23,8 @@ Array = np.ndarray
 # places of a sheet: with fewer, calls of BLAS take the time that is saved; with more, most are empty where few points are asked
 # for.  As many again may remain for the last sheet, and are spread over all
 FEWEST_PLACES, MOST_PLACES = 32, 128
+# units times places, of which a sheet may have twice as many: such a product BLAS computes with one of its threads
+ONE_THREAD = 2**15
 # numbers of a sheet of many places, and of some sheets that are summed together: one and two megabytes in float64
 SHEET_NUMBERS, BLOCK_NUMBERS = 2**17, 2**18
 # with more examples a sheet takes 16 megabytes; with more units of examples what all rows share takes 64
@@ -167,8 +169,8 @@ class Below:
     @cached_property
     def _width(self) -> int:
         """How many places a sheet has."""
-        inputs, n = self.columns.shape
-        places = min(MOST_PLACES, max(FEWEST_PLACES, SHEET_NUMBERS // n))
+        (inputs, n), units = self.columns.shape, self.weights.shape[1]
+        places = min(MOST_PLACES, max(FEWEST_PLACES, min(SHEET_NUMBERS // n, ONE_THREAD // units)))
         return -(-inputs // max(1, inputs // places))
 
     @cached_property
@@ -182,7 +184,10 @@ class Below:
 
 def worth_sheets(inputs: int, z: Array, outputs: int) -> bool:
     """Whether a single output follows the units z (n, h), and a unit before has enough inputs, the one of its bias included."""
-    return outputs == 1 and inputs >= FEWEST_PLACES and len(z) <= MOST_EXAMPLES and z.size <= MOST_UNITS
+    n, units = z.shape
+    if outputs > 1 or inputs < FEWEST_PLACES or units * FEWEST_PLACES > ONE_THREAD:
+        return False
+    return n <= MOST_EXAMPLES and n * units <= MOST_UNITS
 
 
 def below_of(activation: Activation, trace: Trace, columns: list[Array], outputs: list[Array]) -> Below | None:
