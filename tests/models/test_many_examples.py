@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -68,7 +69,9 @@ def test_differences_have_the_predicted_errors(instance: Instance, dtype: Any) -
 
 
 @EXTENDED
-@pytest.mark.parametrize("instance", [one for one in MANY if "softmax" in one.name or "layers" in one.name], ids=str)
+@pytest.mark.parametrize(
+    "instance", [one for one in MANY if any(word in one.name for word in ("softmax", "layers", "inputs"))], ids=str
+)
 def test_the_prediction_is_not_much_too_large(instance: Instance) -> None:
     found = [in_deviations(instance, np.float64, 1e-7, seed) for seed in range(6)]
     assert math.sqrt(np.mean(np.square(found))) > 0.1
@@ -109,6 +112,19 @@ def test_a_series_with_too_few_terms_would_be_seen(
     monkeypatch.setattr(way, "terms", lambda self, reach: np.minimum(known(self, reach), most))
     deep = next(one for one in MANY if one.name == name)
     assert max(np.abs(in_deviations(deep, np.float64, h, 0)).max() for h in (1e-3, 5e-3)) > DEVIATIONS
+
+
+@EXTENDED
+def test_a_point_on_another_place_of_its_sheet_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = sheets.sheets_of
+
+    def wrong(i: np.ndarray, j: np.ndarray, steps: np.ndarray, width: int) -> sheets.Sheets:
+        laid = known(i, j, steps, width)
+        return replace(laid, place=width - 1 - laid.place)
+
+    monkeypatch.setattr(sheets, "sheets_of", wrong)
+    wide = next(one for one in MANY if one.name == "many-mlp-many inputs")
+    assert np.abs(in_deviations(wide, np.float64, 1e-3, 0)).max() > DEVIATIONS
 
 
 @EXTENDED
