@@ -81,7 +81,13 @@ def _of_many_examples() -> list[Instance]:
         "softmax-two layers": Softmax([6, 5], "tanh", n_classes=3),
     }
     found = [Instance(f"many-{name}", model, n=300) for name, model in models.items()]
-    return [*found, Instance("many-mlp-two outputs", MLP([6, 5]), n=300, outputs=2)]
+    return [
+        *found,
+        Instance("many-mlp-two outputs", MLP([6, 5]), n=300, outputs=2),
+        Instance("many-mlp-many inputs", MLP([6, 5]), n=300, d=40),
+        Instance("many-mlp-many inputs-no bias", MLP([3, 6], "tanh", bias=False), n=300, d=40),
+        Instance("many-mlp-many units-l2", MLP([40, 6, 5], "sigmoid", "squared_error", l2=0.3), n=300),
+    ]
 
 
 # enough examples for every fast way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -16,8 +17,9 @@ from gradcheck.experiment.sources.gaussian import Gaussian
 from gradcheck.experiment.sources.init import Normal
 from gradcheck.models import Softmax
 from gradcheck.models.activations import ACTIVATIONS, Activation
-from gradcheck.models.fast import exponentials, factors
+from gradcheck.models.fast import exponentials, factors, sheets
 from gradcheck.models.fast.exponentials import MOST_TERMS, Hidden, hidden_of, quotient_variance
+from gradcheck.models.fast.fours import Fours, fours_of, fours_variance
 from gradcheck.models.fast.perturbation import Perturbation
 from gradcheck.models.fast.softmax_lines import SoftmaxLine
 from gradcheck.models.heads import CrossEntropy, SigmoidSquaredError, SoftmaxCrossEntropy
@@ -67,7 +69,9 @@ def test_differences_have_the_predicted_errors(instance: Instance, dtype: Any) -
 
 
 @EXTENDED
-@pytest.mark.parametrize("instance", [one for one in MANY if "softmax" in one.name or "layers" in one.name], ids=str)
+@pytest.mark.parametrize(
+    "instance", [one for one in MANY if any(word in one.name for word in ("softmax", "layers", "inputs"))], ids=str
+)
 def test_the_prediction_is_not_much_too_large(instance: Instance) -> None:
     found = [in_deviations(instance, np.float64, 1e-7, seed) for seed in range(6)]
     assert math.sqrt(np.mean(np.square(found))) > 0.1
@@ -98,11 +102,29 @@ def test_a_class_that_is_wrong_about_its_own_examples_would_be_missed(monkeypatc
 
 
 @EXTENDED
-def test_a_series_with_too_few_terms_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Hidden.terms
-    monkeypatch.setattr(Hidden, "terms", lambda self, reach: np.minimum(known(self, reach), 4))
-    deep = next(one for one in MANY if one.name == "many-mlp-two layers")
+@pytest.mark.parametrize(
+    ("way", "name", "most"), [(Hidden, "many-mlp-two layers", 4), (Fours, "many-mlp-many inputs", 2)]
+)
+def test_a_series_with_too_few_terms_would_be_seen(
+    way: Any, name: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = way.terms
+    monkeypatch.setattr(way, "terms", lambda self, reach: np.minimum(known(self, reach), most))
+    deep = next(one for one in MANY if one.name == name)
     assert max(np.abs(in_deviations(deep, np.float64, h, 0)).max() for h in (1e-3, 5e-3)) > DEVIATIONS
+
+
+@EXTENDED
+def test_a_point_on_another_place_of_its_sheet_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = sheets.sheets_of
+
+    def wrong(i: np.ndarray, j: np.ndarray, steps: np.ndarray, width: int) -> sheets.Sheets:
+        laid = known(i, j, steps, width)
+        return replace(laid, place=width - 1 - laid.place)
+
+    monkeypatch.setattr(sheets, "sheets_of", wrong)
+    wide = next(one for one in MANY if one.name == "many-mlp-many inputs")
+    assert np.abs(in_deviations(wide, np.float64, 1e-3, 0)).max() > DEVIATIONS
 
 
 @EXTENDED
@@ -152,9 +174,34 @@ def test_no_loss_depends_on_other_weights_steps_or_threads(instance: Instance, m
             np.testing.assert_array_equal(losses(index[-1:]), whole[-1:])
 
 
+@pytest.mark.parametrize("places", [1, 3])
+@pytest.mark.parametrize("instance", [one for one in MANY if one.outputs == 1 and "layers" in one.name], ids=str)
+def test_sheets_of_any_size_have_the_predicted_errors(
+    instance: Instance, places: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The few inputs of a unit on several sheets, the last one not full."""
+    monkeypatch.setattr(sheets, "FEWEST_PLACES", 1)
+    monkeypatch.setattr(sheets, "MOST_PLACES", places)
+    test_no_loss_depends_on_other_weights_steps_or_threads(instance, monkeypatch)
+    test_differences_have_the_predicted_errors(instance, np.float64)
+
+
+def test_every_point_has_a_place_of_its_own() -> None:
+    """Also where weights are asked for several times; on the place of its input."""
+    i, j = np.array([4, 0, 4, 4, 2, 0, 3]), np.array([1, 0, 1, 1, 1, 2, 1])
+    laid = sheets.sheets_of(i, j, np.arange(1.0, 8.0), 3)
+    np.testing.assert_array_equal(laid.steps[laid.sheet, laid.place], np.arange(1.0, 8.0))
+    np.testing.assert_array_equal(laid.start[laid.sheet] + laid.place, i)
+    np.testing.assert_array_equal(laid.unit[laid.sheet], j)
+    assert np.count_nonzero(laid.steps) == 7
+    some = [laid.points(slice(k, k + 2)) for k in range(0, len(laid), 2)]
+    assert sorted(np.concatenate(some)) == [*range(7)]
+
+
 def test_each_fast_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
-    for owner, name in ((Hidden, "after"), (SoftmaxLine, "totals"), (factors, "changes")):
+    ways = ((Hidden, "after"), (Fours, "output_after"), (SoftmaxLine, "totals"), (factors, "changes"))
+    for owner, name in ways:
         way = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *a, way=way, name=name: taken.append(name) or way(*a))
     seen = {}
@@ -174,6 +221,9 @@ def test_each_fast_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         "many-mlp-no bias": {"after", "changes"},
         "many-softmax-two layers": {"after", "totals", "changes"},
         "many-mlp-two outputs": {"after", "changes"},
+        "many-mlp-many inputs": {"output_after", "changes"},
+        "many-mlp-many inputs-no bias": {"output_after", "changes"},
+        "many-mlp-many units-l2": {"after", "output_after"},
     }
 
 
@@ -210,6 +260,43 @@ def test_units_are_those_of_fifty_digits(name: str, dtype: Any, monkeypatch: pyt
         assert (np.abs(found - true) <= 6 * sigma + rounded).all(), reach
     assert seen <= {0, *range(2, MOST_TERMS + 1)}
     assert len(seen) >= 6
+
+
+@pytest.mark.parametrize("units", [1, 4, 6, 11])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["tanh", "sigmoid"])
+def test_units_in_fours_are_those_of_fifty_digits(
+    name: str, dtype: Any, units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exponentials, "FEWEST_EXAMPLES", 0)
+    rng, g = np.random.default_rng(5), ACTIVATIONS[name]
+    # the fifth power of exp(2 z) is a number of float32
+    z = np.clip(rng.standard_normal((6, units)) * np.resize([0.1, 1, 3, 6], units), -8, 8).astype(dtype)
+    following = rng.standard_normal(units).astype(dtype)
+    fours, variance = fours_of(g, z, following), fours_variance(g, z, following.astype(float))
+    assert fours is not None
+    assert variance is not None
+    seen, u = set(), U[np.dtype(dtype)]
+    for reach in np.geomspace(1e-10, 0.1, 24):
+        weights = rng.uniform(-1, 1, units).astype(dtype)
+        moved = (rng.uniform(-1, 1, (6, 3)) * reach).astype(dtype)
+        terms = int(fours.terms(np.array([np.abs(moved).max()]))[0])
+        seen.add(terms)
+        if not terms:
+            continue
+
+        def fill(some: slice, m: np.ndarray, moved: np.ndarray = moved) -> None:
+            m[...] = moved[some]
+
+        out = np.empty((3, 6), dtype)
+        fours.output_after(fours.row(weights, terms), fill, fours.memory(3), out)
+        true = [[_change(name, row, m, weights, following) for m in some] for row, some in zip(z, moved, strict=True)]
+        # of the sum itself at both ends, and a few roundings of every term of the change
+        sigma = u * np.sqrt(2 * variance)[:, None]
+        rounded = 8 * u * np.abs(moved) * float(np.abs(weights) @ np.abs(following))
+        assert (np.abs(out.T - true) <= 6 * sigma + rounded).all(), reach
+    assert seen <= {0, *range(2, MOST_TERMS + 1, 2)}
+    assert len(seen) >= 3
 
 
 def _change(name: str, z: np.ndarray, moved: Any, weights: np.ndarray, following: np.ndarray) -> float:

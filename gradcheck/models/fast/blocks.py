@@ -16,6 +16,8 @@ BLOCK_NUMBERS = 2**16
 # examples that are summed at once: BLAS adds that many with one thread, and a column of them is contiguous enough
 SEGMENT = 2**13
 CACHE_LINE = 64
+# examples that are transposed at once: all of them take four times as long where their rows are a power of 2 apart
+TRANSPOSED = 64
 # rows of fewer numbers are not worth an alignment
 SHORT = 256
 
@@ -40,6 +42,15 @@ def aligned(m: int, n: int, dtype: np.dtype) -> Array:
     memory = np.empty(m * stride + line, dtype)
     start = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
     return memory[start : start + m * stride].reshape(m, stride)[:, :n]
+
+
+def columns_of(a: Array) -> Array:
+    """The columns of a (n, h) and one of ones, each contiguous, (h + 1, n)."""
+    # row by row in memory; np.concatenate would keep the order of a.T
+    found = np.ones((a.shape[1] + 1, len(a)), a.dtype)
+    for start in range(0, len(a), TRANSPOSED):
+        found[:-1, start : start + TRANSPOSED] = a[start : start + TRANSPOSED].T
+    return found
 
 
 def segments(n: int) -> Iterator[slice]:

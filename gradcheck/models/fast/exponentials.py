@@ -121,19 +121,20 @@ class Hidden(NamedTuple):
         return out
 
 
-def _worth(activation: Activation, z: Array) -> bool:
-    """Whether the units of a layer are quotients, of enough examples, and neither F nor its square overflows or vanishes."""
+def rate_of(activation: Activation, z: Array, power: int) -> Rate | None:
+    """The activation as a quotient; None unless examples are many, and F to this power neither overflows nor vanishes."""
     if activation.value not in _RATES or len(z) < FEWEST_EXAMPLES or z.dtype.itemsize > 8:
-        return False
-    highest = math.log(float(np.finfo(z.dtype).max)) / 2
-    return float(np.abs(z).max()) * abs(_RATES[activation.value].rate) <= highest
+        return None
+    highest = math.log(float(np.finfo(z.dtype).max)) / power
+    of = _RATES[activation.value]
+    return of if float(np.abs(z).max()) * abs(of.rate) <= highest else None
 
 
 def hidden_of(activation: Activation, z: Array) -> Hidden | None:
     """The layer with the outputs z (n, h) before the activation; None where there is no faster way than in full."""
-    if not _worth(activation, z):
+    of = rate_of(activation, z, 2)
+    if of is None:
         return None
-    of = _RATES[activation.value]
     inverse = np.exp(z * z.dtype.type(-of.rate))
     return Hidden(of, inverse, inverse / (inverse + z.dtype.type(1)))
 
@@ -146,9 +147,9 @@ def quotient_variance(activation: Activation, z: Array) -> Array | None:
     One unit each for F + D, for the quotient, and for every addition to D, in the worst order of the sum.  What was rounded
     in F is the same at every point.
     """
-    if not _worth(activation, z):
+    of = rate_of(activation, z, 2)
+    if of is None:
         return None
-    of = _RATES[activation.value]
     with np.errstate(all="ignore"):
         quotient = 1 / (1 + np.exp(of.rate * np.asarray(z, np.float64)))
     additions = (MOST_TERMS - 1) * (quotient * (1 - quotient)) ** 2

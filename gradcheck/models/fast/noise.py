@@ -6,7 +6,9 @@ import numpy as np
 
 from gradcheck.models.analysed import Along, LossErrors, Values
 from gradcheck.models.fast.exponentials import quotient_variance
+from gradcheck.models.fast.fours import fours_variance
 from gradcheck.models.fast.lines import line_by_factors, lines_of
+from gradcheck.models.fast.sheets import worth_sheets
 from gradcheck.models.heads import Head
 from gradcheck.models.net import Net
 
@@ -46,11 +48,17 @@ def _by_exponentials(net: Net, v: Values, errors: LossErrors, layer: int) -> Arr
     """The variance where the units of the next layer are computed by ``fast.exponentials``; None where they never are."""
     if layer + 2 > len(errors.z) - 1:
         return None
-    units = quotient_variance(net.activation, v.trace.zs[layer + 1])
+    z, following = v.trace.zs[layer + 1], v.weights[layer + 2]
+    fours = layer + 2 == len(errors.z) - 1 and worth_sheets(v.inputs[layer].shape[1] + 1, z, following.shape[1])
+    output = fours_variance(net.activation, z, following[:, 0]) if fours else None
+    if output is not None:
+        # the single output is the sum of quotients of four units each
+        return _line(errors, layer, layer + 2, float((errors.deltas[layer + 2][:, 0] ** 2 * output).sum()))
+    units = quotient_variance(net.activation, z)
     if units is None:
         return None
     # units are weighted when what they are at theta was subtracted: beside their own errors the sum has none
-    added = (errors.deltas[layer + 2] ** 2 * (units @ v.weights[layer + 2] ** 2)).sum()
+    added = (errors.deltas[layer + 2] ** 2 * (units @ following**2)).sum()
     return _line(errors, layer, layer + 2, float(added))
 
 

@@ -15,10 +15,11 @@ from functools import cached_property
 import numpy as np
 
 from gradcheck.models.batch import Batch
-from gradcheck.models.fast.blocks import largest_of
+from gradcheck.models.fast.blocks import columns_of, largest_of
 from gradcheck.models.fast.exponentials import Hidden, Memory, hidden_of
 from gradcheck.models.fast.factors import REACH
 from gradcheck.models.fast.lines import Line, line_by_factors, lines_of
+from gradcheck.models.fast.sheets import Below, below_of
 from gradcheck.models.functions import is_complex
 from gradcheck.models.kinks import NetAtTheta
 from gradcheck.models.net import Net
@@ -29,8 +30,6 @@ Array = np.ndarray
 # numbers of the widest array in a block of points: two megabytes in float64, which a second- or third-level cache holds; with
 # smaller blocks the calls of NumPy themselves take a third of the time
 POINTS_NUMBERS = 2**18
-# examples that are transposed at once: all of them take four times as long where their rows are a power of 2 apart
-TRANSPOSED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +43,7 @@ class Perturbation(NetAtTheta):
     @cached_property
     def columns(self) -> list[Array]:
         """For each layer what its weights multiply, (h_{l-1} + 1, n): the inputs' columns, and ones for the bias."""
-        found = []
-        for a in self.trace.inputs:
-            # row by row in memory; np.concatenate would keep the order of a.T
-            columns = np.ones((a.shape[1] + 1, len(a)), a.dtype)
-            for start in range(0, len(a), TRANSPOSED):
-                columns[:-1, start : start + TRANSPOSED] = a[start : start + TRANSPOSED].T
-            found.append(columns)
-        return found
+        return [columns_of(a) for a in self.trace.inputs]
 
     @cached_property
     def _largest(self) -> Array:
@@ -202,18 +194,39 @@ class Perturbation(NetAtTheta):
         totals, bent = np.empty(steps.size, steps.dtype), np.zeros(steps.size)
         i, j, flat = np.repeat(i, k), np.repeat(j, k), steps.reshape(-1)
         terms = self._terms(layer, i, j, flat)
+        below = self._below(layer)
         for some in np.unique(terms):
             rows = np.flatnonzero(terms == some)
-            totals[rows], bent[rows] = self._points(layer, i[rows], j[rows], flat[rows], int(some))
+            if some and below is not None:
+                found = below.totals(i[rows], j[rows], flat[rows], int(some), self._summed_change)
+            else:
+                found = self._points(layer, i[rows], j[rows], flat[rows], int(some))
+            totals[rows], bent[rows] = found
         return totals.reshape(steps.shape), bent.reshape(steps.shape)
 
     def _terms(self, layer: int, i: Array, j: Array, steps: Array) -> Array:
-        """How many terms ``Hidden.after`` takes for each point, (B,); 0 where the next layer is computed in full."""
+        """How many terms the next layer's exponentials take for each point, (B,); 0 where it is computed in full."""
         hidden = None if is_complex(steps) or layer > len(self.trace.zs) - 3 else self._hidden[layer + 1]
         if hidden is None:
             return np.zeros(len(steps), np.intp)
         moved = hidden.of.steepness * np.abs(steps) * largest_of(self.columns[layer])[i]
-        return hidden.terms(moved * np.abs(self._weights[layer + 1]).max(axis=1)[j])
+        below = self._below(layer)
+        way = hidden if below is None else below.fours
+        return way.terms(moved * np.abs(self._weights[layer + 1]).max(axis=1)[j])
+
+    def _below(self, layer: int) -> Below | None:
+        """The layers from this one on, where a hidden one in fours and a single output follow."""
+        return self._two_below if layer == len(self.trace.zs) - 3 else None
+
+    @cached_property
+    def _two_below(self) -> Below | None:
+        return below_of(self.net.activation, self.trace, self.columns, self.outputs)
+
+    def _summed_change(self, change: Array) -> tuple[Array, Array | float]:
+        """``_summed`` of the change (b, n) of a single output."""
+        if self._one_line is None:
+            change += self.trace.zs[-1][:, 0]
+        return self._summed(change[:, :, None])
 
     def _points(self, layer: int, i: Array, j: Array, steps: Array, terms: int) -> tuple[Array, Array]:
         """``_totals`` of points (B,), each with its own weight."""
@@ -266,15 +279,7 @@ class Perturbation(NetAtTheta):
         return line_by_factors(self.net.head, self.trace.zs[-1], self.batch.y)
 
     def _block(
-        self,
-        layer: int,
-        i: Array,
-        j: Array,
-        steps: Array,
-        terms: int,
-        memory: Memory | None,
-        space: Array,
-        out: Array,
+        self, layer: int, i: Array, j: Array, steps: Array, terms: int, memory: Memory | None, space: Array, out: Array
     ) -> Array | float:
         """How far kinks of hidden units may bend the losses at a block of points, each with its own weight.
 
