@@ -190,7 +190,7 @@ class Screen:
         return finer_steps
 
     def _order_unknown(self, seen: Rungs) -> Array:
-        """``Steps.order_unknown`` of each."""
+        """Whether ``Steps.unordered`` of each is not 0."""
         near, far = seen.at(0), seen.at(1)
         rest = np.abs(far.value - near.value) / (near.square - 1)
         return np.asarray(rest > spread(self.line, near))
