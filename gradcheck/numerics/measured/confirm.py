@@ -130,14 +130,9 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
 
 
 def _at_zero(steps: Steps, found: Found) -> Search[Found]:
-    """A derivative that is not seen at a weight of 0, where the scale is a guess: far smaller steps may see one.
-
-    A loss that only makes noise at all steps may be a wave that is far shorter than these.
-    """
+    """A derivative that is not seen at a weight of 0, where the scale is a guess: far smaller steps may see one."""
     smaller = [steps.line.on_grid(found.step / STRIDES[-1] ** k) for k in (1, 2)]
     yield steps.wanted(*smaller)
-    if not any(alive(steps.line, rung) for rung in steps.rungs()):
-        return found._replace(truncation=math.inf)
     gaps = [0.0]
     for rung in (steps.line.rung(h, steps.side) for h in smaller):
         if rung is not None:

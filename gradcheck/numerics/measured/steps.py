@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import TypeAlias, TypeVar
 
-from gradcheck.numerics.measured.ladder import NOTHING, SEEN, SPACED, Found, appraised, converges, jump_seen, roundoff, spaced
+from gradcheck.numerics.measured.ladder import (
+    NOTHING,
+    SEEN,
+    SPACED,
+    Found,
+    appraised,
+    converges,
+    jump_seen,
+    roundoff,
+    spaced,
+)
 from gradcheck.numerics.measured.line import Line, Rung
 
 # Asks for offsets and finds the losses in the line afterwards.
@@ -227,6 +237,9 @@ class Steps:
             return 0.0
         best = self.best().step
         k = 0 if len(heard) == 2 else next((k for k, r in enumerate(heard) if r.step == best), 0)
+        if best == heard[-1].step:
+            # its truncation follows from the next smaller one
+            k = max((k for k, r in enumerate(heard) if SPACED * r.step <= best), default=k)
         above = spaced(heard, k)[:3]
         if len(above) < 2:
             return 0.0
@@ -240,7 +253,10 @@ class Steps:
 
     @property
     def kinked(self) -> bool:
-        """Whether two steps show a kink at theta far above the noise; noise that was measured too small looks like a faint one."""
+        """Whether two steps show a kink at theta far above the noise.
+
+        Noise that was measured too small looks like a faint one.
+        """
         line, heard = self.line, [r for r in self.rungs() if not r.silent]
         above = (spaced(heard, k) for k in range(len(heard)))
         return any(jump_seen(a[0], far, line.noise, CLEAR) > 0 for a in above for far in a[1:3])
