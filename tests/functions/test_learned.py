@@ -63,7 +63,17 @@ def test_stairs_that_hide_beneath_a_slight_noise_are_learned_once_for_all_weight
     # a window has 16 points; were they looked at for each weight, some 110 evaluations a weight would be needed
     assert right.nfev <= 80 * x0.size
     wrong = check(loss, lambda x: gradient(x) * np.where(np.arange(x0.size) == 5, -1.0, 1.0), x0)
-    assert wrong.table["verdict"][5] == "mismatch", str(wrong)
+    assert wrong.table["verdict"][5] != "match", str(wrong)
+
+
+def test_a_wrong_sign_shows_on_stairs_that_hide_beneath_a_slight_noise() -> None:
+    """Not always: of 240 losses 12 leave it open whether a window lies on one stair."""
+    seen = 0
+    for seed in range(8):
+        loss, gradient, x0 = printed(seed)
+        found = check(loss, lambda x: gradient(x) * np.where(np.arange(x0.size) == 5, -1.0, 1.0), x0)  # noqa: B023
+        seen += found.table["verdict"][5] == "mismatch"
+    assert seen >= 6
 
 
 @few

@@ -145,20 +145,25 @@ def appraised(line: Line, seen: Rungs) -> Columns:
     noises = spread(line, seen)
     rung, own = [seen.at(j) for j in range(seen.step.shape[1])], list(noises.T)
     squares = [each.square for each in rung]
-    first = _smallest(seen, noises, rung, own, squares)
+    first, gain = _smallest(seen, noises, rung, own, squares)
+    jumps = [_jumps(seen, j, j + 1, line.noise)[0] for j in range(len(rung) - 1)]
+    if len(rung) > 2:
+        hidden, most = _jumps(seen, 0, 1, line.noise)
+        jumps[0] = np.where(hidden > 0, hidden, np.minimum(_jumps(seen, 0, 2, line.noise)[0], most))
     truncation: list[Array] = []
     kinks: list[Array] = []
     plain: list[Array] = []
     for j, here in enumerate(rung):
-        kink = rough = np.zeros(len(noises))
+        rough = np.zeros(len(noises))
+        kink = jumps[min(j, len(jumps) - 1)]
         if j + 1 < len(rung):
             whole = first[j]
-            kink = _jumps(seen, j, line.noise)
             uneven = LOCAL * _uneven(here, rung[j + 1], squares[j]) * math.sqrt(0.5) / here.step
             rough = np.where(kink == 0, np.maximum(0.0, uneven - own[j] - whole), 0.0)
         else:
-            low, square = rung[j - 1], squares[j - 1]
-            whole = MARGIN * np.abs(here.value - low.value) * square / (square - 1) + own[j - 1]
+            low = rung[j - 1]
+            whole = MARGIN * np.abs(here.value - low.value) * gain / _part(gain) + own[j - 1]
+            whole = np.where(gain > 1, whole, np.inf)
         beyond = np.zeros(len(noises))
         for i in range(j):
             beyond = np.maximum(beyond, np.abs(here.value - rung[i].value) - own[j] - own[i] - whole - plain[i])
@@ -174,11 +179,13 @@ def best(found: Columns) -> Columns:
     return Columns(*(column[which] for column in found))
 
 
-def _smallest(seen: Rungs, noises: Array, rung: list[Rungs], own: list[Array], squares: list[Array]) -> list[Array]:
-    """``ladder.truncation`` of each rung but the largest."""
+def _smallest(
+    seen: Rungs, noises: Array, rung: list[Rungs], own: list[Array], squares: list[Array]
+) -> tuple[list[Array], Array]:
+    """``ladder.truncation`` of each rung but the largest, and by what factor that grows from the next smaller one to it."""
     gaps = [MARGIN * np.abs(b.value - a.value) for a, b in itertools.pairwise(rung)]
     if len(rung) == 2:
-        return [_truncation(gaps[0], own[0], own[1], squares[0])]
+        return [_truncation(gaps[0], own[0], own[1], squares[0])], squares[0]
     orders = _orders(seen, noises)
     near, far, upper = (
         np.array([r**p for r, p in zip((b.step / a.step).tolist(), orders.tolist(), strict=True)])
@@ -188,7 +195,7 @@ def _smallest(seen: Rungs, noises: Array, rung: list[Rungs], own: list[Array], s
     whole = MARGIN * np.abs(rung[2].value - rung[0].value) + own[0] + own[2]
     lowest = _truncation(gaps[0], own[0], own[1], near, whole / _part(far))
     middle = np.maximum(_truncation(gaps[1], own[1], own[2], squares[1]), _truncation(gaps[1], own[1], own[2], upper))
-    return [np.where(far > 1, lowest, np.inf), middle]
+    return [np.where(far > 1, lowest, np.inf), middle], upper
 
 
 def _truncation(gap: Array, own: Array, next_one: Array, gain: Array, most: Array | float = math.inf) -> Array:
@@ -225,9 +232,9 @@ def _uneven(near: Rungs, far: Rungs, square: Array) -> Array:
     return np.abs(far.bend * far.step - square * near.bend * near.step) / np.sqrt(2 * (1 + power(square, 2.0)))
 
 
-def _jumps(seen: Rungs, k: int, noise: float) -> Array:
-    """``ladder.jump_seen`` of the rungs k and k + 1: 0 nearly everywhere."""
-    near, far = seen.at(k), seen.at(k + 1)
+def _jumps(seen: Rungs, k: int, j: int, noise: float) -> tuple[Array, Array]:
+    """``ladder.jump_seen`` of the rungs k and j: 0 nearly everywhere; and how large a jump may be that noise hides there."""
+    near, far = seen.at(k), seen.at(j)
     found, q = np.zeros(len(near.step)), far.step / near.step
     jump = np.abs(q * near.bend - far.bend) / (q - 1) / 2
     deviation = np.hypot(q * math.sqrt(6) / near.step, math.sqrt(6) / far.step) * noise / (q - 1) / 2
@@ -235,5 +242,5 @@ def _jumps(seen: Rungs, k: int, noise: float) -> Array:
     alike = np.abs(far.bend) < GROWN * far.step / near.step * np.abs(near.bend)
     for row in np.flatnonzero(alike & (jump > SEEN * error * (1 - ROUNDED))).tolist():
         each = seen.of(row)
-        found[row] = jump_seen(each[k], each[k + 1], noise)
-    return found
+        found[row] = jump_seen(each[k], each[j], noise)
+    return found, jump + SEEN * error

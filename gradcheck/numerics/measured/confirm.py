@@ -99,8 +99,10 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
     if (yield from diverging(steps, found)):
         return found._replace(truncation=math.inf)
     if abs(claim.value - found.value) <= found.bound:
-        if abs(found.value) > found.bound or steps.line.x == 0:
+        if abs(found.value) > found.bound:
             return found
+        if steps.line.x == 0:
+            return (yield from _at_zero(steps, found))
         if found.rough:
             found = yield from _through(steps, found)
         # a flat loss may be one stair of a loss that has a slope
@@ -125,6 +127,18 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
         steps.windows = [jump / math.sqrt(12)]
         return found._replace(doubt=math.inf)
     return found._replace(doubt=max(found.doubt, _overlooked(steps, found), _below(steps, found)))
+
+
+def _at_zero(steps: Steps, found: Found) -> Search[Found]:
+    """A derivative that is not seen at a weight of 0, where the scale is a guess: far smaller steps may see one."""
+    smaller = [steps.line.on_grid(found.step / STRIDES[-1] ** k) for k in (1, 2)]
+    yield steps.wanted(*smaller)
+    gaps = [0.0]
+    for rung in (steps.line.rung(h, steps.side) for h in smaller):
+        if rung is not None:
+            gap, noise = abs(rung.value - found.value), roundoff(rung, steps.beforehand, steps.line.degrees)
+            gaps.append((1 + ALIKE) * gap if gap > noise + found.bound else 0.0)
+    return found._replace(truncation=found.truncation + max(gaps))
 
 
 def _through(steps: Steps, found: Found) -> Search[Found]:

@@ -32,7 +32,7 @@ Array = np.ndarray
 # Of MANY weights and more, FIRST are searched before the others, which then begin where those ended.
 MANY, FIRST = 16, 4
 # Further steps that are tried where the first weights showed nothing.
-HIDDEN = 4
+HIDDEN = 2
 # First steps that are off by no more than this are kept.
 OFF = 4.0
 # Where one claim of so many agrees with what was found, the weights do not stand on a stair together.

@@ -72,12 +72,19 @@ def _stride(steps: Steps, enough: Callable[[Found], bool]) -> list[float]:
 
 
 def _between(claim: Claim, best: Found, rungs: list[Rung]) -> float:
-    """A step between the best one and the next larger one, where noise hides the derivative just so; else 0."""
-    above = [r.step for r in rungs if r.step > best.step]
+    """A step between the best one and the next larger one, where noise hides the derivative just so; else 0.
+
+    It is worth its points only if its bound will do: noise falls with the step, and truncation, of which the larger step tells,
+    grows with its square.
+    """
+    above = [r for r in rungs if r.step > best.step][:1]
     noisy = best.roundoff > best.truncation and best.roundoff < WITHIN * claim.match_at * abs(best.value)
-    if claim.resolved(best) or not noisy or not above or above[0] < NEAR / 2 * best.step:
+    if claim.resolved(best) or not noisy or not above or above[0].step < NEAR / 2 * best.step:
         return 0.0
-    return math.sqrt(best.step * above[0])
+    square = above[0].step / best.step
+    truncation = abs(above[0].value - best.value) / square**2
+    will_do = best.roundoff / math.sqrt(square) + truncation * square <= claim.match_at * abs(best.value) / 2
+    return math.sqrt(best.step * above[0].step) if will_do else 0.0
 
 
 def _next(line: Line, claim: Claim, best: Found, rungs: list[Rung], lowest: float) -> float:
@@ -86,11 +93,12 @@ def _next(line: Line, claim: Claim, best: Found, rungs: list[Rung], lowest: floa
         return lowest / FAR if lowest > line.least else 0.0
     if len(rungs) == 1:
         return rungs[0].step / NEAR if rungs[0].step > line.least else 0.0
-    upwards = _upwards(line, claim, best, rungs)
-    if upwards:
-        return upwards
     low = rungs[0].step
-    return low / APART if low > line.least and _downwards(line, claim, rungs) else 0.0
+    downwards = low / APART if low > line.least and _downwards(line, claim, rungs) else 0.0
+    if downwards and not math.isfinite(best.bound):
+        # nothing converges at the steps so far
+        return downwards
+    return _upwards(line, claim, best, rungs) or downwards
 
 
 def quadratic(line: Line, rungs: list[Rung]) -> bool:

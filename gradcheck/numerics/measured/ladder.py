@@ -101,7 +101,7 @@ def appraised(line: Line, rungs: list[Rung]) -> list[Found]:
             own = max(own, truncation(above, spread, order(below + above, noises + spread)))
         if len(above) == 1:
             own = _from_below(line, rungs, k)
-        kink = jump_seen(rung, above[1], line.noise) if len(above) > 1 else 0.0
+        kink = _kink(line, rungs, k, above)
         rough = 0.0
         if len(above) > 1 and not kink:
             rough = max(0.0, LOCAL * uneven(rung, above[1]) * math.sqrt(0.5) / rung.step - spread[0] - own)
@@ -113,6 +113,22 @@ def appraised(line: Line, rungs: list[Rung]) -> list[Found]:
         plain.append(own + beyond)
         found.append(Found(rung.step, rung.value, own + beyond + kink + rough, spread[0], kink, False))
     return found
+
+
+def _kink(line: Line, rungs: list[Rung], k: int, above: list[Rung]) -> float:
+    """Half the jump of the slope at theta that a rung shows with a larger one; the largest rung, with the next smaller one.
+
+    Of a jump that noise hides in two near steps a third one that lies farther away may show more, as far as the near ones leave
+    room for it: a smooth loss whose scale the third one exceeds shows there that it does not jump.
+    """
+    if len(above) == 1:
+        smaller = [r for r in rungs[:k] if not r.silent and SPACED * r.step <= rungs[k].step]
+        return jump_seen(smaller[-1], rungs[k], line.noise) if smaller else 0.0
+    seen = jump_seen(above[0], above[1], line.noise)
+    if seen or len(above) == 2:
+        return seen
+    jump, error = jump_at_theta(above[0], above[1], line.noise)
+    return min(jump_seen(above[0], above[2], line.noise), jump + SEEN * error)
 
 
 def uneven(near: Rung, far: Rung) -> float:
@@ -146,11 +162,18 @@ def truncation(rungs: list[Rung], spread: list[float], power: float | None = Non
 
 
 def _from_below(line: Line, rungs: list[Rung], k: int) -> float:
-    """The truncation of the largest rung: its distance from the next smaller one, and that one's noise."""
+    """The truncation of the largest rung: its distance from the next smaller one, and that one's noise.
+
+    Three rungs show the order with which it grows.  It is infinite where nothing converges: then the loss has kinks or turns
+    below the smallest of them, and two larger ones that agree with each other lie above its scale.
+    """
     smaller = [r for r in rungs[:k] if not r.silent and SPACED * r.step <= rungs[k].step]
     if not smaller:
         return math.inf
-    gain = (rungs[k].step / smaller[-1].step) ** 2
+    three = [*[r for r in smaller if SPACED * r.step <= smaller[-1].step][-1:], smaller[-1], rungs[k]]
+    gain = (rungs[k].step / smaller[-1].step) ** order(three, [roundoff(r, line.noise, line.degrees) for r in three])
+    if gain <= 1:
+        return math.inf
     gap = abs(rungs[k].value - smaller[-1].value)
     return MARGIN * gap * gain / (gain - 1) + roundoff(smaller[-1], line.noise, line.degrees)
 
@@ -197,14 +220,14 @@ def jump_at_theta(near: Rung, far: Rung, noise: float) -> tuple[float, float]:
     return jump, deviation + (near.arithmetic * q + far.arithmetic) / (q - 1)
 
 
-def jump_seen(near: Rung, far: Rung, noise: float) -> float:
-    """Half the jump of the slope at theta, 0 where it is not seen above the noise.
+def jump_seen(near: Rung, far: Rung, noise: float, deviations: float = SEEN) -> float:
+    """Half the jump of the slope at theta, 0 where it is not seen by so many deviations above the noise.
 
     The even part of a smooth loss grows with the step at least as its second derivative says, that of a kink does not.
     """
     jump, error = jump_at_theta(near, far, noise)
     alike = abs(far.bend) < GROWN * far.step / near.step * abs(near.bend)
-    return jump if jump > SEEN * error and alike else 0.0
+    return jump if jump > deviations * error and alike else 0.0
 
 
 def diverges(low: Rung, rung: Rung, high: Rung, noise: float, deviations: float) -> bool:

@@ -150,7 +150,7 @@ class Screen:
         resolved = self._resolved(found, np.abs(found.value))
         third = np.where(resolved, self._finer(found), 0.0)
         near = self._steps[rows, 0]
-        unknown = resolved & (third == 0) & self._order_unknown(seen)[rows]
+        unknown = resolved & (third == 0) & self._unordered(seen)[rows]
         third[unknown] = NEAR * NEAR * near[unknown]
         more = third > 0
         self._end_or_leave(rows[~more], found.some(~more))
@@ -189,8 +189,8 @@ class Screen:
             finer_steps[row] = finer(found.of(row), FINER)
         return finer_steps
 
-    def _order_unknown(self, seen: Rungs) -> Array:
-        """``Steps.order_unknown`` of each."""
+    def _unordered(self, seen: Rungs) -> Array:
+        """Whether ``Steps.unordered`` of each is not 0."""
         near, far = seen.at(0), seen.at(1)
         rest = np.abs(far.value - near.value) / (near.square - 1)
         return np.asarray(rest > spread(self.line, near))

@@ -64,7 +64,7 @@ def search(steps: Steps, start: float) -> Search[Found]:
     if not claim.disputes(best) and claim.value != 0 and (noisy or not helps):
         # noise hides the derivative, and nothing speaks against the claim: a window would show the same noise; only at an
         # optimum, where the loss nearly vanishes, noise may grow with the step
-        return _beyond(steps, best)
+        return _beyond(steps, best if steps.kinked else best._replace(kink=0.0))
     if steps.rungs() and all(r.silent for r in steps.rungs()):
         # a loss that moves at no step shows nothing in a window either
         return best
@@ -93,9 +93,12 @@ def _screened(steps: Steps) -> Search[Found]:
             # one more step; where it shows a difference that the coarser bound had hidden, the search goes on
             yield steps.wanted(step)
             best = steps.best()
+            if not math.isfinite(best.bound):
+                # nothing converges with it: the first steps lay above the scale of the loss
+                best = yield from explored(steps)
         for further in (NEAR * NEAR, 1 / NEAR):
-            if claim.resolved(best) and steps.order_unknown:
-                yield steps.wanted(further * steps.rungs()[0].step)
+            if claim.resolved(best) and (unordered := steps.unordered):
+                yield steps.wanted(further * unordered)
                 best = steps.best()
         if claim.agrees(best):
             return best

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import TypeAlias, TypeVar
 
-from gradcheck.numerics.measured.ladder import NOTHING, SEEN, Found, appraised, roundoff
+from gradcheck.numerics.measured.ladder import (
+    NOTHING,
+    SEEN,
+    SPACED,
+    Found,
+    appraised,
+    converges,
+    jump_seen,
+    roundoff,
+    spaced,
+)
 from gradcheck.numerics.measured.line import Line, Rung
 
 # Asks for offsets and finds the losses in the line afterwards.
@@ -29,6 +39,8 @@ WINDOWS, STRIDES_ALLOWED = 5, 14
 WINDOW = 8.0
 # A loss that changes by more than this many deviations of its noise does not only make noise.
 ALIVE = 20.0
+# Deviations of the noise above which a kink is so clear that windows may show what lies at its sides.
+CLEAR = 1e3
 
 
 @dataclass(frozen=True)
@@ -214,23 +226,40 @@ class Steps:
         line.noise, line.degrees = max(self._floor, min(seen) / math.sqrt(12)), math.inf
 
     @property
-    def order_unknown(self) -> bool:
-        """Whether two quotients show a truncation above the noise of the nearer one, and no third one its order.
+    def unordered(self) -> float:
+        """The step of the best quotient where its truncation shows above its noise, but not the order of that; else 0.
 
-        The order is 1 where the second derivative jumps at theta.  Then it is a right claim that the second order misses, and a
-        wrong one may lie within the bound.
+        Two quotients show no order, and neither does a third one that noise hides.  The order is 1 where the second derivative
+        jumps.  Then it is a right claim that the second order misses, and a wrong one may lie within the bound.
         """
         heard = [r for r in self.rungs() if not r.silent]
-        if len(heard) != 2:
-            return False
-        near, far = heard
+        if len(heard) < 2:
+            return 0.0
+        best = self.best().step
+        k = 0 if len(heard) == 2 else next((k for k, r in enumerate(heard) if r.step == best), 0)
+        if best == heard[-1].step:
+            # its truncation follows from the next smaller one
+            k = max((k for k, r in enumerate(heard) if SPACED * r.step <= best), default=k)
+        above = spaced(heard, k)[:3]
+        if len(above) < 2:
+            return 0.0
+        near, far = above[:2]
         rest = abs(far.value - near.value) / ((far.step / near.step) ** 2 - 1)
-        return rest > roundoff(near, self.line.noise, self.line.degrees)
+        if rest <= roundoff(near, self.line.noise, self.line.degrees):
+            return 0.0
+        below = [r for r in heard[:k] if SPACED * r.step <= near.step][-1:]
+        spread = [roundoff(r, self.line.noise, self.line.degrees) for r in [*below, *above]]
+        return 0.0 if converges([*below, *above], spread) else near.step
 
     @property
     def kinked(self) -> bool:
-        """Whether two steps show a kink at theta."""
-        return any(found.kink > 0 for found in self.appraised())
+        """Whether two steps show a kink at theta far above the noise.
+
+        Noise that was measured too small looks like a faint one.
+        """
+        line, heard = self.line, [r for r in self.rungs() if not r.silent]
+        above = (spaced(heard, k) for k in range(len(heard)))
+        return any(jump_seen(a[0], far, line.noise, CLEAR) > 0 for a in above for far in a[1:3])
 
     def clearest(self) -> Found:
         """The quotient with the least bound, noise counted threefold: where noise is small, a window shows most."""
