@@ -107,10 +107,18 @@ def _screened(steps: Steps) -> Search[Found]:
 
 
 def _beyond(steps: Steps, best: Found) -> Found:
-    """A derivative that noise hides, with the kinks that may hide as well where the step reaches beyond 0."""
+    """A derivative that noise hides, with the kinks that may hide as well where the step reaches beyond 0.
+
+    One that is not seen at all there is bounded at steps that reach less far: far above its scale a bounded loss has quotients
+    near 0, whatever its slope is.
+    """
     here, rungs = steps.line.rung(best.step, steps.side), [r for r in steps.rungs() if not r.silent]
-    if here is None or best.step <= steps.line.room or quadratic(steps.line, rungs):
+    parabola = here is not None and alive(steps.line, here) and quadratic(steps.line, rungs)
+    if here is None or best.step <= steps.line.room or parabola:
         return best
+    within = [f for f in steps.appraised() if f.step <= steps.line.room and math.isfinite(f.bound)]
+    if abs(best.value) <= best.bound and within:
+        return min(within, key=lambda f: f.bound)
     return best._replace(truncation=best.truncation + abs(here.bend) / 2)
 
 
