@@ -140,8 +140,16 @@ def _with_witness(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
         rungs = rungs_of(probe, ladder)
         rungs = with_step(probe, ladder, rungs, witness(probe, ladder, rungs))
         step = short_of_kinks(probe, ladder, rungs)
+        step = np.where(_surprised(probe, ladder, rungs), np.nan, step)
         parts.append((which, _second(probe, scheme, ladder, rungs, step, whole.multiples[lowest : lowest + more])))
     return merged(parts)
+
+
+def _surprised(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
+    """Whether most of the kinks that the highest step crosses, beyond its noise, were not foreseen; bool (m,)."""
+    step, found = rungs.step[:, -1], rungs.found
+    foreseen = _changed(ladder, kinks_along(probe, ladder, step), step)
+    return found.kink[:, -1] > 2 * foreseen + found.roundoff[:, -1]
 
 
 def _changed(ladder: Ladder, near: Crossings, step: Array) -> Array:
