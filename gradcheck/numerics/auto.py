@@ -68,6 +68,9 @@ def _extended(probe: Probe, scheme: Scheme, whole: Ladder, window: slice, ladder
     value, noise = rungs.found.value, rungs.found.roundoff
     shown = (np.abs(value[:, -1:] - value) - noise[:, -1:] - noise)[:, :-1].max(axis=1, initial=-np.inf)
     up = ~(least <= CLOSE_ENOUGH * shown) & (window.stop < len(whole.multiples))
+    if window.stop < len(whole.multiples):
+        # above the scale of the loss nothing is learnt
+        up &= whole.multiples[window.stop] <= ladder.trusted(probe)
     if not (down | up).any():
         return _best(probe, scheme, ladder, rungs)
     parts = []
