@@ -191,8 +191,8 @@ def truncations(
     """
     value, noise = found.value, found.roundoff
     truncation = np.full(value.shape, np.inf)
-    above = _from_above(value, noise + found.kink, neglected, formula.ratio**formula.order)
-    truncation[:, :-1] = np.where(multiples[1:] <= trusted[:, None], above, np.inf)
+    known = multiples <= trusted[:, None]
+    truncation[:, :-1] = _from_above(value, noise + found.kink, neglected, known, formula.ratio**formula.order)
     bounds = np.empty(value.shape)
     for k in range(len(multiples)):
         t = truncation[:, k]
@@ -208,15 +208,17 @@ def truncations(
     return truncation
 
 
-def _from_above(value: Array, blur: Array, neglected: Array, gain: float) -> Array:
-    """The truncation of each level but the highest, as the one above it shows it, (m, s - 1).
+def _from_above(value: Array, blur: Array, neglected: Array, known: Array, gain: float) -> Array:
+    """The truncation of each level but the highest, as the one above it shows it, (m, s - 1); infinite where that is not known.
 
     blur : what rounding and kinks may add to each value, or take from it.
+    known : whether a level's truncation is mostly its first term, bool (m, s).
     gain : by how much the truncation grows from a level to the one above it in theory; less at a singularity.
     """
     gaps = np.abs(value[:, 1:] - value[:, :-1])
     growth = np.full(gaps.shape, gain)
-    seen = gaps[:, :-1] > 2 * blur[:, : max(0, blur.shape[1] - 2)]
+    seen = known[:, 2:] & (gaps[:, :-1] > 2 * blur[:, :-2])
     growth[:, :-1] = np.where(seen, np.clip(gaps[:, 1:] / gaps[:, :-1], 1.25, gain), gain)
     # the larger step has ``growth`` times the truncation, but for what is neglected
-    return (gaps + blur[:, 1:] + blur[:, :-1] + neglected[:, 1:]) / (growth - 1)
+    shown = (gaps + blur[:, 1:] + blur[:, :-1] + neglected[:, 1:]) / (growth - 1)
+    return np.where(known[:, 1:], shown, np.inf)

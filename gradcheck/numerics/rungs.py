@@ -76,9 +76,7 @@ def with_step(probe: Probe, ladder: Ladder, rungs: Rungs, step: Array) -> Rungs:
     return rungs.beside(size, found, truncation)
 
 
-def shown(
-    probe: Probe, ladder: Ladder, rungs: Rungs, trusted: Array, step: Array, value: Array, blur: Array
-) -> Array:
+def shown(probe: Probe, ladder: Ladder, rungs: Rungs, trusted: Array, step: Array, value: Array, blur: Array) -> Array:
     """Truncation at steps h (m, t) between rungs, where the formula gave ``value`` (m,) with errors of at most ``blur`` (m, t).
 
     A rung at a step s above has (s / h)**order times the truncation, so the difference of both values shows it.  A rung below
