@@ -67,10 +67,9 @@ def _extended(probe: Probe, scheme: Scheme, whole: Ladder, window: slice, ladder
     # a step above has more truncation than the highest, whose distance from a smaller one shows it beyond the noise of both
     value, noise = rungs.found.value, rungs.found.roundoff
     shown = (np.abs(value[:, -1:] - value) - noise[:, -1:] - noise)[:, :-1].max(axis=1, initial=-np.inf)
-    up = ~(least <= CLOSE_ENOUGH * shown) & (window.stop < len(whole.multiples))
-    if window.stop < len(whole.multiples):
-        # above the scale of the loss nothing is learnt
-        up &= whole.multiples[window.stop] <= ladder.trusted(probe)
+    # above the scale of the loss nothing is learnt
+    further = np.array(whole.multiples[window.stop :][:1])
+    up = ~(least <= CLOSE_ENOUGH * shown) & (further <= ladder.trusted(probe)[:, None]).any(axis=1)
     if not (down | up).any():
         return _best(probe, scheme, ladder, rungs)
     parts = []
@@ -149,7 +148,7 @@ def _with_witness(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
 
 
 def _surprised(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
-    """Whether most of the kinks that the highest step crosses, beyond its noise, were not foreseen; bool (m,)."""
+    """Whether most of what kinks do to the highest step, beyond its noise, was not foreseen; bool (m,)."""
     step, found = rungs.step[:, -1], rungs.found
     foreseen = _changed(ladder, kinks_along(probe, ladder, step), step)
     return found.kink[:, -1] > 2 * foreseen + found.roundoff[:, -1]

@@ -112,7 +112,7 @@ def _anchor(probe: Probe, formula: Scheme, index: Array) -> Array:
 
 
 def _lifted(probe: Probe, formula: Scheme, theta: Array, step: Array, index: Array, ratio: float = 1.0) -> Array:
-    """Whether the spacing of the numbers lifts an anchor (m, s), or that at ``ratio`` times its step, above the loss's scale."""
+    """Whether the spacing of the numbers lifts an anchor (m, s), or ``ratio`` times its step, above the scale of the loss."""
     reach = ratio * max(abs(o) for o in formula.offsets)
     # the floor is rounded to a number of the dtype
     floor = 1.1 * at_least(np.zeros(theta.shape), theta, probe.rounding.unit)

@@ -99,9 +99,10 @@ class Ladder:
         )
 
     def neglected(self, probe: Probe, step: Array, slope: Array) -> Array:
-        """How much of the truncation at steps (m, ...) may come from terms after the first, of a derivative about ``slope``.
+        """How much of the truncation at steps (m, ...) may be its second term, where the derivative is about ``slope``.
 
-        A function whose nearest singularity lies at a distance R has derivatives f_j / j! that fall with R**-j.
+        Where the nearest singularity lies at a distance R, terms fall with (h / R)**j from the size of the derivative.  The
+        first may be far smaller by chance, as where the examples' shares of it cancel; then a larger step shows too little.
         """
         length = probe.rounding.length[self.index].reshape(-1, *[1] * (step.ndim - 1))
         center = np.abs(self.noise.center.astype(np.float64)).reshape(length.shape)
@@ -180,14 +181,14 @@ def truncations(
 ) -> Array:
     """Truncation of each level of a ladder, (m, s), whose steps are ``multiples`` (s,), ascending, of its base.
 
-    A level's truncation is what the level above it shows, if that is at or below ``trusted``, or its distance from a smaller level
-    plus that level's bound.  It is at least its distance from every smaller level beyond their noise.  Nothing is known where the
-    smallest step is ``lifted`` so far towards the scale of the loss that no level above it is trusted, (m,).
+    A level's truncation is what the level above it shows, if that is at or below ``trusted``, or its distance from a smaller
+    level plus that level's bound.  It is at least its distance from every smaller level beyond their noise.  Nothing is known
+    where the smallest step is ``lifted`` so far towards the scale of the loss that none above it is trusted, (m,).
 
     neglected : the part of each level's truncation that does not grow with the order of the formula, (m, s).
 
-    All of these bounds hold where the errors of each level, by rounding and by kinks, and what is neglected, are within theirs.
-    So it does no harm that the least of several is taken.
+    Each bound holds wherever the errors of all levels, by rounding and by kinks, and what is neglected are within their own
+    bounds.  So the least of many bounds is one too, which it would not be if each held for errors of the usual size.
     """
     value, noise = found.value, found.roundoff
     truncation = np.full(value.shape, np.inf)
@@ -209,7 +210,7 @@ def truncations(
 
 
 def _from_above(value: Array, blur: Array, neglected: Array, known: Array, gain: float) -> Array:
-    """The truncation of each level but the highest, as the one above it shows it, (m, s - 1); infinite where that is not known.
+    """The truncation of each level but the highest, as the one above it shows it, (m, s - 1); infinite where unknown.
 
     blur : what rounding and kinks may add to each value, or take from it.
     known : whether a level's truncation is mostly its first term, bool (m, s).

@@ -1,7 +1,7 @@
 """Bounds hold whatever the errors of the losses are, within what is allowed for rounding and kinks: simulated errors.
 
-Of many bounds the least is taken, so that each of them must be one.  Errors of the usual size would hardly ever show that.  Here
-every third error is as large as it may be.
+Of many bounds the least is taken, so that each of them must be one.  Errors of the usual size would hardly ever show that.
+Here every third error is as large as it may be.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def test_bounds_of_a_ladder_hold_whatever_the_errors_of_its_steps_are(start: flo
 class Simulated:
     """Losses 1 + sum_j c_j t**j / j! along m weights at 0, with errors: the scale of each is 1, its derivative c_1.
 
-    The third derivative is often small by chance, as where the examples' shares of it cancel.  A third of the weights has a kink.
+    The third derivative is often small by chance, as where the examples' shares of it cancel.  Some weights have a kink.
     """
 
     scheme: Scheme
@@ -102,7 +102,8 @@ class Simulated:
         raise NotImplementedError("of no complex step")
 
     def beyond(self, estimate: Estimate) -> np.ndarray:
-        """Which errors exceed their bounds; 1e-9: where all of an error is noise, the two are equal but for their own rounding."""
+        """Which errors exceed their bounds."""
+        # where all of an error is noise, the two are equal but for their own rounding
         return error(estimate, self.c[:, 1]) > bound(estimate) * (1 + 1e-9)
 
 
