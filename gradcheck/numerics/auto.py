@@ -148,10 +148,10 @@ def _with_witness(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
 
 
 def _surprised(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
-    """Whether most of what kinks do to the highest step, beyond its noise, was not foreseen; bool (m,)."""
+    """Whether most of what kinks do to the last step was not foreseen, and they leave the rungs below alone; bool (m,)."""
     step, found = rungs.step[:, -1], rungs.found
     foreseen = _changed(ladder, kinks_along(probe, ladder, step), step)
-    return found.kink[:, -1] > 2 * foreseen + found.roundoff[:, -1]
+    return (found.kink[:, -1] > 2 * foreseen + found.roundoff[:, -1]) & (found.kink <= found.roundoff)[:, :-1].all(axis=1)
 
 
 def _changed(ladder: Ladder, near: Crossings, step: Array) -> Array:
