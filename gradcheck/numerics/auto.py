@@ -151,7 +151,8 @@ def _surprised(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
     """Whether most of what kinks do to the last step was not foreseen, and they leave the rungs below alone; bool (m,)."""
     step, found = rungs.step[:, -1], rungs.found
     foreseen = _changed(ladder, kinks_along(probe, ladder, step), step)
-    return (found.kink[:, -1] > 2 * foreseen + found.roundoff[:, -1]) & (found.kink <= found.roundoff)[:, :-1].all(axis=1)
+    unspoilt = (found.kink <= found.roundoff)[:, :-1].all(axis=1)
+    return unspoilt & (found.kink[:, -1] > 2 * foreseen + found.roundoff[:, -1])
 
 
 def _changed(ladder: Ladder, near: Crossings, step: Array) -> Array:
