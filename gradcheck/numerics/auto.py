@@ -67,7 +67,9 @@ def _extended(probe: Probe, scheme: Scheme, whole: Ladder, window: slice, ladder
     # a step above has more truncation than the highest, whose distance from a smaller one shows it beyond the noise of both
     value, noise = rungs.found.value, rungs.found.roundoff
     shown = (np.abs(value[:, -1:] - value) - noise[:, -1:] - noise)[:, :-1].max(axis=1, initial=-np.inf)
-    up = ~(least <= CLOSE_ENOUGH * shown) & (window.stop < len(whole.multiples))
+    # above the scale of the loss nothing is learnt
+    further = np.array(whole.multiples[window.stop :][:1])
+    up = ~(least <= CLOSE_ENOUGH * shown) & (further <= ladder.trusted(probe)[:, None]).any(axis=1)
     if not (down | up).any():
         return _best(probe, scheme, ladder, rungs)
     parts = []
@@ -140,8 +142,17 @@ def _with_witness(probe: Probe, scheme: Scheme, whole: Ladder) -> Estimate:
         rungs = rungs_of(probe, ladder)
         rungs = with_step(probe, ladder, rungs, witness(probe, ladder, rungs))
         step = short_of_kinks(probe, ladder, rungs)
+        step = np.where(_surprised(probe, ladder, rungs), np.nan, step)
         parts.append((which, _second(probe, scheme, ladder, rungs, step, whole.multiples[lowest : lowest + more])))
     return merged(parts)
+
+
+def _surprised(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
+    """Whether most of what kinks do to the last step was not foreseen, and they leave the rungs below alone; bool (m,)."""
+    step, found = rungs.step[:, -1], rungs.found
+    foreseen = _changed(ladder, kinks_along(probe, ladder, step), step)
+    unspoilt = (found.kink <= found.roundoff)[:, :-1].all(axis=1)
+    return unspoilt & (found.kink[:, -1] > 2 * foreseen + found.roundoff[:, -1])
 
 
 def _changed(ladder: Ladder, near: Crossings, step: Array) -> Array:

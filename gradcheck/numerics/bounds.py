@@ -111,9 +111,9 @@ def _anchor(probe: Probe, formula: Scheme, index: Array) -> Array:
     return (probe.rounding.length[index] * fraction)[:, None]
 
 
-def _lifted(probe: Probe, formula: Scheme, theta: Array, step: Array, index: Array) -> Array:
-    """Whether the spacing of the numbers lifts an anchor (m, s) above the scale of the loss."""
-    reach = max(abs(o) for o in formula.offsets)
+def _lifted(probe: Probe, formula: Scheme, theta: Array, step: Array, index: Array, ratio: float = 1.0) -> Array:
+    """Whether the spacing of the numbers lifts an anchor (m, s), or ``ratio`` times its step, above the scale of the loss."""
+    reach = ratio * max(abs(o) for o in formula.offsets)
     # the floor is rounded to a number of the dtype
     floor = 1.1 * at_least(np.zeros(theta.shape), theta, probe.rounding.unit)
     return (step <= floor) & (reach * step > LARGEST_TRUSTED * probe.rounding.length[index][:, None])
@@ -156,8 +156,10 @@ def _anchored_twice(
     with np.errstate(all="ignore"):
         gain = ratio**scheme.order
         largest = a * ratio
-        far_truncation = TRUNCATION_MARGIN * (np.abs(far.value - near.value) + near.roundoff / 2) * gain / (gain - 1)
-        far_truncation = np.where(_lifted(probe, scheme, theta, a, index), np.inf, far_truncation)
+        # rounding and kinks may hide as much of it as they may feign
+        blur = near.roundoff + far.roundoff + near.kink + far.kink
+        far_truncation = TRUNCATION_MARGIN * (np.abs(far.value - near.value) + blur) * gain / (gain - 1)
+        far_truncation = np.where(_lifted(probe, scheme, theta, a, index, ratio), np.inf, far_truncation)
         near_truncation = far_truncation * (a / largest) ** scheme.order
         # at or below the anchors the truncation is theirs times (step / anchor)**order
         direct = far_truncation * (step / largest) ** scheme.order

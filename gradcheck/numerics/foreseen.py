@@ -71,11 +71,12 @@ def witness(probe: Probe, ladder: Ladder, rungs: Rungs) -> Array:
     lowest = 2 * ladder.multiples[-1] * ladder.size
     highest = np.fmax(ladder.trusted(probe) / STEPS_APART * ladder.size, lowest)
     near = kinks_along(probe, ladder, highest)
-    noise = rungs.found.roundoff[:, 0] * rungs.step[:, 0]
+    noise, slope = rungs.found.roundoff[:, 0] * rungs.step[:, 0], rungs.found.value[:, :1]
 
     def blurred(h: Array) -> Array:
+        blur = noise[:, None] / h + jumps(ladder.nested, near, h) + ladder.neglected(probe, h, slope)
         # in units of highest**p, since h**p may underflow
-        return (noise[:, None] / h + jumps(ladder.nested, near, h)) * (highest[:, None] / h) ** ladder.nested.order
+        return blur * (highest[:, None] / h) ** ladder.nested.order
 
     chosen = least_of_steps(highest, lowest, noise, blurred, np.full(len(highest), np.inf))
     return np.where(np.isnan(chosen), highest, chosen)
@@ -102,7 +103,7 @@ def short_of_kinks(probe: Probe, ladder: Ladder, rungs: Rungs, near: Crossings |
 
     def predicted(h: Array) -> Array:
         own = noise[:, None] / h + jumps(nested, known, h)
-        truncation = shown(ladder, rungs, trusted, h, value, own)
+        truncation = shown(probe, ladder, rungs, trusted, h, value, own)
         if nested.embedded is not None:
             truncation = np.where(h <= trusted[:, None], own, truncation)
         return own + truncation

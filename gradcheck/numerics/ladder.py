@@ -26,6 +26,8 @@ Array = np.ndarray
 LARGEST_TRUSTED = 0.1
 # The anchor stays below this fraction of the loss's scale even where the noise asks for a larger step.
 LARGEST_ANCHOR = 0.02
+# Over the scale of the loss, the distance of its nearest singularity: that of tanh is pi / 2 away, that of exp / (1 + exp) pi.
+SINGULARITY = math.pi / 2
 # Of a ladder so many rungs are tried first.
 FIRST = 4
 
@@ -77,7 +79,7 @@ class Ladder:
         Where they may be judged by their neighbours' convergence these are a few.  They begin a rung above the step at which
         noise is to equal truncation.  Rungs of a formula with several distances share most of their points: then it is all.
         """
-        start = round(math.log(self.nested.below, self.ratio)) + 1
+        start = first_rung(self.nested)
         everything = slice(0, len(self.multiples))
         if len(self.nested.distances) > 1 or start + FIRST > len(self.multiples):
             return [(np.ones(len(self.index), dtype=bool), everything)]
@@ -95,6 +97,17 @@ class Ladder:
             points=self.points[which],
             found=Evaluations(*(column[which] for column in self.found)),
         )
+
+    def neglected(self, probe: Probe, step: Array, slope: Array) -> Array:
+        """How much of the truncation at steps (m, ...) may be its second term, where the derivative is about ``slope``.
+
+        Where the nearest singularity lies at a distance R, terms fall with (h / R)**j from the size of the derivative.  The
+        first may be far smaller by chance, as where the examples' shares of it cancel; then a larger step shows too little.
+        """
+        length = probe.rounding.length[self.index].reshape(-1, *[1] * (step.ndim - 1))
+        center = np.abs(self.noise.center.astype(np.float64)).reshape(length.shape)
+        size = center / length + np.abs(slope)
+        return self.nested.second_term * size * (step / (SINGULARITY * length)) ** (self.nested.order + 2)
 
     @property
     def size(self) -> Array:
@@ -114,7 +127,7 @@ class Ladder:
         """Whether the spacing of the numbers lifts even the smallest step above the scale of the loss; bool (m,)."""
         floor = at_least(np.zeros(len(self.index)), self.theta, probe.rounding.unit)
         # the floor is rounded to a number of the dtype
-        return (self.size <= 1.1 * floor) & (self.trusted(probe) < 1)
+        return (self.size <= 1.1 * floor) & (self.trusted(probe) < self.ratio)
 
     def trusted(self, probe: Probe) -> Array:
         """The largest multiple that may be judged by its neighbours' convergence; (m,)."""
@@ -128,6 +141,11 @@ def nested_in(scheme: Scheme) -> Scheme:
     return CENTRAL if scheme.order == 1 else scheme
 
 
+def first_rung(nested: Scheme) -> int:
+    """The rung with which a ladder of a formula is begun, where a few are tried first."""
+    return round(math.log(nested.below, nested.ratio)) + 1 if len(nested.distances) == 1 else 0
+
+
 def room(scheme: Scheme) -> int:
     """At how many distances from theta the ladder of a scheme may have points."""
     # one evaluation is kept for the one-sided formula, whose step follows from the ladder
@@ -138,7 +156,10 @@ def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
     """The ladder of eps=auto along the weights of ``index``, nothing evaluated yet."""
     theta = probe.theta[index]
     nested = nested_in(scheme)
-    fraction = np.minimum(optimal_fraction(probe, scheme.order, index) / nested.below, LARGEST_ANCHOR)
+    # the rung above the first is to be trusted, as a witness, when rounding to the dtype has enlarged it by a little
+    witness = max(nested.offsets) * nested.ratio ** (first_rung(nested) + 1) * 1.02
+    highest = min(LARGEST_ANCHOR, LARGEST_TRUSTED / witness)
+    fraction = np.minimum(optimal_fraction(probe, scheme.order, index) / nested.below, highest)
     base = representable_step(theta, at_least(probe.rounding.length[index] * fraction, theta, probe.rounding.unit))
     nothing = np.empty((len(index), 0))
     return Ladder(
@@ -155,24 +176,32 @@ def ladder_of(probe: Probe, scheme: Scheme, index: Array) -> Ladder:
     )
 
 
-def truncations(multiples: Array, found: Quotients, formula: Scheme, trusted: Array, lifted: Array) -> Array:
+def truncations(
+    multiples: Array, found: Quotients, formula: Scheme, trusted: Array, lifted: Array, neglected: Array
+) -> Array:
     """Truncation of each level of a ladder, (m, s), whose steps are ``multiples`` (s,), ascending, of its base.
 
-    At or below ``trusted``, a level's truncation follows from its neighbours, and is at least its distance from every smaller
-    level beyond their noise.  Above, it is the distance from a smaller level plus that level's bound.  Nothing is known where
-    the smallest step is ``lifted`` above the scale of the loss, (m,).
+    A level's truncation is what the level above it shows, if that is at or below ``trusted``, or its distance from a smaller
+    level plus that level's bound.  It is at least its distance from every smaller level beyond their noise.  Nothing is known
+    where the smallest step is ``lifted`` so far towards the scale of the loss that none above it is trusted, (m,).
+
+    neglected : the part of each level's truncation that does not grow with the order of the formula, (m, s).
+
+    Each bound holds wherever the errors of all levels, by rounding and by kinks, and what is neglected are within their own
+    bounds.  So the least of many bounds is one too, which it would not be if each held for errors of the usual size.
     """
     value, noise = found.value, found.roundoff
-    truncation = _from_neighbours(value, noise, formula.ratio**formula.order)
+    truncation = np.full(value.shape, np.inf)
+    known = multiples <= trusted[:, None]
+    truncation[:, :-1] = _from_above(value, noise + found.kink, neglected, known, formula.ratio**formula.order)
     bounds = np.empty(value.shape)
-    for k, multiple in enumerate(multiples.tolist()):
+    for k in range(len(multiples)):
         t = truncation[:, k]
         if k > 0:
             gaps = np.abs(value[:, k, None] - value[:, :k])
             # a smaller step has no more truncation, so the difference beyond the noise is this step's truncation
             t = np.maximum(t, (gaps - noise[:, k, None] - noise[:, :k]).max(axis=1))
-            anchored = (gaps + bounds[:, :k]).min(axis=1)
-            t = np.where(multiple <= trusted, np.minimum(t, anchored), anchored)
+            t = np.minimum(t, (gaps + bounds[:, :k]).min(axis=1))
         else:
             t = np.where(lifted, np.inf, t)
         truncation[:, k] = t = np.where(np.isnan(t), np.inf, t)
@@ -180,19 +209,17 @@ def truncations(multiples: Array, found: Quotients, formula: Scheme, trusted: Ar
     return truncation
 
 
-def _from_neighbours(value: Array, noise: Array, gain: float) -> Array:
-    """The truncation of each level from those beside it, (m, s); infinite where there are none.
+def _from_above(value: Array, blur: Array, neglected: Array, known: Array, gain: float) -> Array:
+    """The truncation of each level but the highest, as the one above it shows it, (m, s - 1); infinite where unknown.
 
+    blur : what rounding and kinks may add to each value, or take from it.
+    known : whether a level's truncation is mostly its first term, bool (m, s).
     gain : by how much the truncation grows from a level to the one above it in theory; less at a singularity.
     """
-    truncation = np.full(value.shape, np.inf)
-    # from each level to the one above it
     gaps = np.abs(value[:, 1:] - value[:, :-1])
     growth = np.full(gaps.shape, gain)
-    seen = gaps[:, :-1] > 2 * noise[:, : max(0, noise.shape[1] - 2)]
+    seen = known[:, 2:] & (gaps[:, :-1] > 2 * blur[:, :-2])
     growth[:, :-1] = np.where(seen, np.clip(gaps[:, 1:] / gaps[:, :-1], 1.25, gain), gain)
-    # the next larger step has ``growth`` times the truncation, so the difference is (growth - 1) times this one's; each step's
-    # own noise is in its roundoff already; the larger step's is half of the smaller one's or less, the smaller one's is not
-    truncation[:, :-1] = (gaps + noise[:, :-1] / 2) / (growth - 1)
-    truncation[:, 1:] = np.fmin(truncation[:, 1:], (gaps + noise[:, :-1]) * growth / (growth - 1))
-    return truncation
+    # the larger step has ``growth`` times the truncation, but for what is neglected
+    shown = (gaps + blur[:, 1:] + blur[:, :-1] + neglected[:, 1:]) / (growth - 1)
+    return np.where(known[:, 1:], shown, np.inf)

@@ -49,8 +49,10 @@ class Rungs(NamedTuple):
 def rungs_of(probe: Probe, ladder: Ladder) -> Rungs:
     """The rungs of an evaluated ladder, by ascending step."""
     multiples, found = ladder.levels(probe, ladder.nested)
-    truncation = truncations(multiples, found, ladder.nested, ladder.trusted(probe), ladder.lifted(probe))
-    return Rungs(ladder.size[:, None] * multiples, found, truncation)
+    step = ladder.size[:, None] * multiples
+    neglected = ladder.neglected(probe, step, found.value[:, :1])
+    truncation = truncations(multiples, found, ladder.nested, ladder.trusted(probe), ladder.lifted(probe), neglected)
+    return Rungs(step, found, truncation)
 
 
 def with_step(probe: Probe, ladder: Ladder, rungs: Rungs, step: Array) -> Rungs:
@@ -62,7 +64,7 @@ def with_step(probe: Probe, ladder: Ladder, rungs: Rungs, step: Array) -> Rungs:
     found = quotients(probe, nested, ladder.theta, points, evaluated, ladder.noise)
     size = h.astype(np.float64)
     blur = found.roundoff + found.kink
-    truncation = shown(ladder, rungs, trusted, size[:, None], found.value, blur[:, None])[:, 0]
+    truncation = shown(probe, ladder, rungs, trusted, size[:, None], found.value, blur[:, None])[:, 0]
     if nested.embedded is not None:
         lesser = nested.embedded
         columns = [nested.offsets.index(o) for o in lesser.offsets]
@@ -74,7 +76,7 @@ def with_step(probe: Probe, ladder: Ladder, rungs: Rungs, step: Array) -> Rungs:
     return rungs.beside(size, found, truncation)
 
 
-def shown(ladder: Ladder, rungs: Rungs, trusted: Array, step: Array, value: Array, blur: Array) -> Array:
+def shown(probe: Probe, ladder: Ladder, rungs: Rungs, trusted: Array, step: Array, value: Array, blur: Array) -> Array:
     """Truncation at steps h (m, t) between rungs, where the formula gave ``value`` (m,) with errors of at most ``blur`` (m, t).
 
     A rung at a step s above has (s / h)**order times the truncation, so the difference of both values shows it.  A rung below
@@ -84,7 +86,9 @@ def shown(ladder: Ladder, rungs: Rungs, trusted: Array, step: Array, value: Arra
     both = blur[..., None] + rungs.found.roundoff[:, None] + rungs.found.kink[:, None]
     gap = np.abs(rungs.found.value - value[:, None])[:, None]
     growth = (s / step[..., None]) ** ladder.nested.order
-    seen = np.where((growth >= LEAST_GROWTH) & (s <= trusted[:, None, None]), (gap + both) / (growth - 1), np.inf)
+    rest = ladder.neglected(probe, rungs.step, value[:, None])[:, None]
+    seen = (gap + both + rest) / (growth - 1)
+    seen = np.where((growth >= LEAST_GROWTH) & (s <= trusted[:, None, None]), seen, np.inf)
     below = s < step[..., None]
     least = np.fmin.reduce(np.where(below, gap + rungs.bound[:, None], seen), axis=-1, initial=np.inf)
     most = np.fmax.reduce(np.where(below, gap - both, 0), axis=-1, initial=0)

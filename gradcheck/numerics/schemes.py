@@ -71,6 +71,11 @@ class Scheme:
         """sum_j abs(c_j): the largest factor by which the formula enlarges errors of its quotients that are equal in size."""
         return float(sum(abs(pair.weight) for pair in self.pairs))
 
+    @cached_property
+    def second_term(self) -> float:
+        """The factor of h**(order + 2) f_n / n!, n = order + 3, the second term of the truncation of a symmetric formula."""
+        return float(abs(sum(pair.weight * Fraction(pair.high) ** (self.order + 2) for pair in self.pairs)))
+
     @property
     def evaluations(self) -> int:
         """Evaluations of the loss for one weight, without the one at theta, which all weights share."""
