@@ -1,0 +1,210 @@
+"""Processes forked from this one: they have imported what it has, and are up in a moment.
+
+A new interpreter takes half a second to import what a cell needs.  A fork is safe where this process has no other thread,
+which might hold a lock for ever in the fork; so processes are forked before the run starts its own.  The libraries below
+NumPy and Arrow know of forks on Linux.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, NoReturn
+
+from gradcheck.experiment.engines.base import EngineSettings, Job, Timed
+from gradcheck.experiment.engines.cells import one_blas_thread, prepare, tasks, worked
+from gradcheck.experiment.engines.interrupts import deaf_to_interrupts
+from gradcheck.experiment.engines.workers import end_with
+from gradcheck.experiment.patches import kill
+from gradcheck.numerics import threads
+
+PIPE_BYTES = (
+    2**20
+)  # the most that Linux allows: the outcomes of a chunk wait there until this process has time for them
+
+
+class Ended(RuntimeError):
+    """The process that had a chunk has ended."""
+
+
+def possible() -> bool:
+    """Whether this process may be forked."""
+    return sys.platform == "linux" and threading.active_count() == 1
+
+
+class Forked:
+    """Processes with one BLAS thread each that end with this one.
+
+    settings : of what is submitted.
+    """
+
+    def __init__(self, workers: int, settings: EngineSettings) -> None:
+        prepare(settings)
+        self.workers = workers
+        self.settings = settings
+        self._forks: list[_Fork] = []
+        with _interrupts_blocked():
+            for _ in range(workers):
+                self._forks.append(_Fork(self._forks))
+        for fork in self._forks:  # all are there: from now on there may be threads
+            fork.listen()
+
+    def submit(self, chunk: Sequence[Sequence[Job]]) -> Future[list[Timed]]:
+        """A future of the outcomes; raises RuntimeError where a process has ended."""
+        if any(fork.ended for fork in self._forks):
+            raise Ended
+        data = pickle.dumps((tasks(chunk), self.settings), pickle.HIGHEST_PROTOCOL)
+        return min(self._forks, key=_Fork.load).ask(data)
+
+    def wait_until_up(self) -> None:
+        """They are."""
+
+    def killed(self, error: BaseException) -> bool:
+        """Whether a chunk was lost with its process."""
+        return isinstance(error, Ended)
+
+    def end(self, stuck: bool = False) -> None:
+        """Kill the processes."""
+        with deaf_to_interrupts():
+            for fork in self._forks:
+                kill(fork)
+            for fork in self._forks:
+                fork.forget()
+
+
+class _Fork:
+    """A process and the pipes that lead to it and back, which hold a chunk or two.
+
+    others : forked before; this one keeps nothing of theirs open.
+    """
+
+    def __init__(self, others: Sequence[_Fork]) -> None:
+        asked, self._ask = _pipe()
+        self._answers, answered = _pipe()
+        self.ended = False
+        self._waiting: deque[Future[list[Timed]]] = deque()
+        self._listener = threading.Thread(target=self._listen, name="gradcheck-answers", daemon=True)
+        parent = os.getpid()
+        with warnings.catch_warnings():  # the threads that there may be belong to libraries that know of forks
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
+        if self.pid == 0:
+            for mine in (self, *others):
+                mine._ask.close()
+                mine._answers.close()
+            _serve(asked, answered, parent)
+        asked.close()
+        answered.close()
+
+    def listen(self) -> None:
+        """Wait for answers from now on."""
+        self._listener.start()
+
+    def load(self) -> int:
+        """How many chunks it has."""
+        return len(self._waiting)
+
+    def ask(self, data: bytes) -> Future[list[Timed]]:
+        """Send a chunk; a future of its outcomes."""
+        future: Future[list[Timed]] = Future()
+        self._waiting.append(future)
+        with suppress(OSError):  # it has ended: who listens hears of it
+            _send(self._ask, data)
+        if self.ended:  # and maybe heard of it before this future was there
+            self._fail()
+        return future
+
+    def _listen(self) -> None:
+        """Hand on the answers, which come in the order of the chunks, until the process has ended."""
+        while (data := _received(self._answers)) is not None:
+            future = self._waiting.popleft()
+            try:
+                found = pickle.loads(data)
+            except Exception as error:
+                found = error
+            if isinstance(found, Exception):
+                future.set_exception(found)
+            else:
+                future.set_result(found)
+        self.ended = True
+        self._fail()
+
+    def _fail(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._waiting.popleft().set_exception(Ended())
+
+    def forget(self) -> None:
+        """Wait for the end of a process that was killed."""
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        self._listener.join()
+        for file in (self._ask, self._answers):
+            with suppress(OSError):  # what it did not take is lost with it
+                file.close()
+
+
+def _pipe() -> tuple[BinaryIO, BinaryIO]:
+    """The two ends of a pipe that holds much."""
+    import fcntl
+
+    reader, writer = os.pipe()
+    if sys.platform == "linux":
+        with suppress(OSError):
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return os.fdopen(reader, "rb"), os.fdopen(writer, "wb")
+
+
+def _send(file: BinaryIO, data: bytes) -> None:
+    file.write(len(data).to_bytes(8, "little"))
+    file.write(data)
+    file.flush()
+
+
+def _received(file: BinaryIO) -> bytes | None:
+    """What was sent; None where nothing more comes."""
+    with suppress(OSError):
+        size = int.from_bytes(file.read(8), "little")
+        data = file.read(size)
+        return data if 0 < size == len(data) else None
+    return None
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Ctrl-C reaches the whole group of processes, and must not strike a fork before it ignores that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(asked: BinaryIO, answered: BinaryIO, parent: int) -> NoReturn:
+    """Compute chunks until nobody asks any more."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+        with one_blas_thread(), threads.limit(1):
+            while (data := _received(asked)) is not None:
+                _send(answered, _answer(data))
+    finally:
+        os._exit(1)  # whatever it was: nothing of the process that it was forked from is ended or written here
+
+
+def _answer(data: bytes) -> bytes:
+    """The outcomes of a chunk as they travel, or the error that hinders that."""
+    try:
+        chunk, settings = pickle.loads(data)
+        return pickle.dumps(worked(chunk, settings), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        return pickle.dumps(RuntimeError(str(error)), pickle.HIGHEST_PROTOCOL)
