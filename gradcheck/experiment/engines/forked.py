@@ -8,7 +8,6 @@ NumPy and Arrow know of forks on Linux.
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -17,10 +16,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, NoReturn
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import NoReturn
 
 from gradcheck.experiment.engines.base import EngineSettings, Job, Timed
-from gradcheck.experiment.engines.cells import one_blas_thread, prepare, tasks, worked
+from gradcheck.experiment.engines.cells import Task, one_blas_thread, prepare, tasks, worked
 from gradcheck.experiment.engines.interrupts import deaf_to_interrupts
 from gradcheck.experiment.engines.workers import end_with
 from gradcheck.experiment.patches import kill
@@ -61,8 +62,7 @@ class Forked:
         """A future of the outcomes; raises RuntimeError where a process has ended."""
         if any(fork.ended for fork in self._forks):
             raise Ended
-        data = pickle.dumps((tasks(chunk), self.settings), pickle.HIGHEST_PROTOCOL)
-        return min(self._forks, key=_Fork.load).ask(data)
+        return min(self._forks, key=_Fork.load).ask(tasks(chunk), self.settings)
 
     def wait_until_up(self) -> None:
         """They are."""
@@ -112,30 +112,44 @@ class _Fork:
         """How many chunks it has."""
         return len(self._waiting)
 
-    def ask(self, data: bytes) -> Future[list[Timed]]:
+    def ask(self, chunk: list[list[Task]], settings: EngineSettings) -> Future[list[Timed]]:
         """Send a chunk; a future of its outcomes."""
         future: Future[list[Timed]] = Future()
         self._waiting.append(future)
-        with suppress(OSError):  # it has ended: who listens hears of it
-            _send(self._ask, data)
+        try:
+            self._ask.send((chunk, settings))
+        except OSError:
+            pass  # it has ended: who listens hears of it
+        except Exception as error:  # what cannot be sent was not begun to be
+            self._waiting.remove(future)
+            future.set_exception(error)
         if self.ended:  # and maybe heard of it before this future was there
             self._fail()
         return future
 
     def _listen(self) -> None:
         """Hand on the answers, which come in the order of the chunks, until the process has ended."""
-        while (data := _received(self._answers)) is not None:
-            future = self._waiting.popleft()
-            try:
-                found = pickle.loads(data)
-            except Exception as error:
-                found = error
-            if isinstance(found, Exception):
-                future.set_exception(found)
-            else:
-                future.set_result(found)
+        with suppress(EOFError, OSError):
+            while True:
+                found = self._answer()
+                future = self._waiting.popleft()
+                if isinstance(found, Exception):
+                    future.set_exception(found)
+                else:
+                    future.set_result(found)
         self.ended = True
         self._fail()
+
+    def _answer(self) -> list[Timed] | Exception:
+        """The next answer; raises EOFError or OSError where the process has ended."""
+        found: list[Timed] | Exception
+        try:
+            found = self._answers.recv()
+        except (EOFError, OSError):
+            raise
+        except Exception as error:  # its bytes are there, and make no object here
+            return error
+        return found
 
     def _fail(self) -> None:
         with suppress(IndexError):
@@ -147,35 +161,19 @@ class _Fork:
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
         self._listener.join()
-        for file in (self._ask, self._answers):
-            with suppress(OSError):  # what it did not take is lost with it
-                file.close()
+        self._ask.close()
+        self._answers.close()
 
 
-def _pipe() -> tuple[BinaryIO, BinaryIO]:
-    """The two ends of a pipe that holds much."""
+def _pipe() -> tuple[Connection, Connection]:
+    """The end to read from and that to write to of a pipe that holds much."""
     import fcntl
 
-    reader, writer = os.pipe()
+    reader, writer = Pipe(duplex=False)
     if sys.platform == "linux":
         with suppress(OSError):
-            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    return os.fdopen(reader, "rb"), os.fdopen(writer, "wb")
-
-
-def _send(file: BinaryIO, data: bytes) -> None:
-    file.write(len(data).to_bytes(8, "little"))
-    file.write(data)
-    file.flush()
-
-
-def _received(file: BinaryIO) -> bytes | None:
-    """What was sent; None where nothing more comes."""
-    with suppress(OSError):
-        size = int.from_bytes(file.read(8), "little")
-        data = file.read(size)
-        return data if 0 < size == len(data) else None
-    return None
+            fcntl.fcntl(writer.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return reader, writer
 
 
 @contextmanager
@@ -188,23 +186,26 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(asked: BinaryIO, answered: BinaryIO, parent: int) -> NoReturn:
+def _serve(asked: Connection, answers: Connection, parent: int) -> NoReturn:
     """Compute chunks until nobody asks any more."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-        with one_blas_thread(), threads.limit(1):
-            while (data := _received(asked)) is not None:
-                _send(answered, _answer(data))
+        with one_blas_thread(), threads.limit(1), suppress(EOFError, OSError):
+            while True:
+                _answer(answers, *asked.recv())
     finally:
         os._exit(1)  # whatever it was: nothing of the process that it was forked from is ended or written here
 
 
-def _answer(data: bytes) -> bytes:
-    """The outcomes of a chunk as they travel, or the error that hinders that."""
+def _answer(answers: Connection, chunk: list[list[Task]], settings: EngineSettings) -> None:
+    """Send the outcomes of a chunk, or the error that hinders that."""
+    found: list[Timed] | Exception
     try:
-        chunk, settings = pickle.loads(data)
-        return pickle.dumps(worked(chunk, settings), pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        return pickle.dumps(RuntimeError(str(error)), pickle.HIGHEST_PROTOCOL)
+        found = worked(chunk, settings)
+        answers.send(found)
+    except OSError:
+        raise
+    except Exception as error:  # what cannot be sent was not begun to be
+        answers.send(RuntimeError(str(error)))
