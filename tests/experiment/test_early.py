@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from commands import command, rows, started
 from jobs import Job, square
 from waiting import PATIENCE, TESTS, until
 
-from gradcheck.experiment.engines import cores, early, engines
+from gradcheck.experiment.engines import cores, early, engines, forked
 from gradcheck.experiment.engines.base import EngineSettings
 from gradcheck.experiment.engines.early import Early
 
@@ -35,16 +36,16 @@ from gradcheck.experiment.engines.base import CellFailed, EngineSettings, Worker
 early.MANY_FORKED = early.MANY_CELLS = 10
 early.LOOK_CELLS = early.CHUNK_CELLS = 1
 
-def outcomes(jobs, plan=lambda known: None, compute=square, processes=2):
+def outcomes(jobs, plan=lambda known: None, compute=square, processes=2, engine="auto"):
     '''The outcome of each job; `plan` is called with the processes when all jobs are planned.'''
     settings, found = EngineSettings(processes, compute=compute), []
-    with early.Early("auto", settings, alone=True) as known:
+    with early.Early(engine, settings, alone=True) as known:
         for job in jobs:
             known.planned(job)
         assert known.started
         assert type(known._pool) is forked.Forked
         plan(known)
-        for job, outcome, _ in engines.run(jobs, processes, "auto", compute=compute, early=known):
+        for job, outcome, _ in engines.run(jobs, processes, engine, compute=compute, early=known):
             found.append((job.config, outcome))
     assert sorted(str(one) for one, _ in found) == sorted(str(job.config) for job in jobs)
     return dict(found)
@@ -86,6 +87,15 @@ def test_every_cell_comes_back_once_from_a_fork_or_from_here() -> None:
         processes = set(found.values())
         assert os.getpid() in processes and len(processes) == 2, processes
         assert not any(map(alive, processes - {os.getpid()}))
+    """)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_engine_loky_computes_in_forks_alone(processes: int) -> None:
+    script(f"""
+        found = outcomes([Job(i) for i in range(600)], compute=where, processes={processes}, engine="loky")
+        assert os.getpid() not in found.values()
+        assert len(set(found.values())) == {processes}
     """)
 
 
@@ -166,13 +176,23 @@ def test_a_function_that_the_engine_may_not_call_early_is_not_called() -> None:
 
 @pytest.mark.parametrize(
     ("engine", "changes"),
-    [("serial", {}), ("loky", {}), ("auto", {"n_jobs": 1}), ("auto", {"n_jobs": 0}), ("auto", {"timeout": 1.0})],
+    [("serial", {}), ("dask", {}), ("auto", {"n_jobs": 1}), ("auto", {"n_jobs": 0}), ("auto", {"timeout": 1.0})],
 )
 def test_nothing_starts_early_where_nobody_would_take_it(engine: str, changes: dict[str, Any]) -> None:
     with Early[Job](engine, EngineSettings(**{"n_jobs": 2, "compute": square} | changes), alone=False) as known:
         for k in range(2 * early.MANY_CELLS):
             known.planned(Job(k))
         assert not known.started
+
+
+def test_only_a_process_with_one_thread_is_forked_and_on_linux_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    assert forked.possible()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not forked.possible()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    assert not forked.possible()
 
 
 # ------------------------------------------------------------------------------- where this process may not be forked
@@ -312,12 +332,13 @@ def test_rows_are_the_same_to_the_bit_from_forks_and_from_one_process(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     found = []
-    for folder, prelude, more in (("forks", FORKED, ["engine.n_jobs=2"]), ("one", "", ["engine=serial"])):
-        status, out, err = command("gradcheck.run", *GRID, *more, f"hydra.sweep.dir={folder}", prelude=prelude)
+    for engine in ("auto", "loky", "serial"):
+        typed = [*GRID, f"engine={engine}", "engine.n_jobs=2", f"hydra.sweep.dir={engine}"]
+        status, out, err = command("gradcheck.run", *typed, prelude=FORKED)
         assert (status, err) == (0, "")
-        assert out.startswith("forked") == (folder == "forks")
-        found.append(json.dumps(rows(Path(folder))))
-    assert found[0] == found[1]
+        assert out.startswith("forked") == (engine != "serial")
+        found.append(json.dumps(rows(Path(engine))))
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_plan_that_is_refused_at_its_last_cell_leaves_nothing(

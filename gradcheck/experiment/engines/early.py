@@ -48,18 +48,20 @@ class _Planned(Iterator[J]):
 
 
 class Early(Generic[J]):
-    """The processes with which ``engine=auto`` helps itself.
+    """The processes with which ``engine=auto`` helps itself, and those of ``engine=loky``.
 
     settings : of the run.   alone : nothing else is done in this process, so that it may be forked.
     skipped : those of the cells that were seen which are not to be computed.
+    beside : whether the process that plans is to be one of those that compute.
 
     Leaving the ``with`` block ends the processes, if nobody has taken them.
     """
 
     def __init__(self, engine: str, settings: EngineSettings, alone: bool) -> None:
         # with a time limit a chunk must come back in time, whatever the plan does
-        self._open = engine == "auto" and settings.n_jobs != 0 and settings.timeout is None
+        self._open = engine in ("auto", "loky") and settings.n_jobs != 0 and settings.timeout is None
         self._settings = settings
+        self._auto, self.beside = engine == "auto", False
         self._forks = alone and forked.possible()
         self._pool: Pool | None = None
         self._seen = 0
@@ -119,9 +121,10 @@ class Early(Generic[J]):
         return self._chunks.short(SHORT_SECONDS) or len(self._running) <= AHEAD
 
     def _begun(self) -> Pool | None:
-        """As many processes as there are to be beside this one, or beside none; None where there are none."""
+        """As many processes as there are to be, with this one or without; None where there are none."""
         n = n_processes(self._settings.n_jobs)
-        others = n - 1 if n <= FEW else n
+        self.beside = self._auto and n <= FEW
+        others = n - self.beside
         if not others:
             return None
         self._chunks.processes = n

@@ -48,7 +48,7 @@ def run(
 
     jobs : an iterable; one that has a length tells `auto` how much is left.
     pack : what is made of outcomes before they travel from one process to another.
-    early : processes that `auto` may take.
+    early : processes that `auto` and `loky` may take.
     options : passed to `compute`.
 
     Raises BadInput for an unknown engine or n_jobs = 0, EngineLost where a cluster is gone.
@@ -60,7 +60,8 @@ def run(
     if timeout is not None and not timeout > 0:
         raise BadInput(f"cell_timeout={timeout}: must be a number of seconds > 0, or null")
     settings = EngineSettings(n_jobs, timeout, fail_fast, compute, address, pack, options)
-    outcomes = auto(jobs, settings, early) if engine == "auto" else ENGINES[engine](jobs, settings)
+    started = early is not None and early.started
+    outcomes = _with(early, jobs, settings) if early and started else ENGINES[engine](jobs, settings)
     return _until_failure(outcomes, fail_fast)
 
 
@@ -95,15 +96,12 @@ def _here(left: Chunks[J], settings: EngineSettings, seconds: float, chunks: flo
         taken += 1
 
 
-def auto(jobs: Iterable[J], settings: EngineSettings, early: Early[J] | None = None) -> Stream[J]:
+def auto(jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:
     """Serial for SERIAL_SECONDS; then in several processes if what is left is worth starting them.
 
     Of few processes this is one, unless a cell takes long.
     """
     prepare(settings)
-    if early is not None and early.started:
-        yield from _with(early, jobs, settings)
-        return
     left = Chunks.of(jobs)
     total = len(jobs) if isinstance(jobs, Sized) else None
     done, spent = 0, 0.0
@@ -124,19 +122,19 @@ def auto(jobs: Iterable[J], settings: EngineSettings, early: Early[J] | None = N
 
 
 def _with(early: Early[J], jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:
-    """In the processes that have computed some of the cells already, and in this one if they are few."""
-    left, few = early.left(jobs), n_processes(settings.n_jobs) <= FEW
+    """In the processes that have computed some of the cells already, and in this one if it is to be one of them."""
+    left = early.left(jobs)
     yield from ((job, *outcome_or_skip(job, settings)) for job in early.skipped)
 
     def opened(workers: int) -> Pool:
         return Processes(workers, settings)
 
     with one_blas_thread(), threads.limit(1):
-        if not left.timed:
+        if early.beside and not left.timed:
             yield from _here(left, settings, SERIAL_SECONDS, READY_CHUNKS)
         pool, begun = early.taken()
-        if left.short(SHORT_SECONDS) or not few:
-            yield from share(left, settings, opened, pool, few, begun)
+        if left.short(SHORT_SECONDS) or not early.beside:
+            yield from share(left, settings, opened, pool, early.beside, begun)
             return
         yield from share(Chunks[J](()), settings, opened, pool, begun=begun)
     yield from loky(left, settings)  # one process more is worth its start: this one would store too late

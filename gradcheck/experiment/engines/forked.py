@@ -16,9 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from gradcheck.experiment.engines.base import EngineSettings, Job, Timed
 from gradcheck.experiment.engines.cells import Task, one_blas_thread, prepare, tasks, worked
@@ -26,6 +24,9 @@ from gradcheck.experiment.engines.interrupts import deaf_to_interrupts
 from gradcheck.experiment.engines.workers import end_with
 from gradcheck.experiment.patches import kill
 from gradcheck.numerics import threads
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 PIPE_BYTES = (
     2**20
@@ -168,6 +169,7 @@ class _Fork:
 def _pipe() -> tuple[Connection, Connection]:
     """The end to read from and that to write to of a pipe that holds much."""
     import fcntl
+    from multiprocessing import Pipe  # a small run, which forks nothing, would notice
 
     reader, writer = Pipe(duplex=False)
     if sys.platform == "linux":
