@@ -18,19 +18,25 @@ from typing import Protocol
 # ---------------------------------------------------------------------------------------------------- the interpreter
 
 
+# New objects after which the collector looks for garbage.  Its own number, 700, is what a few cells make, nearly all of
+# which are gone with them: a twentieth of a sweep would be spent on looking.
+LOOK_AFTER = 5_000
+
+
 @contextmanager
 def collector_paused(alone: bool) -> Iterator[None]:
     """Pause the garbage collector: while a command imports and composes it would take a fifth of a small run.
 
     alone : as in `collect_from_now`, whose effect ends with the block.
     """
-    collecting = gc.isenabled()
+    collecting, after = gc.isenabled(), gc.get_threshold()
     gc.disable()
     try:
         yield
     finally:
         if alone:
             gc.unfreeze()
+            gc.set_threshold(*after)
         (gc.enable if collecting else gc.disable)()
 
 
@@ -43,6 +49,7 @@ def collect_from_now(alone: bool) -> None:
     """
     if alone:
         gc.freeze()
+        gc.set_threshold(LOOK_AFTER, *gc.get_threshold()[1:])
     gc.enable()
 
 

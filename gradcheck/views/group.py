@@ -74,9 +74,14 @@ class Group:
         self.exempt += row.get("n_exempt") or 0
         self.worst = larger(self.worst, row.get("max_rel_err"))
         accept = or_zero(row.get("accept"))
-        self.visible = max(self.visible, or_zero(row.get("max_resolution")) + accept)
-        self.half = max(self.half, or_zero(row.get("median_resolution")) + accept)
-        self.accept = max(self.accept, accept)
+        visible, half = or_zero(row.get("max_resolution")) + accept, or_zero(row.get("median_resolution")) + accept
+        # comparisons, since this is done for each cell twice
+        if visible > self.visible:
+            self.visible = visible
+        if half > self.half:
+            self.half = half
+        if accept > self.accept:
+            self.accept = accept
         if caught is not None:
             self.planted += 1
             self.caught += caught

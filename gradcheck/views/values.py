@@ -35,11 +35,17 @@ def fewer(found: ByValue, most: int, digits: int = EXACT) -> tuple[ByValue, int]
 
     digits : so many at most; EXACT leaves the values as they are.
     """
-    while True:
-        kept = found if digits >= EXACT else _together(found, digits)
-        if not digits or len({value for value, _ in kept}) <= most:
-            return kept, digits
-        found, digits = kept, digits - 1
+    values = list({value: None for value, _ in found})
+    digits = _digits(values, most, digits)
+    return found if digits >= EXACT else _together(found, digits), digits
+
+
+def _digits(values: Sequence[Value], most: int, digits: int) -> int:
+    """How many digits leave at most so many groups of neighbours; `digits` at most."""
+    if len(values) <= most:
+        return digits
+    whole = np.array(values) if all(type(value) is int and abs(value) < 10**17 for value in values) else None
+    return next((d for d in range(min(digits, EXACT - 1), 0, -1) if _many(values, whole, d) <= most), 0)
 
 
 class _Ends(dict[object, tuple[float, float]]):
@@ -90,11 +96,8 @@ def spans(values: Sequence[Value], most: int) -> Mapping[Value, Value]:
     """What each of many values is shown as: the same as `fewer` finds."""
     if len(values) <= most:
         return {value: value for value in values}
-    whole = np.array(values) if all(type(value) is int and abs(value) < 10**17 for value in values) else None
-    digits = next((d for d in range(EXACT - 1, 0, -1) if _many(values, whole, d) <= most), 0)
-    keys: Sequence[Value] = [_neighbours(value, digits) for value in values]
-    if whole is not None and digits:
-        keys = _keys(whole, digits).tolist()
+    digits = _digits(values, most, EXACT)
+    keys = [_neighbours(value, digits) for value in values]
     ends = _Ends()
     for value, key in zip(values, keys, strict=True):
         ends.add(key, value)

@@ -28,7 +28,6 @@ from gradcheck.experiment.engines import cells, engines, sharing
 from gradcheck.experiment.engines.base import CellFailed, EngineLost, EngineSettings, TimedOut, WorkerDied
 from gradcheck.experiment.engines.cells import CHUNK_CELLS, compute, differing_in_eps, one_blas_thread, outcomes_of
 from gradcheck.experiment.engines.chunks import CHUNK_SECONDS, LAST_CELLS, Chunks
-from gradcheck.experiment.engines.early import Early
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
 from gradcheck.experiment.results.plan import Planned
 from gradcheck.experiment.results.rows import cell_row, cells_table
@@ -517,48 +516,6 @@ def test_auto_starts_processes_for_much_work(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(engines, "WORTH_SECONDS", 0.5)
     found = outcomes([*(0.02 + i / 10_000 for i in range(50)), "process"], "auto")
     assert found["process"] != os.getpid()
-
-
-def where(given: int) -> int:
-    """Stands for a cell that takes a moment: in which process it was computed."""
-    time.sleep(0.002)
-    return os.getpid()
-
-
-@pytest.mark.parametrize("killed", [False, True])
-def test_what_started_early_shares_the_cells_with_this_process(killed: bool) -> None:
-    with Early("auto", 2) as early:
-        early.begin()
-        assert early._pool is not None
-        early._pool.wait_until_up()
-        found: dict[int, Any] = {}
-        for job, outcome, _ in engines.run([Job(i) for i in range(600)], 2, "auto", compute=where, early=early):
-            if killed and outcome != os.getpid():
-                os.kill(outcome, signal.SIGKILL)
-                killed = False
-            assert job.config not in found
-            found[job.config] = outcome
-    assert len(found) == 600
-    others = set(found.values()) - {os.getpid()}
-    assert others
-    assert len(others) < 600 - len(others)
-    assert not any(alive(process) for process in others)
-
-
-def test_what_started_early_ends_where_nobody_takes_it() -> None:
-    with Early("auto", 2) as early:
-        early.begin()
-        assert early._pool is not None
-        process = early._pool._submit(os.getpid).result()
-        assert alive(process)
-    assert not alive(process)
-
-
-@pytest.mark.parametrize(("engine", "n_jobs"), [("serial", 2), ("loky", 2), ("auto", 1), ("auto", 0)])
-def test_nothing_starts_early_where_nobody_would_take_it(engine: str, n_jobs: int) -> None:
-    with Early(engine, n_jobs) as early:
-        early.begin()
-        assert early.taken() is None
 
 
 def test_the_last_chunks_are_small() -> None:

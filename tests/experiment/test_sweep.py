@@ -479,13 +479,9 @@ def test_a_file_that_changed_makes_another_cell(hydra: Hydra, tmp_path: Path, mo
     assert ids(plan_of(hydra, typed)) != first
 
 
-@pytest.mark.parametrize("steps", [[1e-3, 1e-4], [1e-3, 1e-4, 1e-5], [1e-3, 1e-4, 1e-5, 1e-6, 1e-3]])
-def test_a_large_grid_is_announced_once_and_a_small_one_never(
-    monkeypatch: pytest.MonkeyPatch, hydra: Hydra, steps: list[float]
-) -> None:
-    monkeypatch.setattr(sweep, "MANY_CELLS", 3)
-    said: list[str] = []
+def test_each_cell_of_a_plan_is_announced_once_in_its_order(hydra: Hydra) -> None:
     (point,) = ours(hydra, [])
-    found = sweep.plan([point | {"eps": steps}], LIMIT, many=lambda: said.append("many"))
-    assert len(found) == len(set(steps))
-    assert said == ["many"] * (len(found) >= 3)
+    seen: list[Planned] = []
+    found = sweep.plan([point | {"eps": [1e-3, 1e-4, 1e-5, 1e-3]}], LIMIT, seen=seen.append)
+    assert [job.cell for job in seen] == [job.cell for job in found]
+    assert len(seen) == 3

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, TypeVar
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from gradcheck.errors import Meaningless
     from gradcheck.numerics.check import CellResult
 
@@ -51,6 +53,19 @@ Stream: TypeAlias = "Generator[tuple[J, Outcome, float], None, None]"
 Compute: TypeAlias = "Callable[..., CellResult]"
 # What is made of the outcomes of a chunk before they travel to another process.
 Pack: TypeAlias = "Callable[[Sequence[Timed]], list[Timed]]"
+
+
+class Pool(Protocol):
+    """Processes that compute chunks of cells, in groups that are computed together."""
+
+    @property
+    def workers(self) -> int: ...
+    def submit(
+        self, chunk: Sequence[Sequence[Job]]
+    ) -> Future[list[Timed]]: ...  # RuntimeError where it is not possible
+    def wait_until_up(self) -> None: ...
+    def killed(self, error: BaseException) -> bool: ...  # was a chunk lost with its process?  May raise EngineLost
+    def end(self, stuck: bool = False) -> None: ...  # nothing that was submitted is wanted any more
 
 
 class Options(TypedDict, total=False):

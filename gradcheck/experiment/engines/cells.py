@@ -227,5 +227,10 @@ def work(chunk: list[list[Task]], settings: EngineSettings) -> list[Timed]:
     prepare(settings)
     # every core has a process of its own
     with one_blas_thread(), threads.limit(1):
-        found = [(outcome, seconds) for _, outcome, seconds in outcomes_of_chunk(chunk, settings)]
-        return found if settings.pack is None else settings.pack(found)
+        return worked(chunk, settings)
+
+
+def worked(chunk: Sequence[Sequence[Job]], settings: EngineSettings) -> list[Timed]:
+    """The same in a process that is prepared, and computes on one thread."""
+    found = [(outcome, seconds) for _, outcome, seconds in outcomes_of_chunk(chunk, settings)]
+    return found if settings.pack is None else settings.pack(found)

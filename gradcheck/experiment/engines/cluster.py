@@ -24,8 +24,8 @@ from gradcheck import __version__
 from gradcheck.errors import BadInput, one_line
 from gradcheck.experiment.engines.base import EngineLost, EngineSettings, Job, Timed
 from gradcheck.experiment.engines.cells import Task, tasks, work
+from gradcheck.experiment.engines.cores import n_processes
 from gradcheck.experiment.engines.interrupts import deaf_to_interrupts, interrupts_held_back
-from gradcheck.experiment.engines.workers import n_processes
 from gradcheck.experiment.patches import silence_dask, uncollected
 
 if TYPE_CHECKING:

@@ -13,20 +13,18 @@ from contextlib import closing
 from typing import Protocol, Unpack
 
 from gradcheck.errors import BadInput
-from gradcheck.experiment.engines.base import CellFailed, Compute, EngineSettings, J, Options, Pack, Stream
-from gradcheck.experiment.engines.cells import one_blas_thread, prepare
+from gradcheck.experiment.engines.base import CellFailed, Compute, EngineSettings, J, Options, Pack, Pool, Stream
+from gradcheck.experiment.engines.cells import one_blas_thread, outcome_or_skip, prepare
 from gradcheck.experiment.engines.chunks import Chunks
-from gradcheck.experiment.engines.early import Early
+from gradcheck.experiment.engines.cores import n_processes
+from gradcheck.experiment.engines.early import FEW, SHORT_SECONDS, Early
 from gradcheck.experiment.engines.sharing import computed, share
-from gradcheck.experiment.engines.workers import Processes, n_processes
+from gradcheck.experiment.engines.workers import Processes
 from gradcheck.numerics import threads
 
 SERIAL_SECONDS = 0.25  # `auto` computes here for so long before it asks what is left: it tells what a cell takes
 WORTH_SECONDS = 3.0  # starting workers takes about a second: less work than this is done sooner without
-READY_SECONDS = 0.25  # of work that is worth handing to workers that are up
 READY_CHUNKS = 3  # the first has one cell, which imports what it needs: the others tell what a cell takes
-SHORT_SECONDS = 0.01  # a cell that takes less does not keep this process from storing what the others have computed
-FEW = 4  # processes for which this one can store, and compute as well
 
 
 def run(
@@ -39,7 +37,7 @@ def run(
     compute: Compute | None = None,
     address: str | None = None,
     pack: Pack | None = None,
-    early: Early | None = None,
+    early: Early[J] | None = None,
     **options: Unpack[Options],
 ) -> Stream[J]:
     """Compute cells and yield (job, outcome, seconds) as they are done.
@@ -50,7 +48,7 @@ def run(
 
     jobs : an iterable; one that has a length tells `auto` how much is left.
     pack : what is made of outcomes before they travel from one process to another.
-    early : processes that `auto` may take.
+    early : processes that `auto` and `loky` may take.
     options : passed to `compute`.
 
     Raises BadInput for an unknown engine or n_jobs = 0, EngineLost where a cluster is gone.
@@ -62,7 +60,8 @@ def run(
     if timeout is not None and not timeout > 0:
         raise BadInput(f"cell_timeout={timeout}: must be a number of seconds > 0, or null")
     settings = EngineSettings(n_jobs, timeout, fail_fast, compute, address, pack, options)
-    outcomes = auto(jobs, settings, early) if engine == "auto" else ENGINES[engine](jobs, settings)
+    started = early is not None and early.started
+    outcomes = _with(early, jobs, settings) if early and started else ENGINES[engine](jobs, settings)
     return _until_failure(outcomes, fail_fast)
 
 
@@ -97,40 +96,48 @@ def _here(left: Chunks[J], settings: EngineSettings, seconds: float, chunks: flo
         taken += 1
 
 
-def auto(jobs: Iterable[J], settings: EngineSettings, early: Early | None = None) -> Stream[J]:
+def auto(jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:
     """Serial for SERIAL_SECONDS; then in several processes if what is left is worth starting them.
 
     Of few processes this is one, unless a cell takes long.
     """
+    prepare(settings)
     left = Chunks.of(jobs)
     total = len(jobs) if isinstance(jobs, Sized) else None
-    prepare(settings)
-    ready = early is not None and early.started
     done, spent = 0, 0.0
     with one_blas_thread():
-        for job, outcome, seconds in _here(left, settings, SERIAL_SECONDS, READY_CHUNKS if ready else math.inf):
+        for job, outcome, seconds in _here(left, settings, SERIAL_SECONDS):
             yield job, outcome, seconds
             done += 1
             spent += seconds
-    least = READY_SECONDS if ready else WORTH_SECONDS
-    worth = done > 0 and (total is None or spent / done * (total - done) >= least)
-    # how many processes there may be is asked of joblib, whose import takes as long as all else of a small run
+    worth = done > 0 and (total is None or spent / done * (total - done) >= WORTH_SECONDS)
     processes = n_processes(settings.n_jobs) if worth else 1
-    here = processes <= FEW and left.seconds < SHORT_SECONDS and settings.timeout is None
     if processes == 1:
         yield from serial(left, settings)
-    elif here:
-        yield from _beside(left, settings, None if early is None else early.taken())
+    elif processes <= FEW and left.short(SHORT_SECONDS) and settings.timeout is None:
+        with one_blas_thread(), threads.limit(1):
+            yield from share(left, settings, lambda workers: Processes(workers, settings), here=True)
     else:
         yield from loky(left, settings)
 
 
-def _beside(left: Chunks[J], settings: EngineSettings, pool: Processes | None) -> Stream[J]:
-    """In several processes of which this is one."""
-    if pool is not None:
-        pool.settings = settings
+def _with(early: Early[J], jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:
+    """In the processes that have computed some of the cells already, and in this one if it is to be one of them."""
+    left = early.left(jobs)
+    yield from ((job, *outcome_or_skip(job, settings)) for job in early.skipped)
+
+    def opened(workers: int) -> Pool:
+        return Processes(workers, settings)
+
     with one_blas_thread(), threads.limit(1):
-        yield from share(left, settings, lambda workers: Processes(workers, settings), pool, here=True)
+        if early.beside and not left.timed:
+            yield from _here(left, settings, SERIAL_SECONDS, READY_CHUNKS)
+        pool, begun = early.taken()
+        if left.short(SHORT_SECONDS) or not early.beside:
+            yield from share(left, settings, opened, pool, early.beside, begun)
+            return
+        yield from share(Chunks[J](()), settings, opened, pool, begun=begun)
+    yield from loky(left, settings)  # one process more is worth its start: this one would store too late
 
 
 def loky(jobs: Iterable[J] | Chunks[J], settings: EngineSettings) -> Stream[J]:

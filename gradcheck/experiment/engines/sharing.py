@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import chain
-from typing import Protocol
+from typing import TypeAlias
 
 from gradcheck.experiment.config.form import is_function
 from gradcheck.experiment.engines.base import (
@@ -17,6 +17,7 @@ from gradcheck.experiment.engines.base import (
     J,
     Job,
     Outcome,
+    Pool,
     Stream,
     Timed,
     WorkerDied,
@@ -24,24 +25,14 @@ from gradcheck.experiment.engines.base import (
 )
 from gradcheck.experiment.engines.cells import message, outcome_or_skip, outcomes_of_chunk
 from gradcheck.experiment.engines.chunks import Chunks
-from gradcheck.experiment.engines.workers import n_processes
+from gradcheck.experiment.engines.cores import n_processes
 
 START_SECONDS = 60.0  # processes are up after one or two, on a busy machine later
 LOOK_SECONDS = 2.0  # between two looks at whether there is still somebody who computes
 GRACE_SECONDS = 5.0  # between the alarm in a process and giving it up
 
-
-class Pool(Protocol):
-    """Processes that compute chunks of cells, in groups that are computed together."""
-
-    @property
-    def workers(self) -> int: ...
-    def submit(
-        self, chunk: Sequence[Sequence[Job]]
-    ) -> Future[list[Timed]]: ...  # RuntimeError where it is not possible
-    def wait_until_up(self) -> None: ...
-    def killed(self, error: BaseException) -> bool: ...  # was a chunk lost with its process?  May raise EngineLost
-    def end(self, stuck: bool = False) -> None: ...  # nothing that was submitted is wanted any more
+# The chunks that are computed: their cells, and when they must be back.
+_Running: TypeAlias = dict[Future[list[Timed]], tuple[list[J], float]]
 
 
 def share(
@@ -50,10 +41,11 @@ def share(
     open_pool: Callable[[int], Pool],
     pool: Pool | None = None,
     here: bool = False,
+    begun: Mapping[Future[list[Timed]], list[J]] | None = None,
 ) -> Stream[J]:
     """Share cells out among processes.
 
-    pool : of the first ones, if they have been started.
+    pool : of the first ones, if they have been started.   begun : what these compute already, and for which cells.
     here : this process is one of them, and computes while no other has finished: for cells that take a moment.
 
     A chunk that is lost with its process is computed again, cell by cell, with nothing beside it: the one that ends its
@@ -61,12 +53,13 @@ def share(
     """
     left = Chunks.of(jobs)
     left.processes = n_processes(settings.n_jobs)
+    running: _Running[J] = {future: (jobs, math.inf) for future, jobs in (begun or {}).items()}
     while True:
         lost: list[list[J]] = []
         stuck = False
         pool = pool or open_pool(left.processes - here)
         try:
-            stuck = yield from _drain(pool, left, lost, settings, here)
+            stuck = yield from _drain(pool, left, lost, settings, here, running)
         finally:
             pool.end(stuck)
             pool = None
@@ -81,13 +74,14 @@ def _patience(chunk: Sequence[Job], settings: EngineSettings) -> float:
 
 
 def _drain(
-    pool: Pool, left: Chunks[J], lost: list[list[J]], settings: EngineSettings, here: bool
+    pool: Pool, left: Chunks[J], lost: list[list[J]], settings: EngineSettings, here: bool, running: _Running[J]
 ) -> Generator[tuple[J, Outcome, float], None, bool]:
     """Yield what the pool computes until all is done or a chunk is lost; unfinished chunks are then in `lost`.
 
+    running : what it computes already; nothing when the iteration ends.
+
     Returns whether some of it is stuck, so that not even an alarm wakes it.
     """
-    running: dict[Future[list[Timed]], tuple[list[J], float]] = {}
 
     def hand_over(chunk: list[list[J]]) -> Stream[J]:
         """Submit a chunk, and yield those of its cells that are skipped."""
@@ -119,6 +113,7 @@ def _drain(
         done, _ = wait(running, max(0.0, min(overdue, LOOK_SECONDS)), FIRST_COMPLETED)
         if not done and overdue <= 0:
             lost.extend(jobs for jobs, _ in running.values())
+            running.clear()
             return True
         for future in done:
             jobs, _ = running.pop(future)

@@ -18,15 +18,6 @@ from gradcheck.experiment.patches import give_loky_kill, silence_loky_after
 R = TypeVar("R")
 
 
-def n_processes(n_jobs: int | None) -> int:
-    """Number of processes that `n_jobs` stands for, in joblib's sense."""
-    if n_jobs is not None and n_jobs > 0:
-        return n_jobs
-    from joblib import cpu_count
-
-    return max(1, int(cpu_count()) + 1 + (-1 if n_jobs is None else n_jobs))
-
-
 class Processes:
     """Processes with one BLAS thread each that end with this one.
 
@@ -53,11 +44,6 @@ class Processes:
     def wait_until_up(self) -> None:
         """Wait until a process has imported what a cell needs."""
         self._submit(prepare, self.settings).result()
-
-    def warm(self) -> None:
-        """Let the processes import what a cell needs, and do not wait."""
-        for _ in range(self.workers):
-            self._submit(prepare, self.settings)
 
     def _submit(self, function: Callable[..., R], *arguments: object) -> Future[R]:
         if self._started:
@@ -86,10 +72,10 @@ class Processes:
 def _start_worker(parent: int) -> None:
     # Ctrl-C reaches the whole group of processes; the parent is the one that answers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """End this worker when its parent is gone: a parent that was killed cannot end its workers."""
     while os.getppid() == parent:
         time.sleep(1.0)

@@ -21,9 +21,8 @@ from gradcheck.experiment.grid.dimensions import grid, in_groups
 from gradcheck.experiment.grid.forms import Forms
 from gradcheck.experiment.grid.paired import groups
 from gradcheck.experiment.grid.points import points, value_at
-from gradcheck.experiment.results.plan import Plan
+from gradcheck.experiment.results.plan import Plan, Planned
 
-MANY_CELLS = 2000  # computing them takes longer than to start a process
 _COLUMNS = {*SCIENCE, "init.seed", "data.seed", "data.n", "data.d"}  # of every run
 
 
@@ -33,16 +32,16 @@ def sweep(
     max_cells: int,
     allow: Sequence[str] = (),
     max_memory: float = MAX_MEMORY,
-    many: Callable[[], None] | None = None,
+    seen: Callable[[Planned], None] | None = None,
 ) -> Plan:
     """The plan of a multirun: the grids of ``hydra.sweeper.params`` and of the command line.  Raises BadInput.
 
-    many : called when MANY_CELLS are planned.
+    seen : called with each cell, in their order.
     """
     dimensions = in_groups(grid(hydra, typed(master), max_cells, groups(master)))
     swept = [axis.path for one in dimensions for axis in one.axes if axis.swept and not axis.group]
     return plan(
-        points(hydra, master, dimensions), max_cells, swept=swept, allow=allow, max_memory=max_memory, many=many
+        points(hydra, master, dimensions), max_cells, swept=swept, allow=allow, max_memory=max_memory, seen=seen
     )
 
 
@@ -54,11 +53,11 @@ def plan(
     single: bool = False,
     allow: Sequence[str] = (),
     max_memory: float = MAX_MEMORY,
-    many: Callable[[], None] | None = None,
+    seen: Callable[[Planned], None] | None = None,
 ) -> Plan:
     """The cells of some points, each once, every value of ``eps`` a cell of its own.
 
-    swept : the keys of the grid.   many : called when MANY_CELLS are planned.
+    swept : the keys of the grid.   seen : called with each cell, in their order.
 
     In a sweep a cell without meaning says why it is skipped.  Raises BadInput for a config that is wrong and, where
     there is one point only (`single`), for one without meaning.
@@ -79,8 +78,8 @@ def plan(
                     raise BadInput(new.skip)
                 new.swept = {key: value_at(new.config, key) for key in own}
                 found.add(new)
-                if count == MANY_CELLS and many is not None:
-                    many()
+                if seen is not None:
+                    seen(new)
     except BadInput:
         raise
     except (ValueError, OSError) as error:

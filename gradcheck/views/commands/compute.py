@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from gradcheck.columns import lock, store
 from gradcheck.columns.places import Place
-from gradcheck.columns.weights import errors_tables, tabled
+from gradcheck.columns.weights import errors_tables
 from gradcheck.experiment.config.columns import column_name
 from gradcheck.experiment.engines import engines
-from gradcheck.experiment.engines.base import EngineLost, Options, Stream
+from gradcheck.experiment.engines.base import EngineLost, Stream
 from gradcheck.experiment.engines.interrupts import sigterm_interrupts
-from gradcheck.experiment.footprint import MAX_MEMORY
 from gradcheck.experiment.grid.record import write_plan
 from gradcheck.experiment.results import provenance
 from gradcheck.experiment.results.plan import Ids, Left, Plan, Planned
@@ -133,17 +132,15 @@ def _settle(jobs: Plan, target: Place, overrides: Sequence[str], stored: Stored)
 
 def outcomes(jobs: Left, chosen: RunSettings) -> Stream[Planned]:
     """The outcomes of cells as they are computed."""
-    options: Options = {"allow": chosen.allow} if chosen.allow else {}
-    if chosen.max_memory != MAX_MEMORY:
-        options["max_memory"] = chosen.max_memory
+    told = chosen.computing
     return engines.run(
         jobs,
-        chosen.n_jobs,
+        told.n_jobs,
         chosen.engine,
-        timeout=chosen.cell_timeout,
-        fail_fast=chosen.fail_fast,
-        address=chosen.address,
-        pack=tabled,
+        timeout=told.timeout,
+        fail_fast=told.fail_fast,
+        address=told.address,
+        pack=told.pack,
         early=chosen.early,
-        **options,
+        **told.options,
     )

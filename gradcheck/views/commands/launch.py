@@ -23,7 +23,7 @@ from gradcheck.experiment.engines import engines
 from gradcheck.experiment.engines.early import Early
 from gradcheck.experiment.grid import paired
 from gradcheck.experiment.grid.sweep import plan, sweep
-from gradcheck.experiment.results.plan import Plan
+from gradcheck.experiment.results.plan import Plan, Planned
 from gradcheck.views.commands import hydras_own, joblog
 from gradcheck.views.commands.caller import Caller
 from gradcheck.views.commands.compute import compute
@@ -92,8 +92,8 @@ def run(arguments: Sequence[str], caller: Caller) -> int:
         if chosen.dry_run or own:
             jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory)
             return dry_run(jobs) if chosen.dry_run else hydras_own.multirun(hydra, cfg, overrides, chosen, own)
-        with Early(chosen.engine, chosen.n_jobs) as early:
-            jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory, early.begin)
+        with Early[Planned](chosen.engine, chosen.computing, caller.alone) as early:
+            jobs = sweep(hydra, cfg, chosen.max_cells, chosen.allow, chosen.max_memory, early.planned)
             return _sweep(hydra, cfg, jobs, replace(chosen, early=early))
 
 

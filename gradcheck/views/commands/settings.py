@@ -10,9 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from gradcheck.columns import places
 from gradcheck.columns.places import Place
+from gradcheck.columns.weights import tabled
 from gradcheck.errors import BadInput
 from gradcheck.experiment.config import compose, hydra_private, schema
+from gradcheck.experiment.engines.base import EngineSettings, Options
 from gradcheck.experiment.engines.early import Early
+from gradcheck.experiment.footprint import MAX_MEMORY
+from gradcheck.experiment.results.plan import Planned
 from gradcheck.functions.imports import module_of
 from gradcheck.views.commands.caller import Caller
 
@@ -37,7 +41,17 @@ class RunSettings:
     max_memory: float
     allow: tuple[str, ...]
     caller: Caller = field(default_factory=Caller)
-    early: Early | None = None
+    early: Early[Planned] | None = None
+
+    @property
+    def computing(self) -> EngineSettings:
+        """What an engine is told of it."""
+        options: Options = {"allow": self.allow} if self.allow else {}
+        if self.max_memory != MAX_MEMORY:
+            options["max_memory"] = self.max_memory
+        return EngineSettings(
+            self.n_jobs, self.cell_timeout, self.fail_fast, address=self.address, pack=tabled, options=options
+        )
 
 
 def store_at(typed: str) -> places.Place:
