@@ -10,7 +10,7 @@ from gradcheck.numerics.measured.ladder import MARGIN, STRIDES, Found, roundoff,
 from gradcheck.numerics.measured.limits import diverging, spiked
 from gradcheck.numerics.measured.line import Line
 from gradcheck.numerics.measured.stairs import ALIKE, NEXT, stairs
-from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive
+from gradcheck.numerics.measured.steps import TRUSTED, VISIBLE, Claim, Search, Steps, alive, loud
 from gradcheck.numerics.measured.student import quantile
 from gradcheck.numerics.measured.window import Window
 
@@ -96,7 +96,7 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
     noise : the deviation of the noise by the window at the derivative's step.
     """
     claim = steps.claim
-    if (yield from diverging(steps, found)):
+    if (yield from diverging(steps, found)) or _only_noise_at_zero(steps):
         return found._replace(truncation=math.inf)
     if abs(claim.value - found.value) <= found.bound:
         if abs(found.value) > found.bound:
@@ -127,6 +127,15 @@ def _checked(steps: Steps, found: Found, noise: float) -> Search[Found]:
         steps.windows = [jump / math.sqrt(12)]
         return found._replace(doubt=math.inf)
     return found._replace(doubt=max(found.doubt, _overlooked(steps, found), _below(steps, found)))
+
+
+def _only_noise_at_zero(steps: Steps) -> bool:
+    """Whether a loss only makes noise at all steps from a weight of 0, far above its last digits.
+
+    It may be a wave whose scale lies below these steps and whose height lies below the noise: 0 does not tell its scale.
+    """
+    line = steps.line
+    return line.x == 0 and loud(line) and not any(alive(line, rung) for rung in steps.rungs())
 
 
 def _at_zero(steps: Steps, found: Found) -> Search[Found]:

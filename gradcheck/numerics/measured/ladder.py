@@ -254,12 +254,18 @@ def kinks_within(rungs: list[Rung], step: float, noise: float) -> bool:
 
 
 def jump_within(rungs: list[Rung], step: float, noise: float) -> tuple[float, float]:
-    """An upper limit of half the jump of the slope at theta from steps of ``step`` and above, and the part that is seen."""
-    limit, seen = math.inf, 0.0
+    """An upper limit of half the jump of the slope at theta from steps of ``step`` and above, and the part that is seen.
+
+    The steps with the least limit have it, unless smaller ones show more: at larger steps the fourth derivative adds to the jump
+    or takes from it, and a corner that is smooth beside theta is no jump by the shape of its even part.
+    """
+    limit, seen, shown = math.inf, 0.0, 0.0
     larger = [r for r in rungs if r.step >= 0.99 * step and not r.silent]
     larger = spaced(larger, 0) if larger else []
     for near, far in itertools.pairwise(larger):
         jump, error = jump_at_theta(near, far, noise)
         if jump + 3 * error < limit:
-            limit, seen = jump + 3 * error, jump_seen(near, far, noise)
+            limit, seen = max(jump + 3 * error, shown), jump_seen(near, far, noise)
+        if jump > SEEN * error:
+            shown = max(shown, jump)
     return limit, seen

@@ -293,7 +293,7 @@ class Steps:
         here = still[-1]
         found = Found(here.step, here.value, 0.0, roundoff(here, line.noise, line.degrees), 0.0, True)
         larger = rungs[len(still) :]
-        if line.noise > DIGITS * line.unit * line.size:
+        if loud(line):
             return None
         alike = all(abs(r.value) <= found.bound or _on_one_side(r) for r in larger)
         return found if alike and all(r.moved <= SEEN * line.noise for r in still) else None
@@ -325,3 +325,8 @@ def _on_one_side(rung: Rung) -> bool:
 def alive(line: Line, rung: Rung) -> bool:
     """Whether the loss changes at a step by more than its noise."""
     return rung.moved > ALIVE * line.noise
+
+
+def loud(line: Line) -> bool:
+    """Whether the noise is far above the last digits of the loss."""
+    return line.noise > DIGITS * line.unit * line.size
