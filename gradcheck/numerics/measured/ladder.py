@@ -256,8 +256,8 @@ def kinks_within(rungs: list[Rung], step: float, noise: float) -> bool:
 def jump_within(rungs: list[Rung], step: float, noise: float) -> tuple[float, float]:
     """An upper limit of half the jump of the slope at theta from steps of ``step`` and above, and the part that is seen.
 
-    The steps with the least limit have it, unless smaller ones show more: at larger steps the fourth derivative adds to the jump
-    or takes from it, and a corner that is smooth beside theta is no jump by the shape of its even part.
+    The steps with the least limit tell it, unless smaller ones show more.  At larger steps the fourth derivative adds to
+    the jump or takes from it, and a corner that is smooth beside theta is no jump by the shape of its even part.
     """
     limit, seen, shown = math.inf, 0.0, 0.0
     larger = [r for r in rungs if r.step >= 0.99 * step and not r.silent]
