@@ -71,7 +71,7 @@ def hold_to_contract(calls: Calls, theta: Array, seed: int, vjp: bool, widen: bo
     _require_repeated(which, gradient, calls.gradient(theta), again)
     with quiet():
         if calls.stacked:
-            _require_unmixed(calls, theta, rng)
+            _require_unmixed(calls, theta, first, rng)
         wide = (
             _in_float64(calls, theta, first, rng)
             if widen and not calls.in_place and theta.dtype == np.float32
@@ -141,19 +141,18 @@ def _adds_up(first: Array, second: Array, third: Array) -> bool:
         return bool((np.abs(third - 2 * second + first) <= THREADS * unit_roundoff(first.dtype) * size).all())
 
 
-def _require_unmixed(calls: Calls, theta: Array, rng: np.random.Generator) -> None:
-    """Raise ContractError where the value at a point depends on the points beside it."""
+def _require_unmixed(calls: Calls, theta: Array, value: Array, rng: np.random.Generator) -> None:
+    """Raise ContractError where the value at a point depends on the points beside it.   value : at theta alone."""
     other = _inside(calls, theta + (ASIDE * _size(theta) * rng.uniform(-1, 1, theta.size)).astype(theta.dtype))
     together = calls.many(Rows(np.stack([theta, other])))
-    for point, value in zip((theta, other), together, strict=True):
-        alone = calls.many(Rows(point[None]))[0]
+    for beside, alone in zip(together, (value, calls.perturbed(other)), strict=True):
         if (
-            np.isfinite(value).all()
+            np.isfinite(beside).all()
             and np.isfinite(alone).all()
-            and (np.abs(value - alone) > ALONE * np.abs(alone)).any()
+            and (np.abs(beside - alone) > ALONE * np.abs(alone)).any()
         ):
             raise ContractError(
-                f"vectorized=True: fun returns {value.ravel()[0]:g} at a point beside another and {alone.ravel()[0]:g} at the"
+                f"vectorized=True: fun returns {beside.ravel()[0]:g} at a point beside another and {alone.ravel()[0]:g} at the"
                 " point alone: each value must depend on its own point only"
             )
 

@@ -152,7 +152,7 @@ class Evaluation:
         calls = 0
         length = _together(points.size * values.itemsize)
         for start in range(0, points.count, length):
-            stack = points.some(np.arange(start, min(start + length, points.count))).stack()
+            stack = points.some(slice(start, start + length)).stack()
             calls += len(stack)
             try:
                 values[start : start + len(stack)] = self._stack(stack)

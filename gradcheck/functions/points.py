@@ -30,7 +30,7 @@ class Points(Protocol):
     def at(self) -> Callable[[int], Array]:
         """The point j (size,)."""
 
-    def some(self, which: Array) -> Self:
+    def some(self, which: Array | slice) -> Self:
         """The points ``which`` alone."""
 
     def stack(self) -> Array:
@@ -77,7 +77,7 @@ class Entries:
         found[np.arange(self.count), self.index] = self.values
         return found
 
-    def some(self, which: Array) -> Entries:
+    def some(self, which: Array | slice) -> Entries:
         return Entries(self.theta, self.index[which], self.values[which])
 
     def inside(self, low: Array, high: Array) -> Array:
@@ -122,7 +122,7 @@ class Line:
         found[:, self.where] += self.t[:, None] * self.v
         return found
 
-    def some(self, which: Array) -> Line:
+    def some(self, which: Array | slice) -> Line:
         return Line(self.theta, self.where, self.v, self.t[which])
 
     def inside(self, low: Array, high: Array) -> Array:
@@ -157,7 +157,7 @@ class Rows:
     def stack(self) -> Array:
         return self.thetas.copy()
 
-    def some(self, which: Array) -> Rows:
+    def some(self, which: Array | slice) -> Rows:
         return Rows(self.thetas[which])
 
     def inside(self, low: Array, high: Array) -> Array:
