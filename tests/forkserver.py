@@ -80,6 +80,8 @@ READ_ONCE = (
 REWRITES = ("pytest",)
 # What `gradcheck.experiment.config.compose` sets before it imports pyarrow, where nobody else has set it.
 POOL = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+# The same of threadpoolctl and joblib, which a test may import after the server has begun.
+SET_ON_IMPORT = POOL | {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
 
 
 # ------------------------------------------------------------------------------------------------------------ to use it
@@ -133,7 +135,7 @@ def running() -> Server:
     process = subprocess.Popen(
         [sys.executable, __file__, address],
         cwd="/",
-        env=POOL | environment,
+        env=SET_ON_IMPORT | environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,  # as the streams of most commands are
     )
@@ -222,7 +224,9 @@ def read_once(environment: Mapping[bytes, bytes]) -> dict[str, str]:
     """The variables that a fork must have from the server; those that make ``sys.path`` are none of them."""
     found = {os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()}
     return {
-        name: value for name, value in (POOL | found).items() if name.startswith(READ_ONCE) and name != "PYTHONPATH"
+        name: value
+        for name, value in (SET_ON_IMPORT | found).items()
+        if name.startswith(READ_ONCE) and name != "PYTHONPATH"
     }
 
 
