@@ -357,8 +357,9 @@ def test_ctrl_c_while_a_grid_is_planned_ends_all(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     typed = ["data.n=5", "data.d=1", "data.seed=range(200000)", "eps=1e-5", "engine.n_jobs=2", "-m"]
     prelude = """
-import os
+import os, signal
 from gradcheck.experiment.engines import forked
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell switches it off for what runs beside it
 start = forked.Forked.__init__
 def said(self, *given):
     start(self, *given)
