@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from quietly import check
 
@@ -71,3 +71,38 @@ def test_the_bound_of_a_zero_that_only_large_steps_show_reaches_the_slope(seed: 
 
     found = check(loss, lambda x: np.zeros(4), np.zeros(4)).table
     assert set(found["verdict"]) == {"mismatch"} or (np.abs(found["numeric"] - scale) <= found["bound"]).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS)
+@example(seed=349)
+def test_a_loss_that_moves_by_less_than_its_stairs_is_not_accused_at_zero(seed: int) -> None:
+    """Its scale is far below all steps, so that it only seems to make noise."""
+    rng = np.random.default_rng(seed)
+    scale, stair = 10 ** rng.uniform(2, 8, 6), 0.25
+    a, offset = 10 ** rng.uniform(-2, 0.3) * stair * rng.uniform(0.5, 1, 6), 10 ** rng.uniform(5, 7) + rng.uniform(0, 1)
+
+    def loss(x: Array) -> float:
+        z = scale * x
+        return stair * round((offset + float(a @ (z / (1 + z * z) + 0.3 * np.cos(np.sqrt(1 + z * z))))) / stair)
+
+    h = 10 ** rng.uniform(-12, 0)
+    assert check(loss, lambda x: a * scale, np.zeros(6), eps=h).count("mismatch") == 0
+
+
+@few
+@given(seed=SEEDS)
+def test_a_corner_that_is_smooth_beside_theta_is_not_accused_though_noise_hides_it(seed: int) -> None:
+    """The slope at theta is that of no step that the noise lets through; the even part of the loss shows that it turns."""
+    rng = np.random.default_rng(seed)
+    corner, width = 10 ** rng.uniform(-5.3, -4, N), 10 ** rng.uniform(-6.5, -5, N)
+    at, slope = width * rng.uniform(-1.5, 1.5, N), rng.normal(size=N) * 10 ** rng.uniform(-6, -4.5, N)
+
+    def loss(x: Array) -> float:
+        d = x - 1
+        noise = np.random.default_rng(x.view(np.uint64)).uniform(-1, 1)
+        smooth = 0.67 * d * d + 0.1 * d**3 + slope * d
+        return 2 + float(np.sum(smooth + corner * np.sqrt((d - at) ** 2 + width**2))) + 2e-9 * noise
+
+    right = slope - corner * at / np.sqrt(at**2 + width**2)
+    assert check(loss, lambda x: right, np.ones(N)).count("mismatch") == 0

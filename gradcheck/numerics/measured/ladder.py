@@ -253,19 +253,27 @@ def kinks_within(rungs: list[Rung], step: float, noise: float) -> bool:
     return any(jump_seen(a, b, noise) > 0 for a in near for b in far if b.step >= SPACED * a.step)
 
 
-def jump_within(rungs: list[Rung], step: float, noise: float) -> tuple[float, float]:
-    """An upper limit of half the jump of the slope at theta from steps of ``step`` and above, and the part that is seen.
+class Jump(NamedTuple):
+    """Half the jump of the slope at theta.
 
-    The steps with the least limit tell it, unless smaller ones show more.  At larger steps the fourth derivative adds to
-    the jump or takes from it, and a corner that is smooth beside theta is no jump by the shape of its even part.
+    limit : no larger one hides.   seen : the part that is seen as that of a kink.   shown : what the smallest steps show of it,
+    be it of a kink or of a corner that is smooth beside theta, or of the fourth derivative.
     """
+
+    limit: float
+    seen: float
+    shown: float
+
+
+def jump_within(rungs: list[Rung], step: float, noise: float) -> Jump:
+    """What steps of ``step`` and above tell of half the jump of the slope at theta; those with the least limit tell that."""
     limit, seen, shown = math.inf, 0.0, 0.0
     larger = [r for r in rungs if r.step >= 0.99 * step and not r.silent]
     larger = spaced(larger, 0) if larger else []
-    for near, far in itertools.pairwise(larger):
+    for k, (near, far) in enumerate(itertools.pairwise(larger)):
         jump, error = jump_at_theta(near, far, noise)
         if jump + 3 * error < limit:
-            limit, seen = max(jump + 3 * error, shown), jump_seen(near, far, noise)
-        if jump > SEEN * error:
-            shown = max(shown, jump)
-    return limit, seen
+            limit, seen = jump + 3 * error, jump_seen(near, far, noise)
+        if k == 0 and jump > SEEN * error:
+            shown = jump
+    return Jump(limit, seen, shown)

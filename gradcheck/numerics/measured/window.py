@@ -209,13 +209,13 @@ def bounded(line: Line, window: Window, side: int, rungs: list[Rung]) -> Found |
     rough = window.beside > ROUGH * line.noise
     if side:
         return Found(window.step, rung.value, shown, rounding, 0.0, True, 0.0, rough)
-    limit, seen = jump_within([rung, *(r for r in rungs if r.step > window.step)], window.step, window.noise)
-    kink = max(window.jump, seen)
+    jump = jump_within([rung, *(r for r in rungs if r.step > window.step)], window.step, window.noise)
+    kink = max(window.jump, jump.seen)
     if kink:
         # where a kink lies beside theta at k, the jump that is seen at a step h lacks k / h of it
         kink += abs(abs(rung.bend) - abs(larger[1].bend)) if len(larger) > 1 else BESIDE * kink
     # without a larger step, the even part of the window itself limits a jump that is not seen
-    doubt = max(0.0, min(limit, JUMP * window.error) - kink)
+    doubt = max(0.0, min(jump.limit, JUMP * window.error) - kink, jump.shown - kink)
     if kink or kinks_within(rungs, window.step, window.beside):
         # between the slopes of the two chords lies every slope at theta of a loss whose kinks all bend it the same way
         doubt = max(doubt, abs(rung.bend) / 2 + rounding - kink)
