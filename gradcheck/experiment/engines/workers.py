@@ -61,9 +61,13 @@ class Processes:
     def end(self, stuck: bool = False) -> None:
         """Kill the processes.  Ctrl-C is ignored meanwhile: it would end the tool by which loky looks for them."""
         with deaf_to_interrupts():
+            fed = self._executor._call_queue
             self._executor.shutdown(wait=True, kill_workers=True)
             # loky does not wait for the thread that fed its queue and removes its last semaphores: a process that ends
-            # before they are removed is told that they leaked
+            # before they are removed is told that they leaked.  The thread waits for more until the queue is closed, which is
+            # left to the garbage collector.
+            if fed is not None:
+                fed.close()
             for thread in set(threading.enumerate()) - self._others:
                 if thread.name == "QueueFeederThread":
                     thread.join(timeout=STOP_SECONDS)
