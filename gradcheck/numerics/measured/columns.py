@@ -146,9 +146,10 @@ def appraised(line: Line, seen: Rungs) -> Columns:
     rung, own = [seen.at(j) for j in range(seen.step.shape[1])], list(noises.T)
     squares = [each.square for each in rung]
     first, gain = _smallest(seen, noises, rung, own, squares)
-    jumps = [_jumps(seen, j, j + 1, line.noise)[0] for j in range(len(rung) - 1)]
+    pairs = [_jumps(seen, j, j + 1, line.noise) for j in range(len(rung) - 1)]
+    jumps = [jump for jump, _ in pairs]
     if len(rung) > 2:
-        hidden, most = _jumps(seen, 0, 1, line.noise)
+        hidden, most = pairs[0]
         jumps[0] = np.where(hidden > 0, hidden, np.minimum(_jumps(seen, 0, 2, line.noise)[0], most))
     truncation: list[Array] = []
     kinks: list[Array] = []

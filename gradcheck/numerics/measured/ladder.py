@@ -77,6 +77,11 @@ def spaced(rungs: list[Rung], k: int) -> list[Rung]:
     return found
 
 
+def below(rungs: list[Rung], rung: Rung) -> list[Rung]:
+    """The next smaller one of ascending rungs that lies apart from this one; empty where there is none."""
+    return [r for r in rungs if not r.silent and SPACED * r.step <= rung.step][-1:]
+
+
 def appraised(line: Line, rungs: list[Rung]) -> list[Found]:
     """Each rung of ascending steps with its bound, as the others show it.
 
@@ -96,12 +101,12 @@ def appraised(line: Line, rungs: list[Rung]) -> list[Found]:
         own = truncation(above, spread)
         if len(above) == 2:
             # two steps do not show the order of the truncation; with a smaller one they may
-            below = [r for r in rungs[:k] if not r.silent and SPACED * r.step <= rung.step][-1:]
-            noises = [roundoff(r, line.noise, line.degrees) for r in below]
-            own = max(own, truncation(above, spread, order(below + above, noises + spread)))
+            smaller = below(rungs, rung)
+            noises = [roundoff(r, line.noise, line.degrees) for r in smaller]
+            own = max(own, truncation(above, spread, order(smaller + above, noises + spread)))
         if len(above) == 1:
-            own = _from_below(line, rungs, k)
-        kink = _kink(line, rungs, k, above)
+            own = _from_below(line, rungs, rung)
+        kink = _kink(line, rungs, above)
         rough = 0.0
         if len(above) > 1 and not kink:
             rough = max(0.0, LOCAL * uneven(rung, above[1]) * math.sqrt(0.5) / rung.step - spread[0] - own)
@@ -115,15 +120,15 @@ def appraised(line: Line, rungs: list[Rung]) -> list[Found]:
     return found
 
 
-def _kink(line: Line, rungs: list[Rung], k: int, above: list[Rung]) -> float:
-    """Half the jump of the slope at theta that a rung shows with a larger one; the largest rung, with the next smaller one.
+def _kink(line: Line, rungs: list[Rung], above: list[Rung]) -> float:
+    """Half the jump of the slope at theta that the first of ``above`` shows with larger ones; alone, with the next smaller one.
 
     Of a jump that noise hides in two near steps a third one that lies farther away may show more, as far as the near ones leave
     room for it: a smooth loss whose scale the third one exceeds shows there that it does not jump.
     """
     if len(above) == 1:
-        smaller = [r for r in rungs[:k] if not r.silent and SPACED * r.step <= rungs[k].step]
-        return jump_seen(smaller[-1], rungs[k], line.noise) if smaller else 0.0
+        smaller = below(rungs, above[0])
+        return jump_seen(smaller[0], above[0], line.noise) if smaller else 0.0
     seen = jump_seen(above[0], above[1], line.noise)
     if seen or len(above) == 2:
         return seen
@@ -161,21 +166,22 @@ def truncation(rungs: list[Rung], spread: list[float], power: float | None = Non
     return max(found, least)
 
 
-def _from_below(line: Line, rungs: list[Rung], k: int) -> float:
+def _from_below(line: Line, rungs: list[Rung], largest: Rung) -> float:
     """The truncation of the largest rung: its distance from the next smaller one, and that one's noise.
 
     Three rungs show the order with which it grows.  It is infinite where nothing converges: then the loss has kinks or turns
     below the smallest of them, and two larger ones that agree with each other lie above its scale.
     """
-    smaller = [r for r in rungs[:k] if not r.silent and SPACED * r.step <= rungs[k].step]
+    smaller = below(rungs, largest)
     if not smaller:
         return math.inf
-    three = [*[r for r in smaller if SPACED * r.step <= smaller[-1].step][-1:], smaller[-1], rungs[k]]
-    gain = (rungs[k].step / smaller[-1].step) ** order(three, [roundoff(r, line.noise, line.degrees) for r in three])
+    near = smaller[0]
+    three = [*below(rungs, near), near, largest]
+    gain = (largest.step / near.step) ** order(three, [roundoff(r, line.noise, line.degrees) for r in three])
     if gain <= 1:
         return math.inf
-    gap = abs(rungs[k].value - smaller[-1].value)
-    return MARGIN * gap * gain / (gain - 1) + roundoff(smaller[-1], line.noise, line.degrees)
+    gap = abs(largest.value - near.value)
+    return MARGIN * gap * gain / (gain - 1) + roundoff(near, line.noise, line.degrees)
 
 
 def order(rungs: list[Rung], spread: list[float]) -> float:

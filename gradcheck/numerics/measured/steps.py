@@ -14,6 +14,7 @@ from gradcheck.numerics.measured.ladder import (
     SPACED,
     Found,
     appraised,
+    below,
     converges,
     jump_seen,
     roundoff,
@@ -247,9 +248,9 @@ class Steps:
         rest = abs(far.value - near.value) / ((far.step / near.step) ** 2 - 1)
         if rest <= roundoff(near, self.line.noise, self.line.degrees):
             return 0.0
-        below = [r for r in heard[:k] if SPACED * r.step <= near.step][-1:]
-        spread = [roundoff(r, self.line.noise, self.line.degrees) for r in [*below, *above]]
-        return 0.0 if converges([*below, *above], spread) else near.step
+        known = [*below(heard, near), *above]
+        spread = [roundoff(r, self.line.noise, self.line.degrees) for r in known]
+        return 0.0 if converges(known, spread) else near.step
 
     @property
     def kinked(self) -> bool:
