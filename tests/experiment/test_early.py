@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from commands import command, rows, started
 from jobs import Job, square
-from waiting import PATIENCE, TESTS, until
+from waiting import PATIENCE, TESTS, alive, until
 
 from gradcheck.experiment.engines import cores, early, engines, forked
 from gradcheck.experiment.engines.base import EngineSettings
@@ -31,6 +31,7 @@ PRELUDE = f"""
 import os, signal, sys, threading, time
 sys.path[:0] = [{str(TESTS)!r}, {str(TESTS.parent)!r}]
 from jobs import Job, square
+from waiting import alive
 from gradcheck.experiment.engines import early, engines, forked
 from gradcheck.experiment.engines.base import CellFailed, EngineSettings, WorkerDied
 early.MANY_FORKED = early.MANY_CELLS = 10
@@ -53,13 +54,6 @@ def outcomes(jobs, plan=lambda known: None, compute=square, processes=2, engine=
 def where(given):
     time.sleep(0.001)
     return os.getpid()
-
-def alive(pid):
-    try:
-        with open(f"/proc/{{pid}}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 """
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made on Linux alone")
@@ -238,14 +232,6 @@ def test_what_started_early_ends_where_nobody_takes_it(monkeypatch: pytest.Monke
         ((process, _),) = future.result()
         assert alive(process)
     assert not alive(process)
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 # ------------------------------------------------------------------------------------------------------------ the end

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from jobs import MISHAPS, Job, have_blas_threads, outcomes, square
-from waiting import PATIENCE, start_seconds, until
+from waiting import PATIENCE, alive, start_seconds, until
 
 from gradcheck.columns.weights import errors_table
 from gradcheck.errors import BadInput, Meaningless
@@ -493,14 +493,6 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
         worker = next(int(line) for line in process.stdout if "." not in line)
         process.kill()
     until(lambda: not alive(worker))
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 # ------------------------------------------------------------------------------------------------------------ choices

@@ -10,10 +10,11 @@ import math
 import time
 from collections.abc import Iterable, Sized
 from contextlib import closing
+from functools import partial
 from typing import Protocol, Unpack
 
 from gradcheck.errors import BadInput
-from gradcheck.experiment.engines.base import CellFailed, Compute, EngineSettings, J, Options, Pack, Pool, Stream
+from gradcheck.experiment.engines.base import CellFailed, Compute, EngineSettings, J, Options, Pack, Stream
 from gradcheck.experiment.engines.cells import one_blas_thread, outcome_or_skip, prepare
 from gradcheck.experiment.engines.chunks import Chunks
 from gradcheck.experiment.engines.cores import n_processes
@@ -116,7 +117,7 @@ def auto(jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:
         yield from serial(left, settings)
     elif processes <= FEW and left.short(SHORT_SECONDS) and settings.timeout is None:
         with one_blas_thread(), threads.limit(1):
-            yield from share(left, settings, lambda workers: Processes(workers, settings), here=True)
+            yield from share(left, settings, partial(Processes, settings=settings), here=True)
     else:
         yield from loky(left, settings)
 
@@ -126,9 +127,7 @@ def _with(early: Early[J], jobs: Iterable[J], settings: EngineSettings) -> Strea
     left = early.left(jobs)
     yield from ((job, *outcome_or_skip(job, settings)) for job in early.skipped)
 
-    def opened(workers: int) -> Pool:
-        return Processes(workers, settings)
-
+    opened = partial(Processes, settings=settings)
     with one_blas_thread(), threads.limit(1):
         if early.beside and not left.timed:
             yield from _here(left, settings, SERIAL_SECONDS, READY_CHUNKS)
@@ -142,7 +141,7 @@ def _with(early: Early[J], jobs: Iterable[J], settings: EngineSettings) -> Strea
 
 def loky(jobs: Iterable[J] | Chunks[J], settings: EngineSettings) -> Stream[J]:
     """In several processes, a chunk of cells at a time; the processes end with the iteration."""
-    yield from share(jobs, settings, lambda workers: Processes(workers, settings))
+    yield from share(jobs, settings, partial(Processes, settings=settings))
 
 
 def dask(jobs: Iterable[J], settings: EngineSettings) -> Stream[J]:

@@ -13,15 +13,15 @@ import sys
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from gradcheck.experiment.engines.base import EngineSettings, Job, Timed
 from gradcheck.experiment.engines.cells import Task, one_blas_thread, prepare, tasks, worked
-from gradcheck.experiment.engines.interrupts import deaf_to_interrupts
-from gradcheck.experiment.engines.workers import end_with
+from gradcheck.experiment.engines.interrupts import deaf_to_interrupts, interrupts_blocked
+from gradcheck.experiment.engines.workers import begin_worker
 from gradcheck.experiment.patches import kill
 from gradcheck.numerics import threads
 
@@ -53,7 +53,7 @@ class Forked:
         self.workers = workers
         self.settings = settings
         self._forks: list[_Fork] = []
-        with _interrupts_blocked():
+        with interrupts_blocked():  # one that came before a fork ignores Ctrl-C would strike it
             for _ in range(workers):
                 self._forks.append(_Fork(self._forks))
         for fork in self._forks:  # all are there: from now on there may be threads
@@ -178,30 +178,19 @@ def _pipe() -> tuple[Connection, Connection]:
     return reader, writer
 
 
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Ctrl-C reaches the whole group of processes, and must not strike a fork before it ignores that."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _serve(asked: Connection, answers: Connection, parent: int) -> NoReturn:
     """Compute chunks until nobody asks any more."""
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        begin_worker(parent)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        threading.Thread(target=end_with, args=(parent,), daemon=True).start()
         with one_blas_thread(), threads.limit(1), suppress(EOFError, OSError):
             while True:
-                _answer(answers, *asked.recv())
+                _compute(answers, *asked.recv())
     finally:
         os._exit(1)  # whatever it was: nothing of the process that it was forked from is ended or written here
 
 
-def _answer(answers: Connection, chunk: list[list[Task]], settings: EngineSettings) -> None:
+def _compute(answers: Connection, chunk: list[list[Task]], settings: EngineSettings) -> None:
     """Send the outcomes of a chunk, or the error that hinders that."""
     found: list[Timed] | Exception
     try:

@@ -61,6 +61,17 @@ def sigterm_interrupts(*, alone: bool = True) -> Iterator[None]:
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
+    """Block SIGINT while new interpreters start, as `interrupts_blocked` does."""
+    if hasattr(signal, "pthread_sigmask"):
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # else it starts along with the workers and unblocks the signal
+    with interrupts_blocked():
+        yield
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
     """Block SIGINT while workers start: they inherit the mask and ignore Ctrl-C, which reaches the whole group of
     processes; this process gets it when the block ends.
     """
@@ -68,9 +79,6 @@ def interrupts_held_back() -> Iterator[None]:
     if mask is None:
         yield
         return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # else it starts along with the workers and unblocks the signal
     before = mask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -35,7 +35,7 @@ class Processes:
         names = ("OPENBLAS", "MKL", "OMP", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR")
         threads = {f"{name}_NUM_THREADS" if "MAXIMUM" not in name else f"{name}_THREADS": "1" for name in names}
         silence_loky_after(interrupted)
-        self._executor = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(os.getpid(),), env=threads)
+        self._executor = ProcessPoolExecutor(workers, initializer=begin_worker, initargs=(os.getpid(),), env=threads)
 
     def submit(self, chunk: Sequence[Sequence[Job]]) -> Future[list[Timed]]:
         """A future of the outcomes; raises RuntimeError where the pool is broken."""
@@ -73,13 +73,13 @@ class Processes:
                     thread.join(timeout=STOP_SECONDS)
 
 
-def _start_worker(parent: int) -> None:
-    # Ctrl-C reaches the whole group of processes; the parent is the one that answers.
+def begin_worker(parent: int) -> None:
+    """Be deaf to Ctrl-C, which reaches the whole group of processes and which the parent answers, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def end_with(parent: int) -> None:
+def _end_with(parent: int) -> None:
     """End this worker when its parent is gone: a parent that was killed cannot end its workers."""
     while os.getppid() == parent:
         time.sleep(1.0)
