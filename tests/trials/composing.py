@@ -36,7 +36,7 @@ def remembering(made: dict[Any, Any], place: Callable[[Any], Any] = lambda repo:
             return listed(repo, config_name, overrides_list, prepend_hydra, skip_missing)
         given = [o for o in overrides_list if not o.is_sweep_override()]
         chosen = [o for o in given if repo.group_exists(o.key_or_group) and not isinstance(o.value(), dict)]
-        key = (where, type(repo), skip_missing, *(o.input_line for o in chosen))
+        key = (where, type(repo), config_name, prepend_hydra, skip_missing, *(o.input_line for o in chosen))
         if key not in made:
             made[key] = listed(repo, config_name, chosen, prepend_hydra, skip_missing)
         found = copy(made[key])
